@@ -1,0 +1,137 @@
+"""The published bounds, exactly as published: Chien, Wang, Chen & Li, NeurIPS 2024 (arXiv 2403.17105).
+
+Rényi bounds D_alpha with the basic conversion. Their denominators 2 eta sigma^2 are twice what the noise needs; they are
+reproduced as they are (theory section 4), because this is what authors and reviewers compare with. n/b is the number of
+batches J and 2 eta M/b the sensitivity h_j of the deleted point's batch, so that they also hold where b does not divide n
+and for zero-out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.bounds.base import Setting
+from accountant.distance import NO_DISTANCE, log_learned_distance
+from accountant.divergences.curves import Curve, RenyiCurve
+from accountant.geometry import log_power
+from accountant.reference import MATCHED
+from accountant.shifts.cyclic import log_mu_decay
+from accountant.validation import InputError
+
+Floats = NDArray[np.float64]
+
+
+class Paper:
+    """Converged, convex (c = 1), or with finite learn_epochs the not-converged form (p = q = 2).
+
+    - converged: D_alpha = alpha Z^2 c^(2N)/(2 eta sigma^2);
+    - convex: D_alpha = alpha Z^2/(2 eta sigma^2 N);
+    - not converged: D_alpha = (alpha-1/2)/(alpha-1) (e1(2 alpha) + e2(2 alpha)) with Z' = 2R c^(TJ) + Z_T and
+      e1(alpha) = alpha (2R)^2 c^(2TJ)/(2 eta sigma^2), e2(alpha) = alpha Z'^2 c^(2N)/(2 eta sigma^2).
+    """
+
+    name = "paper"
+    source = "Chien, Wang, Chen & Li, NeurIPS 2024 (arXiv 2403.17105), Theorems 3.1-3.3 and their corollaries"
+    default_batches = "worst"
+    minimum_steps = 1
+
+    def check(self, setting: Setting) -> None:
+        _check_published(self.name, setting)
+        algorithm, reference = setting.algorithm, setting.reference
+        if setting.given_distance or not _not_converged(setting):
+            return
+        if algorithm.radius is None:
+            raise InputError(
+                f"bound=paper with learn_epochs={algorithm.learn_epochs} needs a radius, and none is given; "
+                "leave learn_epochs out for its converged form, or use bound=optimal"
+            )
+        if isinstance(reference, int) and reference < int(algorithm.learn_epochs or 0):
+            raise InputError(
+                f"bound=paper proves nothing about retraining for fewer epochs than learning: reference must be at least "
+                f"{algorithm.learn_epochs}, got {reference}"
+            )
+
+    def curve(self, setting: Setting) -> Curve:
+        return RenyiCurve("not-converged" if _not_converged(setting) else "linear")
+
+    def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        algorithm = setting.algorithm
+        log_c = algorithm.log_contraction
+        n = steps[:, None]
+        distance = _distance(setting, positions, log_start)
+        half_log_eta = 0.5 * math.log(algorithm.eta)
+        if log_c == 0:
+            return distance - 0.5 * np.log(n) - half_log_eta
+        if not _not_converged(setting):
+            return distance + log_power(log_c, n) - half_log_eta
+        learned = float(algorithm.learn_epochs or 0) * algorithm.steps_per_epoch
+        burn_in = math.log(algorithm.diameter) + log_power(log_c, learned)
+        unlearned = np.logaddexp(burn_in, distance) + log_power(log_c, n)
+        return 0.5 * np.logaddexp(2 * burn_in, 2 * unlearned) - half_log_eta
+
+    def assumptions(self, setting: Setting) -> tuple[str, ...]:
+        return ()
+
+
+class PaperGeometric:
+    """D_alpha = alpha Z^2 (1-c^2) c^(2N)/((1-c^(2N)) 2 eta sigma^2); alpha Z^2/(2 eta sigma^2 N) for c = 1."""
+
+    name = "paper-geometric"
+    source = "the public code of Chien, Wang, Chen & Li, NeurIPS 2024, from the second request on"
+    default_batches = "worst"
+    minimum_steps = 1
+
+    def check(self, setting: Setting) -> None:
+        _check_published(self.name, setting)
+        if setting.reference != MATCHED and setting.algorithm.learn_epochs is not None and not setting.given_distance:
+            raise InputError(
+                f"bound=paper-geometric with learn_epochs needs reference=matched, got reference={setting.reference}"
+            )
+
+    def curve(self, setting: Setting) -> Curve:
+        return RenyiCurve("linear")
+
+    def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        algorithm = setting.algorithm
+        distance = _distance(setting, positions, log_start)
+        decay = log_mu_decay(log_c=algorithm.log_contraction, log_start=distance, steps=steps[:, None])
+        return decay - 0.5 * math.log(algorithm.eta)
+
+    def assumptions(self, setting: Setting) -> tuple[str, ...]:
+        return ()
+
+
+def _not_converged(setting: Setting) -> bool:
+    algorithm = setting.algorithm
+    return algorithm.learn_epochs is not None and algorithm.log_contraction < 0 and not setting.given_distance
+
+
+def _distance(setting: Setting, positions: Floats, log_start: Floats) -> Floats:
+    """log Z, (P, J): given, or tracked through learning; without a common start only the diameter bounds it for c = 1."""
+    shape = (log_start.size, positions.size)
+    if setting.given_distance:
+        return np.broadcast_to(log_start[:, None], shape)
+    if setting.algorithm.log_contraction == 0 and setting.reference != MATCHED:
+        return np.full(shape, math.log(setting.algorithm.diameter))
+    return np.broadcast_to(log_learned_distance(setting.algorithm, positions), shape)
+
+
+def _check_published(name: str, setting: Setting) -> None:
+    algorithm, reference = setting.algorithm, setting.reference
+    if setting.given_distance:
+        return
+    if isinstance(reference, int) and not _not_converged(setting):
+        raise InputError(
+            f"bound={name} proves nothing about retraining for a finite number of epochs here: reference must be matched "
+            f"or converged, got {reference}"
+        )
+    if algorithm.log_contraction == 0 and algorithm.radius is None:
+        if algorithm.learn_epochs is None:
+            raise InputError(NO_DISTANCE)
+        if reference != MATCHED:
+            raise InputError(
+                f"bound={name} for a convex problem with reference={reference} needs a radius, and none is given"
+            )

@@ -1,0 +1,30 @@
+"""The command line: one file per command, shared options, presentation. Only this package prints."""
+
+from __future__ import annotations
+
+import typer
+
+from accountant.commands import curve, delta, epochs, epsilon, presets, sigma
+from accountant.commands.options import VersionOption, register
+
+app = typer.Typer(
+    name="accountant",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Certified unlearning by noisy SGD: how much noise, how many steps, what guarantee.",
+    epilog="Example: accountant sigma --preset mnist --batch-size 128 --epsilon 1 --epochs 1",
+)
+
+for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve.curve):
+    register(app, function)
+app.command()(presets.presets)
+
+
+@app.callback()
+def _root(version: VersionOption = False) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the ``accountant`` command."""
+    app()

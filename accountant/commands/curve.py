@@ -1,0 +1,59 @@
+"""``accountant curve``: the whole privacy curve of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from accountant.commands import present
+from accountant.commands.options import DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
+from accountant.validation import choice, integer, number
+
+OverOption = Annotated[str, typer.Option(help="delta (prints epsilon) or alpha (prints the Rényi divergence).")]
+FromOption = Annotated[float | None, typer.Option("--from", help="First delta or alpha; default 1e-12 or 1.5.")]
+ToOption = Annotated[float | None, typer.Option("--to", help="Last delta or alpha; default 0.1 or 64.")]
+PointsOption = Annotated[int, typer.Option(help="Number of points, on a logarithmic scale, 2 to 10000.")]
+
+
+def curve(
+    shared: Shared,
+    sigma: SigmaOption,
+    delta: DeltaOption = None,
+    epochs: EpochsOption = None,
+    steps: StepsOption = None,
+    over: OverOption = "delta",
+    start: FromOption = None,
+    stop: ToOption = None,
+    points: PointsOption = 12,
+) -> None:
+    """epsilon against delta, or Rényi epsilon against alpha, for one run.
+
+    Example: accountant curve --preset mnist --batch-size full --sigma 0.03 --epochs 1 --over alpha
+    """
+    import numpy as np
+
+    choice("over", over, ("delta", "alpha"))
+    integer("points", points, at_least=2, at_most=10_000)
+    defaults = (1e-12, 0.1) if over == "delta" else (1.5, 64.0)
+    limits = {"above": 0.0, "below": 1.0} if over == "delta" else {"above": 1.0, "below": 1e300}
+    first = number("from", defaults[0] if start is None else start, **limits)
+    last = number("to", defaults[1] if stop is None else stop, **limits)
+    accountant = shared.accountant
+    count = accountant.step_count(epochs=epochs, steps=steps)
+    guarantee = accountant.guarantee(sigma=sigma, steps=count)
+    grid = np.clip(np.geomspace(first, last, points), min(first, last), max(first, last))
+    values = guarantee.epsilon(grid) if over == "delta" else guarantee.rdp(grid)
+    epsilon = accountant.epsilon(sigma=sigma, delta=delta, steps=count)
+    result: dict[str, Any] = present.record(shared, "curve", sigma=sigma, epsilon=epsilon, delta=delta, steps=count)
+    names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
+    result["over"] = over
+    result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
+    if not shared.json:
+        titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Rényi epsilon"]
+        table = present.plain_table(f"Privacy curve over {over}", titles)
+        for point in result["points"]:
+            table.add_row(*(present.digits(value, 10) for value in point.values()))
+        present.console().print(table)
+    rows = [present.noise_row(result), present.guarantee_row(result), present.length_row(result)]
+    present.show(shared, result, rows, "The run")

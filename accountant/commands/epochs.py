@@ -1,0 +1,43 @@
+"""``accountant epochs``: how long unlearning has to run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from accountant.commands import present
+from accountant.commands.options import DeltaOption, EpsilonOption, Shared, SigmaOption
+from accountant.unlearning import UnlearningAccountant
+
+InSteps = Annotated[bool, typer.Option("--steps", help="Answer in single steps instead of whole epochs.")]
+
+
+def epochs(
+    shared: Shared, sigma: SigmaOption, epsilon: EpsilonOption, delta: DeltaOption = None, steps: InSteps = False
+) -> None:
+    """The fewest unlearning epochs (or steps) that prove (epsilon, delta); 0 if the learned model is private enough.
+
+    Example: accountant epochs --preset mnist --batch-size 128 --sigma 0.001 --epsilon 1 --steps
+    """
+    unit = "steps" if steps else "epochs"
+
+    def fewest(accountant: UnlearningAccountant) -> int:
+        solve = accountant.steps if steps else accountant.epochs
+        count: int = solve(sigma=sigma, epsilon=epsilon, delta=delta)
+        return count
+
+    count = fewest(shared.accountant)
+    total = count if steps else count * shared.accountant.algorithm.steps_per_epoch
+    result = present.record(shared, "epochs", sigma=sigma, epsilon=epsilon, delta=delta, steps=total)
+    result["epsilon_achieved"] = shared.accountant.epsilon(sigma=sigma, delta=delta, steps=total)
+    result["comparison"] = other = present.comparison(shared, unit, fewest)
+    rows = [
+        (unit, str(count)),
+        present.length_row(result),
+        present.guarantee_row(result),
+        ("epsilon achieved", present.digits(result["epsilon_achieved"], 10)),
+        present.noise_row(result),
+        present.comparison_row(other, unit, count),
+    ]
+    present.show(shared, result, rows, "Unlearning needed")

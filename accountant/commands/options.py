@@ -1,0 +1,135 @@
+"""The options that every computing command shares, made from the dataclasses they fill."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final
+
+import typer
+
+from accountant.algorithm import PNSGD
+from accountant.bounds import BOUNDS
+from accountant.problem import PRESETS, Problem
+from accountant.settings import KEYS, build_accountant
+from accountant.unlearning import UnlearningAccountant
+from accountant.validation import InputError
+
+_TYPES: Final[dict[str, type]] = {
+    "n": int,
+    "smoothness": float,
+    "strong_convexity": float,
+    "lipschitz": float,
+    "step_size": float,
+    "radius": float,
+    "learn_epochs": int,
+}
+_ACCOUNTANT_HELP: Final = {
+    "bound": f"One of {', '.join(BOUNDS)}; default optimal.",
+    "batches": "random (averaged over the batch order), worst (any order), or the position of the deleted "
+    "point's batch from 0; default random for optimal, worst for the published bounds.",
+    "reference": "What retraining means: matched, converged, or a number of retraining epochs; default matched.",
+}
+
+SigmaOption = Annotated[float, typer.Option(help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I).")]
+EpsilonOption = Annotated[float, typer.Option(help="epsilon >= 0 of the guarantee.")]
+DeltaOption = Annotated[float | None, typer.Option(help="delta in (0, 1) of the guarantee; default 1/n.")]
+EpochsOption = Annotated[int | None, typer.Option(help="Unlearning epochs K >= 0 (or give --steps).")]
+StepsOption = Annotated[int | None, typer.Option(help="Unlearning steps N >= 0 (or give --epochs).")]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from accountant import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the shared options said."""
+
+    accountant: UnlearningAccountant
+    preset: str | None
+    json: bool
+
+
+def _parameters() -> list[inspect.Parameter]:
+    helps = {f.name: f.metadata["help"] for kind in (Problem, PNSGD) for f in fields(kind) if "help" in f.metadata}
+    helps |= _ACCOUNTANT_HELP
+    panels = {name: part.capitalize() for part, names in KEYS.items() for name in names}
+    annotations: list[tuple[str, Any, Any]] = [
+        (
+            "preset",
+            Annotated[
+                str | None,
+                typer.Option(help=f"Published problem: {', '.join(PRESETS)}.", rich_help_panel="Problem"),
+            ],
+            None,
+        ),
+        (
+            "problem",
+            Annotated[
+                str | None,
+                typer.Option(
+                    metavar="FILE",
+                    help="TOML file with the keys of these options; each option overrides it.",
+                    rich_help_panel="Problem",
+                ),
+            ],
+            None,
+        ),
+    ]
+    for name, help_ in helps.items():
+        option = typer.Option("--" + name.replace("_", "-"), help=help_, rich_help_panel=panels[name])
+        annotations.append((name, Annotated[_TYPES.get(name, str) | None, option], None))
+    json_option = typer.Option("--json", help="Print one JSON object instead of a table.")
+    annotations.append(("json", Annotated[bool, json_option], False))
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in annotations]
+
+
+def register(app: typer.Typer, function: Callable[..., None]) -> None:
+    """Add ``function(shared, *, own options)`` to the app, with the shared options beside its own."""
+    shared = _parameters()
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    ]
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        mine = {parameter.name: values.pop(parameter.name) for parameter in own}
+        json_, preset, problem = (values.pop(name) for name in ("json", "preset", "problem"))
+        try:
+            if values["batch_size"] is not None:
+                values["batch_size"] = _whole_or_text(values["batch_size"])
+            accountant = build_accountant(values, preset_name=preset, problem_file=problem)
+            function(Shared(accountant, preset, json_), **mine)
+        except InputError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+
+    # Required options first, as a signature demands; typer reads names, types and defaults from here.
+    parameters = sorted([*own, *shared], key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del command.__wrapped__
+    app.command()(command)
+
+
+def _whole_or_text(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+

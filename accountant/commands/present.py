@@ -1,0 +1,158 @@
+"""How results look: one JSON object, or a table that fits 80 columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from accountant.commands.options import Shared
+from accountant.unlearning import WORST, UnlearningAccountant
+from accountant.validation import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH = 80
+Answer = Callable[[UnlearningAccountant], float]
+
+
+def record(
+    shared: Shared, command: str, *, sigma: float, epsilon: float, delta: float | None, steps: int
+) -> dict[str, Any]:
+    """The keys that every computing command prints; numbers in full double precision, null where undefined."""
+    from accountant import __version__
+
+    accountant, algorithm = shared.accountant, shared.accountant.algorithm
+    per_epoch = algorithm.steps_per_epoch
+    worst = accountant.with_(batches=WORST)
+    judged = accountant if isinstance(accountant.batches, int) else worst
+    return {
+        "command": command,
+        "sigma": sigma,
+        "epsilon": epsilon,
+        "delta": accountant.default_delta if delta is None else delta,
+        "delta_is_default": delta is None,
+        "epochs": steps // per_epoch if steps % per_epoch == 0 else steps / per_epoch,
+        "steps": steps,
+        "bound": accountant.bound,
+        "batches": accountant.batches,
+        "reference": accountant.reference,
+        "contraction": algorithm.contraction,
+        "mu_worst": worst.guarantee(sigma=sigma, steps=steps).mu_worst,
+        "tightness": judged.tightness(steps=steps),
+        "noise_std": algorithm.noise_std(sigma),
+        "noise_multiplier": algorithm.noise_multiplier(sigma),
+        "assumptions": list(accountant.assumptions()),
+        "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
+        "algorithm": {**algorithm.to_dict(), "steps_per_epoch": per_epoch},
+        "version": __version__,
+    }
+
+
+def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
+    """The same question under the published bound (under optimal, if that was asked for the published one)."""
+    name = "paper" if shared.accountant.bound == "optimal" else "optimal"
+    other = shared.accountant.with_(bound=name, batches=None)
+    result: dict[str, Any] = {"bound": name, "batches": other.batches, unknown: None}
+    try:
+        result[unknown] = answer(other)
+    except InputError as error:
+        result["reason"] = str(error)
+    return result
+
+
+def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
+    """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all commands have."""
+    if shared.json:
+        print(json.dumps(result, allow_nan=False, ensure_ascii=False))
+        return
+    table = plain_table(title, ["", ""], header=False)
+    table.columns[0].no_wrap = True
+    for name, value in [*rows, *_common_rows(shared, result)]:
+        table.add_row(name, value)
+    screen = console()
+    screen.print(table)
+    screen.print("[bold]Assumptions[/bold]")
+    for line in result["assumptions"]:
+        screen.print(_bullet(line))
+
+
+def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
+    default = " (delta: the default, 1/n)" if result["delta_is_default"] else ""
+    return "guarantee", f"epsilon = {digits(result['epsilon'])} at delta = {digits(result['delta'])}{default}"
+
+
+def noise_row(result: dict[str, Any]) -> tuple[str, str]:
+    return "noise sigma", digits(result["sigma"], 10)
+
+
+def length_row(result: dict[str, Any]) -> tuple[str, str]:
+    per_epoch = result["algorithm"]["steps_per_epoch"]
+    return "unlearning", f"{plural(result['steps'], 'step')} = {digits(result['epochs'])} epochs of {per_epoch}"
+
+
+def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[str, str]:
+    name = f"bound {other['bound']}"
+    where = f"(batches {other['batches']})"
+    value = other[unknown]
+    if value is None:
+        return name, f"no answer: {other['reason']}"
+    factor = f", {value / mine:.3g} times as much" if mine > 0 and value != mine else ""
+    return name, f"{unknown} = {digits(value, 10)}{factor} {where}"
+
+
+def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        ("bound", f"{result['bound']}, batches {result['batches']}, reference {result['reference']}"),
+        ("contraction c", digits(result["contraction"], 10)),
+    ]
+    if result["mu_worst"] is not None:
+        tight = result["tightness"]
+        says = "radius binds, no exact case known" if tight is None else f"{tight:.6g} times the exact Gaussian case"
+        rows.append(("mu, worst batch", f"{digits(result['mu_worst'])} ({says})"))
+    rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
+    rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))
+    return rows
+
+
+def plain_table(title: str, columns: list[str], *, header: bool = True) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def console() -> Console:
+    """Standard output, never wider than 80 columns."""
+    from rich.console import Console
+
+    screen = Console(highlight=False)
+    screen.width = min(screen.width, WIDTH)
+    return screen
+
+
+def _bullet(text: str) -> Any:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row("-", Text(text))
+    return Padding(grid, (0, 0, 0, 1))
+
+
+def digits(value: float, count: int = 6) -> str:
+    """Significant digits for the reader, rounded up: noise, epsilon and delta stay on the safe side when typed in again."""
+    from decimal import ROUND_CEILING, Context, Decimal
+
+    rounded = Context(prec=count, rounding=ROUND_CEILING).create_decimal(Decimal(repr(value)))
+    return f"{float(rounded):.{count}g}"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,102 @@
+"""Privacy curves as interchangeable objects: mixtures of GDP curves, and Rényi curves with their conversion.
+
+Both take the components as log mu_j at the noise in question; a Rényi curve reads them as rho_j = mu_j^2/2, so that either kind
+scales with 1/sigma. Unchecked arrays: (P,) problems, (J,) weights, (P, J) components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.arithmetic import DOUBLE
+from accountant.divergences import hockey_stick, renyi
+from accountant.validation import UnreachableError
+
+Floats = NDArray[np.float64]
+
+#: Bound on the error of a log mu assembled from a handful of logarithms; it is added before mu is used.
+MARGIN: Final = 2e-13
+
+
+class Curve(Protocol):
+    """What calibration needs to know of a privacy curve."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def epsilon(
+        self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
+    ) -> Floats: ...
+    def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
+    def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]: ...
+    def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
+        """Largest log s at which components s exp(log_shape_j) meet the target; rows of log_shape peak at zero."""
+        ...
+
+    def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
+
+
+def rounded_up(log_mu: Floats) -> Floats:
+    """mu from log mu, rounded up by the error of the logarithm; zero stays zero, anything smaller than 1e-304 becomes that."""
+    raised = log_mu + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(log_mu)
+    raised = np.where(np.isneginf(log_mu), -np.inf, np.maximum(raised, -700.0))
+    if not np.all(raised <= np.log(hockey_stick.MAX_MU)):
+        raise UnreachableError(
+            f"sigma is so small that the two outcomes are more than {hockey_stick.MAX_MU:g} standard deviations apart: "
+            "nothing is guaranteed"
+        )
+    return np.exp(raised)
+
+
+@dataclass(frozen=True)
+class GDPCurve:
+    """delta(epsilon) = sum_j w_j delta(epsilon; mu_j): exact for Gaussians, by joint convexity for their mixtures."""
+
+    kind: str = "gdp"
+
+    def epsilon(
+        self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
+    ) -> Floats:
+        return hockey_stick.epsilon_of(log_delta, log_weights, rounded_up(log_mu), guess)
+
+    def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        return np.minimum(hockey_stick.mixture(epsilon, log_weights, rounded_up(log_mu)).log_delta, 0.0)
+
+    def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
+        return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)
+
+    def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
+        return hockey_stick.log_scale_of(epsilon, log_delta, log_weights, log_shape)
+
+    def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        return renyi.rdp_of(alpha, log_weights, 0.5 * rounded_up(log_mu) ** 2, "linear")
+
+
+@dataclass(frozen=True)
+class RenyiCurve:
+    """D_alpha of one of the Rényi families (``divergences/renyi.py``), read through a conversion."""
+
+    kind: str = "linear"
+    conversion: str = "basic"
+
+    def epsilon(
+        self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
+    ) -> Floats:
+        return renyi.epsilon_of(log_delta, log_weights, 0.5 * rounded_up(log_mu) ** 2, self.kind, self.conversion)
+
+    def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        return renyi.log_delta_of(epsilon, log_weights, 0.5 * rounded_up(log_mu) ** 2, self.kind, self.conversion)
+
+    def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
+        with np.errstate(over="ignore"):
+            return self.epsilon(log_delta, log_weights, log_mu) <= epsilon
+
+    def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
+        return renyi.log_scale_of(epsilon, log_delta, log_weights, log_shape, self.kind, self.conversion)
+
+    def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        return renyi.rdp_of(alpha, log_weights, 0.5 * rounded_up(log_mu) ** 2, self.kind)

@@ -1,0 +1,151 @@
+"""The hockey-stick divergence of Gaussians and of their mixtures, and its inverses: the numerical core.
+
+delta(epsilon; mu) = Phi(-a) - e^epsilon Phi(-b) with a = epsilon/mu - mu/2 and b = a + mu (Balle & Wang 2018). Since
+e^epsilon phi(b) = phi(a), it equals phi(a) (R(a) - R(b)) with the Mills ratio R(x) = Phi(-x)/phi(x): no cancellation in
+the tails, and nothing underflows in logarithms. The divergence is jointly convex, so a mechanism that draws component j
+with probability w_j obeys delta(epsilon) <= sum_j w_j delta(epsilon; mu_j).
+
+Arrays here are unchecked and have shape (P,) for P problems, (J,) for weights and (P, J) for the components of each
+problem; ``divergences/gdp.py`` is the checked, public face.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant import solve
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
+
+Floats = NDArray[np.float64]
+
+#: Largest mu whose square is comfortably a double; delta there is 1 for every epsilon below 1e299.
+MAX_MU: Final = 1e150
+
+
+class Tail(NamedTuple):
+    """log delta, its derivatives, and a bound on its absolute rounding error (arrays of one shape)."""
+
+    log_delta: Numbers
+    by_epsilon: Numbers
+    by_log_mu: Numbers
+    error: Numbers
+
+
+def hockey_stick(epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE) -> Tail:
+    """log delta(epsilon) of mu-GDP for arrays of one shape, 0 <= epsilon, 0 <= mu <= MAX_MU.
+
+    d delta/d mu = phi(a) and d delta/d epsilon = -e^epsilon Phi(-b) = -phi(a) R(b). log delta is -inf where mu = 0 and
+    where it would be under -1e299.
+    """
+    ar = arithmetic
+    with np.errstate(all="ignore"):
+        ratio = epsilon / mu
+        a = ratio - mu / 2
+        b = ratio + mu / 2
+        log_delta = np.full_like(a, -np.inf)
+        by_epsilon, by_log_mu, error = (np.zeros_like(a) for _ in range(3))
+        far = a <= -1
+        near = (a > -1) & (a < MAX_MU)
+        if near.any():
+            near = ... if near.all() else near
+            x, width = a[near], mu[near]
+            log_difference, upper = ar.log_mills_difference(x, width)
+            inverse = ar.exp(-log_difference)
+            log_delta[near] = -(x * x) / 2 - ar.log_sqrt_2pi + log_difference
+            by_epsilon[near] = -upper * inverse
+            by_log_mu[near] = width * inverse
+            size = 1 + np.abs(x)
+            error[near] = ar.unit_roundoff * (
+                64 + 4 * size * (size + width) + 2 * np.minimum(size + width, 27) ** 2
+            )
+        # R(a) overflows for large negative a; there delta = 1 - phi(a) (R(-a) + R(b)) is at least a third.
+        if far.any():
+            x, y, width = -a[far], b[far], mu[far]
+            density = ar.exp(-(x * x) / 2 - ar.log_sqrt_2pi)
+            upper = ar.mills(y)
+            result = ar.log1p(-density * (ar.mills(x) + upper))
+            inverse = density * ar.exp(-result)
+            log_delta[far] = result
+            by_epsilon[far] = -upper * inverse
+            by_log_mu[far] = width * inverse
+            error[far] = ar.unit_roundoff * 64
+    return Tail(log_delta, by_epsilon, by_log_mu, error)
+
+
+def mixture(epsilon: Floats, log_weights: Floats, mu: Floats) -> Tail:
+    """log of sum_j w_j delta(epsilon; mu_j), rounded up by its own error bound; (P,), (J,), (P, J) -> (P,)."""
+    parts = hockey_stick(np.broadcast_to(epsilon[:, None], mu.shape), mu)
+    terms = parts.log_delta + parts.error + log_weights
+    if mu.shape[1] == 1:
+        return Tail(terms[:, 0], parts.by_epsilon[:, 0], parts.by_log_mu[:, 0], parts.error[:, 0])
+    top = terms.max(axis=1)
+    with np.errstate(all="ignore"):
+        shares = np.exp(terms - top[:, None])
+        total = shares.sum(axis=1)
+        shares /= total[:, None]
+        error = DOUBLE.unit_roundoff * (16 + math.log2(mu.shape[1]) + np.abs(top))
+        log_delta = top + np.log(total) + error
+    some = np.isfinite(top)
+    return Tail(
+        np.where(some, log_delta, -np.inf),
+        np.where(some, (shares * parts.by_epsilon).sum(axis=1), 0.0),
+        np.where(some, (shares * parts.by_log_mu).sum(axis=1), 0.0),
+        error,
+    )
+
+
+def rounded_down(log_delta: Floats) -> Floats:
+    """A target log delta, lowered by the error of taking its logarithm."""
+    return log_delta - 4 * DOUBLE.unit_roundoff * (1 + np.abs(log_delta))
+
+
+def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats, guess: Floats | None = None) -> Floats:
+    """Smallest epsilon >= 0 at which the mixture's delta is at most the target, rounded up; (P,), (J,), (P, J) -> (P,).
+
+    A good ``guess`` saves half of the work and changes the result by a rounding or two at most.
+    """
+    target = rounded_down(log_delta)
+    largest = mu.max(axis=1)
+    # delta <= Phi(-a) <= exp(-a^2/2)/2 brackets epsilon from above.
+    high = largest * (np.sqrt(-2 * target) + largest / 2) * (1 + 1e-12)
+    result = np.zeros_like(high)
+    positive = np.flatnonzero(mixture(result, log_weights, mu).log_delta > target)
+    if not positive.size:
+        return result
+
+    def excess(epsilon: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        rows = positive[active]
+        tail = mixture(epsilon, log_weights, mu[rows])
+        return tail.log_delta - target[rows], tail.by_epsilon
+
+    top = high[positive]
+    # Where delta is the tail probability of the largest component alone: close from below, and Newton's first step from
+    # there lands above the root, log delta being nearly concave.
+    steep = np.sqrt(np.maximum(-2 * target - 2 * DOUBLE.log_sqrt_2pi - np.log(1 - 2 * target), 0.01))
+    start = (largest * (steep + largest / 2))[positive] if guess is None else guess[positive]
+    result[positive] = solve.decreasing_root(excess, start=start, low=np.zeros_like(top), high=top)
+    return result
+
+
+def log_scale_of(epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
+    """Largest log s at which delta(epsilon) of the mixture of mu_j = s exp(log_shape_j) is at most delta, rounded down.
+
+    (P,), (P,), (J,), (P, J) -> (P,). The largest entry of every row of ``log_shape`` must be zero.
+    """
+    target = rounded_down(log_delta)
+    reach = np.sqrt(-2 * target)
+    # Two scales that are surely small enough: delta <= Phi(-a), and delta(epsilon) <= delta(0) <= mu / sqrt(2 pi).
+    with np.errstate(divide="ignore"):
+        by_tail = np.log(2 * epsilon / (reach + np.sqrt(reach * reach + 2 * epsilon)))
+    high = 1e-9 - np.maximum(by_tail, target + DOUBLE.log_sqrt_2pi)
+
+    def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        tail = mixture(epsilon[active], log_weights, np.exp(log_shape[active] - x[:, None]))
+        return tail.log_delta - target[active], -tail.by_log_mu
+
+    low = np.minimum(-math.log(MAX_MU), high)
+    return -solve.decreasing_root(excess, start=high, low=low, high=high, floor=1.0)

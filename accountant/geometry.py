@@ -1,0 +1,25 @@
+"""Powers and geometric sums of a contraction given by its logarithm, exact as c approaches 0 or 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
+
+
+def log_power(log_c: Numbers, exponent: Numbers) -> Numbers:
+    """log(c^exponent) for exponents >= 0, infinity included: 0^0 = 1^infinity = 1."""
+    x = np.asarray(exponent)
+    with np.errstate(invalid="ignore"):
+        return np.where((x == 0) | (log_c == 0), 0.0, x * log_c)
+
+
+def geometric_sum(
+    log_c: Numbers, terms: Numbers, *, stride: Numbers = 1.0, arithmetic: Arithmetic = DOUBLE
+) -> Numbers:
+    """1 + q + ... + q^(terms-1) with q = c^stride; infinitely many terms allowed; +inf for q = 1 and infinite terms."""
+    x = arithmetic.asarray(terms)
+    log_q = log_power(log_c, stride)[()]
+    if log_q == 0:
+        return x
+    return arithmetic.expm1(log_power(log_q, x)) / arithmetic.expm1(log_q) + 0  # no negative zero

@@ -1,0 +1,141 @@
+"""The result that everything else reads: a privacy curve together with the reasons for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.divergences import gdp, hockey_stick, renyi
+from accountant.shapes import plain
+from accountant.validation import InputError, choice, numbers
+
+Floats = NDArray[np.float64]
+
+#: Version of the JSON form.
+FORMAT: Final = 1
+KINDS: Final = ("gdp", *renyi.FAMILIES)
+
+
+@dataclass(frozen=True, eq=False)
+class Guarantee:
+    """What holds for the unlearned model: a mixture of GDP curves, or a Rényi curve. Immutable.
+
+    kind: "gdp" (component j is values_j-GDP), or the Rényi family "linear" or "not-converged" (component j has rho = values_j).
+    weights: probabilities (J,), summing to one; values: mu_j >= 0 or rho_j >= 0, (J,). Both are read-only copies.
+    conversion: how a Rényi curve becomes (epsilon, delta): "basic" or "improved"; "exact" for GDP.
+    statement: one sentence. assumptions: everything it rests on. context: bound, batches, reference, problem, algorithm, sigma,
+        steps, as JSON types.
+    """
+
+    kind: str
+    weights: Floats
+    values: Floats
+    conversion: str = "exact"
+    statement: str = ""
+    assumptions: tuple[str, ...] = ()
+    context: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        choice("kind", self.kind, KINDS)
+        choice("conversion", self.conversion, ("exact",) if self.kind == "gdp" else renyi.CONVERSIONS)
+        limit = hockey_stick.MAX_MU if self.kind == "gdp" else renyi.MAX_RHO
+        weights = numbers("weights", self.weights, at_least=0, at_most=1)
+        values = numbers("values", self.values, at_least=0, at_most=limit)
+        if weights.ndim != 1 or weights.shape != values.shape or not weights.size:
+            raise InputError(f"weights and values must have one shape (J,), got {weights.shape} and {values.shape}")
+        if not abs(weights.sum() - 1) <= 1e-9:
+            raise InputError(f"weights must sum to 1, got {weights.sum()}")
+        weights.flags.writeable = values.flags.writeable = False
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "assumptions", tuple(self.assumptions))
+        object.__setattr__(self, "context", dict(self.context or {}))
+
+    def epsilon(self, delta: ArrayLike) -> Any:
+        """Smallest proven epsilon at ``delta`` in (0, 1); broadcasts."""
+        if self.kind == "gdp":
+            return gdp.mixture_epsilon(delta=delta, weights=self.weights, mu=self.values)
+        return renyi.rdp_epsilon(
+            delta=delta, weights=self.weights, rho=self.values, family=self.kind, conversion=self.conversion
+        )
+
+    def delta(self, epsilon: ArrayLike) -> Any:
+        """Smallest proven delta at ``epsilon`` >= 0; broadcasts."""
+        if self.kind == "gdp":
+            return gdp.mixture_delta(epsilon=epsilon, weights=self.weights, mu=self.values)
+        return renyi.rdp_delta(
+            epsilon=epsilon, weights=self.weights, rho=self.values, family=self.kind, conversion=self.conversion
+        )
+
+    @property
+    def mu_worst(self) -> float | None:
+        """Largest mu of the mixture, for which the guarantee is GDP whatever the component; None for a Rényi curve."""
+        return float(self.values.max()) if self.kind == "gdp" else None
+
+    def rdp(self, alpha: ArrayLike) -> Any:
+        """Bound on both Rényi divergences of order ``alpha`` > 1; broadcasts."""
+        gaussian = self.kind == "gdp"
+        rho = 0.5 * self.values**2 if gaussian else self.values
+        return renyi.mixture_rdp(
+            alpha=alpha, weights=self.weights, rho=rho, family="linear" if gaussian else self.kind
+        )
+
+    def tradeoff(self, type_i: ArrayLike) -> Any:
+        """Lower bound on the type II error of every test with type I error at most ``type_i`` in [0, 1]; broadcasts.
+
+        Exact for GDP mixtures whose batch order the attacker knows; for a Rényi curve the best of the lines
+        1 - delta(epsilon) - e^epsilon x and e^-epsilon (1 - delta(epsilon) - x) over epsilon, each of which is valid.
+        """
+        if self.kind == "gdp":
+            return gdp.mixture_tradeoff(type_i=type_i, weights=self.weights, mu=self.values)
+        x = numbers("type_i", type_i, at_least=0, at_most=1)
+        # Any set of epsilons gives a valid bound; these follow the curve from where delta is near one to where it vanishes.
+        levels = np.concatenate([-np.geomspace(1e-3, 700, 400), np.log1p(-np.geomspace(1e-12, 0.999, 200))])
+        epsilon = np.append(0.0, np.asarray(self.epsilon(np.exp(levels))))
+        delta = np.asarray(self.delta(epsilon))
+        lines = np.maximum(
+            1 - delta - np.exp(np.minimum(epsilon, 700)) * x[..., None], np.exp(-epsilon) * (1 - delta - x[..., None])
+        )
+        return plain(np.maximum(lines.max(axis=-1) * (1 - 1e-13), 0.0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only; floats keep every bit."""
+        return {
+            "format": FORMAT,
+            "kind": self.kind,
+            "weights": self.weights.tolist(),
+            "values": self.values.tolist(),
+            "conversion": self.conversion,
+            "statement": self.statement,
+            "assumptions": list(self.assumptions),
+            "context": self.context,
+        }
+
+    def to_json(self) -> str:
+        """One line of JSON that :meth:`from_json` turns back into an equal guarantee, bit for bit."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Guarantee:
+        """Read :meth:`to_json`'s output; InputError for anything else."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"guarantee must be JSON, got {text[:40]!r} ({error})") from None
+        keys = {"format", "kind", "weights", "values", "conversion", "statement", "assumptions", "context"}
+        if not isinstance(data, dict) or set(data) != keys:
+            found = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise InputError(f"guarantee must have exactly the keys {', '.join(sorted(keys))}, got {found}")
+        if data.pop("format") != FORMAT:
+            raise InputError(f"guarantee format must be {FORMAT}, the only one this version reads")
+        return cls(**data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Guarantee) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.weights.tobytes(), self.values.tobytes(), self.conversion))

@@ -1,0 +1,76 @@
+"""From words to an accountant: presets, TOML files and single options, each overriding the one before."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from os import PathLike
+from typing import Any, Final
+
+from accountant.algorithm import PNSGD
+from accountant.problem import Problem, preset
+from accountant.unlearning import UnlearningAccountant
+from accountant.validation import InputError
+
+#: Keys by the constructor they belong to; a TOML file may use these names as tables, or no tables at all.
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "problem": tuple(f.name for f in fields(Problem)),
+    "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
+    "accountant": ("bound", "batches", "reference"),
+}
+#: The largest settings file that is read.
+_MAX_BYTES: Final = 1 << 20
+
+
+def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
+    """The settings in a TOML file, flattened; InputError for a file that cannot be read and for unknown keys."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise InputError(f"problem file {path} must be at most {_MAX_BYTES} bytes")
+        data = tomllib.loads(content.decode("utf-8"))
+    except OSError as error:
+        raise InputError(f"problem file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"problem file {path} is not TOML: {error}") from None
+    settings: dict[str, Any] = {}
+    for key, value in data.items():
+        entries = [(key, value)]
+        allowed: tuple[str, ...] = sum(KEYS.values(), ())
+        if isinstance(value, dict):
+            if key not in KEYS:
+                raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(KEYS)}, or no tables")
+            entries, allowed = list(value.items()), KEYS[key]
+        for name, entry in entries:
+            if name not in allowed:
+                raise InputError(f"key {name!r} in {path} is unknown: it must be one of {', '.join(allowed)}")
+            if name in settings:
+                raise InputError(f"key {name!r} stands twice in {path}")
+            settings[name] = entry
+    return settings
+
+
+def build_accountant(
+    options: Mapping[str, Any],
+    *,
+    preset_name: str | None = None,
+    problem_file: str | PathLike[str] | None = None,
+) -> UnlearningAccountant:
+    """An accountant from a preset or a file, with ``options`` (None: not given) on top. Raises InputError."""
+    if preset_name is not None and problem_file is not None:
+        raise InputError("give either preset or problem, got both")
+    settings: dict[str, Any] = {}
+    if preset_name is not None:
+        settings = preset(preset_name).to_dict()
+    if problem_file is not None:
+        settings = read_toml(problem_file)
+    settings |= {name: value for name, value in options.items() if value is not None}
+    parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
+    required = [f.name for f in fields(Problem) if f.default is MISSING]
+    missing = [name for name in required if name not in settings]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
+    algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
+    return UnlearningAccountant(algorithm, **parts["accountant"])

@@ -1,0 +1,154 @@
+"""The closed form: optimal shifts for one deleted point in cyclic batches, whatever the number of epochs.
+
+In the coordinates of the taut string (see ``minorant.py``) the points just before each visit to the deleted point's batch lie
+on a concave curve, so only the first and the last of them can be vertices, besides the start and the end. The greatest
+convex minorant therefore has at most three pieces, and mu costs O(1) for any number of learning and unlearning steps:
+
+    start --(lead steps)--> first visit --(visits - 1 epochs)--> last visit --(1 + tail steps)--> end
+
+docs/theory.md, section "Three pieces", has the proof.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
+from accountant.geometry import geometric_sum, log_power
+
+Floats = NDArray[np.float64]
+
+
+def log_mu_decay(*, log_c: Numbers, log_start: Numbers, steps: Numbers, arithmetic: Arithmetic = DOUBLE) -> Numbers:
+    """log mu at unit noise when nothing differs any more: mu = D c^N sqrt((1-c^2)/(1-c^2N)), +inf for N = 0 < D."""
+    ar = arithmetic
+    n, start = ar.asarray(steps), ar.asarray(log_start)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_mu = start + log_power(log_c, n) - ar.log(geometric_sum(log_c, n, stride=2, arithmetic=ar)) / 2
+    return np.where(start == -np.inf, -np.inf, log_mu)
+
+
+def log_mu_cyclic(
+    *,
+    log_c: Numbers,
+    steps_per_epoch: int,
+    log_sensitivity: Numbers,
+    log_start: Numbers,
+    visits: Numbers,
+    lead: Numbers,
+    tail: Numbers,
+    arithmetic: Arithmetic = DOUBLE,
+) -> Numbers:
+    """log mu at unit noise for ``visits`` >= 1 visits, one epoch apart, to the batch of the deleted point.
+
+    log_start: log of the distance at the start, -inf for a common start; ignored when ``visits`` is +inf.
+    lead: steps before the first visit; tail: steps after the last one. All broadcast. +inf if mu is unbounded.
+    """
+    ar = arithmetic
+    gaps, after, before = ar.asarray(visits) - 1, ar.asarray(tail) + 1, ar.asarray(lead)
+    log_h = ar.asarray(log_sensitivity)
+    log_z = np.where(gaps == np.inf, -np.inf, log_start)
+    scale = np.maximum(log_h, log_z)
+    between = log_power(log_c, steps_per_epoch * gaps)
+    with np.errstate(all="ignore"):
+        # Rises and lengths of the three pieces, in units of exp(scale) c^tail and of the noise variance.
+        rise = [
+            ar.exp(log_z - scale + between + log_power(log_c, before + 1)),
+            ar.exp(log_h - scale + log_power(log_c, steps_per_epoch))
+            * geometric_sum(log_c, gaps, stride=steps_per_epoch, arithmetic=ar),
+            ar.exp(log_h - scale),
+        ]
+        to_end = 2 * log_power(log_c, after)
+        length = [
+            ar.exp(to_end + 2 * between) * geometric_sum(log_c, before, stride=2, arithmetic=ar),
+            ar.exp(to_end) * geometric_sum(log_c, steps_per_epoch * gaps, stride=2, arithmetic=ar),
+            geometric_sum(log_c, after, stride=2, arithmetic=ar),
+        ]
+        return scale + log_power(log_c, after - 1) + ar.log(_taut(rise, length, ar))
+
+
+def _taut(rise: list[Numbers], length: list[Numbers], arithmetic: Arithmetic) -> Numbers:
+    """sqrt of the sum of rise^2/length over the convex pieces: neighbours whose slopes decrease are pooled.
+
+    A piece of no length and no rise vanishes; one of no length but some rise has infinite slope and so is always pooled.
+    """
+    first, second, third = (_slope(r, x) for r, x in zip(rise, length, strict=True))
+    rise12, length12 = rise[0] + rise[1], length[0] + length[1]
+    rise23, length23 = rise[1] + rise[2], length[1] + length[2]
+    vanishes = (rise[1] == 0) & (length[1] == 0)
+    pool12 = (first > second) | vanishes
+    pool23 = ~pool12 & (second > third)
+    whole = (pool12 & (_slope(rise12, length12) > third)) | (pool23 & (first > _slope(rise23, length23)))
+    ends = _cost(rise[0], length[0], arithmetic), _cost(rise[2], length[2], arithmetic)
+    middle = _cost(rise[1], length[1], arithmetic)
+    return np.where(
+        whole,
+        _cost(rise12 + rise[2], length12 + length[2], arithmetic),
+        np.where(
+            pool12,
+            arithmetic.hypot(_cost(rise12, length12, arithmetic), ends[1]),
+            np.where(
+                pool23,
+                arithmetic.hypot(ends[0], _cost(rise23, length23, arithmetic)),
+                arithmetic.hypot(arithmetic.hypot(ends[0], middle), ends[1]),
+            ),
+        ),
+    )
+
+
+def _slope(rise: Numbers, length: Numbers) -> Numbers:
+    return np.where(rise > 0, np.where(length > 0, rise / np.where(length > 0, length, 1), np.inf), 0)
+
+
+def _cost(rise: Numbers, length: Numbers, arithmetic: Arithmetic) -> Numbers:
+    safe = np.where(length > 0, length, 1)
+    return np.where(rise > 0, np.where(length > 0, rise / arithmetic.sqrt(safe), np.inf), 0)
+
+
+def log_mu_restarted(
+    *,
+    log_c: float,
+    steps_per_epoch: int,
+    log_sensitivity: Floats,
+    log_diameter: float,
+    visits: Floats,
+    tail: Floats,
+) -> Floats:
+    """Smallest log mu over starts just after a visit, where the distance is at most the diameter (of the ball).
+
+    The start with i visits to come has i real minimisers in closed form, one for each shape of the string that i changes
+    (chord from start to end; chord from start to last visit); mu is monotone on both sides of them, so their integer
+    neighbours and the ends of the range are enough. Any other i would be valid too, only larger.
+    """
+    period = float(steps_per_epoch)
+    tail_ = np.asarray(tail, dtype=np.float64)
+    most = np.asarray(visits, dtype=np.float64) - 1
+    log_h = np.asarray(log_sensitivity)
+    log_q = float(log_power(log_c, period))
+    with np.errstate(all="ignore"):
+        # log1p(-D (1 - c^J)/h)/(J log c), which is D/h for c = 1: epochs until the distance is back at the diameter.
+        ratio = np.exp(log_diameter - log_h)
+        refill = ratio if log_q == 0 else np.log1p(ratio * np.expm1(log_q)) / log_q
+        wanted = [refill - 2 * tail_ / period, refill + 2 / period - 1]
+    candidates = [np.zeros_like(tail_), np.ones_like(tail_), np.where(np.isfinite(most), most, 0.0)]
+    for real in wanted:
+        real = np.where(np.isfinite(real), np.floor(real), 0.0)
+        candidates += [real - 1, real, real + 1, real + 2]
+    best = np.full(np.broadcast_shapes(tail_.shape, most.shape, log_h.shape), math.inf)
+    for candidate in candidates:
+        to_come = np.clip(candidate, 0.0, np.maximum(most, 0.0))
+        decay = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=tail_)
+        later = log_mu_cyclic(
+            log_c=log_c,
+            steps_per_epoch=steps_per_epoch,
+            log_sensitivity=log_h,
+            log_start=log_diameter,
+            visits=np.maximum(to_come, 1.0),
+            lead=period - 1,
+            tail=tail_,
+        )
+        best = np.minimum(best, np.where(to_come == 0, decay, later))
+    return best

@@ -1,0 +1,104 @@
+"""The one root-finder: monotone functions, real or integer unknown, many problems at once, safe side.
+
+"Safe" means that the value returned was itself evaluated and found to meet the target (unless it is the upper end of the
+bracket, which the caller vouches for), so rounding in the search can only cost the last digits and never the guarantee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.validation import MAX_COUNT
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+_TOLERANCE: Final = 4 * np.finfo(np.float64).eps
+_MAX_ITERATIONS: Final = 400
+
+
+def decreasing_root(
+    function: Callable[[Floats, Indices], tuple[Floats, Floats]],
+    *,
+    start: Floats,
+    low: Floats,
+    high: Floats,
+    floor: float = 0.0,
+) -> Floats:
+    """Solve ``function(x) <= 0`` for the smallest x, elementwise, for non-increasing functions.
+
+    ``function(x, active)`` gets the current points and the indices of the problems they belong to and returns value and
+    slope; it may return a slope of zero where it knows none. ``low`` and ``high`` bracket the root: the value at
+    ``high`` is known to be at most zero. Newton's method inside a bracket that only shrinks; where a step leaves the
+    bracket it bisects. The tolerance is relative to max(\\|x\\|, ``floor``). Shapes: all one-dimensional and equal.
+    """
+    x = np.clip(start, low, high)
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    push = np.ones_like(x)
+    active = np.arange(x.size)
+    for _ in range(_MAX_ITERATIONS):
+        at = x[active]
+        value, slope = function(at, active)
+        met = value <= 0
+        high[active] = np.where(met, np.minimum(at, high[active]), high[active])
+        low[active] = np.where(met, low[active], np.maximum(at, low[active]))
+        lo, hi = low[active], high[active]
+        with np.errstate(all="ignore"):
+            step = -value / slope
+        tolerance = _TOLERANCE * np.maximum(np.abs(at), floor)
+        small = np.abs(step) <= tolerance
+        # From the unmet side, creep over the root by a few roundings, doubling until the target is met.
+        creep = ~met & (step < tolerance)
+        push[active] = np.where(creep, 2 * push[active], 1.0)
+        proposal = at + np.where(creep, push[active] * tolerance, step)
+        inside = (proposal > lo) & (proposal < hi)
+        proposal = np.where(inside, proposal, _middle(lo, hi))
+        done = (met & (small | (value == 0))) | (hi - lo <= tolerance) | (proposal <= lo) | (proposal >= hi)
+        x[active] = np.where(done, hi, proposal)
+        active = active[~done]
+        if not active.size:
+            break
+    return np.where(np.isin(np.arange(x.size), active), high, x) if active.size else x
+
+
+def _middle(low: Floats, high: Floats) -> Floats:
+    """Halfway, on a logarithmic scale where the bracket spans orders of magnitude."""
+    wide = (low > 0) & (high > 4 * low)
+    with np.errstate(all="ignore"):
+        return np.where(wide, np.sqrt(low) * np.sqrt(high), low + 0.5 * (high - low))
+
+
+def smallest_count(
+    holds: Callable[[Floats, Indices], NDArray[np.bool_]], *, low: Floats, high: Floats | float = float(MAX_COUNT)
+) -> Floats:
+    """Smallest whole number in [low, high] for which ``holds(count, active)`` is true, elementwise, +inf if none.
+
+    ``holds`` must switch once, from false to true. Gallops from ``low``, then bisects: about 2 log2(answer) evaluations.
+    """
+    low = np.array(low, dtype=np.float64)
+    top = np.broadcast_to(np.asarray(high, dtype=np.float64), low.shape)
+    answer = np.full_like(low, np.inf)
+    below = low - 1  # known, or taken, to fail
+    probe = low.copy()
+    active = np.flatnonzero(low <= top)
+    stride = 1.0
+    while active.size:
+        met = holds(probe[active], active)
+        answer[active[met]] = probe[active[met]]
+        below[active[~met]] = probe[active[~met]]
+        active = active[~met]
+        active = active[probe[active] < top[active]]
+        probe[active] = np.minimum(probe[active] + stride, top[active])
+        stride *= 2
+    active = np.flatnonzero(np.isfinite(answer) & (answer - below > 1))
+    while active.size:
+        middle = np.floor((answer[active] + below[active]) / 2)
+        met = holds(middle, active)
+        answer[active] = np.where(met, middle, answer[active])
+        below[active] = np.where(met, below[active], middle)
+        active = active[answer[active] - below[active] > 1]
+    return answer

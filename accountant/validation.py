@@ -1,0 +1,128 @@
+"""One way to refuse bad input: a sentence that names the argument, its value and the allowed range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+#: Largest count (steps, epochs, points) that doubles still hold exactly.
+MAX_COUNT = 2**53
+
+
+class InputError(ValueError):
+    """An argument is outside its domain, or a combination of arguments proves nothing."""
+
+
+class UnreachableError(InputError):
+    """No value of the unknown reaches the target; the message says which limit stops it."""
+
+
+def _range_text(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
+    parts = []
+    if above is not None:
+        parts.append(f"> {above:g}")
+    if at_least is not None:
+        parts.append(f">= {at_least:g}")
+    if below is not None:
+        parts.append(f"< {below:g}")
+    if at_most is not None:
+        parts.append(f"<= {at_most:g}")
+    return " and ".join(parts) if parts else "finite"
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return ``value`` as a finite float in the given range, or raise :class:`InputError`."""
+    allowed = _range_text(above, at_least, below, at_most)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise InputError(f"{name} must be a number {allowed}, got {value!r}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    inside = (
+        math.isfinite(result)
+        and (above is None or result > above)
+        and (at_least is None or result >= at_least)
+        and (below is None or result < below)
+        and (at_most is None or result <= at_most)
+    )
+    if not inside:
+        raise InputError(f"{name} must be a finite number {allowed}, got {value}")
+    return result
+
+
+def integer(name: str, value: object, *, at_least: int, at_most: int = MAX_COUNT) -> int:
+    """Return ``value`` as an int between ``at_least`` and ``at_most``, or raise :class:`InputError`."""
+    valid = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+    if not valid or not at_least <= int(value) <= at_most:  # type: ignore[call-overload]
+        raise InputError(f"{name} must be an integer from {at_least} to {at_most}, got {value!r}")
+    return int(value)  # type: ignore[call-overload]
+
+
+def numbers(
+    name: str,
+    value: ArrayLike,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    whole: bool = False,
+    finite: bool = True,
+) -> NDArray[np.float64]:
+    """Return ``value`` as a float array whose every entry is in the range, or raise :class:`InputError`.
+
+    ``finite=False`` admits +infinity (a diameter that does not bind); NaN never passes.
+    """
+    allowed = _range_text(above, at_least, below, at_most)
+    if whole:
+        allowed = f"a whole number {allowed}"
+    raw = np.asarray(value)
+    if raw.dtype.kind not in "iuf" and not _all_real(raw):
+        raise InputError(f"{name} must be numeric, {allowed}, got {value!r}")
+    try:
+        array = np.array(raw, dtype=np.float64)
+    except OverflowError:
+        raise InputError(f"{name} must be {allowed}, got {value!r}") from None
+    inside = np.isfinite(array) if finite else ~np.isnan(array)
+    if above is not None:
+        inside &= array > above
+    if at_least is not None:
+        inside &= array >= at_least
+    if below is not None:
+        inside &= array < below
+    if at_most is not None:
+        inside &= array <= at_most
+    if whole:
+        inside &= array == np.floor(array)
+    if not inside.all():
+        first = array[~inside].flat[0]
+        raise InputError(f"{name} must be {'a finite number ' if not whole else ''}{allowed}, got {first!s}")
+    return array
+
+
+def _all_real(raw: NDArray[Any]) -> bool:
+    if raw.dtype.kind != "O":
+        return False
+    return all(isinstance(item, Real) and not isinstance(item, bool) for item in raw.flat)
+
+
+def choice(name: str, value: object, allowed: Iterable[str]) -> str:
+    """Return ``value`` if it is one of the allowed words, or raise :class:`InputError` naming them."""
+    words = list(allowed)
+    if not isinstance(value, str) or value not in words:
+        raise InputError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+    return value
