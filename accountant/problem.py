@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from accountant.validation import InputError, choice, integer, number
 
+
 class Adjacency(NamedTuple):
     """How two neighbouring datasets differ; ``factor`` is the sensitivity of a step in units of eta M/|B_j|."""
 

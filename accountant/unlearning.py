@@ -17,6 +17,7 @@ from accountant.bounds import BOUNDS, Bound, Setting
 from accountant.bounds.optimal import Optimal
 from accountant.divergences.curves import MARGIN, Curve, rounded_up
 from accountant.guarantee import Guarantee
+from accountant.problem import ADJACENCIES
 from accountant.reference import describe, parse_reference
 from accountant.shapes import in_blocks, plain
 from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, number, numbers
