@@ -95,12 +95,12 @@ class PNSGD:
         """log c, with c = max(|1 - eta m|, |1 - eta L|) = 1 - min(eta m, 2 - eta L) for 0 < eta <= 2/L; -inf for c = 0."""
         from fractions import Fraction
 
-        # Exact rational arithmetic: 1 - c may be as small as 1e-300, where c itself rounds to one.
+        # Exact rational arithmetic: 1 - c may be as small as 1e-300, where c itself rounds to one, and so may c be.
         eta = Fraction(self.eta)
         gap = min(eta * Fraction(self.problem.strong_convexity), 2 - eta * Fraction(self.problem.smoothness))
         if gap >= 1:
             return -math.inf
-        return math.log1p(-float(max(gap, Fraction(0))))
+        return math.log(float(1 - gap)) if gap > Fraction(1, 2) else math.log1p(-float(max(gap, Fraction(0))))
 
     @property
     def contraction(self) -> float:

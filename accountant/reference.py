@@ -1,4 +1,8 @@
-"""What "retraining" means: the run that an unlearned model must be indistinguishable from (theory section 1)."""
+"""What "retraining" means: the run that an unlearned model must be indistinguishable from (theory section 1).
+
+A reference of a number of epochs starts anywhere in the ball, even where that number is what learning and unlearning
+together run: "matched" is the word for a common start, and so more unlearning never proves less.
+"""
 
 from __future__ import annotations
 

@@ -110,7 +110,8 @@ def numbers(
         inside &= array == np.floor(array)
     if not inside.all():
         first = array[~inside].flat[0]
-        raise InputError(f"{name} must be {'a finite number ' if not whole else ''}{allowed}, got {first!s}")
+        shown = f"{first:.17g}" if first == np.floor(first) else f"{first}"
+        raise InputError(f"{name} must be {'a finite number ' if not whole else ''}{allowed}, got {shown}")
     return array
 
 

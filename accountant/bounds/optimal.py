@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.algorithm import PNSGD
 from accountant.bounds.base import Setting
 from accountant.distance import NO_DISTANCE
 from accountant.divergences.curves import Curve, GDPCurve
@@ -47,11 +48,12 @@ class Optimal:
     def log_tightness(self, setting: Setting, position: int, steps: int, log_start: float) -> float | None:
         """log(mu / mu_exact) of one position, mu_exact being what two Gaussian runs attain; None where the radius binds."""
         where, count = np.array([float(position)]), np.array([float(steps)])
+        if not setting.given_distance and _radius_binds(setting.algorithm, where):
+            return None
         log_mu, exact = self._log_mu(setting, where, count, np.array([log_start]))
         if np.isneginf(log_mu[0, 0]):
             return 0.0
-        gap = float(log_mu[0, 0] - exact[0, 0])
-        return None if gap < -1e-11 else max(gap, 0.0)
+        return max(float(log_mu[0, 0] - exact[0, 0]), 0.0)
 
     def assumptions(self, setting: Setting) -> tuple[str, ...]:
         return ()
@@ -99,6 +101,13 @@ class Optimal:
         return log_mu, log_exact
 
 
+def _radius_binds(algorithm: PNSGD, position: Floats) -> bool:
+    """Whether the distance, tracked without projection, would pass the diameter just after a visit."""
+    epochs = math.inf if algorithm.learn_epochs is None else algorithm.learn_epochs
+    total = geometric_sum(algorithm.log_contraction, epochs, stride=algorithm.steps_per_epoch)
+    return bool(np.any(algorithm.log_sensitivity(position) + np.log(total) > math.log(algorithm.diameter)))
+
+
 def _starts_apart(setting: Setting) -> bool:
     finite = setting.algorithm.learn_epochs is not None
     return isinstance(setting.reference, int) or (setting.reference == CONVERGED and finite)
@@ -118,8 +127,7 @@ def _window(setting: Setting, n: Floats) -> tuple[Floats, Floats]:
     if setting.reference == CONVERGED:
         return np.full_like(n, learned), apart
     left = float(setting.reference) - n // algorithm.steps_per_epoch
-    # Exactly as long as learning and unlearning together: then both also start from the same law.
-    return np.minimum(left, learned), np.where(left == learned, -math.inf, apart)
+    return np.minimum(left, learned), apart
 
 
 def _chord(

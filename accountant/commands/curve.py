@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from accountant.commands import present
-from accountant.commands.options import DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
+from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
 from accountant.validation import choice, integer, number
 
 OverOption = Annotated[str, typer.Option(help="delta (prints epsilon) or alpha (prints the Rényi divergence).")]
-FromOption = Annotated[float | None, typer.Option("--from", help="First delta or alpha; default 1e-12 or 1.5.")]
-ToOption = Annotated[float | None, typer.Option("--to", help="Last delta or alpha; default 0.1 or 64.")]
-PointsOption = Annotated[int, typer.Option(help="Number of points, on a logarithmic scale, 2 to 10000.")]
+FromOption = Annotated[float | None, typer.Option("--from", **NUMBER, help="First delta or alpha; default 1e-12 or 1.5.")]
+ToOption = Annotated[float | None, typer.Option("--to", **NUMBER, help="Last delta or alpha; default 0.1 or 64.")]
+PointsOption = Annotated[int, typer.Option(**COUNT, help="Number of points, on a logarithmic scale, 2 to 10000.")]
 
 
 def curve(

@@ -18,14 +18,40 @@ from accountant.settings import KEYS, build_accountant
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
-_TYPES: Final[dict[str, type]] = {
-    "n": int,
-    "smoothness": float,
-    "strong_convexity": float,
-    "lipschitz": float,
-    "step_size": float,
-    "radius": float,
-    "learn_epochs": int,
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"it must be a number, got {text!r}") from None
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"it must be a whole number, got {text!r}") from None
+
+
+def _count_or_word(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+#: Parsers that say what they got; typer's own do not.
+NUMBER: Final[dict[str, Any]] = {"parser": _number, "metavar": "NUMBER"}
+COUNT: Final[dict[str, Any]] = {"parser": _count, "metavar": "COUNT"}
+_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "n": COUNT,
+    "smoothness": NUMBER,
+    "strong_convexity": NUMBER,
+    "lipschitz": NUMBER,
+    "batch_size": {"parser": _count_or_word, "metavar": "COUNT|full"},
+    "step_size": NUMBER,
+    "radius": NUMBER,
+    "learn_epochs": COUNT,
 }
 _ACCOUNTANT_HELP: Final = {
     "bound": f"One of {', '.join(BOUNDS)}; default optimal.",
@@ -34,11 +60,11 @@ _ACCOUNTANT_HELP: Final = {
     "reference": "What retraining means: matched, converged, or a number of retraining epochs; default matched.",
 }
 
-SigmaOption = Annotated[float, typer.Option(help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I).")]
-EpsilonOption = Annotated[float, typer.Option(help="epsilon >= 0 of the guarantee.")]
-DeltaOption = Annotated[float | None, typer.Option(help="delta in (0, 1) of the guarantee; default 1/n.")]
-EpochsOption = Annotated[int | None, typer.Option(help="Unlearning epochs K >= 0 (or give --steps).")]
-StepsOption = Annotated[int | None, typer.Option(help="Unlearning steps N >= 0 (or give --epochs).")]
+SigmaOption = Annotated[float, typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I).")]
+EpsilonOption = Annotated[float, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee.")]
+DeltaOption = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
+EpochsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs K >= 0 (or give --steps).")]
+StepsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps N >= 0 (or give --epochs).")]
 
 
 def _print_version(value: bool) -> None:
@@ -90,8 +116,10 @@ def _parameters() -> list[inspect.Parameter]:
         ),
     ]
     for name, help_ in helps.items():
-        option = typer.Option("--" + name.replace("_", "-"), help=help_, rich_help_panel=panels[name])
-        annotations.append((name, Annotated[_TYPES.get(name, str) | None, option], None))
+        kind = _KINDS.get(name, {"metavar": "TEXT"})
+        option = typer.Option("--" + name.replace("_", "-"), **kind, help=help_, rich_help_panel=panels[name])
+        type_ = Any if name in _KINDS else str | None
+        annotations.append((name, Annotated[type_, option], None))
     json_option = typer.Option("--json", help="Print one JSON object instead of a table.")
     annotations.append(("json", Annotated[bool, json_option], False))
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -111,8 +139,6 @@ def register(app: typer.Typer, function: Callable[..., None]) -> None:
         mine = {parameter.name: values.pop(parameter.name) for parameter in own}
         json_, preset, problem = (values.pop(name) for name in ("json", "preset", "problem"))
         try:
-            if values["batch_size"] is not None:
-                values["batch_size"] = _whole_or_text(values["batch_size"])
             accountant = build_accountant(values, preset_name=preset, problem_file=problem)
             function(Shared(accountant, preset, json_), **mine)
         except InputError as error:
@@ -125,11 +151,4 @@ def register(app: typer.Typer, function: Callable[..., None]) -> None:
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del command.__wrapped__
     app.command()(command)
-
-
-def _whole_or_text(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
 

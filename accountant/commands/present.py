@@ -90,7 +90,8 @@ def noise_row(result: dict[str, Any]) -> tuple[str, str]:
 
 def length_row(result: dict[str, Any]) -> tuple[str, str]:
     per_epoch = result["algorithm"]["steps_per_epoch"]
-    return "unlearning", f"{plural(result['steps'], 'step')} = {digits(result['epochs'])} epochs of {per_epoch}"
+    epochs = "1 epoch" if result["epochs"] == 1 else f"{digits(result['epochs'])} epochs"
+    return "unlearning", f"{plural(result['steps'], 'step')} = {epochs}, {plural(per_epoch, 'step')} each"
 
 
 def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[str, str]:
@@ -110,7 +111,12 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
     ]
     if result["mu_worst"] is not None:
         tight = result["tightness"]
-        says = "radius binds, no exact case known" if tight is None else f"{tight:.6g} times the exact Gaussian case"
+        if tight is None:
+            says = "the radius binds, no exact case is known"
+        elif tight < 1 + 1e-9:
+            says = "two Gaussian runs attain it: it cannot be smaller"
+        else:
+            says = f"{tight:.6g} times what two Gaussian runs attain"
         rows.append(("mu, worst batch", f"{digits(result['mu_worst'])} ({says})"))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
     rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))

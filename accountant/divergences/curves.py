@@ -42,14 +42,15 @@ class Curve(Protocol):
 
 def rounded_up(log_mu: Floats) -> Floats:
     """mu from log mu, rounded up by the error of the logarithm; zero stays zero, anything smaller than 1e-304 becomes that."""
-    raised = log_mu + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(log_mu)
-    raised = np.where(np.isneginf(log_mu), -np.inf, np.maximum(raised, -700.0))
+    zero = np.isneginf(log_mu)
+    finite = np.where(zero, 0.0, log_mu)
+    raised = np.maximum(finite + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(finite), -700.0)
     if not np.all(raised <= np.log(hockey_stick.MAX_MU)):
         raise UnreachableError(
             f"sigma is so small that the two outcomes are more than {hockey_stick.MAX_MU:g} standard deviations apart: "
             "nothing is guaranteed"
         )
-    return np.exp(raised)
+    return np.where(zero, 0.0, np.exp(raised))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ log((alpha-1)/alpha) - (log delta + log alpha)/(alpha - 1) (Canonne, Kamath & St
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ _SAFE: Final = 1 + 2e-13
 class _Moment(NamedTuple):
     value: Floats  #: K(beta)
     slope: Floats  #: dK/dbeta
-    tilted: Floats  #: sum of rho_j under the weights tilted by exp(kappa rho_j): dK/dkappa
+    bend: Floats  #: d^2 K/dbeta^2
+    tilted: Floats  #: mean of rho_j under the weights tilted by exp(kappa rho_j): dK/dkappa
 
 
 def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Moment:
@@ -50,13 +52,14 @@ def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Mom
     slope = 2 * a * beta + b
     if rho.shape[1] == 1:
         only = rho[:, 0]
-        return _Moment(kappa * only + log_weights[0], slope * only, only)
+        return _Moment(kappa * only + log_weights[0], slope * only, 2 * a * only, only)
     # Factor the largest rho out, so that the exponents are at most zero.
     largest = rho.max(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         terms = np.exp(log_weights - kappa[:, None] * (largest[:, None] - rho))
         total = terms.sum(axis=1)
         tilted = (terms * rho).sum(axis=1) / total
+        spread = (terms * (rho - tilted[:, None]) ** 2).sum(axis=1) / total
         # Near beta = 0 the sum is one plus something tiny, which log(total) + kappa * largest would lose.
         small = kappa * largest < 1e-3
         weights = np.exp(log_weights)
@@ -65,36 +68,41 @@ def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Mom
         value = kappa * largest + np.log(total)
         if small.any():
             value[small] = gentle
-    return _Moment(value, slope * tilted, tilted)
+    return _Moment(value, slope * tilted, 2 * a * tilted + slope * slope * spread, tilted)
 
 
-def _solve_log_beta(excess: Any, size: int) -> Floats:
-    """beta at which a decreasing ``excess(beta, active)`` crosses zero, by the one root-finder on log beta."""
-    bound = np.full(size, _LOG_BETA)
+def _solve_beta(excess: Callable[[Floats, Indices], tuple[Floats, Floats]], start: Floats) -> Floats:
+    """beta at which a decreasing ``excess(beta, active)`` crosses zero, by the one root-finder on log beta.
+
+    ``excess`` returns the value and its derivative with respect to log beta.
+    """
+    bound = np.full(start.size, _LOG_BETA)
 
     def on_log(x: Floats, active: Indices) -> tuple[Floats, Floats]:
-        beta = np.exp(x)
         with np.errstate(over="ignore", invalid="ignore"):
-            value = excess(beta, active)
-        return np.where(np.isnan(value), -np.inf, value), np.zeros_like(x)
+            value, slope = excess(np.exp(x), active)
+        return np.where(np.isnan(value), -np.inf, value), np.nan_to_num(slope)
 
-    return np.exp(solve.decreasing_root(on_log, start=np.zeros(size), low=-bound, high=bound, floor=1.0))
+    return np.exp(solve.decreasing_root(on_log, start=np.log(start), low=-bound, high=bound, floor=1.0))
 
 
 def best_beta_for_epsilon(log_delta: Floats, log_weights: Floats, rho: Floats, family: str, conversion: str) -> Floats:
     """The order minus one that minimises epsilon at the given delta: beta K' - K [+ log(1 + beta)] = log(1/delta)."""
+    a, _, c = FAMILIES[family]
+    with np.errstate(divide="ignore", over="ignore"):
+        # One component: beta K' - K = (a beta^2 - c) rho.
+        single = np.clip(np.sqrt((-log_delta / rho.max(axis=1) + c) / a), math.exp(-_LOG_BETA), math.exp(_LOG_BETA))
     if rho.shape[1] == 1 and conversion == "basic":
-        a, _, c = FAMILIES[family]
-        with np.errstate(divide="ignore"):
-            # beta K' - K = (a beta^2 - c) rho.
-            return np.minimum(np.sqrt((-log_delta / rho[:, 0] + c) / a), math.exp(_LOG_BETA))
+        return single
 
-    def excess(beta: Floats, active: Indices) -> Floats:
+    def excess(beta: Floats, active: Indices) -> tuple[Floats, Floats]:
         moment = _moment(beta, log_weights, rho[active], family)
-        gain = np.log1p(beta) if conversion == "improved" else 0.0
-        return -log_delta[active] - (beta * moment.slope - moment.value + gain)
+        value, slope = beta * moment.slope - moment.value, beta * beta * moment.bend
+        if conversion == "improved":
+            value, slope = value + np.log1p(beta), slope + beta / (1 + beta)
+        return -log_delta[active] - value, -slope
 
-    return _solve_log_beta(excess, log_delta.size)
+    return _solve_beta(excess, single)
 
 
 def epsilon_at(
@@ -124,11 +132,18 @@ def epsilon_of(log_delta: Floats, log_weights: Floats, rho: Floats, family: str,
 def log_delta_of(epsilon: Floats, log_weights: Floats, rho: Floats, family: str, conversion: str) -> Floats:
     """Smallest log delta over real orders, at most zero; (P,), (J,), (P, J) -> (P,). -inf where every rho is zero."""
 
-    def excess(beta: Floats, active: Indices) -> Floats:
-        gain = np.log(beta) - np.log1p(beta) if conversion == "improved" else 0.0
-        return epsilon[active] - (_moment(beta, log_weights, rho[active], family).slope + gain)
+    def excess(beta: Floats, active: Indices) -> tuple[Floats, Floats]:
+        moment = _moment(beta, log_weights, rho[active], family)
+        value, slope = moment.slope, beta * moment.bend
+        if conversion == "improved":
+            value, slope = value + np.log(beta) - np.log1p(beta), slope + 1 / (1 + beta)
+        return epsilon[active] - value, -slope
 
-    beta = _solve_log_beta(excess, epsilon.size)
+    a, b, _ = FAMILIES[family]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        # One component: K' = (2 a beta + b) rho.
+        single = (epsilon / rho.max(axis=1) - b) / (2 * a)
+    beta = _solve_beta(excess, np.clip(np.nan_to_num(single), 1e-3, math.exp(_LOG_BETA)))
     moment = _moment(beta, log_weights, rho, family)
     log_delta = moment.value - beta * epsilon
     if conversion == "improved":

@@ -82,13 +82,14 @@ def optimal_shifts(
     starts = tracked >= limit
     starts[0] = True
     start, squared, vertices = _taut_string(length, rise, lifted, starts)
-    with np.errstate(over="ignore"):
-        mu = math.sqrt(squared) * unit_h / unit_nu
-        exact = float(lifted[0] / np.sqrt(length[0])) * unit_h / unit_nu if lifted[0] > 0 else 0.0
-    if not math.isfinite(mu):
+    if not math.isfinite(squared):
         raise UnreachableError(
             "no shifts exist: a difference (sensitivity or start_distance) reaches the end without noise_std > 0 after it"
         )
+    mu = math.sqrt(squared) * unit_h / unit_nu
+    exact = float(lifted[0]) / math.sqrt(length[0]) * unit_h / unit_nu if lifted[0] > 0 else 0.0
+    if not math.isfinite(mu):
+        raise UnreachableError("mu exceeds the largest double: noise_std is too small for these sensitivities")
     shifts = np.zeros(c.size)
     for later, earlier in pairwise(vertices):
         top = lifted[earlier] if earlier == start else rise[earlier]

@@ -1,0 +1,260 @@
+"""The accountant's methods: inverses of each other, on the safe side, for arrays and for any size."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import random_algorithm
+
+from accountant import PNSGD, InputError, Problem, UnlearningAccountant, UnreachableError, preset
+
+MNIST_128 = UnlearningAccountant(PNSGD(preset("mnist"), 128))
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**6), log_epsilon=st.floats(-3, 1.5), log_delta=st.floats(-12, -1), steps=st.integers(0, 60))
+def test_sigma_is_on_the_safe_side_and_barely(seed: int, log_epsilon: float, log_delta: float, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    bound = str(rng.choice(["optimal", "optimal", "paper", "paper-geometric"]))
+    algorithm = random_algorithm(rng, learn_epochs=None)
+    if algorithm.log_contraction > -1e-12:
+        return
+    accountant = UnlearningAccountant(algorithm, bound=bound, batches=str(rng.choice(["random", "worst"])))
+    target = {"delta": 10.0**log_delta, "steps": steps if bound == "optimal" else steps + 1}
+    epsilon = 10.0**log_epsilon
+    sigma = accountant.sigma(epsilon=epsilon, **target)
+    if sigma <= 1e-290:
+        return
+    reached = accountant.epsilon(sigma=sigma, **target)
+    assert reached <= epsilon
+    assert reached >= epsilon * (1 - 1e-9)
+    delta = accountant.delta(sigma=sigma, epsilon=epsilon, steps=target["steps"])
+    assert delta <= target["delta"] * (1 + 1e-9)
+    assert delta >= target["delta"] * (1 - 1e-8)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 10**6), log_sigma=st.floats(-4, 1), log_epsilon=st.floats(-3, 1))
+def test_epochs_and_steps_are_the_fewest(seed: int, log_sigma: float, log_epsilon: float) -> None:
+    rng = np.random.default_rng(seed)
+    bound = str(rng.choice(["optimal", "paper"]))
+    algorithm = random_algorithm(rng, learn_epochs=None)
+    if algorithm.log_contraction > -1e-6:
+        return
+    accountant = UnlearningAccountant(algorithm, bound=bound)
+    question = {"sigma": 10.0**log_sigma, "delta": 1e-4}
+    epsilon = 10.0**log_epsilon
+    fewest = 0 if bound == "optimal" else 1
+    for unit, solve in (("epochs", accountant.epochs), ("steps", accountant.steps)):
+        count = solve(epsilon=epsilon, **question)
+        assert isinstance(count, int)
+        assert accountant.epsilon(**{unit: count}, **question) <= epsilon
+        if count > fewest:
+            assert accountant.epsilon(**{unit: count - 1}, **question) > epsilon
+
+
+def test_steps_against_a_fixed_reference_are_the_fewest_of_all() -> None:
+    rng = np.random.default_rng(5)
+    found = 0
+    for _ in range(150):
+        base = random_algorithm(rng, learn_epochs=int(rng.integers(1, 5)))
+        settings_ = {**base.to_dict(), "radius": 3.0}
+        algorithm = PNSGD(base.problem, settings_.pop("batch_size"), **settings_)
+        if algorithm.steps_per_epoch > 8:
+            continue
+        accountant = UnlearningAccountant(algorithm, reference=int(rng.integers(1, 6)))
+        sigma = float(10 ** rng.uniform(-1, 2))
+        steps = np.arange(1, 12 * algorithm.steps_per_epoch)
+        reached = accountant.epsilon(sigma=sigma, delta=1e-3, steps=steps) <= 1.0
+        if not reached.any():
+            continue
+        found += 1
+        first = int(steps[np.argmax(reached)])
+        answer = accountant.steps(sigma=sigma, epsilon=1.0, delta=1e-3)
+        assert answer == first or (answer == 0 and accountant.epsilon(sigma=sigma, delta=1e-3, steps=0) <= 1.0)
+    assert found > 30
+
+
+def test_the_issue_of_the_day_in_python() -> None:
+    assert MNIST_128.sigma(epsilon=1.0, delta=1 / 11_264, epochs=1) == pytest.approx(0.00030518137, rel=1e-7)
+    assert MNIST_128.epochs(sigma=0.03, epsilon=1.0, delta=1 / 11_264) == 1
+    assert MNIST_128.steps(sigma=0.03, epsilon=1.0, delta=1 / 11_264) == 2
+    assert MNIST_128.gdp(sigma=0.03, epochs=1).shape == (88,)
+    assert MNIST_128.rdp(alpha=[2, 4, 8], sigma=0.03, epochs=1).shape == (3,)
+    assert MNIST_128.default_delta == 1 / 11_264
+    assert MNIST_128.epsilon(sigma=0.001, epochs=1) == MNIST_128.epsilon(sigma=0.001, delta=1 / 11_264, steps=88)
+
+
+def test_arguments_broadcast_and_scalars_give_scalars() -> None:
+    sigma, delta, epochs = np.array([0.001, 0.01])[:, None], np.array([1e-3, 1e-5, 1e-9]), 1
+    grid = MNIST_128.epsilon(sigma=sigma, delta=delta, epochs=epochs)
+    assert grid.shape == (2, 3)
+    assert grid[1, 2] == MNIST_128.epsilon(sigma=0.01, delta=1e-9, epochs=1)
+    assert isinstance(MNIST_128.epsilon(sigma=0.01, epochs=1), float)
+    assert MNIST_128.sigma(epsilon=[[0.1], [1.0]], epochs=[0, 1, 2]).shape == (2, 3)
+    assert MNIST_128.epochs(sigma=[1e-4, 1e-3], epsilon=1.0).dtype == np.int64
+    assert MNIST_128.gdp(sigma=[0.1, 0.2], epochs=1).shape == (2, 88)
+    assert MNIST_128.delta(sigma=[0.001, 0.002], epsilon=[0.5, 1.0], steps=[20, 88]).shape == (2,)
+    assert MNIST_128.epsilon(sigma=[], epochs=1).shape == (0,)
+
+
+def test_a_thousand_million_epochs_are_as_quick_as_one() -> None:
+    assert MNIST_128.epsilon(sigma=0.03, epochs=10**9) == 0.0
+    assert MNIST_128.sigma(epsilon=1.0, epochs=10**9) == pytest.approx(2.2250738585072014e-308)
+    slow = Problem(n=1000, smoothness=1.0, strong_convexity=1e-12)
+    accountant = UnlearningAccountant(PNSGD(slow, 10))
+    epochs = accountant.epochs(sigma=1e-3, epsilon=1.0, delta=1e-5)
+    assert epochs > 10**9
+    assert accountant.epsilon(sigma=1e-3, delta=1e-5, epochs=epochs) <= 1.0
+    assert accountant.epsilon(sigma=1e-3, delta=1e-5, epochs=epochs - epochs // 10**6) > 1.0
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e100, 1e300])
+def test_units_do_not_matter(scale: float) -> None:
+    """Gradients in other units: M and sigma scale together, so epsilon stays."""
+    usual = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0, strong_convexity=0.1), 10))
+    scaled = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0, strong_convexity=0.1, lipschitz=scale), 10))
+    expected = usual.epsilon(sigma=0.1, delta=1e-4, epochs=1)
+    assert scaled.epsilon(sigma=0.1 * scale, delta=1e-4, epochs=1) == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize("smoothness", [1e-300, 1e-100, 1e100, 1e300])
+def test_extreme_curvature_gives_an_answer_or_says_why_not(smoothness: float) -> None:
+    problem = Problem(n=100, smoothness=smoothness, strong_convexity=0.1 * smoothness)
+    accountant = UnlearningAccountant(PNSGD(problem, 10))
+    # In units of 1/L: x -> L x turns this into the problem with L = 1, sigma -> sigma/sqrt(L).
+    usual = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0, strong_convexity=0.1), 10))
+    sigma = usual.sigma(epsilon=1.0, delta=1e-4, epochs=1) / math.sqrt(smoothness)
+    assert accountant.sigma(epsilon=1.0, delta=1e-4, epochs=1) == pytest.approx(sigma, rel=1e-10)
+
+
+def test_nearly_convex_problems_keep_their_contraction() -> None:
+    problem = Problem(n=100, smoothness=1.0, strong_convexity=1e-300)
+    accountant = UnlearningAccountant(PNSGD(problem, "full", learn_epochs=10))
+    convex = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0), "full", learn_epochs=10))
+    assert accountant.epsilon(sigma=0.1, delta=1e-4, epochs=5) == pytest.approx(
+        convex.epsilon(sigma=0.1, delta=1e-4, epochs=5), rel=1e-12
+    )
+    converged = UnlearningAccountant(PNSGD(problem, "full"))
+    assert converged.sigma(epsilon=1.0, delta=1e-4, epochs=0) > 1e140
+
+
+def test_more_noise_more_steps_and_larger_delta_never_hurt() -> None:
+    steps = np.arange(0, 200)
+    epsilon = MNIST_128.epsilon(sigma=1e-3, steps=steps)
+    assert np.all(np.diff(epsilon) <= 0)
+    assert np.all(np.diff(MNIST_128.epsilon(sigma=np.geomspace(1e-5, 1, 50), epochs=1)) <= 0)
+    assert np.all(np.diff(MNIST_128.epsilon(sigma=1e-3, delta=np.geomspace(1e-12, 0.5, 50), epochs=0)) <= 0)
+    assert np.all(np.diff(MNIST_128.sigma(epsilon=np.geomspace(1e-3, 10, 30), epochs=1)) <= 0)
+
+
+def test_averaging_over_the_batch_order_never_costs() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(100):
+        algorithm = random_algorithm(rng)
+        question: dict[str, Any] = {"sigma": 0.5, "delta": 1e-3, "steps": int(rng.integers(0, 10))}
+        average = UnlearningAccountant(algorithm).epsilon(**question)
+        worst = UnlearningAccountant(algorithm, batches="worst").epsilon(**question)
+        each = [
+            UnlearningAccountant(algorithm, batches=j).epsilon(**question) for j in range(algorithm.steps_per_epoch)
+        ]
+        assert average <= worst * (1 + 1e-12)
+        assert worst == max(each)
+
+
+def test_a_given_distance_replaces_learning() -> None:
+    free = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0), 10))
+    with pytest.raises(InputError, match="learn_epochs or a radius"):
+        free.epsilon(sigma=1.0, epochs=1)
+    # c = 1: mu = D/(sqrt(N) sqrt(2 eta) sigma).
+    mu = free.gdp(sigma=0.5, epochs=2, start_distance=0.3)
+    assert mu == pytest.approx([0.3 / math.sqrt(20) / math.sqrt(2) / 0.5], rel=1e-12)
+    assert free.epsilon(sigma=0.5, epochs=2, start_distance=0.0) == 0.0
+    with pytest.raises(UnreachableError):
+        free.epsilon(sigma=0.5, steps=0, start_distance=0.3)
+
+
+def test_dropped_points_are_never_used_and_the_mixture_says_so() -> None:
+    algorithm = PNSGD(Problem(n=25, smoothness=1.0, strong_convexity=0.1), 10, last_batch="drop")
+    guarantee = UnlearningAccountant(algorithm).guarantee(sigma=1.0, epochs=1)
+    assert guarantee.weights == pytest.approx([0.4, 0.4, 0.2])
+    assert guarantee.values[-1] == 0
+    kept = UnlearningAccountant(PNSGD(algorithm.problem, 10)).guarantee(sigma=1.0, epochs=1)
+    assert kept.weights == pytest.approx([0.4, 0.4, 0.2])
+    # The short batch divides by 5 instead of 10: its point moves the model more.
+    assert kept.values[-1] > 2 * kept.values[-2]
+
+
+def test_tightness_is_reported_where_an_exact_case_is_known() -> None:
+    assert MNIST_128.tightness(epochs=1) == pytest.approx(1.0)
+    assert UnlearningAccountant(PNSGD(preset("mnist"), 128), bound="paper").tightness(epochs=1) is None
+    capped = UnlearningAccountant(PNSGD(preset("mnist"), 128, radius=1e-3))
+    assert capped.tightness(epochs=0) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "words"),
+    [
+        ("epsilon", {"sigma": 0, "epochs": 1}, "sigma must be a finite number > 0, got 0"),
+        ("epsilon", {"sigma": -1.0, "epochs": 1}, "sigma must be"),
+        ("epsilon", {"sigma": math.nan, "epochs": 1}, "sigma must be"),
+        ("epsilon", {"sigma": math.inf, "epochs": 1}, "sigma must be"),
+        ("epsilon", {"sigma": "much", "epochs": 1}, "sigma must be numeric"),
+        ("epsilon", {"sigma": 1.0, "epochs": 1, "delta": 0}, "delta must be"),
+        ("epsilon", {"sigma": 1.0, "epochs": 1, "delta": 1}, "delta must be"),
+        ("epsilon", {"sigma": 1.0, "epochs": 1, "steps": 1}, "either epochs or steps .*got both"),
+        ("epsilon", {"sigma": 1.0}, "either epochs or steps .*got neither"),
+        ("epsilon", {"sigma": 1.0, "epochs": 0.5}, "epochs must be a whole number"),
+        ("epsilon", {"sigma": 1.0, "steps": -1}, "steps must be a whole number"),
+        ("epsilon", {"sigma": 1.0, "epochs": 1e300}, "epochs must be a whole number"),
+        ("sigma", {"epsilon": -1, "epochs": 1}, "epsilon must be"),
+        ("sigma", {"epsilon": [1.0, math.nan], "epochs": 1}, "epsilon must be"),
+        ("rdp", {"alpha": 1.0, "sigma": 1.0, "epochs": 1}, "alpha must be"),
+        ("guarantee", {"sigma": [1.0], "epochs": 1}, "sigma must be a number"),
+        ("epsilon", {"sigma": 1.0, "epochs": 1, "start_distance": -1}, "start_distance must be"),
+    ],
+)
+def test_bad_arguments_are_named_with_their_range(method: str, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        getattr(MNIST_128, method)(**arguments)
+
+
+def test_unreachable_targets_say_which_limit_stops_them() -> None:
+    convex = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0), learn_epochs=10))
+    with pytest.raises(UnreachableError, match=r"falls only as 1/sqrt\(steps\)"):
+        convex.epochs(sigma=1e-9, epsilon=1e-9, delta=1e-30)
+    short = UnlearningAccountant(PNSGD(preset("mnist"), 128, radius=10.0), reference=1)
+    with pytest.raises(UnreachableError, match="still remembers where it started"):
+        short.epochs(sigma=0.01, epsilon=1.0)
+    with pytest.raises(UnreachableError, match="never reaches epsilon = 0"):
+        UnlearningAccountant(PNSGD(preset("mnist")), bound="paper").sigma(epsilon=0.0, epochs=1)
+    with pytest.raises(UnreachableError, match="sigma is so small"):
+        MNIST_128.epsilon(sigma=1e-300, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "words"),
+    [
+        ({"bound": "best"}, "bound must be one of optimal, paper, paper-geometric"),
+        ({"batches": 88}, "position from 0 to 87"),
+        ({"batches": -1}, "position from 0 to 87"),
+        ({"batches": "shuffled"}, "batches must be"),
+        ({"batches": True}, "batches must be"),
+        ({"reference": 0}, "reference must be"),
+        ({"reference": "never"}, "reference must be"),
+        ({"reference": 1.5}, "reference must be"),
+    ],
+)
+def test_bad_settings_are_refused_at_construction(settings_: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        UnlearningAccountant(PNSGD(preset("mnist"), 128), **settings_)
+
+
+def test_too_many_positions_are_refused_and_worst_still_answers() -> None:
+    algorithm = PNSGD(Problem(n=10**12, smoothness=1.0, strong_convexity=0.01), 1)
+    with pytest.raises(InputError, match="batches must be 'worst' or a position"):
+        UnlearningAccountant(algorithm).epsilon(sigma=1.0, epochs=0)
+    assert UnlearningAccountant(algorithm, batches="worst").epsilon(sigma=10.0, steps=10) > 0
