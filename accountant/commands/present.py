@@ -80,7 +80,7 @@ def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]]
 
 
 def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
-    default = " (delta: the default, 1/n)" if result["delta_is_default"] else ""
+    default = " (1/n, the default)" if result["delta_is_default"] else ""
     return "guarantee", f"epsilon = {digits(result['epsilon'])} at delta = {digits(result['delta'])}{default}"
 
 
@@ -91,11 +91,11 @@ def noise_row(result: dict[str, Any]) -> tuple[str, str]:
 def length_row(result: dict[str, Any]) -> tuple[str, str]:
     per_epoch = result["algorithm"]["steps_per_epoch"]
     epochs = "1 epoch" if result["epochs"] == 1 else f"{digits(result['epochs'])} epochs"
-    return "unlearning", f"{plural(result['steps'], 'step')} = {epochs}, {plural(per_epoch, 'step')} each"
+    return "unlearning", f"{plural(result['steps'], 'step')} = {epochs} of {plural(per_epoch, 'step')}"
 
 
 def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[str, str]:
-    name = f"bound {other['bound']}"
+    name = f"{other['bound']} bound"
     where = f"(batches {other['batches']})"
     value = other[unknown]
     if value is None:
@@ -106,7 +106,7 @@ def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[st
 
 def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
-        ("bound", f"{result['bound']}, batches {result['batches']}, reference {result['reference']}"),
+        ("bound used", f"{result['bound']}, batches {result['batches']}, reference {result['reference']}"),
         ("contraction c", digits(result["contraction"], 10)),
     ]
     if result["mu_worst"] is not None:

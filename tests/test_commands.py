@@ -1,0 +1,216 @@
+"""The command line says what Python says, fits 80 columns, and refuses bad input with one sentence and exit code 2."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from accountant import PNSGD, UnlearningAccountant, preset
+from accountant.commands import app
+
+KEYS = {
+    "command", "sigma", "epsilon", "delta", "epochs", "steps", "bound", "batches", "reference", "contraction",
+    "mu_worst", "tightness", "assumptions", "problem", "algorithm", "version",
+}  # fmt: skip
+MNIST = UnlearningAccountant(PNSGD(preset("mnist"), 128))
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words))
+
+
+def answer(*words: str) -> dict[str, Any]:
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert set(record) >= KEYS or record["command"] == "presets"
+    return record
+
+
+def mnist(command: str, *words: str) -> dict[str, Any]:
+    return answer(command, "--preset", "mnist", "--batch-size", "128", *words)
+
+
+def test_sigma() -> None:
+    record = mnist("sigma", "--epsilon", "1", "--epochs", "1")
+    assert record["sigma"] == MNIST.sigma(epsilon=1.0, epochs=1)
+    assert record["delta"] == 1 / 11_264
+    assert record["delta_is_default"] is True
+    assert (record["epochs"], record["steps"]) == (1, 88)
+    assert record["comparison"]["bound"] == "paper"
+    assert record["comparison"]["sigma"] == pytest.approx(0.0028622976, rel=1e-7)
+    assert record["noise_std"] == pytest.approx(math.sqrt(2 / 0.261264) * record["sigma"])
+    assert record["noise_multiplier"] == pytest.approx(128 * record["sigma"] * math.sqrt(2 * 0.261264))
+    assert record["mu_worst"] == pytest.approx(MNIST.gdp(sigma=record["sigma"], epochs=1).max())
+
+
+def test_epsilon_delta_and_epochs() -> None:
+    assert mnist("epsilon", "--sigma", "0.001", "--steps", "30")["epsilon"] == MNIST.epsilon(sigma=0.001, steps=30)
+    record = mnist("delta", "--sigma", "0.001", "--epsilon", "0.5", "--epochs", "1")
+    assert record["delta"] == MNIST.delta(sigma=0.001, epsilon=0.5, epochs=1)
+    record = mnist("epochs", "--sigma", "0.0001", "--epsilon", "1")
+    assert record["epochs"] == MNIST.epochs(sigma=0.0001, epsilon=1.0)
+    assert record["steps"] == 88 * record["epochs"]
+    assert record["epsilon_achieved"] <= 1
+    record = mnist("epochs", "--sigma", "0.001", "--epsilon", "1", "--steps")
+    assert record["steps"] == MNIST.steps(sigma=0.001, epsilon=1.0)
+    assert record["epochs"] == record["steps"] / 88
+
+
+def test_curves() -> None:
+    record = mnist("curve", "--sigma", "0.001", "--epochs", "1", "--from", "1e-9", "--to", "0.01", "--points", "3")
+    assert [point["delta"] for point in record["points"]] == pytest.approx([1e-9, 10**-5.5, 0.01])
+    assert record["points"][0]["epsilon"] == MNIST.epsilon(sigma=0.001, delta=1e-9, epochs=1)
+    record = mnist("curve", "--sigma", "0.001", "--epochs", "1", "--over", "alpha", "--from", "2", "--to", "8", "--points", "2")
+    assert record["points"][1]["rdp"] == pytest.approx(MNIST.rdp(alpha=8, sigma=0.001, epochs=1), rel=1e-13)
+
+
+def test_presets() -> None:
+    record = answer("presets")
+    assert record["presets"]["mnist"]["n"] == 11_264
+    assert "cifar10" in run("presets").stdout
+
+
+def test_without_an_unlearning_step_the_comparison_gives_its_reason() -> None:
+    record = answer("epsilon", "--preset", "mnist", "--sigma", "1", "--steps", "0")
+    assert record["comparison"]["epsilon"] is None
+    assert "says nothing without unlearning" in record["comparison"]["reason"]
+
+
+def test_a_toml_file_has_the_constructors_keys_and_options_override_it(tmp_path: Path) -> None:
+    flat = tmp_path / "flat.toml"
+    flat.write_text('n = 1000\nsmoothness = 1.0\nstrong_convexity = 0.1\nbatch_size = 50\nbatches = "worst"\n')
+    tables = tmp_path / "tables.toml"
+    tables.write_text(
+        '[problem]\nn = 1000\nsmoothness = 1.0\nstrong_convexity = 0.1\n[algorithm]\nbatch_size = 50\n'
+        '[accountant]\nbatches = "worst"\n'
+    )
+    question = ("sigma", "--epsilon", "1", "--epochs", "2")
+    one, two = (answer(*question, "--problem", str(path)) for path in (flat, tables))
+    assert one == two
+    assert one["batches"] == "worst"
+    assert one["algorithm"]["batch_size"] == 50
+    other = answer(*question, "--problem", str(flat), "--n", "2000", "--batch-size", "full", "--batches", "0")
+    assert (other["problem"]["n"], other["algorithm"]["batch_size"], other["batches"]) == (2000, 2000, 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sigma", "--epsilon", "1", "--epochs", "1"),
+        ("epsilon", "--sigma", "0.01", "--steps", "3"),
+        ("epsilon", "--sigma", "0.01", "--epochs", "1", "--bound", "paper-geometric", "--batches", "random"),
+        ("delta", "--sigma", "0.01", "--epsilon", "1", "--epochs", "1"),
+        ("epochs", "--sigma", "0.01", "--epsilon", "1"),
+        ("curve", "--sigma", "0.01", "--epochs", "1"),
+        ("sigma", "--epsilon", "1", "--steps", "0", "--radius", "0.001"),
+    ],
+)
+def test_tables_fit_80_columns_and_name_the_assumptions(words: tuple[str, ...]) -> None:
+    result = run(words[0], "--preset", "mnist", "--batch-size", "512", *words[1:])
+    assert result.exit_code == 0, result.output
+    assert max(len(line) for line in result.stdout.splitlines()) <= 80
+    assert "Assumptions" in result.stdout
+    assert "1/n, the default" in " ".join(result.stdout.split()) or words[0] == "delta"
+
+
+def test_printed_noise_is_rounded_up() -> None:
+    text = run("sigma", "--preset", "mnist", "--batch-size", "128", "--epsilon", "1", "--epochs", "1").stdout
+    printed = next(line.split()[-1] for line in text.splitlines() if "noise sigma" in line)
+    assert MNIST.epsilon(sigma=float(printed), epochs=1) <= 1.0
+
+
+P = ("--preset", "mnist")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("epsilon", *P, "--sigma", "-1", "--epochs", "1"), "sigma must be a finite number > 0, got -1"),
+        (("epsilon", *P, "--sigma", "0", "--epochs", "1"), "sigma must be a finite number > 0, got 0"),
+        (("epsilon", *P, "--sigma", "nan", "--epochs", "1"), "sigma must be a finite number > 0, got nan"),
+        (("epsilon", *P, "--sigma", "inf", "--epochs", "1"), "sigma must be a finite number > 0, got inf"),
+        (("epsilon", *P, "--sigma", "much", "--epochs", "1"), "must be a number, got 'much'"),
+        (("epsilon", *P, "--epochs", "1"), "Missing option '--sigma'"),
+        (("sigma", *P, "--epochs", "1"), "Missing option '--epsilon'"),
+        (("sigma", *P, "--epsilon", "-1", "--epochs", "1"), "epsilon must be a finite number >= 0, got -1"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "0"), "delta must be"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1"), "delta must be"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "0"), "batch_size must be an integer from 1 to 11264"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "11265"), "batch_size must be an integer"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--strong-convexity", "1"), "strong_convexity must be at most"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--step-size", "7.7"), "step_size must be"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--n", "10.5"), "must be a whole number, got '10.5'"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--bound", "best"), "bound must be one of"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "1"), "position from 0 to 0, got 1"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"), "either epochs or steps"),
+        (("sigma", *P, "--epsilon", "1"), "either epochs or steps"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "0", "--bound", "paper"), "epochs must be at least 1"),
+        (("sigma", *P, "--epsilon", "0", "--epochs", "1", "--bound", "paper"), "never reaches epsilon = 0"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--reference", "9"), "needs a radius"),
+        (("sigma", "--preset", "imagenet", "--epsilon", "1", "--epochs", "1"), "preset must be one of mnist, cifar10"),
+        (("sigma", "--epsilon", "1", "--epochs", "1"), "n and smoothness must be given"),
+        (("sigma", "--problem", "nowhere.toml", "--epsilon", "1", "--epochs", "1"), "cannot be read"),
+        (("epochs", *P, "--radius", "9", "--reference", "1", "--sigma", "0.01", "--epsilon", "1"), "still remembers"),
+        (("curve", *P, "--sigma", "1", "--epochs", "1", "--over", "gamma"), "over must be one of delta, alpha"),
+        (("curve", *P, "--sigma", "1", "--epochs", "1", "--to", "1.5"), "to must be a finite number"),
+        (("curve", *P, "--sigma", "1", "--epochs", "1", "--points", "1"), "points must be an integer from 2"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"n = 10\nsmoothness = 1.0\ncolour = 3\n", "key 'colour'"),
+        (b"[data]\nn = 10\n", "table [data]"),
+        (b"[problem]\nbatch_size = 10\n", "key 'batch_size'"),
+        (b"n = 10\n[problem]\nn = 10\n", "stands twice"),
+        (b"n = \n", "is not TOML"),
+        (b"\xff\xfe", "is not TOML"),
+        (b'n = "ten"\nsmoothness = 1.0\n', "n must be an integer"),
+        (b"n = 10\nsmoothness = nan\n", "smoothness must be"),
+        (b"n = 10\n", "smoothness must be given"),
+        (b"#" * (1 << 21), "at most 1048576 bytes"),
+    ],
+)
+def test_bad_toml_is_one_sentence_and_exit_code_2(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "problem.toml"
+    path.write_bytes(content)
+    result = run("sigma", "--problem", str(path), "--epsilon", "1", "--epochs", "1")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert says in result.stderr
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    for command in ("sigma", "epsilon", "delta", "epochs", "curve", "presets"):
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert f"Example: accountant {command}" in result.stdout
+
+
+def test_the_package_imports_nothing_slow() -> None:
+    code = (
+        "import sys, accountant, accountant.commands\n"
+        "print([m for m in ('scipy', 'rich', 'mpmath', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_script_at_the_root_starts_the_commands() -> None:
+    script = Path(__file__).resolve().parents[1] / "cli.py"
+    done = subprocess.run([sys.executable, script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"

@@ -1,0 +1,50 @@
+"""What the documents say is what the program does."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_optimal import TABLE
+from typer.testing import CliRunner
+
+from accountant.commands import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page: Path) -> None:
+    failures, _ = doctest.testfile(str(page), module_relative=False)
+    assert failures == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_shell_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+        (tmp_path / "problem.toml").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for line in re.findall(r"^    (accountant .*)$", text, re.MULTILINE):
+        result = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
+        assert result.exit_code == 0, (line, result.output)
+    for command, shown in re.findall(r"```console\n\$ accountant (.*?)\n(.*?)```", text, re.DOTALL):
+        printed = CliRunner().invoke(app, shlex.split(command)).stdout
+        assert [line.rstrip() for line in printed.splitlines()] == [line.rstrip() for line in shown.splitlines()]
+
+
+def test_reference_values_of_the_theory_page_are_the_tested_ones() -> None:
+    page = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8").split("## Reference values")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")][2:]
+    values = [("full" if b == "n" else int(b), *(float(x) for x in rest)) for b, *rest in rows]
+    assert values == TABLE
+
+
+def test_readme_names_the_two_commands_and_shows_a_picture_that_exists() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "pip install . && accountant sigma --preset mnist --batch-size 128 --epsilon 1 --epochs 1" in text
+    assert "pip install '.[test]' && pytest" in text
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
