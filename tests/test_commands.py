@@ -141,7 +141,7 @@ P = ("--preset", "mnist")
         (("sigma", *P, "--epsilon", "-1", "--epochs", "1"), "epsilon must be a finite number >= 0, got -1"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "0"), "delta must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1"), "delta must be"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "0"), "batch_size must be an integer from 1 to 11264"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "0"), "must be an integer from 1 to 11264"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "11265"), "batch_size must be an integer"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--strong-convexity", "1"), "strong_convexity must be at most"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--step-size", "7.7"), "step_size must be"),

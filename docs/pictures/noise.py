@@ -5,10 +5,6 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "noise"  # the same file from the same numbers
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -19,6 +15,7 @@ STYLES = {"full": ("#0072B2", "o"), 512: ("#D55E00", "s"), 128: ("#009E73", "^")
 
 
 def main() -> None:
+    plt.rcParams["svg.hashsalt"] = "noise"  # the same file from the same numbers
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for batch_size, (colour, marker) in STYLES.items():
         algorithm = PNSGD(preset("mnist"), batch_size)
