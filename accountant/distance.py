@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from accountant.algorithm import PNSGD
 from accountant.geometry import geometric_sum, log_power
 from accountant.shapes import plain
-from accountant.validation import InputError, UnreachableError, numbers
+from accountant.validation import UnreachableError, numbers
 
 Floats = NDArray[np.float64]
 
@@ -45,5 +45,3 @@ def learned_distance(algorithm: PNSGD, position: ArrayLike | None = None) -> Any
 NO_DISTANCE = (
     "the distance after learning is unbounded: with contraction 1 (a convex problem) give learn_epochs or a radius"
 )
-
-__all__ = ["InputError", "learned_distance", "log_learned_distance"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.divergences import gdp, hockey_stick, renyi
 from accountant.shapes import plain
-from accountant.validation import InputError, choice, numbers
+from accountant.validation import InputError, choice, mixture, numbers
 
 Floats = NDArray[np.float64]
 
@@ -37,23 +39,20 @@ class Guarantee:
     conversion: str = "exact"
     statement: str = ""
     assumptions: tuple[str, ...] = ()
-    context: dict[str, Any] | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         choice("kind", self.kind, KINDS)
         choice("conversion", self.conversion, ("exact",) if self.kind == "gdp" else renyi.CONVERSIONS)
         limit = hockey_stick.MAX_MU if self.kind == "gdp" else renyi.MAX_RHO
-        weights = numbers("weights", self.weights, at_least=0, at_most=1)
-        values = numbers("values", self.values, at_least=0, at_most=limit)
-        if weights.ndim != 1 or weights.shape != values.shape or not weights.size:
-            raise InputError(f"weights and values must have one shape (J,), got {weights.shape} and {values.shape}")
-        if not abs(weights.sum() - 1) <= 1e-9:
-            raise InputError(f"weights must sum to 1, got {weights.sum()}")
+        weights, values = mixture(self.weights, "values", self.values, at_most=limit)
+        if values.ndim != 1:
+            raise InputError(f"values must have one axis, as weights has, got shape {values.shape}")
         weights.flags.writeable = values.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "assumptions", tuple(self.assumptions))
-        object.__setattr__(self, "context", dict(self.context or {}))
+        object.__setattr__(self, "context", MappingProxyType(dict(self.context)))
 
     def epsilon(self, delta: ArrayLike) -> Any:
         """Smallest proven epsilon at ``delta`` in (0, 1); broadcasts."""
@@ -112,7 +111,7 @@ class Guarantee:
             "conversion": self.conversion,
             "statement": self.statement,
             "assumptions": list(self.assumptions),
-            "context": self.context,
+            "context": dict(self.context),
         }
 
     def to_json(self) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
-from accountant.validation import MAX_COUNT, InputError
+from accountant.validation import MAX_COUNT, word_or_count
 
 MATCHED: Final = "matched"
 CONVERGED: Final = "converged"
@@ -20,16 +18,9 @@ Reference = str | int
 
 
 def parse_reference(value: object) -> Reference:
-    """Check a reference; a whole number of epochs may come as text. Raises InputError."""
-    if value in (MATCHED, CONVERGED):
-        return str(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    is_count = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if is_count and 1 <= int(value) <= MAX_COUNT:  # type: ignore[call-overload]
-        return int(value)  # type: ignore[call-overload]
-    raise InputError(
-        f"reference must be {MATCHED}, {CONVERGED} or a number of retraining epochs from 1, got {value!r}"
+    """Check a reference; a number of epochs may come as text. Raises InputError."""
+    return word_or_count(
+        "reference", value, words=(MATCHED, CONVERGED), count="a number of retraining epochs", at_least=1, at_most=MAX_COUNT
     )
 
 

@@ -20,7 +20,7 @@ from accountant.guarantee import Guarantee
 from accountant.problem import ADJACENCIES
 from accountant.reference import describe, parse_reference
 from accountant.shapes import in_blocks, plain
-from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, number, numbers
+from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, number, numbers, word_or_count
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,14 @@ class UnlearningAccountant:
             raise InputError(f"algorithm must be a PNSGD, got {algorithm!r}")
         self._bound: Bound = BOUNDS[choice("bound", bound, BOUNDS)]
         self.algorithm = algorithm
-        self.batches = _parse_batches(self._bound.default_batches if batches is None else batches, algorithm)
+        self.batches = word_or_count(
+            "batches",
+            self._bound.default_batches if batches is None else batches,
+            words=(RANDOM, WORST),
+            count="a position",
+            at_least=0,
+            at_most=algorithm.steps_per_epoch - 1,
+        )
         self.reference = parse_reference(reference)
         # A given distance replaces learning, so a setting may be refused without one and allowed with it.
         self._refusal: InputError | None = None
@@ -472,18 +479,6 @@ class _Query:
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         return in_blocks(block, self.steps, self.start, *arguments, width=self.weights.size)
-
-
-def _parse_batches(batches: object, algorithm: PNSGD) -> str | int:
-    if batches in (RANDOM, WORST):
-        return str(batches)
-    if isinstance(batches, str) and batches.isascii() and batches.isdigit():
-        batches = int(batches)
-    last = algorithm.steps_per_epoch - 1
-    is_position = isinstance(batches, (int, np.integer)) and not isinstance(batches, bool)
-    if is_position and 0 <= int(batches) <= last:  # type: ignore[call-overload]
-        return int(batches)  # type: ignore[call-overload]
-    raise InputError(f"batches must be {RANDOM}, {WORST} or a position from 0 to {last}, got {batches!r}")
 
 
 def _log(values: Floats) -> Floats:

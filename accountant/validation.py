@@ -121,6 +121,31 @@ def _all_real(raw: NDArray[Any]) -> bool:
     return all(isinstance(item, Real) and not isinstance(item, bool) for item in raw.flat)
 
 
+def word_or_count(name: str, value: object, *, words: tuple[str, ...], count: str, at_least: int, at_most: int) -> str | int:
+    """Return one of the ``words``, or a whole number in the range (which may come as text); ``count`` says what it counts."""
+    if isinstance(value, str):
+        if value in words:
+            return value
+        if value.isascii() and value.isdigit():
+            value = int(value)
+    if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
+        return int(value)
+    raise InputError(f"{name} must be {', '.join(words)} or {count} from {at_least} to {at_most}, got {value!r}")
+
+
+def mixture(
+    weights: ArrayLike, name: str, values: ArrayLike, *, at_most: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check probabilities (J,) that sum to one and the values (..., J) >= 0 of the components that they weigh."""
+    w = numbers("weights", weights, at_least=0, at_most=1)
+    array = numbers(name, values, at_least=0, at_most=at_most)
+    if w.ndim != 1 or not array.ndim or array.shape[-1] != w.size or not w.size:
+        raise InputError(f"weights must have shape (J,) and {name} (..., J), got {w.shape} and {array.shape}")
+    if not abs(w.sum() - 1) <= 1e-9:
+        raise InputError(f"weights must sum to 1, got {w.sum()}")
+    return w, array
+
+
 def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return ``value`` if it is one of the allowed words, or raise :class:`InputError` naming them."""
     words = list(allowed)

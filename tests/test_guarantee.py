@@ -65,7 +65,6 @@ def test_tradeoff_of_one_component_is_the_gaussian_one() -> None:
 
 def test_it_carries_its_reasons() -> None:
     guarantee = ACCOUNTANTS["optimal"].guarantee(sigma=0.02, epochs=2)
-    assert guarantee.context is not None
     assert guarantee.context["bound"] == "optimal"
     assert guarantee.context["problem"]["n"] == 11_264
     assert guarantee.context["steps"] == 44
@@ -80,6 +79,8 @@ def test_it_cannot_be_changed() -> None:
         guarantee.kind = "linear"  # type: ignore[misc]
     with pytest.raises(ValueError, match="read-only"):
         guarantee.values[0] = 0.0
+    with pytest.raises(TypeError):
+        guarantee.context["sigma"] = 1.0  # type: ignore[index]
 
 
 def test_arrays_given_to_it_stay_the_callers() -> None:
@@ -94,7 +95,7 @@ def test_arrays_given_to_it_stay_the_callers() -> None:
     [
         ({"kind": "laplace"}, "kind must be one of"),
         ({"weights": [0.7, 0.7]}, "weights must sum to 1"),
-        ({"weights": [1.0]}, "one shape"),
+        ({"weights": [1.0]}, "weights must have shape"),
         ({"values": [-1.0, 1.0]}, "values must be"),
         ({"values": [math.nan, 1.0]}, "values must be"),
         ({"conversion": "basic"}, "conversion must be one of exact"),

@@ -55,9 +55,6 @@ class Optimal:
             return 0.0
         return max(float(log_mu[0, 0] - exact[0, 0]), 0.0)
 
-    def assumptions(self, setting: Setting) -> tuple[str, ...]:
-        return ()
-
     def _log_mu(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> tuple[Floats, Floats]:
         """log mu and log mu_exact at unit noise, (P, J)."""
         algorithm = setting.algorithm

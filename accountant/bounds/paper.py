@@ -72,9 +72,6 @@ class Paper:
         unlearned = np.logaddexp(burn_in, distance) + log_power(log_c, n)
         return 0.5 * np.logaddexp(2 * burn_in, 2 * unlearned) - half_log_eta
 
-    def assumptions(self, setting: Setting) -> tuple[str, ...]:
-        return ()
-
 
 class PaperGeometric:
     """D_alpha = alpha Z^2 (1-c^2) c^(2N)/((1-c^(2N)) 2 eta sigma^2); alpha Z^2/(2 eta sigma^2 N) for c = 1."""
@@ -99,9 +96,6 @@ class PaperGeometric:
         distance = _distance(setting, positions, log_start)
         decay = log_mu_decay(log_c=algorithm.log_contraction, log_start=distance, steps=steps[:, None])
         return decay - 0.5 * math.log(algorithm.eta)
-
-    def assumptions(self, setting: Setting) -> tuple[str, ...]:
-        return ()
 
 
 def _not_converged(setting: Setting) -> bool:

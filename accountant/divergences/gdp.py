@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.divergences import hockey_stick as core
 from accountant.shapes import in_blocks, plain
-from accountant.validation import InputError, numbers
+from accountant.validation import InputError, mixture, numbers
 
 Floats = NDArray[np.float64]
 
@@ -145,11 +145,6 @@ def _mu(mu: ArrayLike) -> Floats:
 
 
 def _components(weights: ArrayLike, mu: ArrayLike) -> tuple[Floats, Floats]:
-    w = numbers("weights", weights, at_least=0, at_most=1)
-    mus = _mu(mu)
-    if w.ndim != 1 or not mus.ndim or mus.shape[-1] != w.size or not w.size:
-        raise InputError(f"weights must have shape (J,) and mu (..., J), got {w.shape} and {mus.shape}")
-    if not abs(w.sum() - 1) <= 1e-9:
-        raise InputError(f"weights must sum to 1, got {w.sum()}")
+    w, mus = mixture(weights, "mu", mu, at_most=core.MAX_MU)
     with np.errstate(divide="ignore"):
         return np.log(w), mus

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from accountant import solve
 from accountant.arithmetic import DOUBLE
 from accountant.shapes import in_blocks, plain
-from accountant.validation import InputError, choice, numbers
+from accountant.validation import InputError, choice, mixture, numbers
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -254,12 +254,7 @@ def rdp_to_epsilon(*, alpha: ArrayLike, rdp: ArrayLike, delta: ArrayLike, conver
 
 def _components(weights: ArrayLike, rho: ArrayLike, family: str) -> tuple[Floats, Floats]:
     choice("family", family, FAMILIES)
-    w = numbers("weights", weights, at_least=0, at_most=1)
-    rhos = numbers("rho", rho, at_least=0, at_most=MAX_RHO)
-    if w.ndim != 1 or not rhos.ndim or rhos.shape[-1] != w.size or not w.size:
-        raise InputError(f"weights must have shape (J,) and rho (..., J), got {w.shape} and {rhos.shape}")
-    if not abs(w.sum() - 1) <= 1e-9:
-        raise InputError(f"weights must sum to 1, got {w.sum()}")
+    w, rhos = mixture(weights, "rho", rho, at_most=MAX_RHO)
     with np.errstate(divide="ignore"):
         return np.log(w), rhos
 
