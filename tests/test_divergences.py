@@ -157,7 +157,7 @@ def test_single_linear_curve_has_the_closed_form_of_zcdp() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(weights=weights3, logs=st.tuples(*[st.floats(-8, 1)] * 3), order=st.floats(-6, 4))
+@given(weights=weights3, logs=st.tuples(*[st.floats(-8, 1)] * 3), order=st.floats(-9, 4))
 def test_rdp_of_mixtures(weights: list[float], logs: tuple[float, ...], order: float) -> None:
     mu = [10.0**x for x in logs]
     alpha = 1 + 10.0**order

@@ -60,14 +60,12 @@ def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Mom
         total = terms.sum(axis=1)
         tilted = (terms * rho).sum(axis=1) / total
         spread = (terms * (rho - tilted[:, None]) ** 2).sum(axis=1) / total
-        # Near beta = 0 the sum is one plus something tiny, which log(total) + kappa * largest would lose.
-        small = kappa * largest < 1e-3
-        weights = np.exp(log_weights)
-        if small.any():
-            gentle = np.log1p((weights * np.expm1(kappa[small, None] * rho[small])).sum(axis=1))
         value = kappa * largest + np.log(total)
+        # Where nothing overflows: the sum may be one plus something tiny, which the line above would lose.
+        small = kappa * largest < 600
         if small.any():
-            value[small] = gentle
+            growth = np.expm1(kappa[small, None] * rho[small])
+            value[small] = np.log1p((np.exp(log_weights) * growth).sum(axis=1))
     return _Moment(value, slope * tilted, 2 * a * tilted + slope * slope * spread, tilted)
 
 
