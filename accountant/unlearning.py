@@ -18,7 +18,7 @@ from accountant.bounds.optimal import Optimal
 from accountant.divergences.curves import MARGIN, Curve, rounded_up
 from accountant.guarantee import Guarantee
 from accountant.problem import ADJACENCIES
-from accountant.reference import describe, parse_reference
+from accountant.reference import MATCHED, describe, parse_reference
 from accountant.shapes import in_blocks, plain
 from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, number, numbers, word_or_count
 
@@ -77,11 +77,16 @@ class UnlearningAccountant:
         """The name of the bound."""
         return self._bound.name
 
-    def with_(self, *, bound: str | None = None, batches: str | int | None = WORST) -> UnlearningAccountant:
-        """The same question under other words; ``batches=None`` is the default of the bound."""
-        return UnlearningAccountant(
-            self.algorithm, bound=self.bound if bound is None else bound, batches=batches, reference=self.reference
-        )
+    def with_(self, **changes: Any) -> UnlearningAccountant:
+        """The same accountant with another ``bound``, ``batches`` or ``reference``; a new bound brings its default batches."""
+        kept: dict[str, Any] = {"bound": self.bound, "reference": self.reference}
+        if "bound" not in changes:
+            kept["batches"] = self.batches
+        return UnlearningAccountant(self.algorithm, **(kept | changes))
+
+    def __repr__(self) -> str:
+        words = f"bound={self.bound!r}, batches={self.batches!r}, reference={self.reference!r}"
+        return f"UnlearningAccountant({self.algorithm!r}, {words})"
 
     def epsilon(
         self,
@@ -307,16 +312,18 @@ class UnlearningAccountant:
         ]
         if given_distance:
             lines.append("start_distance bounds the distance between the two models when unlearning starts")
-        elif algorithm.learn_epochs is None:
+        elif algorithm.learn_epochs is None and self.reference == MATCHED:
             lines.append("learning has converged (or is bounded as if it had: any finite matched learning is covered)")
+        elif algorithm.learn_epochs is None:
+            lines.append("learning has run until its law no longer changes")
         else:
             lines.append(f"learning runs {algorithm.learn_epochs} epochs")
         if algorithm.radius is not None:
             lines.append(f"every step projects on a ball of radius {algorithm.radius:g}")
-        if self.batches == RANDOM:
-            lines.append("averaged over the random batch order; requests do not depend on it")
-        elif self.batches == WORST:
+        if self.batches == WORST or given_distance:
             lines.append("holds for every batch order")
+        elif self.batches == RANDOM:
+            lines.append("averaged over the random batch order; requests do not depend on it")
         else:
             lines.append(f"the deleted point is in batch {self.batches} (counted from 0)")
         lines.append("the guarantee is about the released, unlearned model alone")

@@ -54,7 +54,7 @@ def record(
 def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
     """The same question under the published bound (under optimal, if that was asked for the published one)."""
     name = "paper" if shared.accountant.bound == "optimal" else "optimal"
-    other = shared.accountant.with_(bound=name, batches=None)
+    other = shared.accountant.with_(bound=name)
     result: dict[str, Any] = {"bound": name, "batches": other.batches, unknown: None}
     try:
         result[unknown] = answer(other)
