@@ -48,11 +48,19 @@ class Guarantee:
         weights, values = mixture(self.weights, "values", self.values, at_most=limit)
         if values.ndim != 1:
             raise InputError(f"values must have one axis, as weights has, got shape {values.shape}")
+        values += 0.0  # no negative zeros, which would equal zero and hash differently
         weights.flags.writeable = values.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "values", values)
+        texts = isinstance(self.statement, str) and isinstance(self.assumptions, (tuple, list))
+        if not texts or not all(isinstance(line, str) for line in self.assumptions):
+            raise InputError("statement must be text and assumptions a list of texts")
+        try:
+            context = json.loads(json.dumps(dict(self.context), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"context must be a dictionary of JSON types without NaN or infinity ({error})") from None
         object.__setattr__(self, "assumptions", tuple(self.assumptions))
-        object.__setattr__(self, "context", MappingProxyType(dict(self.context)))
+        object.__setattr__(self, "context", MappingProxyType(context))
 
     def epsilon(self, delta: ArrayLike) -> Any:
         """Smallest proven epsilon at ``delta`` in (0, 1); broadcasts."""
@@ -123,8 +131,8 @@ class Guarantee:
         """Read :meth:`to_json`'s output; InputError for anything else."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"guarantee must be JSON, got {text[:40]!r} ({error})") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"guarantee must be JSON text, got {str(text)[:40]!r} ({error})") from None
         keys = {"format", "kind", "weights", "values", "conversion", "statement", "assumptions", "context"}
         if not isinstance(data, dict) or set(data) != keys:
             found = sorted(data) if isinstance(data, dict) else type(data).__name__

@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.validation import InputError
+
 Floats = NDArray[np.float64]
 
 #: Numbers held per temporary array, problems times components; a dozen temporaries of this size stay in the cache.
@@ -27,7 +29,11 @@ def in_blocks(function: Callable[..., Floats], *arrays: Floats, components: int 
     """
     plain_arrays = arrays[: len(arrays) - components]
     with_axis = arrays[len(arrays) - components :]
-    shape = np.broadcast_shapes(*(a.shape for a in plain_arrays), *(a.shape[:-1] for a in with_axis))
+    shapes = [*(a.shape for a in plain_arrays), *(a.shape[:-1] for a in with_axis)]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise InputError(f"the arguments must broadcast together, got shapes {', '.join(map(str, shapes))}") from None
     size = int(np.prod(shape))
     flat = [np.broadcast_to(a, shape).reshape(size) for a in plain_arrays]
     wide = [np.broadcast_to(a, (*shape, a.shape[-1])).reshape(size, a.shape[-1]) for a in with_axis]

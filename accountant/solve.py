@@ -19,6 +19,8 @@ Indices = NDArray[np.intp]
 
 _TOLERANCE: Final = 4 * np.finfo(np.float64).eps
 _MAX_ITERATIONS: Final = 400
+#: Newton's method usually needs fewer iterations; from here on every third step halves the bracket.
+_PATIENCE: Final = 8
 
 
 def decreasing_root(
@@ -40,7 +42,7 @@ def decreasing_root(
     low, high = low.astype(np.float64), high.astype(np.float64)
     push = np.ones_like(x)
     active = np.arange(x.size)
-    for _ in range(_MAX_ITERATIONS):
+    for iteration in range(_MAX_ITERATIONS):
         at = x[active]
         value, slope = function(at, active)
         met = value <= 0
@@ -48,7 +50,7 @@ def decreasing_root(
         low[active] = np.where(met, low[active], np.maximum(at, low[active]))
         lo, hi = low[active], high[active]
         with np.errstate(all="ignore"):
-            step = -value / slope
+            step = np.where(np.isfinite(slope) & (slope < 0), -value / slope, np.nan)
         tolerance = _TOLERANCE * np.maximum(np.abs(at), floor)
         small = np.abs(step) <= tolerance
         # From the unmet side, creep over the root by a few roundings, doubling until the target is met.
@@ -56,6 +58,8 @@ def decreasing_root(
         push[active] = np.where(creep, 2 * push[active], 1.0)
         proposal = at + np.where(creep, push[active] * tolerance, step)
         inside = (proposal > lo) & (proposal < hi)
+        if iteration >= _PATIENCE and iteration % 3 == 2:
+            inside &= creep
         proposal = np.where(inside, proposal, _middle(lo, hi))
         done = (met & (small | (value == 0))) | (hi - lo <= tolerance) | (proposal <= lo) | (proposal >= hi)
         x[active] = np.where(done, hi, proposal)

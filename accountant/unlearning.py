@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant import solve
 from accountant.algorithm import PNSGD
+from accountant.arithmetic import DOUBLE
 from accountant.bounds import BOUNDS, Bound, Setting
 from accountant.bounds.optimal import Optimal
 from accountant.divergences.curves import MARGIN, Curve, rounded_up
+from accountant.divergences.renyi import MAX_ALPHA
 from accountant.guarantee import Guarantee
 from accountant.problem import ADJACENCIES
 from accountant.reference import MATCHED, describe, parse_reference
@@ -26,6 +28,8 @@ Floats = NDArray[np.float64]
 
 RANDOM: Final = "random"
 WORST: Final = "worst"
+#: Largest epsilon asked about; its Gaussian mu is still in range.
+MAX_EPSILON: Final = 1e290
 _TINY: Final = sys.float_info.min
 
 
@@ -156,15 +160,16 @@ class UnlearningAccountant:
                 raise UnreachableError(f"no sigma proves epsilon={e[row]:g} at delta={d[row]:g}: {reason}")
             sigma = np.exp(log_sigma)
             # The search ends within some roundings of the answer; step over until the reported epsilon meets the target.
-            push = 2.0**-45
+            # Where epsilon is small against delta it follows sigma steeply, and the first step is smaller.
+            push = 2.0**-45 * np.minimum(1.0, 0.5 * e / d)
             sigma = np.maximum(sigma * (1 + push), _TINY)
             unmet = np.arange(n.size)
             while unmet.size:
                 log_mu = log_scale[unmet] - np.log(sigma[unmet])[:, None]
                 reached = query.curve.epsilon(log_delta[unmet], query.log_weights, log_mu, e[unmet])
                 unmet = unmet[reached > e[unmet]]
-                sigma[unmet] *= 1 + push
-                push *= 2
+                push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
+                sigma[unmet] *= 1 + push[unmet]
             return sigma
 
         return plain(query.solve(block, self._epsilon(epsilon), self._delta(delta)))
@@ -220,7 +225,7 @@ class UnlearningAccountant:
     ) -> Any:
         """Bound on both Rényi divergences of order ``alpha`` > 1 after unlearning, rounded up."""
         query = self._query(epochs, steps, start_distance)
-        orders = numbers("alpha", alpha, above=1)
+        orders = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA)
 
         def block(n: Floats, start: Floats, noise: Floats, a: Floats) -> Floats:
             log_mu = query.log_scale(n, start) - np.log(noise)[:, None]
@@ -246,7 +251,7 @@ class UnlearningAccountant:
         everywhere = np.zeros(1) if query.setting.given_distance else self.algorithm.all_positions()
         positions = everywhere.astype(np.float64)
         n, start, noise = np.broadcast_arrays(query.steps, query.start, self._sigma(sigma))
-        log_scale = self._bound.log_scale(query.setting, positions, n.ravel(), _log(start.ravel()))
+        log_scale = self._bound.log_scale(query.setting, positions, n.ravel(), _log(start.ravel())) + query.rounding
         return rounded_up(log_scale - np.log(noise.ravel())[:, None]).reshape(*n.shape, -1)
 
     def guarantee(
@@ -382,13 +387,18 @@ class UnlearningAccountant:
     def _start(self, start_distance: ArrayLike | None) -> Floats:
         if start_distance is None:
             return np.zeros(())
-        return numbers("start_distance", start_distance, at_least=0)
+        if isinstance(self.reference, int):
+            raise InputError(
+                f"start_distance needs a reference that runs alongside unlearning, matched or converged, got reference="
+                f"{self.reference}"
+            )
+        return np.minimum(numbers("start_distance", start_distance, at_least=0), self.algorithm.diameter)
 
     def _sigma(self, sigma: ArrayLike) -> Floats:
         return numbers("sigma", sigma, above=0)
 
     def _epsilon(self, epsilon: ArrayLike) -> Floats:
-        return numbers("epsilon", epsilon, at_least=0)
+        return numbers("epsilon", epsilon, at_least=0, at_most=MAX_EPSILON)
 
     def _delta(self, delta: ArrayLike | None) -> Floats:
         return numbers("delta", self.default_delta if delta is None else delta, above=0, below=1)
@@ -476,10 +486,13 @@ class _Query:
         self.weights = np.ones(1) if given_distance else owner._weights
         self.log_weights = np.log(self.weights)
         self._bound = owner._bound
+        # The constants enter as logarithms, whose errors grow with their size.
+        constants = (owner.algorithm.eta, owner.algorithm.problem.lipschitz, owner.algorithm.problem.n)
+        self.rounding = 8 * DOUBLE.unit_roundoff * sum(abs(math.log(value)) for value in constants)
 
     def log_scale(self, steps: Floats, start: Floats) -> Floats:
         """(P,), (P,) -> (P, J), with a last column of -inf for points that no batch contains."""
-        scale = self._bound.log_scale(self.setting, self.positions, steps, _log(start))
+        scale = self._bound.log_scale(self.setting, self.positions, steps, _log(start)) + self.rounding
         if self.weights.size > self.positions.size:
             scale = np.append(scale, np.full((scale.shape[0], 1), -np.inf), axis=1)
         return scale

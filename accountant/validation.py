@@ -141,7 +141,7 @@ def mixture(
     array = numbers(name, values, at_least=0, at_most=at_most)
     if w.ndim != 1 or not array.ndim or array.shape[-1] != w.size or not w.size:
         raise InputError(f"weights must have shape (J,) and {name} (..., J), got {w.shape} and {array.shape}")
-    if not abs(w.sum() - 1) <= 1e-9:
+    if not abs(w.sum() - 1) <= 1e-13:
         raise InputError(f"weights must sum to 1, got {w.sum()}")
     return w, array
 

@@ -177,6 +177,31 @@ def test_a_given_distance_replaces_learning() -> None:
         free.epsilon(sigma=0.5, steps=0, start_distance=0.3)
 
 
+def test_a_given_distance_needs_a_reference_that_runs_alongside_and_stays_in_the_ball() -> None:
+    algorithm = PNSGD(preset("mnist"), 512, radius=1.0)
+    with pytest.raises(InputError, match="start_distance needs a reference"):
+        UnlearningAccountant(algorithm, reference=3).epsilon(sigma=1.0, epochs=1, start_distance=1.0)
+    accountant = UnlearningAccountant(algorithm)
+    far, diameter = (accountant.epsilon(sigma=1.0, epochs=1, start_distance=z) for z in (1e9, 2.0))
+    assert far == diameter
+
+
+def test_noise_beyond_all_measure_still_leaves_something() -> None:
+    paper = UnlearningAccountant(PNSGD(preset("mnist"), 128), bound="paper")
+    assert paper.epsilon(sigma=1e300, epochs=1) > 0
+    with pytest.raises(UnreachableError, match="no number of epochs"):
+        paper.epochs(sigma=1.0, epsilon=0.0)
+
+
+def test_sigma_stays_close_where_epsilon_is_small_against_delta() -> None:
+    algorithm = PNSGD(Problem(n=24, smoothness=0.328, strong_convexity=0.0235, lipschitz=5.43), 3)
+    accountant = UnlearningAccountant(algorithm)
+    for epsilon in (1e-3, 1e-5, 1e-6):
+        sigma = accountant.sigma(epsilon=epsilon, delta=0.167, steps=89)
+        reached = accountant.epsilon(sigma=sigma, delta=0.167, steps=89)
+        assert epsilon * (1 - 1e-9) <= reached <= epsilon
+
+
 def test_dropped_points_are_never_used_and_the_mixture_says_so() -> None:
     algorithm = PNSGD(Problem(n=25, smoothness=1.0, strong_convexity=0.1), 10, last_batch="drop")
     guarantee = UnlearningAccountant(algorithm).guarantee(sigma=1.0, epochs=1)
@@ -214,6 +239,9 @@ def test_tightness_is_reported_where_an_exact_case_is_known() -> None:
         ("sigma", {"epsilon": [1.0, math.nan], "epochs": 1}, "epsilon must be"),
         ("rdp", {"alpha": 1.0, "sigma": 1.0, "epochs": 1}, "alpha must be"),
         ("guarantee", {"sigma": [1.0], "epochs": 1}, "sigma must be a number"),
+        ("epsilon", {"sigma": [1.0, 2.0], "epochs": [1, 2, 3]}, "must broadcast together"),
+        ("sigma", {"epsilon": 1e300, "epochs": 1}, "epsilon must be"),
+        ("rdp", {"alpha": 1e300, "sigma": 1.0, "epochs": 1}, "alpha must be"),
         ("epsilon", {"sigma": 1.0, "epochs": 1, "start_distance": -1}, "start_distance must be"),
     ],
 )

@@ -138,7 +138,7 @@ P = ("--preset", "mnist")
         (("epsilon", *P, "--sigma", "much", "--epochs", "1"), "must be a number, got 'much'"),
         (("epsilon", *P, "--epochs", "1"), "Missing option '--sigma'"),
         (("sigma", *P, "--epochs", "1"), "Missing option '--epsilon'"),
-        (("sigma", *P, "--epsilon", "-1", "--epochs", "1"), "epsilon must be a finite number >= 0, got -1"),
+        (("sigma", *P, "--epsilon", "-1", "--epochs", "1"), "epsilon must be a finite number >= 0 and <= 1e+290, got -1"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "0"), "delta must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1"), "delta must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "0"), "must be an integer from 1 to 11264"),

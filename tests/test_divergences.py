@@ -167,6 +167,42 @@ def test_rdp_of_mixtures(weights: list[float], logs: tuple[float, ...], order: f
     assert value >= exact * (1 - mp.mpf(10) ** -15)
 
 
+def test_mixtures_with_tiny_or_no_weight_on_a_large_divergence() -> None:
+    weights, rho = [1 - 2**-40, 2**-40], [1e-12, 10.0]
+    for delta in (0.6, 0.1, 0.01, 1e-5, 1e-12):
+        exact = oracle.rdp_epsilon(delta=delta, weights=weights, rhos=rho, family="linear", conversion="basic")
+        assert above(rdp_epsilon(delta=delta, weights=weights, rho=rho), exact)
+    sparse = {"weights": [1.0, 0.0], "rho": [1e-3, 1e3]}
+    assert rdp_epsilon(delta=1e-5, **sparse) == rdp_epsilon(delta=1e-5, weights=[1.0], rho=[1e-3])
+    assert rdp_delta(epsilon=1.0, **sparse) == rdp_delta(epsilon=1.0, weights=[1.0], rho=[1e-3])
+    assert mixture_rdp(alpha=10, **sparse) == pytest.approx(0.01)
+    weights = [0.9531180227768346, 6.399386620614678e-07, 1.482476363889873e-10, 0.04688133713625575]
+    rho = [1.0384516167896816e-19, 2.6271397442653588e-17, 0.0, 2.6050803903536274e-24]
+    exact = oracle.rdp_log_delta(
+        epsilon=1.5064257730017379e-09, weights=weights, rhos=rho, family="linear", conversion="basic"
+    )
+    assert math.log(rdp_delta(epsilon=1.5064257730017379e-09, weights=weights, rho=rho)) == pytest.approx(float(exact))
+
+
+def test_extreme_orders_and_epsilons_give_an_answer_or_a_reason() -> None:
+    assert mixture_rdp(alpha=1e150, weights=[0.5, 0.5], rho=[1e-300, 1e-299]) == pytest.approx(1e-149, rel=1e-9)
+    with pytest.raises(InputError, match="exceeds the largest double"):
+        mixture_rdp(alpha=1e150, weights=[1.0], rho=[1e299])
+    with pytest.raises(InputError, match="alpha must be"):
+        mixture_rdp(alpha=1e300, weights=[1.0], rho=[1e-290])
+    assert rdp_delta(epsilon=1e300, weights=[0.5, 0.5], rho=[1.0, 2.0]) == 0.0
+    assert rdp_delta(epsilon=0.0, weights=[0.5, 0.5], rho=[1.0, 2.0]) == 1.0
+
+
+def test_tradeoff_next_to_one_keeps_its_digits() -> None:
+    weights, mu = [0.2, 0.3, 0.35, 0.15], [0.033, 0.058, 0.0239, 0.0]
+    for gap in (1e-6, 1e-9, 2.0**-50, 2.0**-53):
+        exact = oracle.mixture_tradeoff(type_i=1 - gap, weights=weights, mus=mu)
+        value = mixture_tradeoff(type_i=1 - gap, weights=weights, mu=mu)
+        assert value <= exact
+        assert value == pytest.approx(float(exact), rel=1e-8)
+
+
 def test_broadcasting_and_plain_floats() -> None:
     assert isinstance(gdp_delta(epsilon=1, mu=1), float)
     assert gdp_epsilon(delta=np.array([1e-5, 1e-6])[:, None], mu=[0.1, 1.0, 2.0]).shape == (2, 3)
@@ -181,6 +217,7 @@ def test_broadcasting_and_plain_floats() -> None:
         (lambda: gdp_delta(epsilon=1, mu=math.inf), "mu must be"),
         (lambda: gdp_epsilon(delta=1.0, mu=1), "delta must be"),
         (lambda: gdp_epsilon(delta="x", mu=1), "delta must be"),
+        (lambda: gdp_delta(epsilon=[1, 2], mu=[1, 2, 3]), "must broadcast together"),
         (lambda: mixture_delta(epsilon=1, weights=[0.5, 0.4], mu=[1, 2]), "weights must sum to 1"),
         (lambda: mixture_delta(epsilon=1, weights=[0.5, 0.5], mu=[1, 2, 3]), "weights must have shape"),
         (lambda: mixture_rdp(alpha=1.0, weights=[1.0], rho=[1.0]), "alpha must be"),

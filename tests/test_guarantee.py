@@ -99,6 +99,10 @@ def test_arrays_given_to_it_stay_the_callers() -> None:
         ({"values": [-1.0, 1.0]}, "values must be"),
         ({"values": [math.nan, 1.0]}, "values must be"),
         ({"conversion": "basic"}, "conversion must be one of exact"),
+        ({"context": {"sigma": math.nan}}, "context must be"),
+        ({"context": [1]}, "context must be"),
+        ({"assumptions": 5}, "statement must be text"),
+        ({"statement": 3}, "statement must be text"),
     ],
 )
 def test_bad_contents_are_refused(change: dict[str, object], words: str) -> None:
@@ -109,7 +113,14 @@ def test_bad_contents_are_refused(change: dict[str, object], words: str) -> None
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "must be JSON"), ("[]", "exactly the keys"), ("{}", "exactly the keys"), ("NaN", "exactly the keys")],
+    [
+        ("{", "must be JSON"),
+        (None, "must be JSON"),
+        ("[" * 100_000, "must be JSON"),
+        ("[]", "exactly the keys"),
+        ("{}", "exactly the keys"),
+        ("NaN", "exactly the keys"),
+    ],
 )
 def test_bad_json_is_refused(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):

@@ -178,6 +178,17 @@ def test_radius_agrees_with_brute_force_over_restarts() -> None:
     assert bound > 20
 
 
+def test_convex_converged_learning_in_a_ball_is_the_limit_of_long_learning() -> None:
+    for batch_size in ("full", 2, 3):
+        problem = Problem(n=8, smoothness=1.0)
+        forever = UnlearningAccountant(PNSGD(problem, batch_size, radius=1.0))
+        long = UnlearningAccountant(PNSGD(problem, batch_size, radius=1.0, learn_epochs=1000))
+        for steps in (0, 1, 5):
+            assert forever.gdp(sigma=1.0, steps=steps) == pytest.approx(long.gdp(sigma=1.0, steps=steps), rel=1e-12)
+        assert forever.tightness(steps=1) is None
+        assert forever.with_(reference="converged").epsilon(sigma=1.0, steps=3) == forever.epsilon(sigma=1.0, steps=3)
+
+
 def test_a_reference_of_other_length_starts_at_the_diameter_of_the_shared_window() -> None:
     rng = np.random.default_rng(27)
     for _ in range(120):

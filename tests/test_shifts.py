@@ -158,6 +158,43 @@ def test_long_schedules_lose_nothing() -> None:
     assert result.tightness == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "exact"),
+    [
+        ({"contraction": [10.0] * 110, "sensitivity": [0.0] * 109 + [1.0]}, 1.0),
+        ({"contraction": [2.0] * 400, "sensitivity": [0.0] * 399 + [1.0]}, 1.0),
+        ({"contraction": [2.0] * 4000, "sensitivity": [1.0] * 4000, "diameter": 3.0}, math.sqrt(45)),
+        ({"contraction": [1.0, 1.0], "sensitivity": 0.0, "start_distance": 1e300, "diameter": 1.0}, math.sqrt(0.5)),
+        ({"contraction": [1.0, 0.0], "sensitivity": [1e300, 1e-10]}, 1e-10),
+        ({"contraction": [0.01] * 100, "sensitivity": [1.0] + [0.0] * 99}, 1e-198 * math.sqrt(0.9999)),
+    ],
+)
+def test_weights_that_leave_the_double_range(schedule: dict[str, Any], exact: float) -> None:
+    result = optimal_shifts(noise_std=1.0, **schedule)
+    assert result.mu == pytest.approx(exact, rel=1e-11)
+    assert result.mu >= exact * (1 - 1e-15)
+
+
+def test_a_long_expanding_schedule_is_as_good_as_a_short_one() -> None:
+    """Only the end matters: the distance is back at the diameter all the time."""
+    common = {"contraction": 1.1, "noise_std": 1.0, "diameter": 1.0}
+    short, long = (optimal_shifts(sensitivity=np.full(n, 0.01), **common).mu for n in (4000, 8000))
+    assert long == pytest.approx(short, rel=1e-12)
+    exact = oracle.taut_string_with_diameter(
+        contraction=[1.1] * 60, sensitivity=[0.01] * 60, variance=[1] * 60, start_distance=1, diameter=1
+    )
+    assert long == pytest.approx(float(exact), rel=1e-4)
+    started = optimal_shifts(sensitivity=np.full(60, 0.01), start_distance=1.0, **common).mu
+    assert started == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_a_last_step_without_noise_gets_no_shift() -> None:
+    noise = np.array([1.6, 1.9, 0.9, 0.0])
+    result = optimal_shifts(contraction=[0.7, 0.1, 1.01, 0.4], sensitivity=[0.2, 0.0, 2.9, 0.0], noise_std=noise)
+    assert result.shifts[-1] == 0
+    check_witness([0.7, 0.1, 1.01, 0.4], [0.2, 0.0, 2.9, 0.0], noise, result, 0.0)
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
 def test_extreme_scales(scale: float) -> None:
     result = optimal_shifts(contraction=0.9, sensitivity=np.full(5, scale), noise_std=scale)

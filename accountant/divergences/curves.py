@@ -40,17 +40,22 @@ class Curve(Protocol):
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
 
 
-def rounded_up(log_mu: Floats) -> Floats:
-    """mu from log mu, rounded up by the error of the logarithm; zero stays zero, anything smaller than 1e-304 becomes that."""
+def rounded_up(log_mu: Floats, least: float = -700.0) -> Floats:
+    """mu from log mu, rounded up by the error of the logarithm; zero stays zero, anything below e^least becomes that."""
     zero = np.isneginf(log_mu)
     finite = np.where(zero, 0.0, log_mu)
-    raised = np.maximum(finite + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(finite), -700.0)
+    raised = np.maximum(finite + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(finite), least)
     if not np.all(raised <= np.log(hockey_stick.MAX_MU)):
         raise UnreachableError(
             f"sigma is so small that the two outcomes are more than {hockey_stick.MAX_MU:g} standard deviations apart: "
             "nothing is guaranteed"
         )
     return np.where(zero, 0.0, np.exp(raised))
+
+
+def _rho(log_mu: Floats) -> Floats:
+    """mu^2/2, kept above the smallest double: mu is not let under e^-350."""
+    return 0.5 * rounded_up(log_mu, least=-350.0) ** 2
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class GDPCurve:
         return hockey_stick.log_scale_of(epsilon, log_delta, log_weights, log_shape)
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return renyi.rdp_of(alpha, log_weights, 0.5 * rounded_up(log_mu) ** 2, "linear")
+        return renyi.rdp_of(alpha, log_weights, _rho(log_mu), "linear")
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,10 @@ class RenyiCurve:
     def epsilon(
         self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
     ) -> Floats:
-        return renyi.epsilon_of(log_delta, log_weights, 0.5 * rounded_up(log_mu) ** 2, self.kind, self.conversion)
+        return renyi.epsilon_of(log_delta, log_weights, _rho(log_mu), self.kind, self.conversion)
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return renyi.log_delta_of(epsilon, log_weights, 0.5 * rounded_up(log_mu) ** 2, self.kind, self.conversion)
+        return renyi.log_delta_of(epsilon, log_weights, _rho(log_mu), self.kind, self.conversion)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         with np.errstate(over="ignore"):
@@ -100,4 +105,4 @@ class RenyiCurve:
         return renyi.log_scale_of(epsilon, log_delta, log_weights, log_shape, self.kind, self.conversion)
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return renyi.rdp_of(alpha, log_weights, 0.5 * rounded_up(log_mu) ** 2, self.kind)
+        return renyi.rdp_of(alpha, log_weights, _rho(log_mu), self.kind)

@@ -114,21 +114,23 @@ def mixture_tradeoff(*, type_i: ArrayLike, weights: ArrayLike, mu: ArrayLike) ->
     # A component with mu = 0 offers slope -1 at every point: it is used exactly while the others' slope is flatter, t < 0.
     top = np.full_like(flat, 40 * m.max() + m.max() ** 2)
 
-    def type_one(t: Floats) -> Floats:
-        total: Floats = (w * ndtr(-t[:, None] / m - m / 2)).sum(axis=1)
-        return total
+    high = flat > 0.5
 
     def excess(t: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        return type_one(t) + np.where(t < 0, idle, 0.0) - flat[active], np.zeros_like(t)
+        """Type I error at threshold t, less the one asked for; above one half as the difference of the complements."""
+        with np.errstate(over="ignore"):
+            ratio = t[:, None] / m
+        spent = (w * ndtr(-ratio - m / 2)).sum(axis=1) + np.where(t < 0, idle, 0.0)
+        kept = (w * ndtr(ratio + m / 2)).sum(axis=1) + np.where(t < 0, 0.0, idle)
+        x = flat[active]
+        return np.where(high[active], (1 - x) - kept, spent - x), np.zeros_like(t)
 
     t = decreasing_root(excess, start=np.zeros_like(flat), low=-top, high=top, floor=float(m.min()))
     # Any threshold gives a supporting line of the convex trade-off function, hence a lower bound at every type I error:
     # beta(x) >= beta(alpha_t) - e^t (x - alpha_t), so the accuracy of t costs tightness only.
-    alpha = type_one(t)
-    beta = (w * ndtr(t[:, None] / m - m / 2)).sum(axis=1)
-    alpha, beta = np.where(t < 0, alpha + idle, alpha), np.where(t < 0, beta, beta + idle)
     with np.errstate(over="ignore"):
-        line = beta - np.exp(np.minimum(t, 700)) * (flat - alpha)
+        beta = (w * ndtr(t[:, None] / m - m / 2)).sum(axis=1) + np.where(t < 0, 0.0, idle)
+    line = beta + np.exp(np.minimum(t, 700)) * excess(t, np.arange(t.size))[0]
     return plain(np.clip(line * (1 - 1e-13), 0.0, 1.0 - flat).reshape(np.shape(x)))
 
 
@@ -146,5 +148,4 @@ def _mu(mu: ArrayLike) -> Floats:
 
 def _components(weights: ArrayLike, mu: ArrayLike) -> tuple[Floats, Floats]:
     w, mus = mixture(weights, "mu", mu, at_most=core.MAX_MU)
-    with np.errstate(divide="ignore"):
-        return np.log(w), mus
+    return np.log(w[w > 0]), mus[..., w > 0]

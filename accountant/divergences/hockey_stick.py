@@ -72,14 +72,15 @@ def hockey_stick(epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE)
             by_epsilon[far] = -upper * inverse
             by_log_mu[far] = width * inverse
             # The density underflows beyond x^2 = 2000; there log delta is zero, which is above the truth.
-            error[far] = ar.unit_roundoff * (64 + 8 * np.minimum(x, 45) ** 2) * np.abs(result)
+            deviation = np.minimum(x, 45)
+            error[far] = ar.unit_roundoff * (64 + 8 * deviation * (deviation + y)) * np.abs(result)
     return Tail(log_delta, by_epsilon, by_log_mu, error)
 
 
 def mixture(epsilon: Floats, log_weights: Floats, mu: Floats) -> Tail:
     """log of sum_j w_j delta(epsilon; mu_j), rounded up by its own error bound; (P,), (J,), (P, J) -> (P,)."""
     parts = hockey_stick(np.broadcast_to(epsilon[:, None], mu.shape), mu)
-    terms = parts.log_delta + parts.error + log_weights
+    terms = np.minimum(parts.log_delta + parts.error, 0.0) + log_weights
     if mu.shape[1] == 1:
         return Tail(terms[:, 0], parts.by_epsilon[:, 0], parts.by_log_mu[:, 0], parts.error[:, 0])
     top = terms.max(axis=1)

@@ -33,7 +33,9 @@ Indices = NDArray[np.intp]
 FAMILIES: Final[dict[str, tuple[float, float, float]]] = {"linear": (1.0, 1.0, 0.0), "not-converged": (2.0, 3.0, 1.0)}
 CONVERSIONS: Final = ("basic", "improved")
 #: Largest rho; beyond it no order gives a finite double.
-MAX_RHO: Final = 1e290
+MAX_RHO: Final = 1e300
+#: Largest order; its square is a double.
+MAX_ALPHA: Final = 1e150
 #: log beta is searched between these; the orders they stand for are beyond every use.
 _LOG_BETA: Final = 690.0
 _SAFE: Final = 1 + 2e-13
@@ -48,25 +50,29 @@ class _Moment(NamedTuple):
 
 def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Moment:
     a, b, c = FAMILIES[family]
-    kappa = (a * beta + b) * beta + c
-    slope = 2 * a * beta + b
-    if rho.shape[1] == 1:
-        only = rho[:, 0]
-        return _Moment(kappa * only + log_weights[0], slope * only, 2 * a * only, only)
+    with np.errstate(over="ignore"):
+        kappa = (a * beta + b) * beta + c
+        slope = 2 * a * beta + b
+        if rho.shape[1] == 1:
+            only = rho[:, 0]
+            return _Moment(kappa * only, slope * only, 2 * a * only, only)
     # Factor the largest rho out, so that the exponents are at most zero.
     largest = rho.max(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        terms = np.exp(log_weights - kappa[:, None] * (largest[:, None] - rho))
+        below = largest[:, None] - rho
+        terms = np.exp(log_weights - kappa[:, None] * below)
         total = terms.sum(axis=1)
-        tilted = (terms * rho).sum(axis=1) / total
-        spread = (terms * (rho - tilted[:, None]) ** 2).sum(axis=1) / total
+        # Moments of what is below the largest: exactly zero where only the largest is left.
+        short = (terms * below).sum(axis=1) / total
+        tilted = largest - short
+        spread = (terms * (below - short[:, None]) ** 2).sum(axis=1) / total
         value = kappa * largest + np.log(total)
         # Where nothing overflows: the sum may be one plus something tiny, which the line above would lose.
         small = kappa * largest < 600
         if small.any():
             growth = np.expm1(kappa[small, None] * rho[small])
             value[small] = np.log1p((np.exp(log_weights) * growth).sum(axis=1))
-    return _Moment(value, slope * tilted, 2 * a * tilted + slope * slope * spread, tilted)
+        return _Moment(value, slope * tilted, 2 * a * tilted + slope * slope * spread, tilted)
 
 
 def _solve_beta(excess: Callable[[Floats, Indices], tuple[Floats, Floats]], start: Floats) -> Floats:
@@ -79,7 +85,7 @@ def _solve_beta(excess: Callable[[Floats, Indices], tuple[Floats, Floats]], star
     def on_log(x: Floats, active: Indices) -> tuple[Floats, Floats]:
         with np.errstate(over="ignore", invalid="ignore"):
             value, slope = excess(np.exp(x), active)
-        return np.where(np.isnan(value), -np.inf, value), np.nan_to_num(slope)
+        return np.where(np.isnan(value), -np.inf, value), slope
 
     return np.exp(solve.decreasing_root(on_log, start=np.log(start), low=-bound, high=bound, floor=1.0))
 
@@ -109,12 +115,14 @@ def epsilon_at(
     """epsilon at order 1 + beta, rounded up, and its derivative with respect to a common log-factor of the rho_j."""
     moment = _moment(beta, log_weights, rho, family)
     a, b, c = FAMILIES[family]
+    with np.errstate(over="ignore", invalid="ignore"):
+        kappa = (a * beta + b) * beta + c
+        slope = kappa * moment.tilted / beta
     epsilon = (moment.value - log_delta) / beta
     if conversion == "improved":
         epsilon = epsilon - np.log1p(beta) / beta - np.log1p(1 / beta)
     magnitude = (np.abs(moment.value) - log_delta) / beta
-    kappa = (a * beta + b) * beta + c
-    return np.maximum(epsilon + (_SAFE - 1) * magnitude, 0.0), kappa * moment.tilted / beta
+    return np.maximum(epsilon + (_SAFE - 1) * magnitude, 0.0), slope
 
 
 def epsilon_of(log_delta: Floats, log_weights: Floats, rho: Floats, family: str, conversion: str) -> Floats:
@@ -138,15 +146,21 @@ def log_delta_of(epsilon: Floats, log_weights: Floats, rho: Floats, family: str,
         return epsilon[active] - value, -slope
 
     a, b, _ = FAMILIES[family]
+    # Far beyond this delta is zero, and products with the order would overflow.
+    epsilon = np.minimum(epsilon, 1e150)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # One component: K' = (2 a beta + b) rho.
         single = (epsilon / rho.max(axis=1) - b) / (2 * a)
     beta = _solve_beta(excess, np.clip(np.nan_to_num(single), 1e-3, math.exp(_LOG_BETA)))
     moment = _moment(beta, log_weights, rho, family)
-    log_delta = moment.value - beta * epsilon
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_delta = moment.value - beta * epsilon
+        error = (_SAFE - 1) * (np.abs(moment.value) + beta * epsilon + 1)
     if conversion == "improved":
         log_delta = log_delta - beta * np.log1p(1 / beta) - np.log1p(beta)
-    log_delta = log_delta + (_SAFE - 1) * (np.abs(moment.value) + beta * epsilon + 1)
+    with np.errstate(invalid="ignore"):
+        # Where the moment overflows nothing is proved.
+        log_delta = np.nan_to_num(log_delta + error, nan=0.0)
     return np.where(rho.max(axis=1) > 0, np.minimum(log_delta, 0.0), -np.inf)
 
 
@@ -198,7 +212,7 @@ def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family:
     ``alpha`` > 1; ``weights`` (J,) sum to one; ``rho`` (..., J) with rho = mu^2/2 for a GDP curve; ``family`` as above.
     """
     log_weights, rhos = _components(weights, rho, family)
-    orders = numbers("alpha", alpha, above=1)
+    orders = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA)
 
     def block(a: Floats, r: Floats) -> Floats:
         return rdp_of(a, log_weights, r, family)
@@ -253,8 +267,7 @@ def rdp_to_epsilon(*, alpha: ArrayLike, rdp: ArrayLike, delta: ArrayLike, conver
 def _components(weights: ArrayLike, rho: ArrayLike, family: str) -> tuple[Floats, Floats]:
     choice("family", family, FAMILIES)
     w, rhos = mixture(weights, "rho", rho, at_most=MAX_RHO)
-    with np.errstate(divide="ignore"):
-        return np.log(w), rhos
+    return np.log(w[w > 0]), rhos[..., w > 0]
 
 
 def _finite(name: str, values: Any) -> Any:

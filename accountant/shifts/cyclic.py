@@ -67,7 +67,9 @@ def log_mu_cyclic(
             ar.exp(to_end) * geometric_sum(log_c, steps_per_epoch * gaps, stride=2, arithmetic=ar),
             geometric_sum(log_c, after, stride=2, arithmetic=ar),
         ]
-        return scale + log_power(log_c, after - 1) + ar.log(_taut(rise, length, ar))
+        log_mu = scale + log_power(log_c, after - 1) + ar.log(_taut(rise, length, ar))
+    # Without contraction, differences that never stopped arriving add up to infinity.
+    return np.where((gaps == np.inf) & (log_c == 0), np.inf, log_mu)
 
 
 def _taut(rise: list[Numbers], length: list[Numbers], arithmetic: Arithmetic) -> Numbers:

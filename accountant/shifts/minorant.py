@@ -5,15 +5,17 @@ of shifts a_k >= 0 with z_k = c_k z_{k-1} + h_k - a_k >= 0 and z_N = 0, mu-GDP w
 W_k = c_{k+1} ... c_N, S_k = W_0 z_0 + sum_{i<=k} W_i h_i and t_k = sum_{i<=k} W_i^2 nu_i^2 the smallest mu is the length of the
 greatest convex minorant of (0, 0), (t_1, S_1), ..., (t_N, S_N): mu^2 = sum over its pieces of (rise)^2/length.
 
-Seen from the end (t' = t_N - t_k, S' = S_N - S_k) it is the least concave majorant, which one backward pass builds. A start at
-the diameter is a point from which the string is drawn taut over the majorant so far, so every restart costs one binary search.
+Pool adjacent violators, from the end: every step is a piece with its rise W_k h_k and length W_k^2 nu_k^2; a piece that is
+steeper than the one after it joins it. A start at distance z is a piece of no length and rise W z, so a restart at the diameter
+costs as many operations as it joins pieces. Pieces carry their own power of the weights, so that nothing over- or underflows
+however long the schedule contracts or expands: the cost rise^2/length does not depend on it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +56,7 @@ def optimal_shifts(
     start_distance: float = 0.0,
     diameter: float = math.inf,
 ) -> Shifts:
-    """Smallest mu over all shifts, in O(N) for N steps (O(N log N) where the distance reaches the diameter).
+    """Smallest mu over all shifts, in O(N) for N steps.
 
     contraction: c_k >= 0 (above 1 allowed); sensitivity: h_k >= 0; noise_std: nu_k >= 0; one-dimensional, of one length or
         scalars, at least one of them an array.
@@ -72,61 +74,168 @@ def optimal_shifts(
         raise InputError(f"contraction, sensitivity and noise_std must match, got {c.shape}, {h.shape}, {nu.shape}") from None
     if c.ndim != 1 or not c.size:
         raise InputError(f"contraction, sensitivity and noise_std must be one-dimensional, got shape {c.shape}")
-    weights = _weights(c)
+    log_weights = _log_weights(c)
     tracked = _tracked(c, h, min(z0, limit), limit)
-    # Largest jump and largest noise become one, so that squares stay inside the double range.
-    unit_h, unit_nu = max(float(h.max()), z0) or 1.0, float(nu.max()) or 1.0
-    length = _reversed_sums((weights[1:] * (nu / unit_nu)) ** 2)
-    rise = _reversed_sums(weights[1:] * (h / unit_h))
-    lifted = rise + weights * (tracked / unit_h)
-    starts = tracked >= limit
-    starts[0] = True
-    start, squared, vertices = _taut_string(length, rise, lifted, starts)
-    if not math.isfinite(squared):
+    start, rough = _taut_string(log_weights, h, nu, tracked, limit)
+    pieces = [
+        _summed(piece.first, piece.last, log_weights, h, nu, tracked[start] if piece.first == start else 0.0)
+        for piece in rough
+    ]
+    exact = _summed(0, c.size, log_weights, h, nu, tracked[0]).cost
+    mu = math.hypot(*(piece.cost for piece in pieces))
+    if not math.isfinite(mu):
+        if all(piece.root_length > 0 for piece in pieces):
+            raise UnreachableError("mu exceeds the largest double: noise_std is too small for these sensitivities")
         raise UnreachableError(
             "no shifts exist: a difference (sensitivity or start_distance) reaches the end without noise_std > 0 after it"
         )
-    mu = math.sqrt(squared) * unit_h / unit_nu
-    exact = float(lifted[0]) / math.sqrt(length[0]) * unit_h / unit_nu if lifted[0] > 0 else 0.0
-    if not math.isfinite(mu):
-        raise UnreachableError("mu exceeds the largest double: noise_std is too small for these sensitivities")
+    # Roundings of sums of positive terms, and of the logarithms of the weights inside the string.
+    spread = float(np.ptp(log_weights[start:][log_weights[start:] > _FORGOTTEN / 2]))
+    mu *= 1 + 1e-14 + 8e-16 * spread
+    shifts, distances = _witness(start, pieces, c, h, nu, log_weights, tracked)
+    restarted = start > 0 or z0 > limit
+    return Shifts(mu, shifts, distances, start, None if restarted else exact)
+
+
+#: Stands for the logarithm of zero: its exponential is zero, and it stays finite in sums.
+_FORGOTTEN = -1e18
+
+
+class _Piece(NamedTuple):
+    """Steps first ... last-1 between two vertices: rise = r e^s and length = (q e^s)^2, with s = ``log_scale``."""
+
+    first: int
+    last: int
+    log_scale: float
+    rise: float
+    root_length: float
+    log_slope: float
+
+    @property
+    def cost(self) -> float:
+        """rise/sqrt(length), whose squares add up to mu^2."""
+        if self.rise <= 0:
+            return 0.0
+        return self.rise / self.root_length if self.root_length > 0 else math.inf
+
+
+def _piece(first: int, last: int, log_scale: float, rise: float, root_length: float) -> _Piece:
+    if rise <= 0:
+        slope = -math.inf
+    elif root_length <= 0:
+        slope = math.inf
+    else:
+        slope = math.log(rise) - 2 * math.log(root_length) - log_scale
+    return _Piece(first, last, log_scale, rise, root_length, slope)
+
+
+def _pooled(piece: _Piece, later: list[_Piece]) -> tuple[_Piece, int]:
+    """``piece`` joined with as many of the pieces after it (last in the list) as are less steep; how many are left."""
+    left = len(later)
+    while left and piece.log_slope >= later[left - 1].log_slope:
+        left -= 1
+        other = later[left]
+        scale = max(piece.log_scale, other.log_scale)
+        mine, its = math.exp(piece.log_scale - scale), math.exp(other.log_scale - scale)
+        piece = _piece(
+            piece.first,
+            other.last,
+            scale,
+            mine * piece.rise + its * other.rise,
+            math.hypot(mine * piece.root_length, its * other.root_length),
+        )
+    return piece, left
+
+
+def _taut_string(log_weights: Floats, h: Floats, nu: Floats, tracked: Floats, limit: float) -> tuple[int, list[_Piece]]:
+    """Best start, and its pieces from the end back to the start."""
+    logs, jumps, noise, distances = log_weights.tolist(), h.tolist(), nu.tolist(), tracked.tolist()
+    pieces: list[_Piece] = []
+    costs = [0.0]  # of the string made of the first so many pieces
+
+    def add(k: int) -> None:
+        # Step k + 1 of the theory, at index k: its weight is what contracts after it.
+        piece, left = _pooled(_piece(k, k + 1, logs[k + 1], jumps[k], noise[k]), pieces)
+        del pieces[left:], costs[left + 1 :]
+        pieces.append(piece)
+        costs.append(math.hypot(costs[left], piece.cost))
+
+    best, best_start = math.inf, 0
+    scale, rise, root_length = logs[-1], 0.0, 0.0  # of all steps so far, for the chord
+    for k in range(h.size - 1, -1, -1):
+        add(k)
+        if math.isinf(limit):
+            continue
+        larger = max(scale, logs[k + 1])
+        mine, its = math.exp(scale - larger), math.exp(logs[k + 1] - larger)
+        scale, rise = larger, mine * rise + its * jumps[k]
+        root_length = math.hypot(mine * root_length, its * noise[k])
+        if k == 0 or distances[k] >= limit:
+            # No string is shorter than its chord: most starts need no more than this look.
+            reach = rise + math.exp(min(logs[k] - scale, 700.0)) * distances[k]
+            if best < math.inf and reach >= best * root_length:
+                continue
+            piece, left = _pooled(_piece(k, k, logs[k], distances[k], 0.0), pieces)
+            cost = math.hypot(costs[left], piece.cost)
+            if cost < best:
+                best, best_start = cost, k
+    if best_start:
+        # The string of the best start again: earlier steps have joined its pieces since.
+        pieces.clear()
+        del costs[1:]
+        for k in range(h.size - 1, best_start - 1, -1):
+            add(k)
+    piece, left = _pooled(_piece(best_start, best_start, logs[best_start], distances[best_start], 0.0), pieces)
+    return best_start, [*pieces[:left], piece]
+
+
+def _summed(
+    first: int, last: int, log_weights: Floats, h: Floats, nu: Floats, start_distance: float
+) -> _Piece:
+    """A piece from its steps, each sum rounded once; ``start_distance`` is spent at its beginning."""
+    own = log_weights[first + 1 : last + 1]
+    scale = max(float(own.max()) if own.size else -math.inf, float(log_weights[first]) if start_distance > 0 else -math.inf)
+    if scale == -math.inf:
+        return _piece(first, last, 0.0, 0.0, 0.0)
+    weights = np.exp(own - scale)
+    begin = math.exp(float(log_weights[first]) - scale) * start_distance if start_distance > 0 else 0.0
+    rise = math.fsum([begin, *(weights * h[first:last]).tolist()])
+    unit = float((weights * nu[first:last]).max()) if own.size else 0.0
+    root = unit * math.sqrt(math.fsum(((weights * nu[first:last] / unit) ** 2).tolist())) if unit > 0 else 0.0
+    return _piece(first, last, scale, rise, root)
+
+
+def _witness(
+    start: int, pieces: list[_Piece], c: Floats, h: Floats, nu: Floats, log_weights: Floats, tracked: Floats
+) -> tuple[Floats, Floats]:
+    """Shifts a_k = slope W_k nu_k^2 and the distances they leave; the last noisy step of a piece closes the distance."""
     shifts = np.zeros(c.size)
-    for later, earlier in pairwise(vertices):
-        top = lifted[earlier] if earlier == start else rise[earlier]
-        span = slice(earlier, later)
-        if length[earlier] > length[later]:
-            slope = (top - rise[later]) / (length[earlier] - length[later])
-            shifts[span] = slope * weights[1:][span] * (nu[span] / unit_nu) ** 2 * unit_h
+    closing = set()
+    for piece in pieces:
+        span = slice(piece.first, piece.last)
+        noisy = np.flatnonzero(nu[span] > 0)
+        if piece.rise > 0 and noisy.size:
+            weights = np.exp(log_weights[1:][span] - piece.log_scale)
+            shifts[span] = piece.cost * (nu[span] / piece.root_length) * nu[span] * weights
+            closing.add(piece.first + int(noisy[-1]))
     distances = tracked.copy()
     for k in range(start, c.size):
         reached = c[k] * distances[k] + h[k]
-        shifts[k] = reached if k == c.size - 1 else min(shifts[k], reached)
+        shifts[k] = reached if k in closing else min(shifts[k], reached)
         distances[k + 1] = reached - shifts[k]
-    restarted = start > 0 or z0 > limit
-    # The sums are compensated; what is left are the roundings of single terms and of the square root.
-    return Shifts(mu * (1 + 1e-14), shifts, distances, start, None if restarted else exact)
+    return shifts, distances
 
 
-def _weights(c: Floats) -> Floats:
-    """W_0 ... W_N, the contraction still to come after each step, divided by the largest of them."""
-    # A contraction of zero forgets everything before it: any logarithm whose exponential is zero says so, and stays finite.
-    logs = _reversed_sums(np.log(c, where=c > 0, out=np.full_like(c, -1e18)))
-    return np.exp(logs - logs.max())
-
-
-def _reversed_sums(terms: Floats) -> Floats:
-    """sum_{i > k} terms_i for k = 0 ... N, with compensated summation (Neumaier), so that long schedules lose nothing."""
+def _log_weights(c: Floats) -> Floats:
+    """log W_0 ... log W_N, the contraction still to come after each step; compensated summation (Neumaier)."""
     total, lost = 0.0, 0.0
-    sums = [0.0]
-    for term in terms[::-1].tolist():
+    logs = [0.0]
+    for term in np.log(c, where=c > 0, out=np.full_like(c, _FORGOTTEN))[::-1].tolist():
         new = total + term
-        if abs(total) >= abs(term):
-            lost += (total - new) + term
-        else:
-            lost += (term - new) + total
+        lost += (total - new) + term if abs(total) >= abs(term) else (term - new) + total
         total = new
-        sums.append(total + lost)
-    return np.array(sums[::-1])
+        logs.append(total + lost)
+    return np.array(logs[::-1])
 
 
 def _tracked(c: Floats, h: Floats, start: float, limit: float) -> Floats:
@@ -135,53 +244,3 @@ def _tracked(c: Floats, h: Floats, start: float, limit: float) -> Floats:
     for factor, jump in zip(c.tolist(), h.tolist(), strict=True):
         distances.append(min(limit, factor * distances[-1] + jump))
     return np.array(distances)
-
-
-def _taut_string(
-    length: Floats, rise: Floats, lifted: Floats, starts: NDArray[np.bool_]
-) -> tuple[int, float, list[int]]:
-    """Best start, mu^2, and the vertices of its string from the end (step N) back to the start.
-
-    All arrays have an entry for each k = 0 ... N: ``length`` t_N - t_k, ``rise`` S_N - S_k, ``lifted`` rise + W_k z_k.
-    """
-    x, y, top = length.tolist(), rise.tolist(), lifted.tolist()
-    end = len(x) - 1
-    best, best_start = math.inf, 0
-    hull, costs = [end], [0.0]
-    for k in range(end - 1, -1, -1):
-        if starts[k]:
-            tangent = _tangent(hull, x, y, x[k], top[k])
-            cost = costs[tangent] + _piece(x[k] - x[hull[tangent]], top[k] - y[hull[tangent]])
-            if cost < best:
-                best, best_start = cost, k
-        tangent = _tangent(hull, x, y, x[k], y[k])
-        del hull[tangent + 1 :], costs[tangent + 1 :]
-        costs.append(costs[-1] + _piece(x[k] - x[hull[-1]], y[k] - y[hull[-1]]))
-        hull.append(k)
-    # The majorant at the best start again: later points may have popped its vertices.
-    hull = [end]
-    for k in range(end - 1, best_start, -1):
-        del hull[_tangent(hull, x, y, x[k], y[k]) + 1 :]
-        hull.append(k)
-    del hull[_tangent(hull, x, y, x[best_start], top[best_start]) + 1 :]
-    return best_start, best, [*hull, best_start]
-
-
-def _tangent(hull: list[int], x: list[float], y: list[float], at: float, height: float) -> int:
-    """Index in ``hull`` of the vertex that a string from (at, height) touches first: binary search on the slopes."""
-    low, high = 0, len(hull) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        before, here = hull[middle - 1], hull[middle]
-        run, climb = x[here] - x[before], y[here] - y[before]
-        if climb * (at - x[here]) > (height - y[here]) * run:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _piece(run: float, climb: float) -> float:
-    if climb <= 0:
-        return 0.0
-    return climb * climb / run if run > 0 else math.inf
