@@ -166,7 +166,7 @@ class UnlearningAccountant:
             unmet = np.arange(n.size)
             while unmet.size:
                 log_mu = log_scale[unmet] - np.log(sigma[unmet])[:, None]
-                reached = query.curve.epsilon(log_delta[unmet], query.log_weights, log_mu, e[unmet])
+                reached = query.curve.epsilon(log_delta[unmet], query.log_weights, log_mu)
                 unmet = unmet[reached > e[unmet]]
                 push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
                 sigma[unmet] *= 1 + push[unmet]

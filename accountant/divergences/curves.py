@@ -28,9 +28,7 @@ class Curve(Protocol):
     @property
     def kind(self) -> str: ...
 
-    def epsilon(
-        self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
-    ) -> Floats: ...
+    def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]: ...
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
@@ -64,10 +62,8 @@ class GDPCurve:
 
     kind: str = "gdp"
 
-    def epsilon(
-        self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
-    ) -> Floats:
-        return hockey_stick.epsilon_of(log_delta, log_weights, rounded_up(log_mu), guess)
+    def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        return hockey_stick.epsilon_of(log_delta, log_weights, rounded_up(log_mu))
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return np.minimum(hockey_stick.mixture(epsilon, log_weights, rounded_up(log_mu)).log_delta, 0.0)
@@ -89,9 +85,7 @@ class RenyiCurve:
     kind: str = "linear"
     conversion: str = "basic"
 
-    def epsilon(
-        self, log_delta: Floats, log_weights: Floats, log_mu: Floats, guess: Floats | None = None
-    ) -> Floats:
+    def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return renyi.epsilon_of(log_delta, log_weights, _rho(log_mu), self.kind, self.conversion)
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:

@@ -104,11 +104,8 @@ def rounded_down(log_delta: Floats) -> Floats:
     return log_delta - 4 * DOUBLE.unit_roundoff * (1 + np.abs(log_delta))
 
 
-def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats, guess: Floats | None = None) -> Floats:
-    """Smallest epsilon >= 0 at which the mixture's delta is at most the target, rounded up; (P,), (J,), (P, J) -> (P,).
-
-    A good ``guess`` saves half of the work and changes the result by a rounding or two at most.
-    """
+def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats) -> Floats:
+    """Smallest epsilon >= 0 at which the mixture's delta is at most the target, rounded up; (P,), (J,), (P, J) -> (P,)."""
     target = rounded_down(log_delta)
     largest = mu.max(axis=1)
     # delta <= Phi(-a) <= exp(-a^2/2)/2 brackets epsilon from above.
@@ -127,7 +124,7 @@ def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats, guess: Floats
     # Where delta is the tail probability of the largest component alone: close from below, and Newton's first step from
     # there lands above the root, log delta being nearly concave.
     steep = np.sqrt(np.maximum(-2 * target - 2 * DOUBLE.log_sqrt_2pi - np.log(1 - 2 * target), 0.01))
-    start = (largest * (steep + largest / 2))[positive] if guess is None else guess[positive]
+    start = (largest * (steep + largest / 2))[positive]
     result[positive] = solve.decreasing_root(excess, start=start, low=np.zeros_like(top), high=top)
     return result
 
