@@ -89,8 +89,8 @@ def optimal_shifts(
         raise UnreachableError(
             "no shifts exist: a difference (sensitivity or start_distance) reaches the end without noise_std > 0 after it"
         )
-    # Roundings of sums of positive terms, and of the logarithms of the weights inside the string.
-    spread = float(np.ptp(log_weights[start:][log_weights[start:] > _FORGOTTEN / 2]))
+    # Roundings of sums of positive terms, and of logarithms of weights, which grow with how far a difference has contracted.
+    spread = max((abs(math.log(piece.rise)) for piece in pieces if piece.rise > 0), default=0.0)
     mu *= 1 + 1e-14 + 8e-16 * spread
     shifts, distances = _witness(start, pieces, c, h, nu, log_weights, tracked)
     restarted = start > 0 or z0 > limit
