@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.problem import ADJACENCIES, Problem
-from accountant.validation import InputError, choice, integer, number
+from accountant.validation import SMALLEST, InputError, choice, integer, number
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +49,8 @@ class PNSGD:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
+        if not isinstance(self.problem, Problem):
+            raise InputError(f"problem must be a Problem, got {self.problem!r}")
         n, smoothness = self.problem.n, self.problem.smoothness
         if self.batch_size == "full":
             set_(self, "batch_size", n)
@@ -56,14 +58,13 @@ class PNSGD:
             raise InputError(f'batch_size must be an integer from 1 to n = {n} or "full", got {self.batch_size!r}')
         set_(self, "batch_size", integer("batch_size", self.batch_size, at_least=1, at_most=n))
         if self.step_size is None:
-            set_(self, "step_size", 1 / smoothness if smoothness > 1e-305 else math.inf)
-        limit = min(2 / smoothness if smoothness > 1e-305 else math.inf, 1e305)
+            set_(self, "step_size", 1 / smoothness)
         try:
-            set_(self, "step_size", number("step_size", self.step_size, above=0, at_most=limit))
+            set_(self, "step_size", number("step_size", self.step_size, above=0, at_most=2 / smoothness))
         except InputError as error:
             raise InputError(f"{error} (2/smoothness, with smoothness = {smoothness})") from None
         if self.radius is not None:
-            set_(self, "radius", number("radius", self.radius, above=0, at_most=1e305))
+            set_(self, "radius", number("radius", self.radius, above=0))
         if self.learn_epochs is not None:
             set_(self, "learn_epochs", integer("learn_epochs", self.learn_epochs, at_least=1))
         choice("last_batch", self.last_batch, LAST_BATCH)
@@ -100,7 +101,10 @@ class PNSGD:
         gap = min(eta * Fraction(self.problem.strong_convexity), 2 - eta * Fraction(self.problem.smoothness))
         if gap >= 1:
             return -math.inf
-        return math.log(float(1 - gap)) if gap > Fraction(1, 2) else math.log1p(-float(max(gap, Fraction(0))))
+        # A smaller gap is as good as none at any number of steps that can be counted; c = 1 is on the safe side.
+        if gap < Fraction(SMALLEST):
+            return 0.0
+        return math.log(float(1 - gap)) if gap > Fraction(1, 2) else math.log1p(-float(gap))
 
     @property
     def contraction(self) -> float:

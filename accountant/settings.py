@@ -19,6 +19,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
     "accountant": ("bound", "batches", "reference"),
 }
+#: As an option's value: back to the default, whatever the preset or the file says.
+DEFAULT: Final = "default"
 #: The largest settings file that is read.
 _MAX_BYTES: Final = 1 << 20
 
@@ -30,10 +32,12 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise InputError(f"problem file {path} must be at most {_MAX_BYTES} bytes")
-        data = tomllib.loads(content.decode("utf-8"))
+        data = tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"problem file {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"problem file {path} is not TOML: {error}") from None
     settings: dict[str, Any] = {}
     for key, value in data.items():
@@ -67,6 +71,7 @@ def build_accountant(
     if problem_file is not None:
         settings = read_toml(problem_file)
     settings |= {name: value for name, value in options.items() if value is not None}
+    settings = {name: value for name, value in settings.items() if value != DEFAULT}
     parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
     required = [f.name for f in fields(Problem) if f.default is MISSING]
     missing = [name for name in required if name not in settings]

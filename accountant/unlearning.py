@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
@@ -22,7 +21,17 @@ from accountant.guarantee import Guarantee
 from accountant.problem import ADJACENCIES
 from accountant.reference import MATCHED, describe, parse_reference
 from accountant.shapes import in_blocks, plain
-from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, number, numbers, word_or_count
+from accountant.validation import (
+    LARGEST,
+    MAX_COUNT,
+    SMALLEST,
+    InputError,
+    UnreachableError,
+    choice,
+    number,
+    numbers,
+    word_or_count,
+)
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +39,6 @@ RANDOM: Final = "random"
 WORST: Final = "worst"
 #: Largest epsilon asked about; its Gaussian mu is still in range.
 MAX_EPSILON: Final = 1e290
-_TINY: Final = sys.float_info.min
 
 
 class UnlearningAccountant:
@@ -139,8 +147,8 @@ class UnlearningAccountant:
     ) -> Any:
         """Smallest noise sigma that proves (``epsilon``, ``delta``) after unlearning.
 
-        On the safe side: re-evaluated, it gives an epsilon at most the target. Where even less noise than the smallest normal
-        double (2.2e-308) would do, that number is returned.
+        On the safe side: re-evaluated, it gives an epsilon at most the target. Where even less noise than 1e-300 would do,
+        that number is returned.
         """
         query = self._query(epochs, steps, start_distance)
 
@@ -154,17 +162,20 @@ class UnlearningAccountant:
             if moving.any():
                 scale = query.curve.log_scale(e[moving], log_delta[moving], query.log_weights, shape)
                 log_sigma[moving] = peak[moving] - scale + MARGIN
-            if np.any(log_sigma > 709):
-                row = int(np.argmax(log_sigma > 709))
-                reason = "the bound never reaches epsilon = 0" if e[row] == 0 else "the noise exceeds the largest double"
-                raise UnreachableError(f"no sigma proves epsilon={e[row]:g} at delta={d[row]:g}: {reason}")
-            sigma = np.exp(log_sigma)
+            sigma = np.exp(np.minimum(log_sigma, 709.0))
             # The search ends within some roundings of the answer; step over until the reported epsilon meets the target.
             # Where epsilon is small against delta it follows sigma steeply, and the first step is smaller.
             push = 2.0**-45 * np.minimum(1.0, 0.5 * e / d)
-            sigma = np.maximum(sigma * (1 + push), _TINY)
+            sigma = np.maximum(sigma * (1 + push), SMALLEST)
             unmet = np.arange(n.size)
             while unmet.size:
+                if np.any(sigma > LARGEST):
+                    row = int(np.argmax(sigma > LARGEST))
+                    reason = f"it would exceed {LARGEST:g}"
+                    if query.curve.kind != "gdp":
+                        # The divergence goes with the square of the noise, which leaves the double range first.
+                        reason = f"bound={self.bound} never reaches epsilon = 0 and is not resolved below 1e-150"
+                    raise UnreachableError(f"no sigma proves epsilon={e[row]:g} at delta={d[row]:g}: {reason}")
                 log_mu = log_scale[unmet] - np.log(sigma[unmet])[:, None]
                 reached = query.curve.epsilon(log_delta[unmet], query.log_weights, log_mu)
                 unmet = unmet[reached > e[unmet]]
@@ -212,7 +223,10 @@ class UnlearningAccountant:
 
     def step_count(self, *, epochs: int | None = None, steps: int | None = None) -> int:
         """The number of steps that one of the two stands for (scalars only)."""
-        return int(self._steps(epochs, steps))
+        count = self._steps(epochs, steps)
+        if count.ndim:
+            raise InputError("step_count takes single numbers; epochs and steps must not be arrays")
+        return int(count)
 
     def rdp(
         self,
@@ -247,7 +261,7 @@ class UnlearningAccountant:
         """mu for every batch position 0 ... J-1 of the deleted point, whatever ``batches`` is; shape (..., J)."""
         query = self._query(epochs, steps, start_distance)
         if query.curve.kind != "gdp":
-            raise InputError(f"bound must be optimal for gdp, got {self.bound}, which proves Rényi divergences only")
+            raise InputError(f"bound must be optimal for gdp, got {self.bound}, which proves Renyi divergences only")
         everywhere = np.zeros(1) if query.setting.given_distance else self.algorithm.all_positions()
         positions = everywhere.astype(np.float64)
         n, start, noise = np.broadcast_arrays(query.steps, query.start, self._sigma(sigma))
@@ -295,6 +309,8 @@ class UnlearningAccountant:
         None for the published bounds, which prove no mu, and where the radius binds, where no exact case is known.
         """
         query = self._query(epochs, steps, start_distance)
+        if query.steps.ndim or query.start.ndim:
+            raise InputError("tightness takes single numbers; epochs, steps and start_distance must not be arrays")
         if not isinstance(self._bound, Optimal):
             return None
         position = int(self._positions[-1])
@@ -331,6 +347,13 @@ class UnlearningAccountant:
             lines.append("averaged over the random batch order; requests do not depend on it")
         else:
             lines.append(f"the deleted point is in batch {self.batches} (counted from 0)")
+        if algorithm.dropped_points and not given_distance:
+            chance = algorithm.dropped_points / problem.n
+            share = f"a point is among them with probability {chance:.3g}, which the average counts"
+            lines.append(
+                f"{algorithm.dropped_points} points are dropped by the batch order and never used"
+                + (f"; {share}" if self.batches == RANDOM else "")
+            )
         lines.append("the guarantee is about the released, unlearned model alone")
         return tuple(lines)
 
@@ -392,16 +415,16 @@ class UnlearningAccountant:
                 f"start_distance needs a reference that runs alongside unlearning, matched or converged, got reference="
                 f"{self.reference}"
             )
-        return np.minimum(numbers("start_distance", start_distance, at_least=0), self.algorithm.diameter)
+        return np.minimum(numbers("start_distance", start_distance, at_least=0, sized=True), self.algorithm.diameter)
 
     def _sigma(self, sigma: ArrayLike) -> Floats:
-        return numbers("sigma", sigma, above=0)
+        return numbers("sigma", sigma, above=0, sized=True)
 
     def _epsilon(self, epsilon: ArrayLike) -> Floats:
-        return numbers("epsilon", epsilon, at_least=0, at_most=MAX_EPSILON)
+        return numbers("epsilon", epsilon, at_least=0, at_most=MAX_EPSILON, sized=True)
 
     def _delta(self, delta: ArrayLike | None) -> Floats:
-        return numbers("delta", self.default_delta if delta is None else delta, above=0, below=1)
+        return numbers("delta", self.default_delta if delta is None else delta, above=0, below=1, sized=True)
 
     @property
     def default_delta(self) -> float:

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: Largest count (steps, epochs, points) that doubles still hold exactly.
 MAX_COUNT = 2**53
+#: Sizes of the numbers that problems are made of; between them no formula here over- or underflows unannounced.
+SMALLEST, LARGEST = 1e-300, 1e300
 
 
 class InputError(ValueError):
@@ -25,14 +27,19 @@ class UnreachableError(InputError):
 def _range_text(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
     parts = []
     if above is not None:
-        parts.append(f"> {above:g}")
+        parts.append(f"> {_shown(above)}")
     if at_least is not None:
-        parts.append(f">= {at_least:g}")
+        parts.append(f">= {_shown(at_least)}")
     if below is not None:
-        parts.append(f"< {below:g}")
+        parts.append(f"< {_shown(below)}")
     if at_most is not None:
-        parts.append(f"<= {at_most:g}")
+        parts.append(f"<= {_shown(at_most)}")
     return " and ".join(parts) if parts else "finite"
+
+
+def _shown(value: float) -> str:
+    whole = math.isfinite(value) and value == math.floor(value) and abs(value) <= MAX_COUNT
+    return str(int(value)) if whole else repr(float(value))
 
 
 def number(
@@ -44,7 +51,7 @@ def number(
     below: float | None = None,
     at_most: float | None = None,
 ) -> float:
-    """Return ``value`` as a finite float in the given range, or raise :class:`InputError`."""
+    """Return ``value`` as a float in the given range, zero or of a size from 1e-300 to 1e300, or raise InputError."""
     allowed = _range_text(above, at_least, below, at_most)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise InputError(f"{name} must be a number {allowed}, got {value!r}")
@@ -60,7 +67,9 @@ def number(
         and (at_most is None or result <= at_most)
     )
     if not inside:
-        raise InputError(f"{name} must be a finite number {allowed}, got {value}")
+        raise InputError(f"{name} must be a finite number {allowed}, got {_shown(result)}")
+    if result and not SMALLEST <= abs(result) <= LARGEST:
+        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {_shown(result)}")
     return result
 
 
@@ -68,7 +77,8 @@ def integer(name: str, value: object, *, at_least: int, at_most: int = MAX_COUNT
     """Return ``value`` as an int between ``at_least`` and ``at_most``, or raise :class:`InputError`."""
     valid = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
     if not valid or not at_least <= int(value) <= at_most:  # type: ignore[call-overload]
-        raise InputError(f"{name} must be an integer from {at_least} to {at_most}, got {value!r}")
+        upto = f" to {at_most}" if at_most < MAX_COUNT else ""
+        raise InputError(f"{name} must be an integer from {at_least}{upto}, got {value!r}")
     return int(value)  # type: ignore[call-overload]
 
 
@@ -82,15 +92,20 @@ def numbers(
     at_most: float | None = None,
     whole: bool = False,
     finite: bool = True,
+    sized: bool = False,
 ) -> NDArray[np.float64]:
     """Return ``value`` as a float array whose every entry is in the range, or raise :class:`InputError`.
 
-    ``finite=False`` admits +infinity (a diameter that does not bind); NaN never passes.
+    ``finite=False`` admits +infinity (a diameter that does not bind); NaN never passes. ``sized`` asks for entries that are
+    zero or of a size from 1e-300 to 1e300.
     """
     allowed = _range_text(above, at_least, below, at_most)
     if whole:
         allowed = f"a whole number {allowed}"
-    raw = np.asarray(value)
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} must be a number or a rectangular array, got {value!r}") from None
     if raw.dtype.kind not in "iuf" and not _all_real(raw):
         raise InputError(f"{name} must be numeric, {allowed}, got {value!r}")
     try:
@@ -109,9 +124,11 @@ def numbers(
     if whole:
         inside &= array == np.floor(array)
     if not inside.all():
-        first = array[~inside].flat[0]
-        shown = f"{first:.17g}" if first == np.floor(first) else f"{first}"
-        raise InputError(f"{name} must be {'a finite number ' if not whole else ''}{allowed}, got {shown}")
+        first = float(array[~inside].flat[0])
+        raise InputError(f"{name} must be {'' if whole else 'a finite number '}{allowed}, got {_shown(first)}")
+    odd = (array != 0) & ((np.abs(array) < SMALLEST) | (np.abs(array) > LARGEST)) if sized else ~inside
+    if odd.any():
+        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {_shown(float(array[odd].flat[0]))}")
     return array
 
 
@@ -126,11 +143,12 @@ def word_or_count(name: str, value: object, *, words: tuple[str, ...], count: st
     if isinstance(value, str):
         if value in words:
             return value
-        if value.isascii() and value.isdigit():
+        if value.isascii() and value.isdigit() and len(value) <= len(str(MAX_COUNT)):
             value = int(value)
     if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
         return int(value)
-    raise InputError(f"{name} must be {', '.join(words)} or {count} from {at_least} to {at_most}, got {value!r}")
+    upto = f" to {at_most}" if at_most < MAX_COUNT else ""
+    raise InputError(f"{name} must be {', '.join(words)} or {count} from {at_least}{upto}, got {value!r}")
 
 
 def mixture(

@@ -189,7 +189,7 @@ def test_published_bounds_say_nothing_without_an_unlearning_step() -> None:
         with pytest.raises(InputError, match="says nothing without unlearning"):
             accountant.epsilon(sigma=0.1, epochs=0)
         assert accountant.epochs(sigma=1e6, epsilon=1.0) == 1
-        with pytest.raises(InputError, match="Rényi divergences only"):
+        with pytest.raises(InputError, match="Renyi divergences only"):
             accountant.gdp(sigma=0.1, epochs=1)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
 from accountant.commands import curve, delta, epochs, epsilon, presets, sigma
@@ -10,9 +13,10 @@ from accountant.commands.options import VersionOption, register
 app = typer.Typer(
     name="accountant",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Certified unlearning by noisy SGD: how much noise, how many steps, what guarantee.",
-    epilog="Example: accountant sigma --preset mnist --batch-size 128 --epsilon 1 --epochs 1",
+    epilog="Example: accountant sigma --preset mnist --epsilon 1 --epochs 1",
 )
 
 for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve.curve):
@@ -27,4 +31,9 @@ def _root(version: VersionOption = False) -> None:
 
 def main() -> None:
     """Entry point of the ``accountant`` command."""
-    app()
+    try:
+        app()
+    except OSError as error:
+        # Standard output is gone or full: nothing can be shown, and a traceback would not help.
+        print(f"Error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        os._exit(1)

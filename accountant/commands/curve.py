@@ -8,9 +8,12 @@ import typer
 
 from accountant.commands import present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
+from accountant.divergences.renyi import MAX_ALPHA
 from accountant.validation import choice, integer, number
 
-OverOption = Annotated[str, typer.Option(help="delta (prints epsilon) or alpha (prints the Rényi divergence).")]
+OverOption = Annotated[
+    str, typer.Option(metavar="delta|alpha", help="delta (prints epsilon) or alpha (prints the Renyi divergence).")
+]
 FromOption = Annotated[float | None, typer.Option("--from", **NUMBER, help="First delta or alpha; default 1e-12 or 1.5.")]
 ToOption = Annotated[float | None, typer.Option("--to", **NUMBER, help="Last delta or alpha; default 0.1 or 64.")]
 PointsOption = Annotated[int, typer.Option(**COUNT, help="Number of points, on a logarithmic scale, 2 to 10000.")]
@@ -27,7 +30,7 @@ def curve(
     stop: ToOption = None,
     points: PointsOption = 12,
 ) -> None:
-    """epsilon against delta, or Rényi epsilon against alpha, for one run.
+    """epsilon against delta, or Renyi epsilon against alpha, for one run.
 
     Example: accountant curve --preset mnist --batch-size full --sigma 0.03 --epochs 1 --over alpha
     """
@@ -36,7 +39,7 @@ def curve(
     choice("over", over, ("delta", "alpha"))
     integer("points", points, at_least=2, at_most=10_000)
     defaults = (1e-12, 0.1) if over == "delta" else (1.5, 64.0)
-    limits = {"above": 0.0, "below": 1.0} if over == "delta" else {"above": 1.0, "below": 1e300}
+    limits = {"above": 0.0, "below": 1.0} if over == "delta" else {"above": 1.0, "at_most": MAX_ALPHA}
     first = number("from", defaults[0] if start is None else start, **limits)
     last = number("to", defaults[1] if stop is None else stop, **limits)
     accountant = shared.accountant
@@ -50,10 +53,14 @@ def curve(
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
     if not shared.json:
-        titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Rényi epsilon"]
-        table = present.plain_table(f"Privacy curve over {over}", titles)
+        titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
+        table = present.plain_table(titles)
         for point in result["points"]:
-            table.add_row(*(present.digits(value, 10) for value in point.values()))
-        present.console().print(table)
+            at, value = point.values()
+            # Rounded to where the printed value holds: a smaller alpha, a larger delta.
+            table.add_row(present.digits(at, 10, down=over == "alpha"), present.digits(value, 10))
+        screen = present.console()
+        screen.print(f"Privacy curve over {over}", style="italic")
+        screen.print(table)
     rows = [present.noise_row(result), present.guarantee_row(result), present.length_row(result)]
     present.show(shared, result, rows, "The run")

@@ -14,19 +14,23 @@ import typer
 from accountant.algorithm import PNSGD
 from accountant.bounds import BOUNDS
 from accountant.problem import PRESETS, Problem
-from accountant.settings import KEYS, build_accountant
+from accountant.settings import DEFAULT, KEYS, build_accountant
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
 
-def _number(text: str) -> float:
+def _number(text: str) -> float | str:
+    if text == DEFAULT:
+        return text
     try:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"it must be a number, got {text!r}") from None
 
 
-def _count(text: str) -> int:
+def _count(text: str) -> int | str:
+    if text == DEFAULT:
+        return text
     try:
         return int(text)
     except ValueError:
@@ -98,7 +102,7 @@ def _parameters() -> list[inspect.Parameter]:
             "preset",
             Annotated[
                 str | None,
-                typer.Option(help=f"Published problem: {', '.join(PRESETS)}.", rich_help_panel="Problem"),
+                typer.Option(metavar="NAME", help=f"Published problem: {', '.join(PRESETS)}.", rich_help_panel="Problem"),
             ],
             None,
         ),
@@ -108,7 +112,8 @@ def _parameters() -> list[inspect.Parameter]:
                 str | None,
                 typer.Option(
                     metavar="FILE",
-                    help="TOML file with the keys of these options; each option overrides it.",
+                    help="TOML file with the keys of these options. Each option overrides it; the value "
+                    "default sets one back.",
                     rich_help_panel="Problem",
                 ),
             ],

@@ -68,11 +68,12 @@ def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]]
     if shared.json:
         print(json.dumps(result, allow_nan=False, ensure_ascii=False))
         return
-    table = plain_table(title, ["", ""], header=False)
+    table = plain_table(["", ""], header=False)
     table.columns[0].no_wrap = True
     for name, value in [*rows, *_common_rows(shared, result)]:
         table.add_row(name, value)
     screen = console()
+    screen.print(title, style="italic")
     screen.print(table)
     screen.print("[bold]Assumptions[/bold]")
     for line in result["assumptions"]:
@@ -90,7 +91,7 @@ def noise_row(result: dict[str, Any]) -> tuple[str, str]:
 
 def length_row(result: dict[str, Any]) -> tuple[str, str]:
     per_epoch = result["algorithm"]["steps_per_epoch"]
-    epochs = "1 epoch" if result["epochs"] == 1 else f"{digits(result['epochs'])} epochs"
+    epochs = "1 epoch" if result["epochs"] == 1 else f"{result['epochs']:.6g} epochs"
     return "unlearning", f"{plural(result['steps'], 'step')} = {epochs} of {plural(per_epoch, 'step')}"
 
 
@@ -111,34 +112,35 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
     ]
     if result["mu_worst"] is not None:
         tight = result["tightness"]
+        without = "without projection " if result["algorithm"]["radius"] is not None else ""
         if tight is None:
             says = "the radius binds, no exact case is known"
         elif tight < 1 + 1e-9:
-            says = "two Gaussian runs attain it: it cannot be smaller"
+            says = f"two Gaussian runs {without}attain it: it cannot be smaller"
         else:
-            says = f"{tight:.6g} times what two Gaussian runs attain"
+            says = f"{tight:.6g} times what two Gaussian runs {without}attain"
         rows.append(("mu, worst batch", f"{digits(result['mu_worst'])} ({says})"))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
     rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))
     return rows
 
 
-def plain_table(title: str, columns: list[str], *, header: bool = True) -> Table:
+def plain_table(columns: list[str], *, header: bool = True) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
 def console() -> Console:
-    """Standard output, never wider than 80 columns."""
+    """Standard output, between 40 and 80 columns wide."""
     from rich.console import Console
 
     screen = Console(highlight=False)
-    screen.width = min(screen.width, WIDTH)
+    screen.width = min(max(screen.width, WIDTH // 2), WIDTH)
     return screen
 
 
@@ -152,11 +154,11 @@ def _bullet(text: str) -> Any:
     return Padding(grid, (0, 0, 0, 1))
 
 
-def digits(value: float, count: int = 6) -> str:
+def digits(value: float, count: int = 6, *, down: bool = False) -> str:
     """Significant digits for the reader, rounded up: noise, epsilon and delta stay on the safe side when typed in again."""
-    from decimal import ROUND_CEILING, Context, Decimal
+    from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
-    rounded = Context(prec=count, rounding=ROUND_CEILING).create_decimal(Decimal(repr(value)))
+    rounded = Context(prec=count, rounding=ROUND_FLOOR if down else ROUND_CEILING).create_decimal(Decimal(repr(value)))
     return f"{float(rounded):.{count}g}"
 
 

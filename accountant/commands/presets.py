@@ -24,11 +24,12 @@ def presets(*, json: JsonOption = False) -> None:
         problems = {name: problem.to_dict() for name, problem in PRESETS.items()}
         print(json_module.dumps({"command": "presets", "presets": problems, "version": __version__}))
         return
-    table = present.plain_table("Published problems", ["preset", "n", "smoothness", "strong convexity", "lipschitz"])
+    table = present.plain_table(["preset", "n", "smoothness", "strong convexity", "lipschitz"])
     for name, problem in PRESETS.items():
         constants = (problem.n, problem.smoothness, problem.strong_convexity, problem.lipschitz)
         table.add_row(name, *(f"{value:.10g}" for value in constants))
     screen = present.console()
+    screen.print("Published problems", style="italic")
     screen.print(table)
     screen.print(
         "l2-regularised logistic regression on unit-norm features, lambda = 1e-6 n; MNIST digits 3 and 8, CIFAR-10 classes "

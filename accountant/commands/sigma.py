@@ -12,7 +12,7 @@ def sigma(
 ) -> None:
     """The smallest noise sigma that proves (epsilon, delta) after unlearning.
 
-    Example: accountant sigma --preset mnist --batch-size 128 --epsilon 1 --epochs 1
+    Example: accountant sigma --preset mnist --epsilon 1 --epochs 1
     """
 
     def needed(accountant: UnlearningAccountant) -> float:

@@ -50,7 +50,7 @@ class _Moment(NamedTuple):
 
 def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Moment:
     a, b, c = FAMILIES[family]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         kappa = (a * beta + b) * beta + c
         slope = 2 * a * beta + b
         if rho.shape[1] == 1:
