@@ -132,6 +132,16 @@ def test_extreme_curvature_gives_an_answer_or_says_why_not(smoothness: float) ->
     assert accountant.sigma(epsilon=1.0, delta=1e-4, epochs=1) == pytest.approx(sigma, rel=1e-10)
 
 
+@pytest.mark.parametrize("strong_convexity", [1e-300, 1e-290, 1e-20, 0.0])
+def test_the_smallest_curvature_is_as_good_as_none_in_a_ball(strong_convexity: float) -> None:
+    def sigma(m: float) -> float:
+        algorithm = PNSGD(Problem(n=1000, smoothness=1.0, strong_convexity=m), 10, radius=1e3)
+        value: float = UnlearningAccountant(algorithm).sigma(epsilon=1.0, epochs=1)
+        return value
+
+    assert sigma(strong_convexity) == pytest.approx(sigma(1e-12), rel=1e-6)
+
+
 def test_nearly_convex_problems_keep_their_contraction() -> None:
     problem = Problem(n=100, smoothness=1.0, strong_convexity=1e-300)
     accountant = UnlearningAccountant(PNSGD(problem, "full", learn_epochs=10))
@@ -208,6 +218,7 @@ def test_dropped_points_are_never_used_and_the_mixture_says_so() -> None:
     guarantee = UnlearningAccountant(algorithm).guarantee(sigma=1.0, epochs=1)
     assert guarantee.weights == pytest.approx([0.4, 0.4, 0.2])
     assert guarantee.values[-1] == 0
+    assert any("5 points are dropped" in line for line in guarantee.assumptions)
     kept = UnlearningAccountant(PNSGD(algorithm.problem, 10)).guarantee(sigma=1.0, epochs=1)
     assert kept.weights == pytest.approx([0.4, 0.4, 0.2])
     # The short batch divides by 5 instead of 10: its point moves the model more.

@@ -17,6 +17,7 @@ KEYS = {
     "command", "sigma", "epsilon", "delta", "epochs", "steps", "bound", "batches", "reference", "contraction",
     "mu_worst", "tightness", "assumptions", "problem", "algorithm", "version",
 }  # fmt: skip
+P = ("--preset", "mnist")
 MNIST = UnlearningAccountant(PNSGD(preset("mnist"), 128))
 
 
@@ -99,6 +100,31 @@ def test_a_toml_file_has_the_constructors_keys_and_options_override_it(tmp_path:
     assert (other["problem"]["n"], other["algorithm"]["batch_size"], other["batches"]) == (2000, 2000, 0)
 
 
+def test_the_value_default_undoes_a_setting_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "problem.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + b'n = 100\r\nsmoothness = 1.0\r\nradius = 0.5\r\nlearn_epochs = 3\r\nbound = "paper"\r\n')
+    back = ("--radius", "default", "--learn-epochs", "default", "--bound", "default", "--strong-convexity", "0.5")
+    record = answer("sigma", "--problem", str(path), *back, "--epsilon", "1", "--epochs", "1")
+    assert (record["algorithm"]["radius"], record["algorithm"]["learn_epochs"]) == (None, None)
+    assert record["bound"] == "optimal"
+
+
+def test_output_survives_a_terminal_that_knows_ascii_only() -> None:
+    code = "from accountant.commands import main; main()"
+    for words in (["--help"], ["curve", "--help"], ["curve", *P, "--sigma", "1", "--epochs", "1", "--over", "alpha"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, env={"PYTHONIOENCODING": "ascii"}
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_radius_takes_projection_out_of_the_claim_of_tightness() -> None:
+    words = ("sigma", *P, "--epsilon", "1", "--epochs", "1")
+    free, ball = (" ".join(run(*words, *more).stdout.split()) for more in ((), ("--radius", "10")))
+    assert "two Gaussian runs attain it: it cannot be smaller" in free
+    assert "two Gaussian runs without projection attain it" in ball
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -125,9 +151,6 @@ def test_printed_noise_is_rounded_up() -> None:
     assert MNIST.epsilon(sigma=float(printed), epochs=1) <= 1.0
 
 
-P = ("--preset", "mnist")
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -150,6 +173,9 @@ P = ("--preset", "mnist")
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "1"), "position from 0 to 0, got 1"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"), "either epochs or steps"),
         (("sigma", *P, "--epsilon", "1"), "either epochs or steps"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "9" * 5000), "batches must be random, worst or a position"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1e-320"), "delta must be 1e-300 to 1e+300 in size"),
+        (("sigma", *P, "--epsilon", "1e-300", "--epochs", "1", "--bound", "paper"), "not resolved below 1e-150"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "0", "--bound", "paper"), "epochs must be at least 1"),
         (("sigma", *P, "--epsilon", "0", "--epochs", "1", "--bound", "paper"), "never reaches epsilon = 0"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--reference", "9"), "needs a radius"),
@@ -183,6 +209,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says:
         (b"n = 10\nsmoothness = nan\n", "smoothness must be"),
         (b"n = 10\n", "smoothness must be given"),
         (b"#" * (1 << 21), "at most 1048576 bytes"),
+        (b"n = " + b"1" * 5000, "is not TOML"),
+        (b"n = " + b"[" * 5000, "is not TOML"),
     ],
 )
 def test_bad_toml_is_one_sentence_and_exit_code_2(tmp_path: Path, content: bytes, says: str) -> None:
