@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -55,12 +55,14 @@ class Guarantee:
         texts = isinstance(self.statement, str) and isinstance(self.assumptions, (tuple, list))
         if not texts or not all(isinstance(line, str) for line in self.assumptions):
             raise InputError("statement must be text and assumptions a list of texts")
+        if not isinstance(self.context, Mapping):
+            raise InputError(f"context must be a dictionary, got {self.context!r}")
         try:
-            context = json.loads(json.dumps(dict(self.context), allow_nan=False))
+            context = json.loads(json.dumps(_thawed(self.context), allow_nan=False))
         except (TypeError, ValueError) as error:
             raise InputError(f"context must be a dictionary of JSON types without NaN or infinity ({error})") from None
         object.__setattr__(self, "assumptions", tuple(self.assumptions))
-        object.__setattr__(self, "context", MappingProxyType(context))
+        object.__setattr__(self, "context", _frozen(context))
 
     def epsilon(self, delta: ArrayLike) -> Any:
         """Smallest proven epsilon at ``delta`` in (0, 1); broadcasts."""
@@ -119,7 +121,7 @@ class Guarantee:
             "conversion": self.conversion,
             "statement": self.statement,
             "assumptions": list(self.assumptions),
-            "context": dict(self.context),
+            "context": _thawed(self.context),
         }
 
     def to_json(self) -> str:
@@ -137,12 +139,29 @@ class Guarantee:
         if not isinstance(data, dict) or set(data) != keys:
             found = sorted(data) if isinstance(data, dict) else type(data).__name__
             raise InputError(f"guarantee must have exactly the keys {', '.join(sorted(keys))}, got {found}")
-        if data.pop("format") != FORMAT:
+        version = data.pop("format")
+        if type(version) is not int or version != FORMAT:
             raise InputError(f"guarantee format must be {FORMAT}, the only one this version reads")
         return cls(**data)
+
+    def __reduce__(self) -> tuple[Callable[[str], Guarantee], tuple[str]]:
+        return Guarantee.from_json, (self.to_json(),)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Guarantee) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash((self.kind, self.weights.tobytes(), self.values.tobytes(), self.conversion))
+
+
+def _frozen(value: Any) -> Any:
+    """JSON types made read-only, all the way down."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, (tuple, list)) else value

@@ -21,6 +21,15 @@ def plain(values: Any) -> Any:
     return float(values) if np.ndim(values) == 0 else values
 
 
+def broadcast(*arrays: Floats) -> list[Floats]:
+    """The arrays in one shape; InputError where there is none."""
+    try:
+        return list(np.broadcast_arrays(*arrays))
+    except ValueError:
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        raise InputError(f"the arguments must broadcast together, got shapes {shapes}") from None
+
+
 def in_blocks(function: Callable[..., Floats], *arrays: Floats, components: int = 0, width: int = 1) -> Floats:
     """Broadcast ``arrays``, call ``function`` on blocks of flattened rows, and shape the (P,) results back.
 
@@ -29,11 +38,7 @@ def in_blocks(function: Callable[..., Floats], *arrays: Floats, components: int 
     """
     plain_arrays = arrays[: len(arrays) - components]
     with_axis = arrays[len(arrays) - components :]
-    shapes = [*(a.shape for a in plain_arrays), *(a.shape[:-1] for a in with_axis)]
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise InputError(f"the arguments must broadcast together, got shapes {', '.join(map(str, shapes))}") from None
+    shape = broadcast(*plain_arrays, *(a[..., 0] for a in with_axis))[0].shape
     size = int(np.prod(shape))
     flat = [np.broadcast_to(a, shape).reshape(size) for a in plain_arrays]
     wide = [np.broadcast_to(a, (*shape, a.shape[-1])).reshape(size, a.shape[-1]) for a in with_axis]

@@ -30,6 +30,7 @@ from accountant.validation import (
     choice,
     number,
     numbers,
+    shown,
     word_or_count,
 )
 
@@ -83,6 +84,13 @@ class UnlearningAccountant:
             self._bound.check(Setting(algorithm, self.reference))
         except InputError as error:
             self._refusal = error
+        self._complete = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Settings are fixed: results are remembered for them."""
+        if getattr(self, "_complete", False):
+            raise AttributeError(f"an UnlearningAccountant cannot be changed; with_({name}=...) gives another one")
+        super().__setattr__(name, value)
 
     @property
     def bound(self) -> str:
@@ -178,7 +186,7 @@ class UnlearningAccountant:
                     raise UnreachableError(f"no sigma proves epsilon={e[row]:g} at delta={d[row]:g}: {reason}")
                 log_mu = log_scale[unmet] - np.log(sigma[unmet])[:, None]
                 reached = query.curve.epsilon(log_delta[unmet], query.log_weights, log_mu)
-                unmet = unmet[reached > e[unmet]]
+                unmet = unmet[~(reached <= e[unmet])]
                 push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
                 sigma[unmet] *= 1 + push[unmet]
             return sigma
@@ -218,8 +226,9 @@ class UnlearningAccountant:
         # For a given number of whole epochs every further step is post-processing common to both runs; and with the same
         # remainder every further epoch helps. So: the fewest epochs that suffice with all J - 1 extra steps, then the steps.
         whole = self._count("steps", per_epoch, 0.0, sigma, epsilon, delta, start_distance, extra=per_epoch - 1)
-        first = np.asarray(whole) * per_epoch
-        return self._count("steps", 1, np.maximum(first, fewest), sigma, epsilon, delta, start_distance)
+        first = np.maximum(np.asarray(whole) * per_epoch, fewest)
+        last = np.maximum(np.asarray(whole) * per_epoch + per_epoch - 1, fewest)
+        return self._count("steps", 1, first, sigma, epsilon, delta, start_distance, most=last)
 
     def step_count(self, *, epochs: int | None = None, steps: int | None = None) -> int:
         """The number of steps that one of the two stands for (scalars only)."""
@@ -321,11 +330,11 @@ class UnlearningAccountant:
         """What the guarantee rests on, a sentence each."""
         algorithm, problem = self.algorithm, self.algorithm.problem
         convexity = (
-            f"{problem.strong_convexity:g}-strongly convex" if problem.strong_convexity > 0 else "convex"
+            f"{shown(problem.strong_convexity)}-strongly convex" if problem.strong_convexity > 0 else "convex"
         )
         lines = [
-            f"every point's loss is {problem.smoothness:g}-smooth and {convexity}",
-            f"the data part of every per-sample gradient has norm at most {problem.lipschitz:g}, by construction or by "
+            f"every point's loss is {shown(problem.smoothness)}-smooth and {convexity}",
+            f"the data part of every per-sample gradient has norm at most {shown(problem.lipschitz)}, by construction or by "
             "clipping that keeps convexity and smoothness",
             f"adjacency {problem.adjacency}: {ADJACENCIES[problem.adjacency].meaning}",
             "cyclic batches: one random partition, visited in the same order in every epoch of learning and unlearning",
@@ -340,7 +349,7 @@ class UnlearningAccountant:
         else:
             lines.append(f"learning runs {algorithm.learn_epochs} epochs")
         if algorithm.radius is not None:
-            lines.append(f"every step projects on a ball of radius {algorithm.radius:g}")
+            lines.append(f"every step projects on a ball of radius {shown(algorithm.radius)}")
         if self.batches == WORST or given_distance:
             lines.append("holds for every batch order")
         elif self.batches == RANDOM:
@@ -443,13 +452,14 @@ class UnlearningAccountant:
         delta: ArrayLike | None,
         start_distance: ArrayLike | None,
         extra: int = 0,
+        most: ArrayLike | None = None,
     ) -> Any:
-        """Smallest k >= fewest such that stride * k + extra steps meet the target."""
+        """Smallest k from ``fewest`` to ``most`` such that stride * k + extra steps meet the target; monotone in between."""
         lowest = np.asarray(fewest, dtype=np.float64)
         query = _Query(self, lowest, self._start(start_distance), start_distance is not None)
-        most = float((MAX_COUNT - extra) // stride)
+        highest = np.asarray((MAX_COUNT - extra) // stride if most is None else most, dtype=np.float64)
 
-        def block(low: Floats, start: Floats, noise: Floats, e: Floats, d: Floats) -> Floats:
+        def block(low: Floats, start: Floats, high: Floats, noise: Floats, e: Floats, d: Floats) -> Floats:
             log_noise, log_delta = np.log(noise), np.log(d)
 
             def log_mu(count: Floats, rows: NDArray[np.intp]) -> Floats:
@@ -465,30 +475,33 @@ class UnlearningAccountant:
                     met[finite] = query.curve.meets(e[some], log_delta[some], query.log_weights, reached[finite])
                 return met
 
-            count = solve.smallest_count(holds, low=low, high=most)
+            count = solve.smallest_count(holds, low=low, high=high)
             if np.isinf(count).any():
                 row = np.array([int(np.argmax(np.isinf(count)))])
-                limit = float(query.curve.epsilon(log_delta[row], query.log_weights, log_mu(np.array([most]), row))[0])
+                limit = float(query.curve.epsilon(log_delta[row], query.log_weights, log_mu(high[row], row))[0])
                 raise UnreachableError(
-                    f"no number of {unit} up to {most:.0f} reaches epsilon={e[row[0]]:g} at delta={d[row[0]]:g} with "
-                    f"sigma={noise[row[0]]:g}: {self._limit(limit)}"
+                    f"no number of {unit} up to {high[row[0]]:.0f} reaches epsilon={e[row[0]]:g} at delta={d[row[0]]:g} with "
+                    f"sigma={noise[row[0]]:g}: {self._limit(limit, query.curve)}"
                 )
             return count
 
-        counts = query.solve(block, self._sigma(sigma), self._epsilon(epsilon), self._delta(delta))
+        counts = query.solve(block, highest, self._sigma(sigma), self._epsilon(epsilon), self._delta(delta))
         return int(counts) if np.ndim(counts) == 0 else counts.astype(np.int64)
 
-    def _limit(self, epsilon: float) -> str:
+    def _limit(self, epsilon: float, curve: Curve) -> str:
         stays = f"epsilon stays at {epsilon:.4g} however long unlearning runs"
         if isinstance(self.reference, int):
             return f"{stays}, because retraining for {self.reference} epochs still remembers where it started"
+        if curve.kind == "not-converged":
+            learned = self.algorithm.learn_epochs
+            return f"{stays}, because in this bound learning for {learned} epochs still remembers where it started"
         if self.algorithm.log_contraction == 0:
             return f"{stays}, because without strong convexity (contraction 1) it falls only as 1/sqrt(steps)"
         return stays
 
     def _statement(self, sigma: float, steps: int) -> str:
         return (
-            f"After {steps} unlearning steps with noise sigma={sigma:g}, the unlearned model is indistinguishable from a "
+            f"After {steps} unlearning steps with noise sigma={shown(sigma)}, the unlearned model is indistinguishable from a "
             f"retrained one, up to the curve given here ({self.bound} bound, batches {self.batches}, reference "
             f"{self.reference})."
         )

@@ -27,17 +27,18 @@ class UnreachableError(InputError):
 def _range_text(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
     parts = []
     if above is not None:
-        parts.append(f"> {_shown(above)}")
+        parts.append(f"> {shown(above)}")
     if at_least is not None:
-        parts.append(f">= {_shown(at_least)}")
+        parts.append(f">= {shown(at_least)}")
     if below is not None:
-        parts.append(f"< {_shown(below)}")
+        parts.append(f"< {shown(below)}")
     if at_most is not None:
-        parts.append(f"<= {_shown(at_most)}")
+        parts.append(f"<= {shown(at_most)}")
     return " and ".join(parts) if parts else "finite"
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """A number with every digit that it has, whole ones without a point."""
     whole = math.isfinite(value) and value == math.floor(value) and abs(value) <= MAX_COUNT
     return str(int(value)) if whole else repr(float(value))
 
@@ -67,9 +68,9 @@ def number(
         and (at_most is None or result <= at_most)
     )
     if not inside:
-        raise InputError(f"{name} must be a finite number {allowed}, got {_shown(result)}")
+        raise InputError(f"{name} must be a finite number {allowed}, got {shown(result)}")
     if result and not SMALLEST <= abs(result) <= LARGEST:
-        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {_shown(result)}")
+        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {shown(result)}")
     return result
 
 
@@ -125,10 +126,10 @@ def numbers(
         inside &= array == np.floor(array)
     if not inside.all():
         first = float(array[~inside].flat[0])
-        raise InputError(f"{name} must be {'' if whole else 'a finite number '}{allowed}, got {_shown(first)}")
+        raise InputError(f"{name} must be {'' if whole else 'a finite number '}{allowed}, got {shown(first)}")
     odd = (array != 0) & ((np.abs(array) < SMALLEST) | (np.abs(array) > LARGEST)) if sized else ~inside
     if odd.any():
-        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {_shown(float(array[odd].flat[0]))}")
+        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {shown(float(array[odd].flat[0]))}")
     return array
 
 

@@ -79,6 +79,51 @@ def test_steps_against_a_fixed_reference_are_the_fewest_of_all() -> None:
     assert found > 30
 
 
+def test_steps_are_found_where_only_the_last_of_an_epoch_suffice() -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(60):
+        per_epoch, learned = int(rng.integers(2, 30)), int(rng.integers(1, 4))
+        algorithm = PNSGD(
+            Problem(n=per_epoch, smoothness=1.0, strong_convexity=0.005), 1, radius=0.5, learn_epochs=learned
+        )
+        accountant = UnlearningAccountant(algorithm, reference=int(rng.integers(1, 5)), batches="worst")
+        steps = np.arange(0, 6 * per_epoch)
+        question = {"sigma": 1.0, "delta": 1e-3}
+        reached = accountant.epsilon(steps=np.maximum(steps, 1), **question)
+        epsilon = float(rng.choice(reached[1:])) * (1 + 1e-9)
+        first = int(steps[1:][np.argmax(reached[1:] <= epsilon)])
+        assert accountant.steps(epsilon=epsilon, **question) == first
+
+
+def test_an_accountant_cannot_be_changed_only_copied() -> None:
+    with pytest.raises(AttributeError, match="with_"):
+        MNIST_128.batches = "worst"
+    assert MNIST_128.with_(batches="worst").epsilon(sigma=1e-3, epochs=1) > MNIST_128.epsilon(sigma=1e-3, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings_", "line"),
+    [
+        ({}, {}, "reference matched: retraining starts from the same initial law"),
+        ({}, {"reference": "converged"}, "reference converged: retraining has run until its law no longer changes"),
+        ({"radius": 2.5}, {"reference": 7}, "reference 7 epochs of retraining from any start in the ball"),
+        ({"learn_epochs": 12}, {}, "learning runs 12 epochs"),
+        ({"radius": 2.5}, {}, "every step projects on a ball of radius 2.5"),
+        ({}, {"batches": "worst"}, "holds for every batch order"),
+        ({}, {"batches": 1}, "the deleted point is in batch 1 (counted from 0)"),
+    ],
+)
+def test_assumptions_say_what_was_assumed(algorithm: dict[str, Any], settings_: dict[str, Any], line: str) -> None:
+    problem = Problem(n=100, smoothness=0.123456789, strong_convexity=0.0123456789, adjacency="zero-out")
+    accountant = UnlearningAccountant(PNSGD(problem, 10, **algorithm), **settings_)
+    lines = accountant.assumptions()
+    assert sum(text.startswith(line) for text in lines) == 1
+    assert lines[0] == "every point's loss is 0.123456789-smooth and 0.0123456789-strongly convex"
+    assert any("gradient is dropped" in text for text in lines)
+    given = accountant.assumptions(given_distance=True)
+    assert "start_distance bounds the distance between the two models when unlearning starts" in given
+
+
 def test_the_issue_of_the_day_in_python() -> None:
     assert MNIST_128.sigma(epsilon=1.0, delta=1 / 11_264, epochs=1) == pytest.approx(0.00030518137, rel=1e-7)
     assert MNIST_128.epochs(sigma=0.03, epsilon=1.0, delta=1 / 11_264) == 1
@@ -228,6 +273,7 @@ def test_dropped_points_are_never_used_and_the_mixture_says_so() -> None:
 def test_tightness_is_reported_where_an_exact_case_is_known() -> None:
     assert MNIST_128.tightness(epochs=1) == pytest.approx(1.0)
     assert UnlearningAccountant(PNSGD(preset("mnist"), 128), bound="paper").tightness(epochs=1) is None
+    assert UnlearningAccountant(PNSGD(preset("mnist"), 128, radius=10.0), reference=2).tightness(epochs=5) == 1.0
     capped = UnlearningAccountant(PNSGD(preset("mnist"), 128, radius=1e-3))
     assert capped.tightness(epochs=0) is None
 

@@ -1,8 +1,10 @@
 """A guarantee answers like the accountant that made it, cannot be changed, and survives JSON bit for bit."""
 
+import copy
 import dataclasses
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -50,10 +52,12 @@ def test_tradeoff_is_a_valid_convex_lower_bound(name: str) -> None:
     assert np.all(f <= 1 - x + 1e-15)
     assert np.all(np.diff(f) <= 1e-15)
     assert np.all(f[1:-1] <= (f[:-2] + f[2:]) / 2 + 1e-9)
-    # (epsilon, delta) is the supporting line of slope -e^epsilon: it must lie below f and, for GDP, touch it.
+    # (epsilon, delta) gives two supporting lines, of slopes -e^epsilon and -e^-epsilon: f must not be under them by more than
+    # the grid of epsilons costs.
     for epsilon in (0.01, 0.3, 2.0):
-        line = 1 - guarantee.delta(epsilon) - math.exp(epsilon) * x
-        assert np.all(line <= f + 1e-9)
+        delta = guarantee.delta(epsilon)
+        assert np.all(1 - delta - math.exp(epsilon) * x <= f + 1e-4)
+        assert np.all(math.exp(-epsilon) * (1 - delta - x) <= f + 1e-4)
 
 
 def test_tradeoff_of_one_component_is_the_gaussian_one() -> None:
@@ -81,6 +85,9 @@ def test_it_cannot_be_changed() -> None:
         guarantee.values[0] = 0.0
     with pytest.raises(TypeError):
         guarantee.context["sigma"] = 1.0  # type: ignore[index]
+    with pytest.raises(TypeError):
+        guarantee.context["problem"]["n"] = 5
+    assert pickle.loads(pickle.dumps(guarantee)) == copy.deepcopy(guarantee) == guarantee
 
 
 def test_arrays_given_to_it_stay_the_callers() -> None:
@@ -129,5 +136,6 @@ def test_bad_json_is_refused(text: str, words: str) -> None:
 
 def test_another_format_is_refused() -> None:
     data = json.loads(ACCOUNTANTS["paper"].guarantee(sigma=0.02, epochs=2).to_json())
-    with pytest.raises(InputError, match="format must be 1"):
-        Guarantee.from_json(json.dumps(data | {"format": 2}))
+    for version in (2, True, "1"):
+        with pytest.raises(InputError, match="format must be 1"):
+            Guarantee.from_json(json.dumps(data | {"format": version}))

@@ -12,7 +12,7 @@ import pytest
 from conftest import DATA
 from problems import random_algorithm
 
-from accountant import PNSGD, InputError, Problem, UnlearningAccountant, learned_distance, preset
+from accountant import PNSGD, InputError, Problem, UnlearningAccountant, UnreachableError, learned_distance, preset
 
 
 def best_order(rdp: Any, delta: float) -> float:
@@ -70,10 +70,11 @@ def test_converged_form(batch_size: Any, radius: float | None) -> None:
         assert accountant.rdp(alpha=3.5, sigma=sigma, epochs=epochs) == pytest.approx(float(rdp(3.5)), rel=1e-10)
 
 
-def test_not_converged_form() -> None:
-    algorithm = PNSGD(preset("mnist"), 512, learn_epochs=30, radius=10.0)
+@pytest.mark.parametrize("learn_epochs", [1, 2, 30])
+def test_not_converged_form(learn_epochs: int) -> None:
+    algorithm = PNSGD(preset("mnist"), 512, learn_epochs=learn_epochs, radius=10.0)
     fixed = constants(algorithm, 0.5) | {
-        "contraction": mp.mpf(algorithm.contraction), "learn_epochs": 30, "unlearn_epochs": 3, "radius": 10.0,
+        "contraction": mp.mpf(algorithm.contraction), "learn_epochs": learn_epochs, "unlearn_epochs": 3, "radius": 10.0,
     }  # fmt: skip
 
     def rdp(alpha: Any) -> Any:
@@ -98,6 +99,25 @@ def test_convex_form(learn_epochs: int | None, radius: float | None) -> None:
     for bound in ("paper", "paper-geometric"):  # one and the same for c = 1
         accountant = UnlearningAccountant(algorithm, bound=bound)
         assert accountant.epsilon(sigma=0.3, delta=1e-4, epochs=4) == pytest.approx(best_order(rdp, 1e-4), rel=1e-9)
+
+
+def test_convex_without_a_common_start_has_only_the_diameter() -> None:
+    algorithm = PNSGD(Problem(n=1000, smoothness=0.5), 100, learn_epochs=2, radius=5.0)
+    apart = UnlearningAccountant(algorithm, bound="paper", reference="converged")
+    # Z = 2R = 10: rho = Z^2/(2 eta sigma^2 N) = 100/(2 * 2 * 0.25 * 10).
+    assert apart.rdp(alpha=2.0, sigma=0.5, epochs=1) == pytest.approx(2 * 10.0, rel=1e-10)
+    assert apart.with_(reference="matched").rdp(alpha=2.0, sigma=0.5, epochs=1) < 1
+
+
+def test_the_not_converged_bound_names_its_own_limit() -> None:
+    algorithm = PNSGD(preset("mnist"), 512, learn_epochs=2, radius=10.0)
+    with pytest.raises(UnreachableError, match="learning for 2 epochs still remembers"):
+        UnlearningAccountant(algorithm, bound="paper").epochs(sigma=0.5, epsilon=0.1)
+
+
+def test_a_short_reference_still_needs_an_unlearning_step() -> None:
+    algorithm = PNSGD(preset("mnist"), 512, learn_epochs=3, radius=1.0)
+    assert UnlearningAccountant(algorithm, bound="paper", reference=3).steps(sigma=1e6, epsilon=1.0) == 1
 
 
 def test_geometric_variant() -> None:

@@ -188,6 +188,19 @@ def test_a_long_expanding_schedule_is_as_good_as_a_short_one() -> None:
     assert started == pytest.approx(float(exact), rel=1e-12)
 
 
+def test_many_restarts_over_many_pieces_stay_quick_and_right() -> None:
+    """Every step is a piece of its own and every step may start: the whole search bisects."""
+    for steps in (60, 30_000):
+        h = np.linspace(0.01, 0.02, steps)
+        result = optimal_shifts(contraction=1.0, sensitivity=h, noise_std=1.0, start_distance=1.0, diameter=1.0)
+        check_witness(1.0, h, 1.0, result, 1.0, 1.0)
+        if steps == 60:
+            exact = oracle.taut_string_with_diameter(
+                contraction=[1] * 60, sensitivity=h.tolist(), variance=[1] * 60, start_distance=1, diameter=1
+            )
+            assert result.mu == pytest.approx(float(exact), rel=1e-12)
+
+
 def test_a_last_step_without_noise_gets_no_shift() -> None:
     noise = np.array([1.6, 1.9, 0.9, 0.0])
     result = optimal_shifts(contraction=[0.7, 0.1, 1.01, 0.4], sensitivity=[0.2, 0.0, 2.9, 0.0], noise_std=noise)

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class Optimal:
-    """Greatest convex minorant over every step; no valid bound is smaller for a given batch order and no projection."""
+    """Greatest convex minorant over every step; attained, hence not improvable, where its chord is feasible (no projection)."""
 
     name = "optimal"
     source = "shifted interpolation, Bok, Su & Altschuler 2024 (arXiv 2403.00278), with optimal shifts"
@@ -43,27 +43,27 @@ class Optimal:
         return GDPCurve()
 
     def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        return self._log_mu(setting, positions, steps, log_start)[0] - setting.algorithm.log_unit_noise
+        return self._log_mu(setting, positions, steps, log_start) - setting.algorithm.log_unit_noise
 
     def log_tightness(self, setting: Setting, position: int, steps: int, log_start: float) -> float | None:
         """log(mu / mu_exact) of one position, mu_exact being what two Gaussian runs attain; None where the radius binds."""
         where, count = np.array([float(position)]), np.array([float(steps)])
         if not setting.given_distance and _radius_binds(setting.algorithm, where):
             return None
-        log_mu, exact = self._log_mu(setting, where, count, np.array([log_start]))
-        if np.isneginf(log_mu[0, 0]):
-            return 0.0
-        return max(float(log_mu[0, 0] - exact[0, 0]), 0.0)
+        log_mu = float(self._log_mu(setting, where, count, np.array([log_start]))[0, 0])
+        visits, log_z = _window(setting, count[:, None])
+        if setting.given_distance or log_mu == -math.inf or visits[0, 0] < 1:
+            return 0.0  # nothing differs but the start: the closed form is the exact case
+        return max(log_mu - float(_log_chord(setting.algorithm, where, visits, log_z, count[:, None])[0, 0]), 0.0)
 
-    def _log_mu(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> tuple[Floats, Floats]:
-        """log mu and log mu_exact at unit noise, (P, J)."""
+    def _log_mu(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        """log mu at unit noise, (P, J)."""
         algorithm = setting.algorithm
         log_c, per_epoch = algorithm.log_contraction, algorithm.steps_per_epoch
         n = steps[:, None]
         if setting.given_distance:
             decay = log_mu_decay(log_c=log_c, log_start=log_start[:, None], steps=n)
-            decay = np.broadcast_to(decay, (steps.size, positions.size))
-            return decay, decay
+            return np.broadcast_to(decay, (steps.size, positions.size))
         log_h = algorithm.log_sensitivity(positions)
         tail = per_epoch - 1 - positions + n
         log_diameter = math.log(algorithm.diameter)
@@ -78,7 +78,6 @@ class Optimal:
             lead=positions,
             tail=tail,
         )
-        log_exact = _chord(log_c, per_epoch, log_h, log_z, seen, tail, n)
         if math.isfinite(log_diameter):
             restarted = log_mu_restarted(
                 log_c=log_c,
@@ -94,8 +93,7 @@ class Optimal:
             length = setting.reference * per_epoch + n % per_epoch
             alone = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=length)
             log_mu = np.where(visits < 1, alone, log_mu)
-            log_exact = np.where(visits < 1, alone, log_exact)
-        return log_mu, log_exact
+        return log_mu
 
 
 def _radius_binds(algorithm: PNSGD, position: Floats) -> bool:
@@ -127,12 +125,15 @@ def _window(setting: Setting, n: Floats) -> tuple[Floats, Floats]:
     return np.minimum(left, learned), apart
 
 
-def _chord(
-    log_c: float, per_epoch: int, log_h: Floats, log_z: Floats, visits: Floats, tail: Floats, n: Floats
-) -> Floats:
-    """log of S_N/sqrt(t_N) over the whole window."""
+def _log_chord(algorithm: PNSGD, positions: Floats, visits: Floats, log_z: Floats, n: Floats) -> Floats:
+    """log of S_N/sqrt(t_N) over the whole window, at unit noise."""
+    log_c, per_epoch = algorithm.log_contraction, algorithm.steps_per_epoch
     steps = per_epoch * visits + n
     with np.errstate(divide="ignore", invalid="ignore"):
-        learned = log_h + log_power(log_c, tail) + np.log(geometric_sum(log_c, visits, stride=per_epoch))
+        learned = (
+            algorithm.log_sensitivity(positions)
+            + log_power(log_c, per_epoch - 1 - positions + n)
+            + np.log(geometric_sum(log_c, visits, stride=per_epoch))
+        )
         start = np.where(np.isinf(visits), -np.inf, log_z + log_power(log_c, steps))
         return np.logaddexp(learned, start) - 0.5 * np.log(geometric_sum(log_c, steps, stride=2))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.divergences import hockey_stick as core
-from accountant.shapes import in_blocks, plain
+from accountant.shapes import broadcast, in_blocks, plain
 from accountant.validation import InputError, mixture, numbers
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,7 @@ def gdp_epsilon(*, delta: ArrayLike, mu: ArrayLike) -> Any:
 
 def gdp_mu(*, epsilon: ArrayLike, delta: ArrayLike) -> Any:
     """Largest mu whose Gaussian mechanism is (``epsilon``, ``delta``)-private; epsilon >= 0, delta in (0, 1)."""
-    eps, dlt = np.broadcast_arrays(_epsilon(epsilon), _delta(delta))
+    eps, dlt = broadcast(_epsilon(epsilon), _delta(delta))
     one = np.zeros(1)
 
     def block(e: Floats, d: Floats) -> Floats:
@@ -55,9 +55,12 @@ def gdp_tradeoff(*, type_i: ArrayLike, mu: ArrayLike) -> Any:
     """Smallest type II error of any test with type I error at most ``type_i`` in [0, 1]: Phi(Phi^-1(1 - x) - mu)."""
     from scipy.special import ndtr, ndtri
 
-    x = numbers("type_i", type_i, at_least=0, at_most=1)
-    shift = _mu(mu)
-    return plain(ndtr(-ndtri(x) - shift) * (1 - 1e-14))
+    x, shift = broadcast(numbers("type_i", type_i, at_least=0, at_most=1), _mu(mu))
+    quantile = -ndtri(x)
+    with np.errstate(invalid="ignore"):
+        # A rounding of the argument counts with the argument itself; beyond 40 the error underflows to zero.
+        size = np.minimum(np.abs(quantile) + shift, 1e3) * np.minimum(np.abs(quantile - shift) + 1, 40)
+    return plain(ndtr(quantile - shift) * (1 - 4e-15 * (1 + size)))
 
 
 def mixture_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike) -> Any:

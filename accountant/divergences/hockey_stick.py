@@ -111,7 +111,7 @@ def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats) -> Floats:
     # delta <= Phi(-a) <= exp(-a^2/2)/2 brackets epsilon from above.
     high = largest * (np.sqrt(-2 * target) + largest / 2) * (1 + 1e-12)
     result = np.zeros_like(high)
-    positive = np.flatnonzero(mixture(result, log_weights, mu).log_delta > target)
+    positive = np.flatnonzero(~(mixture(result, log_weights, mu).log_delta <= target))
     if not positive.size:
         return result
 

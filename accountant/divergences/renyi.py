@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant import solve
 from accountant.arithmetic import DOUBLE
-from accountant.shapes import in_blocks, plain
+from accountant.shapes import broadcast, in_blocks, plain
 from accountant.validation import InputError, choice, mixture, numbers
 
 Floats = NDArray[np.float64]
@@ -252,9 +252,10 @@ def rdp_delta(
 
 def rdp_to_epsilon(*, alpha: ArrayLike, rdp: ArrayLike, delta: ArrayLike, conversion: str = "basic") -> Any:
     """epsilon at ``delta`` from D_alpha <= ``rdp`` at one order ``alpha`` > 1 (elementwise; take the minimum yourself)."""
-    orders = numbers("alpha", alpha, above=1)
-    divergence = numbers("rdp", rdp, at_least=0)
-    log_delta = np.log(numbers("delta", delta, above=0, below=1))
+    orders, divergence, deltas = broadcast(
+        numbers("alpha", alpha, above=1), numbers("rdp", rdp, at_least=0), numbers("delta", delta, above=0, below=1)
+    )
+    log_delta = np.log(deltas)
     choice("conversion", conversion, CONVERSIONS)
     beta = orders - 1
     magnitude = divergence - log_delta / beta

@@ -140,9 +140,9 @@ def log_mu_restarted(
         real = np.where(np.isfinite(real), np.floor(real), 0.0)
         candidates += [real - 1, real, real + 1, real + 2]
     best = np.full(np.broadcast_shapes(tail_.shape, most.shape, log_h.shape), math.inf)
+    decay = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=tail_)
     for candidate in candidates:
         to_come = np.clip(candidate, 0.0, np.maximum(most, 0.0))
-        decay = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=tail_)
         later = log_mu_cyclic(
             log_c=log_c,
             steps_per_epoch=steps_per_epoch,

@@ -7,7 +7,7 @@ greatest convex minorant of (0, 0), (t_1, S_1), ..., (t_N, S_N): mu^2 = sum over
 
 Pool adjacent violators, from the end: every step is a piece with its rise W_k h_k and length W_k^2 nu_k^2; a piece that is
 steeper than the one after it joins it. A start at distance z is a piece of no length and rise W z, so a restart at the diameter
-costs as many operations as it joins pieces. Pieces carry their own power of the weights, so that nothing over- or underflows
+costs one bisection for the pieces that it joins. Pieces carry their own power of the weights: nothing over- or underflows
 however long the schedule contracts or expands: the cost rise^2/length does not depend on it.
 """
 
@@ -56,7 +56,7 @@ def optimal_shifts(
     start_distance: float = 0.0,
     diameter: float = math.inf,
 ) -> Shifts:
-    """Smallest mu over all shifts, in O(N) for N steps.
+    """Smallest mu over all shifts, in O(N) for N steps (O(N log N) where the distance reaches the diameter).
 
     contraction: c_k >= 0 (above 1 allowed); sensitivity: h_k >= 0; noise_std: nu_k >= 0; one-dimensional, of one length or
         scalars, at least one of them an array.
@@ -152,41 +152,74 @@ def _taut_string(log_weights: Floats, h: Floats, nu: Floats, tracked: Floats, li
     logs, jumps, noise, distances = log_weights.tolist(), h.tolist(), nu.tolist(), tracked.tolist()
     pieces: list[_Piece] = []
     costs = [0.0]  # of the string made of the first so many pieces
+    sums = [(logs[-1], 0.0, 0.0)]  # scale, rise and length of the first so many pieces
 
     def add(k: int) -> None:
         # Step k + 1 of the theory, at index k: its weight is what contracts after it.
         piece, left = _pooled(_piece(k, k + 1, logs[k + 1], jumps[k], noise[k]), pieces)
-        del pieces[left:], costs[left + 1 :]
+        del pieces[left:], costs[left + 1 :], sums[left + 1 :]
         pieces.append(piece)
         costs.append(math.hypot(costs[left], piece.cost))
+        scale, rise, length = sums[left]
+        larger = max(scale, piece.log_scale)
+        mine, its = math.exp(piece.log_scale - larger), math.exp(scale - larger)
+        length = its * its * length + (mine * piece.root_length / unit) ** 2
+        sums.append((larger, its * rise + mine * piece.rise, length))
 
+    unit = float(nu.max()) or 1.0
     best, best_start = math.inf, 0
-    scale, rise, root_length = logs[-1], 0.0, 0.0  # of all steps so far, for the chord
     for k in range(h.size - 1, -1, -1):
         add(k)
         if math.isinf(limit):
             continue
-        larger = max(scale, logs[k + 1])
-        mine, its = math.exp(scale - larger), math.exp(logs[k + 1] - larger)
-        scale, rise = larger, mine * rise + its * jumps[k]
-        root_length = math.hypot(mine * root_length, its * noise[k])
         if k == 0 or distances[k] >= limit:
-            # No string is shorter than its chord: most starts need no more than this look.
-            reach = rise + math.exp(min(logs[k] - scale, 700.0)) * distances[k]
-            if best < math.inf and reach >= best * root_length:
-                continue
-            piece, left = _pooled(_piece(k, k, logs[k], distances[k], 0.0), pieces)
-            cost = math.hypot(costs[left], piece.cost)
+            cost = _started(logs[k], distances[k], unit, pieces, costs, sums)
             if cost < best:
                 best, best_start = cost, k
     if best_start:
         # The string of the best start again: earlier steps have joined its pieces since.
         pieces.clear()
-        del costs[1:]
+        del costs[1:], sums[1:]
         for k in range(h.size - 1, best_start - 1, -1):
             add(k)
     piece, left = _pooled(_piece(best_start, best_start, logs[best_start], distances[best_start], 0.0), pieces)
     return best_start, [*pieces[:left], piece]
+
+
+def _started(
+    log_weight: float,
+    distance: float,
+    unit: float,
+    pieces: list[_Piece],
+    costs: list[float],
+    sums: list[tuple[float, float, float]],
+) -> float:
+    """mu of the string from a start at ``distance``, by bisection for the first piece that it joins.
+
+    What it joins is a difference of sums, whose cancellation is below a rounding of the whole: an error of the joined rise
+    counts with a slope no steeper than the rest of the string has.
+    """
+    scale = max(sums[-1][0], log_weight)
+
+    def joined(left: int) -> tuple[float, float]:
+        (near, rise, length), (far, below, shorter) = sums[-1], sums[left]
+        near, far = math.exp(near - scale), math.exp(far - scale)
+        start = math.exp(log_weight - scale) * distance
+        return start + near * rise - far * below, near * near * length - far * far * shorter
+
+    low, high = 0, len(pieces)
+    while low < high:
+        middle = (low + high + 1) // 2
+        rise, length = joined(middle)
+        steeper = length <= 0 or (
+            rise > 0
+            and math.log(rise) - math.log(length) - 2 * math.log(unit) - scale >= pieces[middle - 1].log_slope
+        )
+        low, high = (low, middle - 1) if steeper else (middle, high)
+    rise, length = joined(low)
+    if rise <= 0:
+        return costs[low]
+    return math.hypot(costs[low], rise / (math.sqrt(length) * unit)) if length > 0 else math.inf
 
 
 def _summed(
