@@ -15,6 +15,9 @@ from accountant.shifts.cyclic import log_mu_cyclic, log_mu_restarted
 def check_witness(c: Any, h: Any, nu: Any, result: Any, start_distance: float, diameter: float = math.inf) -> None:
     """Replay the shifts: distances stay non-negative, end at zero, and the shifts cost mu^2."""
     c, h, nu = np.broadcast_arrays(c, h, nu)
+    assert np.all(result.distances >= 0)
+    assert np.all(result.shifts >= 0)
+    assert result.distances[-1] == 0
     z = min(start_distance, diameter)
     for k in range(c.size):
         if k == result.start_step:
