@@ -15,6 +15,10 @@ from accountant.validation import UnreachableError, numbers
 
 Floats = NDArray[np.float64]
 
+NO_DISTANCE = (
+    "the distance after learning is unbounded: with contraction 1 (a convex problem) give learn_epochs or a radius"
+)
+
 
 def log_learned_distance(algorithm: PNSGD, positions: ArrayLike) -> Floats:
     """log Z_T^(j), capped at log 2R; +inf where nothing bounds it (c = 1, converged, no radius); unchecked positions."""
@@ -40,8 +44,3 @@ def learned_distance(algorithm: PNSGD, position: ArrayLike | None = None) -> Any
     if not np.all(distance < 709):
         raise UnreachableError(NO_DISTANCE)
     return plain(np.exp(distance))
-
-
-NO_DISTANCE = (
-    "the distance after learning is unbounded: with contraction 1 (a convex problem) give learn_epochs or a radius"
-)

@@ -20,7 +20,7 @@ from accountant.divergences.renyi import MAX_ALPHA
 from accountant.guarantee import Guarantee
 from accountant.problem import ADJACENCIES
 from accountant.reference import MATCHED, describe, parse_reference
-from accountant.shapes import in_blocks, plain
+from accountant.shapes import broadcast, in_blocks, plain
 from accountant.validation import (
     LARGEST,
     MAX_COUNT,
@@ -121,7 +121,7 @@ class UnlearningAccountant:
         query = self._query(epochs, steps, start_distance)
 
         def block(n: Floats, start: Floats, noise: Floats, d: Floats) -> Floats:
-            log_mu = query.log_scale(n, start) - np.log(noise)[:, None]
+            log_mu = query.log_mu(n, start, noise)
             return query.curve.epsilon(np.log(d), query.log_weights, log_mu)
 
         return plain(query.solve(block, self._sigma(sigma), self._delta(delta)))
@@ -139,7 +139,7 @@ class UnlearningAccountant:
         query = self._query(epochs, steps, start_distance)
 
         def block(n: Floats, start: Floats, noise: Floats, e: Floats) -> Floats:
-            log_mu = query.log_scale(n, start) - np.log(noise)[:, None]
+            log_mu = query.log_mu(n, start, noise)
             return np.exp(query.curve.log_delta(e, query.log_weights, log_mu))
 
         return plain(query.solve(block, self._sigma(sigma), self._epsilon(epsilon)))
@@ -251,7 +251,7 @@ class UnlearningAccountant:
         orders = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA)
 
         def block(n: Floats, start: Floats, noise: Floats, a: Floats) -> Floats:
-            log_mu = query.log_scale(n, start) - np.log(noise)[:, None]
+            log_mu = query.log_mu(n, start, noise)
             return query.curve.rdp(a, query.log_weights, log_mu)
 
         values = plain(query.solve(block, self._sigma(sigma), orders))
@@ -271,11 +271,10 @@ class UnlearningAccountant:
         query = self._query(epochs, steps, start_distance)
         if query.curve.kind != "gdp":
             raise InputError(f"bound must be optimal for gdp, got {self.bound}, which proves Renyi divergences only")
-        everywhere = np.zeros(1) if query.setting.given_distance else self.algorithm.all_positions()
-        positions = everywhere.astype(np.float64)
-        n, start, noise = np.broadcast_arrays(query.steps, query.start, self._sigma(sigma))
-        log_scale = self._bound.log_scale(query.setting, positions, n.ravel(), _log(start.ravel())) + query.rounding
-        return rounded_up(log_scale - np.log(noise.ravel())[:, None]).reshape(*n.shape, -1)
+        everywhere = query.positions if query.setting.given_distance else self.algorithm.all_positions().astype(np.float64)
+        n, start, noise = broadcast(query.steps, query.start, self._sigma(sigma))
+        log_mu = query.log_scale_at(everywhere, n.ravel(), start.ravel()) - np.log(noise.ravel())[:, None]
+        return rounded_up(log_mu).reshape(*n.shape, -1)
 
     def guarantee(
         self,
@@ -290,8 +289,7 @@ class UnlearningAccountant:
         noise = number("sigma", sigma, above=0)
         if query.steps.ndim or query.start.ndim:
             raise InputError("guarantee takes single numbers; epochs, steps and start_distance must not be arrays")
-        log_mu = query.log_scale(query.steps[None], query.start[None])[0] - math.log(noise)
-        mu = rounded_up(log_mu)
+        mu = rounded_up(query.log_mu(query.steps[None], query.start[None], np.array([noise]))[0])
         gaussian = query.curve.kind == "gdp"
         n = int(query.steps)
         return Guarantee(
@@ -400,14 +398,14 @@ class UnlearningAccountant:
         return _Query(self, self._steps(epochs, steps), self._start(start_distance), start_distance is not None)
 
     def _steps(self, epochs: ArrayLike | None, steps: ArrayLike | None) -> Floats:
-        if (epochs is None) == (steps is None):
+        per_epoch = self.algorithm.steps_per_epoch
+        if steps is not None and epochs is None:
+            count = numbers("steps", steps, at_least=0, at_most=MAX_COUNT, whole=True)
+        elif epochs is not None and steps is None:
+            count = per_epoch * numbers("epochs", epochs, at_least=0, at_most=MAX_COUNT // per_epoch, whole=True)
+        else:
             given = "both" if epochs is not None else "neither"
             raise InputError(f"give either epochs or steps (0 is allowed), got {given}")
-        per_epoch = self.algorithm.steps_per_epoch
-        if steps is not None:
-            count = numbers("steps", steps, at_least=0, at_most=MAX_COUNT, whole=True)
-        else:
-            count = per_epoch * numbers("epochs", epochs, at_least=0, at_most=MAX_COUNT // per_epoch, whole=True)  # type: ignore[arg-type]
         if not np.all(count >= self._bound.minimum_steps):
             name = "steps" if steps is not None else "epochs"
             raise InputError(
@@ -460,10 +458,10 @@ class UnlearningAccountant:
         highest = np.asarray((MAX_COUNT - extra) // stride if most is None else most, dtype=np.float64)
 
         def block(low: Floats, start: Floats, high: Floats, noise: Floats, e: Floats, d: Floats) -> Floats:
-            log_noise, log_delta = np.log(noise), np.log(d)
+            log_delta = np.log(d)
 
             def log_mu(count: Floats, rows: NDArray[np.intp]) -> Floats:
-                return query.log_scale(stride * count + extra, start[rows]) - log_noise[rows, None]
+                return query.log_mu(stride * count + extra, start[rows], noise[rows])
 
             def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
                 reached = log_mu(count, rows)
@@ -526,12 +524,20 @@ class _Query:
         constants = (owner.algorithm.eta, owner.algorithm.problem.lipschitz, owner.algorithm.problem.n)
         self.rounding = 8 * DOUBLE.unit_roundoff * sum(abs(math.log(value)) for value in constants)
 
+    def log_scale_at(self, positions: Floats, steps: Floats, start: Floats) -> Floats:
+        """(J,), (P,), (P,) -> (P, J)."""
+        return self._bound.log_scale(self.setting, positions, steps, _log(start)) + self.rounding
+
     def log_scale(self, steps: Floats, start: Floats) -> Floats:
         """(P,), (P,) -> (P, J), with a last column of -inf for points that no batch contains."""
-        scale = self._bound.log_scale(self.setting, self.positions, steps, _log(start)) + self.rounding
+        scale = self.log_scale_at(self.positions, steps, start)
         if self.weights.size > self.positions.size:
             scale = np.append(scale, np.full((scale.shape[0], 1), -np.inf), axis=1)
         return scale
+
+    def log_mu(self, steps: Floats, start: Floats, sigma: Floats) -> Floats:
+        """log mu of every component at the given noise, (P,) each -> (P, J)."""
+        return self.log_scale(steps, start) - np.log(sigma)[:, None]
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         return in_blocks(block, self.steps, self.start, *arguments, width=self.weights.size)

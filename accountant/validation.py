@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +37,10 @@ def _range_text(above: float | None, at_least: float | None, below: float | None
     return " and ".join(parts) if parts else "finite"
 
 
+def _from_to(at_least: int, at_most: int) -> str:
+    return f"from {at_least} to {at_most}" if at_most < MAX_COUNT else f"from {at_least}"
+
+
 def shown(value: float) -> str:
     """A number with every digit that it has, whole ones without a point."""
     whole = math.isfinite(value) and value == math.floor(value) and abs(value) <= MAX_COUNT
@@ -53,34 +57,17 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """Return ``value`` as a float in the given range, zero or of a size from 1e-300 to 1e300, or raise InputError."""
-    allowed = _range_text(above, at_least, below, at_most)
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise InputError(f"{name} must be a number {allowed}, got {value!r}")
-    try:
-        result = float(value)
-    except OverflowError:
-        result = math.inf
-    inside = (
-        math.isfinite(result)
-        and (above is None or result > above)
-        and (at_least is None or result >= at_least)
-        and (below is None or result < below)
-        and (at_most is None or result <= at_most)
-    )
-    if not inside:
-        raise InputError(f"{name} must be a finite number {allowed}, got {shown(result)}")
-    if result and not SMALLEST <= abs(result) <= LARGEST:
-        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {shown(result)}")
-    return result
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{name} must be a number {_range_text(above, at_least, below, at_most)}, got {value!r}")
+    real = cast(float, value)
+    return float(numbers(name, real, above=above, at_least=at_least, below=below, at_most=at_most, sized=True))
 
 
 def integer(name: str, value: object, *, at_least: int, at_most: int = MAX_COUNT) -> int:
     """Return ``value`` as an int between ``at_least`` and ``at_most``, or raise :class:`InputError`."""
-    valid = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
-    if not valid or not at_least <= int(value) <= at_most:  # type: ignore[call-overload]
-        upto = f" to {at_most}" if at_most < MAX_COUNT else ""
-        raise InputError(f"{name} must be an integer from {at_least}{upto}, got {value!r}")
-    return int(value)  # type: ignore[call-overload]
+    if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
+        return int(value)
+    raise InputError(f"{name} must be an integer {_from_to(at_least, at_most)}, got {value!r}")
 
 
 def numbers(
@@ -148,8 +135,7 @@ def word_or_count(name: str, value: object, *, words: tuple[str, ...], count: st
             value = int(value)
     if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
         return int(value)
-    upto = f" to {at_most}" if at_most < MAX_COUNT else ""
-    raise InputError(f"{name} must be {', '.join(words)} or {count} from {at_least}{upto}, got {value!r}")
+    raise InputError(f"{name} must be {', '.join(words)} or {count} {_from_to(at_least, at_most)}, got {value!r}")
 
 
 def mixture(

@@ -19,22 +19,18 @@ from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
 
-def _number(text: str) -> float | str:
-    if text == DEFAULT:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"it must be a number, got {text!r}") from None
+def _parser(convert: Callable[[str], float], what: str) -> Callable[[str], float | str]:
+    """Text to a number, or a refusal that says what was got; the word that restores a default passes."""
 
+    def parse(text: str) -> float | str:
+        if text == DEFAULT:
+            return text
+        try:
+            return convert(text)
+        except ValueError:
+            raise typer.BadParameter(f"it must be {what}, got {text!r}") from None
 
-def _count(text: str) -> int | str:
-    if text == DEFAULT:
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"it must be a whole number, got {text!r}") from None
+    return parse
 
 
 def _count_or_word(text: str) -> int | str:
@@ -45,8 +41,8 @@ def _count_or_word(text: str) -> int | str:
 
 
 #: Parsers that say what they got; typer's own do not.
-NUMBER: Final[dict[str, Any]] = {"parser": _number, "metavar": "NUMBER"}
-COUNT: Final[dict[str, Any]] = {"parser": _count, "metavar": "COUNT"}
+NUMBER: Final[dict[str, Any]] = {"parser": _parser(float, "a number"), "metavar": "NUMBER"}
+COUNT: Final[dict[str, Any]] = {"parser": _parser(int, "a whole number"), "metavar": "COUNT"}
 _KINDS: Final[dict[str, dict[str, Any]]] = {
     "n": COUNT,
     "smoothness": NUMBER,

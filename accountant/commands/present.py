@@ -63,6 +63,25 @@ def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
     return result
 
 
+def answer(
+    shared: Shared, unknown: str, title: str, *, epochs: int | None, steps: int | None, **known: float | None
+) -> None:
+    """Solve for ``unknown`` (a method of the accountant, from the ``known`` numbers), compare, and show."""
+
+    def solve(accountant: UnlearningAccountant) -> float:
+        value: float = getattr(accountant, unknown)(epochs=epochs, steps=steps, **known)
+        return value
+
+    value = solve(shared.accountant)
+    numbers: dict[str, Any] = {"delta": None, **known, unknown: value}
+    count = shared.accountant.step_count(epochs=epochs, steps=steps)
+    result = record(shared, unknown, **numbers, steps=count)
+    result["comparison"] = comparison(shared, unknown, solve)
+    found = [] if unknown == "sigma" else [(unknown, digits(value, 10))]
+    rows = [noise_row(result), guarantee_row(result), length_row(result)]
+    show(shared, result, [*found, *rows, comparison_row(result["comparison"], unknown, value)], title)
+
+
 def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
     """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all commands have."""
     if shared.json:
