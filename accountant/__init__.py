@@ -23,7 +23,9 @@ from accountant.divergences.gdp import (
 from accountant.divergences.renyi import mixture_rdp, rdp_delta, rdp_epsilon, rdp_to_epsilon
 from accountant.guarantee import Guarantee
 from accountant.problem import PRESETS, Problem, preset
+from accountant.schedule import Learn, Schedule, Unlearn
 from accountant.shifts.minorant import Shifts, optimal_shifts
+from accountant.stream import UnlearningStream
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, UnreachableError
 
@@ -33,9 +35,13 @@ __all__ = [
     "PRESETS",
     "Guarantee",
     "InputError",
+    "Learn",
     "Problem",
+    "Schedule",
     "Shifts",
+    "Unlearn",
     "UnlearningAccountant",
+    "UnlearningStream",
     "UnreachableError",
     "__version__",
     "gdp_delta",

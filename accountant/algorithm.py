@@ -119,9 +119,13 @@ class PNSGD:
 
     def log_sensitivity(self, positions: ArrayLike) -> Floats:
         """log h_j, how far apart one step of batch j maps a point on the two datasets: h = 2 eta M/|B_j| (replace)."""
+        return self.log_unit_sensitivity - np.log(self.batch_sizes(positions))
+
+    @property
+    def log_unit_sensitivity(self) -> float:
+        """log of what one point changes in a step on a batch of its own: 2 eta M (replace)."""
         factor = ADJACENCIES[self.problem.adjacency].factor
-        constant = math.log(factor) + math.log(self.eta) + math.log(self.problem.lipschitz)
-        return constant - np.log(self.batch_sizes(positions))
+        return math.log(factor) + math.log(self.eta) + math.log(self.problem.lipschitz)
 
     @property
     def log_unit_noise(self) -> float:
@@ -144,6 +148,13 @@ class PNSGD:
                 f"got {self.steps_per_epoch} batches"
             )
         return np.arange(self.steps_per_epoch)
+
+    def gradient_evaluations(self, steps: int, *, first: int = 0) -> int:
+        """Per-sample gradients in ``steps`` >= 0 steps of the cycle, the first of them on batch ``first`` mod J: the cost."""
+        per_epoch = self.steps_per_epoch
+        count, at = integer("steps", steps, at_least=0), integer("first", first, at_least=0) % per_epoch
+        short = self._batch * per_epoch - (self.problem.n - self.dropped_points)
+        return count * self._batch - (at + count) // per_epoch * short
 
     def to_dict(self) -> dict[str, Any]:
         """The constructor's arguments but the problem, with defaults resolved, as JSON types."""

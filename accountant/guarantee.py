@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.divergences import gdp, hockey_stick, renyi
+from accountant.divergences.curves import TANGENT
 from accountant.shapes import plain
 from accountant.validation import InputError, choice, mixture, numbers
 
@@ -19,14 +20,16 @@ Floats = NDArray[np.float64]
 
 #: Version of the JSON form.
 FORMAT: Final = 1
-KINDS: Final = ("gdp", *renyi.FAMILIES)
+GAUSSIAN: Final = ("gdp", TANGENT)
+KINDS: Final = (*GAUSSIAN, *renyi.FAMILIES)
 
 
 @dataclass(frozen=True, eq=False)
 class Guarantee:
     """What holds for the unlearned model: a mixture of GDP curves, or a Rényi curve. Immutable.
 
-    kind: "gdp" (component j is values_j-GDP), or the Rényi family "linear" or "not-converged" (component j has rho = values_j).
+    kind: "gdp" (component j is values_j-GDP), "gdp-tangent" (the same, but each divergence is replaced by the smallest
+        convex function of mu above it), or the Rényi family "linear" or "not-converged" (component j has rho = values_j).
     weights: probabilities (J,), summing to one; values: mu_j >= 0 or rho_j >= 0, (J,). Both are read-only copies.
     conversion: how a Rényi curve becomes (epsilon, delta): "basic" or "improved"; "exact" for GDP.
     statement: one sentence. assumptions: everything it rests on. context: bound, batches, reference, problem, algorithm, sigma,
@@ -43,8 +46,8 @@ class Guarantee:
 
     def __post_init__(self) -> None:
         choice("kind", self.kind, KINDS)
-        choice("conversion", self.conversion, ("exact",) if self.kind == "gdp" else renyi.CONVERSIONS)
-        limit = hockey_stick.MAX_MU if self.kind == "gdp" else renyi.MAX_RHO
+        choice("conversion", self.conversion, ("exact",) if self.kind in GAUSSIAN else renyi.CONVERSIONS)
+        limit = hockey_stick.MAX_MU if self.kind in GAUSSIAN else renyi.MAX_RHO
         weights, values = mixture(self.weights, "values", self.values, at_most=limit)
         if values.ndim != 1:
             raise InputError(f"values must have one axis, as weights has, got shape {values.shape}")
@@ -66,16 +69,18 @@ class Guarantee:
 
     def epsilon(self, delta: ArrayLike) -> Any:
         """Smallest proven epsilon at ``delta`` in (0, 1); broadcasts."""
-        if self.kind == "gdp":
-            return gdp.mixture_epsilon(delta=delta, weights=self.weights, mu=self.values)
+        if self.kind in GAUSSIAN:
+            tangent = self.kind == TANGENT
+            return gdp.mixture_epsilon(delta=delta, weights=self.weights, mu=self.values, tangent=tangent)
         return renyi.rdp_epsilon(
             delta=delta, weights=self.weights, rho=self.values, family=self.kind, conversion=self.conversion
         )
 
     def delta(self, epsilon: ArrayLike) -> Any:
         """Smallest proven delta at ``epsilon`` >= 0; broadcasts."""
-        if self.kind == "gdp":
-            return gdp.mixture_delta(epsilon=epsilon, weights=self.weights, mu=self.values)
+        if self.kind in GAUSSIAN:
+            tangent = self.kind == TANGENT
+            return gdp.mixture_delta(epsilon=epsilon, weights=self.weights, mu=self.values, tangent=tangent)
         return renyi.rdp_delta(
             epsilon=epsilon, weights=self.weights, rho=self.values, family=self.kind, conversion=self.conversion
         )
@@ -83,11 +88,11 @@ class Guarantee:
     @property
     def mu_worst(self) -> float | None:
         """Largest mu of the mixture, for which the guarantee is GDP whatever the component; None for a Rényi curve."""
-        return float(self.values.max()) if self.kind == "gdp" else None
+        return float(self.values.max()) if self.kind in GAUSSIAN else None
 
     def rdp(self, alpha: ArrayLike) -> Any:
         """Bound on both Rényi divergences of order ``alpha`` > 1; broadcasts."""
-        gaussian = self.kind == "gdp"
+        gaussian = self.kind in GAUSSIAN
         rho = 0.5 * self.values**2 if gaussian else self.values
         return renyi.mixture_rdp(
             alpha=alpha, weights=self.weights, rho=rho, family="linear" if gaussian else self.kind
@@ -96,7 +101,7 @@ class Guarantee:
     def tradeoff(self, type_i: ArrayLike) -> Any:
         """Lower bound on the type II error of every test with type I error at most ``type_i`` in [0, 1]; broadcasts.
 
-        Exact for GDP mixtures whose batch order the attacker knows; for a Rényi curve the best of the lines
+        Exact for GDP mixtures whose batch order the attacker knows; for the other kinds the best of the lines
         1 - delta(epsilon) - e^epsilon x and e^-epsilon (1 - delta(epsilon) - x) over epsilon, each of which is valid.
         """
         if self.kind == "gdp":

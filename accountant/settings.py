@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from accountant.algorithm import PNSGD
 from accountant.problem import Problem, preset
+from accountant.schedule import Schedule
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
@@ -17,8 +18,10 @@ from accountant.validation import InputError
 KEYS: Final[dict[str, tuple[str, ...]]] = {
     "problem": tuple(f.name for f in fields(Problem)),
     "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
-    "accountant": ("bound", "batches", "reference"),
+    "accountant": ("bound", "batches", "reference", "group_size"),
 }
+#: A list of phases in a file, ``[[schedule]]``.
+SCHEDULE: Final = "schedule"
 #: As an option's value: back to the default, whatever the preset or the file says.
 DEFAULT: Final = "default"
 #: The largest settings file that is read.
@@ -42,7 +45,7 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, value in data.items():
         entries = [(key, value)]
-        allowed: tuple[str, ...] = sum(KEYS.values(), ())
+        allowed: tuple[str, ...] = sum(KEYS.values(), (SCHEDULE,))
         if isinstance(value, dict):
             if key not in KEYS:
                 raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(KEYS)}, or no tables")
@@ -71,11 +74,13 @@ def build_accountant(
     if problem_file is not None:
         settings = read_toml(problem_file)
     settings |= {name: value for name, value in options.items() if value is not None}
-    settings = {name: value for name, value in settings.items() if value != DEFAULT}
+    settings = {name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT}
+    phases = settings.pop(SCHEDULE, None)
     parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
     required = [f.name for f in fields(Problem) if f.default is MISSING]
     missing = [name for name in required if name not in settings]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
     algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
-    return UnlearningAccountant(algorithm, **parts["accountant"])
+    schedule = None if phases is None else Schedule.from_list(phases)
+    return UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)

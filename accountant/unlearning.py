@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant import solve
+from accountant import assumptions, groups, solve
 from accountant.algorithm import PNSGD
-from accountant.arithmetic import DOUBLE
+from accountant.assumptions import RANDOM, RESHUFFLE, WORST
 from accountant.bounds import BOUNDS, Bound, Setting
-from accountant.bounds.optimal import Optimal
+from accountant.components import Components, EveryPlacement, Mixture, OnePoint, Placed, RandomGroup, Reshuffled, WorstSum
 from accountant.divergences.curves import MARGIN, Curve, rounded_up
 from accountant.divergences.renyi import MAX_ALPHA
 from accountant.guarantee import Guarantee
-from accountant.problem import ADJACENCIES
-from accountant.reference import MATCHED, describe, parse_reference
+from accountant.query import Query, log
+from accountant.reference import parse_reference
+from accountant.schedule import Schedule, Timeline
 from accountant.shapes import broadcast, in_blocks, plain
 from accountant.validation import (
     LARGEST,
@@ -28,6 +30,7 @@ from accountant.validation import (
     InputError,
     UnreachableError,
     choice,
+    integer,
     number,
     numbers,
     shown,
@@ -36,23 +39,28 @@ from accountant.validation import (
 
 Floats = NDArray[np.float64]
 
-RANDOM: Final = "random"
-WORST: Final = "worst"
+#: Placements of a group up to which each is looked at by itself.
+MOST_PLACEMENTS: Final = 2000
 #: Largest epsilon asked about; its Gaussian mu is still in range.
 MAX_EPSILON: Final = 1e290
 
 
 class UnlearningAccountant:
-    """Certified unlearning of one point with PNSGD, under a named bound.
+    """Certified unlearning with PNSGD of one point or a group, under a named bound.
 
     algorithm: the :class:`~accountant.algorithm.PNSGD`, with its problem.
     bound: "optimal", "paper" or "paper-geometric".
-    batches: "random" (averaged over the draw of the batch order, by joint convexity), "worst" (whatever the order), or the
-        position 0 ... J-1 of the deleted point's batch. Default: random for optimal, worst for the published bounds.
+    batches: where the deleted points lie: "random" (averaged over the draw of the batch order, by joint convexity), "worst"
+        (whatever the order), "reshuffle" (a fresh order in every epoch of learning; optimal only), the position 0 ... J-1 of
+        their batch, or J numbers of points per batch. Default: random for optimal, worst for the published bounds.
     reference: what retraining means: "matched", "converged", or a number of retraining epochs.
+    group_size: points deleted at once, 1 to n.
+    schedule: phases of learning and unlearning, by default both constant; see ``schedule.py``. Positions are then cells of the
+        permutation (its batches, if learning has one batch size), and steps are those of an open last phase.
 
     Numeric arguments of the methods broadcast as NumPy arrays do; scalars give a float (epochs and steps: an int). All are
-    keywords: sigma > 0; epsilon >= 0; delta in (0, 1), default 1/n; epochs or steps, whole numbers >= 0, exactly one of them;
+    keywords: sigma > 0; epsilon >= 0; delta in (0, 1), default 1/n; epochs or steps, whole numbers >= 0, exactly one of them
+    (neither for a schedule that says its length);
     start_distance >= 0, a bound on the distance of the two models when unlearning starts, default what learning gives.
     Raises InputError for bad arguments and settings that prove nothing, UnreachableError where no answer exists.
     """
@@ -62,29 +70,84 @@ class UnlearningAccountant:
         algorithm: PNSGD,
         *,
         bound: str = "optimal",
-        batches: str | int | None = None,
+        batches: str | int | Sequence[int] | None = None,
         reference: str | int = "matched",
+        group_size: int | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         if not isinstance(algorithm, PNSGD):
             raise InputError(f"algorithm must be a PNSGD, got {algorithm!r}")
         self._bound: Bound = BOUNDS[choice("bound", bound, BOUNDS)]
         self.algorithm = algorithm
-        self.batches = word_or_count(
-            "batches",
-            self._bound.default_batches if batches is None else batches,
-            words=(RANDOM, WORST),
-            count="a position",
-            at_least=0,
-            at_most=algorithm.steps_per_epoch - 1,
+        self.schedule = schedule
+        timeline = None if schedule is None else Timeline(schedule, algorithm)
+        if timeline is not None and timeline.plain is not None:
+            # A schedule that changes nothing is the algorithm.
+            self.algorithm = timeline.plain
+        self._timeline = timeline
+        self._setting = Setting(
+            self.algorithm,
+            parse_reference(reference),
+            timeline=None if timeline is None or timeline.plain is not None else timeline,
         )
-        self.reference = parse_reference(reference)
+        self.reference = self._setting.reference
+        self.batches, self.group_size = self._placing(batches, group_size)
         # A given distance replaces learning, so a setting may be refused without one and allowed with it.
         self._refusal: InputError | None = None
         try:
-            self._bound.check(Setting(algorithm, self.reference))
+            self._bound.check(self._setting)
+            self._check_combination()
         except InputError as error:
             self._refusal = error
         self._complete = True
+
+    def _placing(self, batches: Any, group_size: Any) -> tuple[str | int | tuple[int, ...], int]:
+        """``batches`` and ``group_size``, checked."""
+        n = self.algorithm.problem.n
+        size = 1 if group_size is None else integer("group_size", group_size, at_least=1, at_most=n)
+        if batches is not None and not isinstance(batches, (str, int)) and np.ndim(batches) == 1:
+            counts = numbers("batches", batches, at_least=0, at_most=n, whole=True)
+            if counts.size != self._sizes.size:
+                raise InputError(f"batches must have a number for each of the {self._sizes.size} batches, got {counts.size}")
+            over = np.flatnonzero(counts > self._sizes)
+            if over.size:
+                j = int(over[0])
+                raise InputError(f"batches must have at most {self._sizes[j]:.0f} points in batch {j}, got {counts[j]:.0f}")
+            total = int(counts.sum())
+            if total < 1 or (group_size is not None and total != size):
+                wanted = "at least 1" if group_size is None else f"group_size = {size}"
+                raise InputError(f"batches must place {wanted} points, got {total}")
+            return tuple(counts.astype(int).tolist()), total
+        last = (self._sizes.size if self._setting.timeline is not None else self.algorithm.steps_per_epoch) - 1
+        word = word_or_count(
+            "batches",
+            self._bound.default_batches if batches is None else batches,
+            words=(RANDOM, WORST, RESHUFFLE),
+            count="a position",
+            at_least=0,
+            at_most=last,
+        )
+        if not isinstance(word, str) and size > (room := float(self._position_sizes(np.array([word]))[0])):
+            raise InputError(f"group_size must be at most {room:.0f}, the points in batch {word}, got {size}")
+        return word, size
+
+    def _check_combination(self) -> None:
+        """Refuse what no bound here covers."""
+        timeline = self._setting.timeline
+        if self.group_size > 1 and self._setting.starts_apart:
+            raise InputError(
+                f"reference={self.reference} compares runs that start apart, which is answered for one point only: "
+                f"group_size must be 1, got {self.group_size}"
+            )
+        if self.batches == RESHUFFLE:
+            if self.bound != "optimal":
+                raise InputError(f"batches=reshuffle needs bound=optimal, got {self.bound}")
+            if timeline is not None or self._setting.starts_apart:
+                raise InputError("batches=reshuffle needs a constant algorithm without schedule and a matched reference")
+        if timeline is not None and not timeline.one_layout and isinstance(self.batches, (int, tuple)):
+            raise InputError(
+                f"batches must be random or worst where learning changes its batch size, got {self.batches}"
+            )
 
     def __setattr__(self, name: str, value: object) -> None:
         """Settings are fixed: results are remembered for them."""
@@ -98,14 +161,20 @@ class UnlearningAccountant:
         return self._bound.name
 
     def with_(self, **changes: Any) -> UnlearningAccountant:
-        """The same accountant with another ``bound``, ``batches`` or ``reference``; a new bound brings its default batches."""
-        kept: dict[str, Any] = {"bound": self.bound, "reference": self.reference}
-        if "bound" not in changes:
+        """The same accountant with other arguments of the constructor; a new bound brings its default batches."""
+        kept: dict[str, Any] = {name: getattr(self, name) for name in ("bound", "reference", "group_size", "schedule")}
+        if "bound" not in changes and not ("group_size" in changes and isinstance(self.batches, tuple)):
             kept["batches"] = self.batches
+        if not isinstance(changes.get("batches", ""), (str, int, type(None))):
+            del kept["group_size"]
         return UnlearningAccountant(self.algorithm, **(kept | changes))
 
     def __repr__(self) -> str:
         words = f"bound={self.bound!r}, batches={self.batches!r}, reference={self.reference!r}"
+        if self.group_size > 1:
+            words += f", group_size={self.group_size}"
+        if self.schedule is not None:
+            words += f", schedule={self.schedule!r}"
         return f"UnlearningAccountant({self.algorithm!r}, {words})"
 
     def epsilon(
@@ -121,8 +190,8 @@ class UnlearningAccountant:
         query = self._query(epochs, steps, start_distance)
 
         def block(n: Floats, start: Floats, noise: Floats, d: Floats) -> Floats:
-            log_mu = query.log_mu(n, start, noise)
-            return query.curve.epsilon(np.log(d), query.log_weights, log_mu)
+            mixture = query.mixture(n, start)
+            return mixture.curve.epsilon(np.log(d), mixture.log_weights, mixture.log_mu(noise))
 
         return plain(query.solve(block, self._sigma(sigma), self._delta(delta)))
 
@@ -139,8 +208,8 @@ class UnlearningAccountant:
         query = self._query(epochs, steps, start_distance)
 
         def block(n: Floats, start: Floats, noise: Floats, e: Floats) -> Floats:
-            log_mu = query.log_mu(n, start, noise)
-            return np.exp(query.curve.log_delta(e, query.log_weights, log_mu))
+            mixture = query.mixture(n, start)
+            return np.exp(mixture.curve.log_delta(e, mixture.log_weights, mixture.log_mu(noise)))
 
         return plain(query.solve(block, self._sigma(sigma), self._epsilon(epsilon)))
 
@@ -161,14 +230,15 @@ class UnlearningAccountant:
         query = self._query(epochs, steps, start_distance)
 
         def block(n: Floats, start: Floats, e: Floats, d: Floats) -> Floats:
-            log_scale, log_delta = query.log_scale(n, start), np.log(d)
+            mixture, log_delta = query.mixture(n, start), np.log(d)
+            log_scale = mixture.log_scale
             peak = log_scale.max(axis=1)
             moving = np.isfinite(peak)
             log_sigma = np.full(n.size, -np.inf)
             with np.errstate(invalid="ignore"):
                 shape = log_scale[moving] - peak[moving, None]
             if moving.any():
-                scale = query.curve.log_scale(e[moving], log_delta[moving], query.log_weights, shape)
+                scale = mixture.curve.log_scale(e[moving], log_delta[moving], mixture.log_weights, shape)
                 log_sigma[moving] = peak[moving] - scale + MARGIN
             sigma = np.exp(np.minimum(log_sigma, 709.0))
             # The search ends within some roundings of the answer; step over until the reported epsilon meets the target.
@@ -180,12 +250,12 @@ class UnlearningAccountant:
                 if np.any(sigma > LARGEST):
                     row = int(np.argmax(sigma > LARGEST))
                     reason = f"it would exceed {LARGEST:g}"
-                    if query.curve.kind != "gdp":
+                    if self.kind != "gdp":
                         # The divergence goes with the square of the noise, which leaves the double range first.
                         reason = f"bound={self.bound} never reaches epsilon = 0 and is not resolved below 1e-150"
                     raise UnreachableError(f"no sigma proves epsilon={e[row]:g} at delta={d[row]:g}: {reason}")
-                log_mu = log_scale[unmet] - np.log(sigma[unmet])[:, None]
-                reached = query.curve.epsilon(log_delta[unmet], query.log_weights, log_mu)
+                log_mu = mixture._replace(log_scale=log_scale[unmet]).log_mu(sigma[unmet])
+                reached = mixture.curve.epsilon(log_delta[unmet], mixture.log_weights, log_mu)
                 unmet = unmet[~(reached <= e[unmet])]
                 push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
                 sigma[unmet] *= 1 + push[unmet]
@@ -202,7 +272,7 @@ class UnlearningAccountant:
         start_distance: ArrayLike | None = None,
     ) -> Any:
         """Smallest whole number of unlearning epochs that proves (``epsilon``, ``delta``); may be 0 under "optimal"."""
-        per_epoch = self.algorithm.steps_per_epoch
+        per_epoch = self.steps_per_epoch
         fewest = 0.0 if self._bound.minimum_steps == 0 else 1.0
         return self._count("epochs", per_epoch, fewest, sigma, epsilon, delta, start_distance)
 
@@ -231,7 +301,7 @@ class UnlearningAccountant:
         return self._count("steps", 1, first, sigma, epsilon, delta, start_distance, most=last)
 
     def step_count(self, *, epochs: int | None = None, steps: int | None = None) -> int:
-        """The number of steps that one of the two stands for (scalars only)."""
+        """The number of unlearning steps that one of the two leads to, those of the schedule included (scalars only)."""
         count = self._steps(epochs, steps)
         if count.ndim:
             raise InputError("step_count takes single numbers; epochs and steps must not be arrays")
@@ -251,8 +321,8 @@ class UnlearningAccountant:
         orders = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA)
 
         def block(n: Floats, start: Floats, noise: Floats, a: Floats) -> Floats:
-            log_mu = query.log_mu(n, start, noise)
-            return query.curve.rdp(a, query.log_weights, log_mu)
+            mixture = query.mixture(n, start)
+            return mixture.curve.rdp(a, mixture.log_weights, mixture.log_mu(noise))
 
         values = plain(query.solve(block, self._sigma(sigma), orders))
         if not np.all(np.isfinite(values)):
@@ -267,13 +337,16 @@ class UnlearningAccountant:
         steps: ArrayLike | None = None,
         start_distance: ArrayLike | None = None,
     ) -> Floats:
-        """mu for every batch position 0 ... J-1 of the deleted point, whatever ``batches`` is; shape (..., J)."""
-        query = self._query(epochs, steps, start_distance)
-        if query.curve.kind != "gdp":
+        """mu of one point in every batch position 0 ... J-1 (cell, for a schedule), whatever ``batches`` is; shape (..., J)."""
+        if self.kind != "gdp":
             raise InputError(f"bound must be optimal for gdp, got {self.bound}, which proves Renyi divergences only")
-        everywhere = query.positions if query.setting.given_distance else self.algorithm.all_positions().astype(np.float64)
+        if self.group_size > 1 or self.batches == RESHUFFLE:
+            raise InputError(f"gdp is about one point in fixed batches, got {self!r}")
+        query = self._query(epochs, steps, start_distance)
+        if not query.setting.given_distance:
+            query.components = OnePoint(self._every_position, np.ones(self._every_position.size))
         n, start, noise = broadcast(query.steps, query.start, self._sigma(sigma))
-        log_mu = query.log_scale_at(everywhere, n.ravel(), start.ravel()) - np.log(noise.ravel())[:, None]
+        log_mu = query.mixture(n.ravel(), start.ravel()).log_mu(noise.ravel())
         return rounded_up(log_mu).reshape(*n.shape, -1)
 
     def guarantee(
@@ -289,14 +362,15 @@ class UnlearningAccountant:
         noise = number("sigma", sigma, above=0)
         if query.steps.ndim or query.start.ndim:
             raise InputError("guarantee takes single numbers; epochs, steps and start_distance must not be arrays")
-        mu = rounded_up(query.log_mu(query.steps[None], query.start[None], np.array([noise]))[0])
-        gaussian = query.curve.kind == "gdp"
+        mixture = query.mixture(query.steps[None], query.start[None])
+        mu = rounded_up(mixture.log_mu(np.array([noise]))[0])
+        kind = mixture.curve.kind
         n = int(query.steps)
         return Guarantee(
-            kind=query.curve.kind,
-            weights=query.weights,
-            values=mu if gaussian else 0.5 * mu**2,
-            conversion=getattr(query.curve, "conversion", "exact"),
+            kind=kind,
+            weights=np.exp(mixture.log_weights),
+            values=mu if self.kind == "gdp" else 0.5 * mu**2,
+            conversion=getattr(mixture.curve, "conversion", "exact"),
             statement=self._statement(noise, n),
             assumptions=self.assumptions(given_distance=query.setting.given_distance),
             context={
@@ -304,101 +378,154 @@ class UnlearningAccountant:
                 "source": self._bound.source,
                 "sigma": noise,
                 "steps": n,
+                "averaging": query.components.method(self._bound, query.setting, query.steps[None]),
                 "start_distance": None if start_distance is None else float(start_distance),
             },
         )
+
+    @property
+    def kind(self) -> str:
+        """What the bound proves: "gdp", or a Rényi family."""
+        return self._bound.curve(self._setting).kind
+
+    def averaging(self, *, epochs: int | None = None, steps: int | None = None) -> str:
+        """How the average over placements is found: "exact", or the name of the upper bound (scalars only)."""
+        query = self._query(epochs, steps, None)
+        return query.components.method(self._bound, query.setting, query.steps[None])
+
+    def gradient_evaluations(self, *, epochs: int | None = None, steps: int | None = None) -> int:
+        """Per-sample gradients that unlearning computes: the sum of the batch sizes of its steps (scalars only)."""
+        count = int(self._steps(epochs, steps))
+        return (self._timeline or self.algorithm).gradient_evaluations(count)
 
     def tightness(
         self, *, epochs: int | None = None, steps: int | None = None, start_distance: float | None = None
     ) -> float | None:
         """mu/mu_exact at the worst position: 1 means that two Gaussian runs attain the bound, so nothing can improve it.
 
-        None for the published bounds, which prove no mu, and where the radius binds, where no exact case is known.
+        None for the published bounds, which prove no mu, where the radius binds and for reshuffled batches, where no exact case
+        is known.
         """
         query = self._query(epochs, steps, start_distance)
         if query.steps.ndim or query.start.ndim:
             raise InputError("tightness takes single numbers; epochs, steps and start_distance must not be arrays")
-        if not isinstance(self._bound, Optimal):
+        counts = self._judged(query)
+        if counts is None:
             return None
-        position = int(self._positions[-1])
-        gap = self._bound.log_tightness(query.setting, position, int(query.steps), float(_log(query.start)))
+        gap = self._bound.log_tightness(query.setting, counts, int(query.steps), float(log(query.start)))
         return None if gap is None else math.exp(gap)
 
     def assumptions(self, *, given_distance: bool = False) -> tuple[str, ...]:
         """What the guarantee rests on, a sentence each."""
-        algorithm, problem = self.algorithm, self.algorithm.problem
-        convexity = (
-            f"{shown(problem.strong_convexity)}-strongly convex" if problem.strong_convexity > 0 else "convex"
-        )
-        lines = [
-            f"every point's loss is {shown(problem.smoothness)}-smooth and {convexity}",
-            f"the data part of every per-sample gradient has norm at most {shown(problem.lipschitz)}, by construction or by "
-            "clipping that keeps convexity and smoothness",
-            f"adjacency {problem.adjacency}: {ADJACENCIES[problem.adjacency].meaning}",
-            "cyclic batches: one random partition, visited in the same order in every epoch of learning and unlearning",
-            f"reference {describe(self.reference)}",
-        ]
-        if given_distance:
-            lines.append("start_distance bounds the distance between the two models when unlearning starts")
-        elif algorithm.learn_epochs is None and self.reference == MATCHED:
-            lines.append("learning has converged (or is bounded as if it had: any finite matched learning is covered)")
-        elif algorithm.learn_epochs is None:
-            lines.append("learning has run until its law no longer changes")
-        else:
-            lines.append(f"learning runs {algorithm.learn_epochs} epochs")
-        if algorithm.radius is not None:
-            lines.append(f"every step projects on a ball of radius {shown(algorithm.radius)}")
-        if self.batches == WORST or given_distance:
-            lines.append("holds for every batch order")
-        elif self.batches == RANDOM:
-            lines.append("averaged over the random batch order; requests do not depend on it")
-        else:
-            lines.append(f"the deleted point is in batch {self.batches} (counted from 0)")
-        if algorithm.dropped_points and not given_distance:
-            chance = algorithm.dropped_points / problem.n
-            share = f"a point is among them with probability {chance:.3g}, which the average counts"
-            lines.append(
-                f"{algorithm.dropped_points} points are dropped by the batch order and never used"
-                + (f"; {share}" if self.batches == RANDOM else "")
-            )
-        lines.append("the guarantee is about the released, unlearned model alone")
-        return tuple(lines)
+        return assumptions.assumptions(replace(self._setting, given_distance=given_distance), self.batches, self.group_size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Bound, batches, reference, problem and algorithm, as JSON types."""
+        """The constructor's arguments, as JSON types."""
         return {
             "bound": self.bound,
-            "batches": self.batches,
+            "batches": list(self.batches) if isinstance(self.batches, tuple) else self.batches,
             "reference": self.reference,
+            "group_size": self.group_size,
+            "schedule": None if self.schedule is None else self.schedule.to_list(),
             "problem": self.algorithm.problem.to_dict(),
             "algorithm": self.algorithm.to_dict(),
         }
 
+    @property
+    def scheduled_steps(self) -> int:
+        """Unlearning steps that the schedule itself says."""
+        return 0 if self._timeline is None else self._timeline.unlearn_steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """J of the unlearning epochs that are counted."""
+        return self.algorithm.steps_per_epoch if self._timeline is None else self._timeline.unlearn_steps_per_epoch
+
     # --- below: how a question becomes rows of numbers
 
     @cached_property
-    def _positions(self) -> Floats:
-        """The positions of the deleted point that are considered, and with them the mixture's components."""
-        last = self.algorithm.steps_per_epoch - 1
-        if self.batches == RANDOM:
-            return self.algorithm.all_positions().astype(np.float64)
-        # Later batches are contracted less before release, and a shorter last batch weighs its points more.
-        return np.array([float(last if self.batches == WORST else self.batches)])
+    def _sizes(self) -> Floats:
+        """Points in every batch (cell, for a schedule), those in no batch left out."""
+        if self._setting.timeline is not None:
+            return np.diff(self._setting.timeline.edges).astype(np.float64)
+        return self._position_sizes(self.algorithm.all_positions())
+
+    def _position_sizes(self, positions: Any) -> Floats:
+        return self._sizes[positions] if self._setting.timeline is not None else self.algorithm.batch_sizes(positions)
+
+    @property
+    def _every_position(self) -> Floats:
+        return np.arange(self._sizes.size, dtype=np.float64)
 
     @cached_property
-    def _weights(self) -> Floats:
-        if self.batches != RANDOM:
-            return np.ones(1)
-        sizes = self.algorithm.batch_sizes(self._positions)
-        if self.algorithm.dropped_points:
-            sizes = np.append(sizes, float(self.algorithm.dropped_points))
-        return sizes / self.algorithm.problem.n
+    def components(self) -> Components:
+        """The components of the privacy curve."""
+        scheduled = self._setting.timeline is not None
+        last = self.algorithm.steps_per_epoch - 1
+        if self.batches == RESHUFFLE:
+            return Reshuffled(self.group_size)
+        if isinstance(self.batches, int):
+            if self.group_size == 1:
+                return OnePoint(np.array([float(self.batches)]), np.ones(1))
+            return Placed(np.where(self._every_position == self.batches, float(self.group_size), 0.0))
+        if isinstance(self.batches, tuple):
+            return Placed(np.array(self.batches, dtype=np.float64))
+        if self.batches == WORST:
+            if self.group_size > 1:
+                size = self.group_size
+                return WorstSum(self._sizes, size) if scheduled else Placed(self._fullest())
+            # Later batches are contracted less before release, and a shorter last batch weighs its points more.
+            return OnePoint(self._every_position if scheduled else np.array([float(last)]), np.ones(1), worst=scheduled)
+        unused = 0.0 if scheduled else float(self.algorithm.dropped_points)
+        if self.group_size == 1:
+            sizes = np.append(self._sizes, unused) if unused else self._sizes
+            return OnePoint(self._every_position, sizes / self.algorithm.problem.n)
+        if not unused and groups.placement_count(self._sizes.size, self.group_size) <= MOST_PLACEMENTS:
+            return EveryPlacement(*groups.placements(self._sizes, self.group_size))
+        return RandomGroup(self._sizes, self.group_size, unused)
 
-    def _query(self, epochs: ArrayLike | None, steps: ArrayLike | None, start_distance: ArrayLike | None) -> _Query:
-        return _Query(self, self._steps(epochs, steps), self._start(start_distance), start_distance is not None)
+    def _fullest(self) -> Floats:
+        """The worst placement of the group: the last batch is filled first, then the one before it."""
+        return groups.worst_counts(self._every_position, self._sizes, min(self.group_size, int(self._sizes.sum())))
+
+    def _judged(self, query: Query) -> Floats | None:
+        """Points per batch that tightness is about: as placed, or the worst; None where that is not one placement."""
+        if query.setting.given_distance:
+            return np.ones(1)
+        components = self.components
+        if isinstance(components, Placed):
+            return components.counts
+        if self.batches == RESHUFFLE or self.kind != "gdp":
+            return None
+        if self.group_size > 1:
+            return None if self._setting.timeline is not None else self._fullest()
+        counts = np.zeros(self._sizes.size)
+        where = counts.size - 1 if not isinstance(self.batches, int) else self.batches
+        if self._setting.timeline is not None and not isinstance(self.batches, int):
+            addends = self._bound.log_addend(query.setting, self._every_position, query.steps[None], np.zeros(1))
+            where = int(addends[0].argmax())
+        counts[where] = 1.0
+        return counts
+
+    def _query(self, epochs: ArrayLike | None, steps: ArrayLike | None, start_distance: ArrayLike | None) -> Query:
+        return self._ask(self._steps(epochs, steps), start_distance)
+
+    def _ask(self, steps: Floats, start_distance: ArrayLike | None) -> Query:
+        start = self._start(start_distance)
+        if start_distance is None:
+            if self._refusal is not None:
+                raise self._refusal
+            return Query(self._bound, self._setting, self.components, steps, start)
+        # A given distance is one number, whatever the position was.
+        one = OnePoint(np.array([float(self.algorithm.steps_per_epoch - 1)]), np.ones(1))
+        return Query(self._bound, replace(self._setting, given_distance=True), one, steps, start)
 
     def _steps(self, epochs: ArrayLike | None, steps: ArrayLike | None) -> Floats:
-        per_epoch = self.algorithm.steps_per_epoch
+        per_epoch, before = self.steps_per_epoch, self.scheduled_steps
+        if self._timeline is not None and not self._timeline.open:
+            if epochs is not None or steps is not None:
+                raise InputError("epochs and steps must not be given: the schedule says how long unlearning is")
+            return np.asarray(float(before))
         if steps is not None and epochs is None:
             count = numbers("steps", steps, at_least=0, at_most=MAX_COUNT, whole=True)
         elif epochs is not None and steps is None:
@@ -412,11 +539,13 @@ class UnlearningAccountant:
                 f"{name} must be at least 1 for bound={self.bound}, which says nothing without unlearning, got 0; "
                 "bound=optimal answers"
             )
-        return count
+        return count + before
 
     def _start(self, start_distance: ArrayLike | None) -> Floats:
         if start_distance is None:
             return np.zeros(())
+        if self._setting.timeline is not None:
+            raise InputError("start_distance needs a constant algorithm without schedule")
         if isinstance(self.reference, int):
             raise InputError(
                 f"start_distance needs a reference that runs alongside unlearning, matched or converged, got reference="
@@ -453,37 +582,54 @@ class UnlearningAccountant:
         most: ArrayLike | None = None,
     ) -> Any:
         """Smallest k from ``fewest`` to ``most`` such that stride * k + extra steps meet the target; monotone in between."""
-        lowest = np.asarray(fewest, dtype=np.float64)
-        query = _Query(self, lowest, self._start(start_distance), start_distance is not None)
-        highest = np.asarray((MAX_COUNT - extra) // stride if most is None else most, dtype=np.float64)
+        if self._timeline is not None and not self._timeline.open:
+            raise InputError(f"the schedule must end with an open unlearn phase to ask for {unit}")
+        before = self.scheduled_steps
+        query = self._ask(np.asarray(fewest, dtype=np.float64), start_distance)
+        highest = np.asarray((MAX_COUNT - extra - before) // stride if most is None else most, dtype=np.float64)
 
         def block(low: Floats, start: Floats, high: Floats, noise: Floats, e: Floats, d: Floats) -> Floats:
             log_delta = np.log(d)
 
-            def log_mu(count: Floats, rows: NDArray[np.intp]) -> Floats:
-                return query.log_mu(stride * count + extra, start[rows], noise[rows])
+            def each(count: Floats, rows: NDArray[np.intp], ask: Callable[..., Floats]) -> Floats:
+                """``ask(mixture, log_mu, rows)`` where one mixture serves all the rows that it is asked about."""
+                asked = Query(self._bound, query.setting, query.components, stride * count + extra + before, start[rows])
 
-            def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-                reached = log_mu(count, rows)
+                def answer(n: Floats, z: Floats, at: Floats) -> Floats:
+                    some = at.astype(np.intp)
+                    mixture = asked.mixture(n, z)
+                    return ask(mixture, mixture.log_mu(noise[some]), some)
+
+                return asked.solve(answer, rows.astype(np.float64))
+
+            def meets(mixture: Mixture, log_mu: Floats, rows: NDArray[np.intp]) -> Floats:
                 # No noise after the last difference: nothing is guaranteed, which is an answer here and no error.
-                finite = reached.max(axis=1) < 345
-                met = np.zeros(rows.size, dtype=bool)
+                finite = log_mu.max(axis=1) < 345
+                met = np.zeros(rows.size)
                 if finite.any():
                     some = rows[finite]
-                    met[finite] = query.curve.meets(e[some], log_delta[some], query.log_weights, reached[finite])
+                    met[finite] = mixture.curve.meets(e[some], log_delta[some], mixture.log_weights, log_mu[finite])
                 return met
+
+            def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+                return each(count, rows, meets) > 0
+
+            def reached(mixture: Mixture, log_mu: Floats, rows: NDArray[np.intp]) -> Floats:
+                return mixture.curve.epsilon(log_delta[rows], mixture.log_weights, log_mu)
 
             count = solve.smallest_count(holds, low=low, high=high)
             if np.isinf(count).any():
                 row = np.array([int(np.argmax(np.isinf(count)))])
-                limit = float(query.curve.epsilon(log_delta[row], query.log_weights, log_mu(high[row], row))[0])
+                limit = float(each(high[row], row, reached)[0])
                 raise UnreachableError(
                     f"no number of {unit} up to {high[row[0]]:.0f} reaches epsilon={e[row[0]]:g} at delta={d[row[0]]:g} with "
                     f"sigma={noise[row[0]]:g}: {self._limit(limit, query.curve)}"
                 )
             return count
 
-        counts = query.solve(block, highest, self._sigma(sigma), self._epsilon(epsilon), self._delta(delta))
+        # The search itself asks for one number of steps after the other.
+        asked = (highest, self._sigma(sigma), self._epsilon(epsilon), self._delta(delta))
+        counts = in_blocks(block, query.steps, query.start, *asked, width=query.components.width)
         return int(counts) if np.ndim(counts) == 0 else counts.astype(np.int64)
 
     def _limit(self, epsilon: float, curve: Curve) -> str:
@@ -503,46 +649,3 @@ class UnlearningAccountant:
             f"retrained one, up to the curve given here ({self.bound} bound, batches {self.batches}, reference "
             f"{self.reference})."
         )
-
-
-class _Query:
-    """The steps and start distances asked about, and the mixture of curves they lead to."""
-
-    def __init__(self, owner: UnlearningAccountant, steps: Floats, start: Floats, given_distance: bool) -> None:
-        if owner._refusal is not None and not given_distance:
-            raise owner._refusal
-        self.steps = steps
-        self.start = start
-        self.setting = Setting(owner.algorithm, owner.reference, given_distance)
-        self.curve: Curve = owner._bound.curve(self.setting)
-        # A given distance is one number, whatever the position was.
-        self.positions = owner._positions[-1:] if given_distance else owner._positions
-        self.weights = np.ones(1) if given_distance else owner._weights
-        self.log_weights = np.log(self.weights)
-        self._bound = owner._bound
-        # The constants enter as logarithms, whose errors grow with their size.
-        constants = (owner.algorithm.eta, owner.algorithm.problem.lipschitz, owner.algorithm.problem.n)
-        self.rounding = 8 * DOUBLE.unit_roundoff * sum(abs(math.log(value)) for value in constants)
-
-    def log_scale_at(self, positions: Floats, steps: Floats, start: Floats) -> Floats:
-        """(J,), (P,), (P,) -> (P, J)."""
-        return self._bound.log_scale(self.setting, positions, steps, _log(start)) + self.rounding
-
-    def log_scale(self, steps: Floats, start: Floats) -> Floats:
-        """(P,), (P,) -> (P, J), with a last column of -inf for points that no batch contains."""
-        scale = self.log_scale_at(self.positions, steps, start)
-        if self.weights.size > self.positions.size:
-            scale = np.append(scale, np.full((scale.shape[0], 1), -np.inf), axis=1)
-        return scale
-
-    def log_mu(self, steps: Floats, start: Floats, sigma: Floats) -> Floats:
-        """log mu of every component at the given noise, (P,) each -> (P, J)."""
-        return self.log_scale(steps, start) - np.log(sigma)[:, None]
-
-    def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
-        return in_blocks(block, self.steps, self.start, *arguments, width=self.weights.size)
-
-
-def _log(values: Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        return np.log(values)

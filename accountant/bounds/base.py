@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from accountant.algorithm import PNSGD
 from accountant.divergences.curves import Curve
-from accountant.reference import Reference
+from accountant.reference import CONVERGED, Reference
+from accountant.schedule import Timeline
 
 Floats = NDArray[np.float64]
 
@@ -20,11 +21,19 @@ class Setting:
     """All that a bound depends on, besides the number of steps and the noise.
 
     given_distance: the distance at the start of unlearning comes from the caller instead of from learning.
+    timeline: a schedule that is not the constant algorithm; positions are then its cells.
     """
 
     algorithm: PNSGD
     reference: Reference
     given_distance: bool = False
+    timeline: Timeline | None = None
+
+    @property
+    def starts_apart(self) -> bool:
+        """Whether retraining starts elsewhere than learning did."""
+        finite = self.algorithm.learn_epochs is not None if self.timeline is None else not self.timeline.converged
+        return isinstance(self.reference, int) or (self.reference == CONVERGED and finite)
 
 
 class Bound(Protocol):
@@ -43,9 +52,34 @@ class Bound(Protocol):
 
     def curve(self, setting: Setting) -> Curve: ...
 
-    def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        """log mu (Rényi: log sqrt(2 rho)) at sigma = 1, shape (P, J), for positions (J,), steps (P,), log_start (P,).
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        """log of what a deleted point at each position adds, shape (P, J), for positions (J,), steps (P,), log_start (P,).
 
-        ``log_start`` is read only where the setting has a given distance.
+        Deleted points add up: the mu of a group is at most the sum of its points' mu (the triangle inequality of Gaussian
+        trade-off functions), and so is its distance. ``log_start`` is read only where the setting has a given distance.
         """
         ...
+
+    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
+        """log mu (Rényi: log sqrt(2 rho)) at sigma = 1 of a sum of addends (P, C), after ``steps`` (P,)."""
+        ...
+
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+        """The sum for a group with ``counts`` (J,) points in the batches, or what is proved below it, (P, 1)."""
+        ...
+
+    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
+        """log(mu/mu_exact) of points placed as ``counts`` (J,) says; None where no exact case is known."""
+        ...
+
+
+def log_total(log_addends: Floats, counts: Floats) -> Floats:
+    """log sum_j counts_j exp(log_addends_j), (P, J), (J,) -> (P, 1); -inf for an empty group."""
+    some = counts > 0
+    terms = log_addends[:, some] + np.log(counts[some])
+    if not some.any():
+        return np.full((log_addends.shape[0], 1), -np.inf)
+    top = terms.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        total = np.exp(terms - top).sum(axis=1, keepdims=True)
+    return np.where(np.isfinite(top), top + np.log(np.where(np.isfinite(top), total, 1.0)), top)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountant.algorithm import PNSGD
-from accountant.bounds.base import Setting
+from accountant.bounds.base import Setting, log_total
 from accountant.distance import NO_DISTANCE
 from accountant.divergences.curves import Curve, GDPCurve
 from accountant.geometry import geometric_sum, log_power
 from accountant.reference import CONVERGED, MATCHED
+from accountant.schedule import plain_timeline
 from accountant.shifts.cyclic import log_mu_cyclic, log_mu_decay, log_mu_restarted
-from accountant.validation import InputError
+from accountant.shifts.minorant import taut_string
+from accountant.shifts.runs import joined
+from accountant.validation import SMALLEST, InputError
 
 Floats = NDArray[np.float64]
 
@@ -31,34 +35,56 @@ class Optimal:
         algorithm, reference = setting.algorithm, setting.reference
         if setting.given_distance or algorithm.radius is not None:
             return
-        if _starts_apart(setting):
+        if setting.starts_apart:
             raise InputError(
                 f"reference={reference} compares runs that start apart: it needs a radius, and none is given; "
                 "reference=matched does not"
             )
-        if algorithm.log_contraction == 0 and algorithm.learn_epochs is None:
+        converged = algorithm.learn_epochs is None if setting.timeline is None else setting.timeline.converged
+        if algorithm.log_contraction == 0 and converged:
             raise InputError(NO_DISTANCE)
 
     def curve(self, setting: Setting) -> Curve:
         return GDPCurve()
 
-    def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        return self._log_mu(setting, positions, steps, log_start) - setting.algorithm.log_unit_noise
+    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
+        return log_sum - setting.algorithm.log_unit_noise
 
-    def log_tightness(self, setting: Setting, position: int, steps: int, log_start: float) -> float | None:
-        """log(mu / mu_exact) of one position, mu_exact being what two Gaussian runs attain; None where the radius binds."""
-        where, count = np.array([float(position)]), np.array([float(steps)])
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+        """The string of all points' differences together, which the sum of their own mu never beats."""
+        positions = np.flatnonzero(counts > 0).astype(np.float64)
+        placed = counts[counts > 0]
+        if not placed.size:
+            return np.full((steps.size, 1), -np.inf)
+        together = np.array([[_string(setting, counts, n).log_mu] for n in steps])
+        if setting.timeline is None and math.isfinite(setting.algorithm.diameter):
+            # Restarts at the diameter are found one point at a time, too.
+            apart = log_total(self.log_addend(setting, positions, steps, np.zeros(steps.size)), placed)
+            together = np.minimum(together, apart)
+        return together
+
+    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
+        """mu_exact is what two Gaussian runs attain; none is known where the radius binds, or 1 - eta L is what contracts."""
+        if _oscillates(setting):
+            return None
+        if setting.timeline is not None or counts.sum() > 1:
+            found = _string(setting, counts, float(steps))
+            if found.log_exact is None or found.log_mu == -math.inf:
+                return None if found.log_exact is None else 0.0
+            return max(found.log_mu - found.log_exact, 0.0)
+        where, count = np.flatnonzero(counts).astype(np.float64), np.array([float(steps)])
         if not setting.given_distance and _radius_binds(setting.algorithm, where):
             return None
-        log_mu = float(self._log_mu(setting, where, count, np.array([log_start]))[0, 0])
+        log_mu = float(self.log_addend(setting, where, count, np.array([log_start]))[0, 0])
         visits, log_z = _window(setting, count[:, None])
         if setting.given_distance or log_mu == -math.inf or visits[0, 0] < 1:
             return 0.0  # nothing differs but the start: the closed form is the exact case
         return max(log_mu - float(_log_chord(setting.algorithm, where, visits, log_z, count[:, None])[0, 0]), 0.0)
 
-    def _log_mu(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        """log mu at unit noise, (P, J)."""
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
         algorithm = setting.algorithm
+        if setting.timeline is not None and not setting.given_distance:
+            return _cells(setting, positions, steps)
         log_c, per_epoch = algorithm.log_contraction, algorithm.steps_per_epoch
         n = steps[:, None]
         if setting.given_distance:
@@ -96,16 +122,18 @@ class Optimal:
         return log_mu
 
 
+def _oscillates(setting: Setting) -> bool:
+    """Whether a step size is above 2/(L + m): the loss that contracts least then turns differences round at every step."""
+    problem = setting.algorithm.problem
+    sizes = [setting.algorithm.eta] if setting.timeline is None else setting.timeline.largest_step_sizes
+    return max(sizes) * (problem.smoothness + problem.strong_convexity) > 2 * (1 + 1e-12)
+
+
 def _radius_binds(algorithm: PNSGD, position: Floats) -> bool:
     """Whether the distance, tracked without projection, would pass the diameter just after a visit."""
     epochs = math.inf if algorithm.learn_epochs is None else algorithm.learn_epochs
     total = geometric_sum(algorithm.log_contraction, epochs, stride=algorithm.steps_per_epoch)
     return bool(np.any(algorithm.log_sensitivity(position) + np.log(total) > math.log(algorithm.diameter)))
-
-
-def _starts_apart(setting: Setting) -> bool:
-    finite = setting.algorithm.learn_epochs is not None
-    return isinstance(setting.reference, int) or (setting.reference == CONVERGED and finite)
 
 
 def _window(setting: Setting, n: Floats) -> tuple[Floats, Floats]:
@@ -137,3 +165,54 @@ def _log_chord(algorithm: PNSGD, positions: Floats, visits: Floats, log_z: Float
         )
         start = np.where(np.isinf(visits), -np.inf, log_z + log_power(log_c, steps))
         return np.logaddexp(learned, start) - 0.5 * np.log(geometric_sum(log_c, steps, stride=2))
+
+
+class _Found(NamedTuple):
+    log_mu: float
+    #: log of S_N/sqrt(t_N); None where the diameter was used.
+    log_exact: float | None
+
+
+def _cells(setting: Setting, positions: Floats, steps: Floats) -> Floats:
+    """log mu of one point in each of the cells, (P, J), by the engine."""
+    assert setting.timeline is not None
+    size = setting.timeline.edges.size - 1
+    result = np.empty((steps.size, positions.size))
+    for column, cell in enumerate(positions.astype(int).tolist()):
+        counts = np.zeros(size)
+        counts[cell] = 1.0
+        for row, n in enumerate(steps.tolist()):
+            result[row, column] = _string(setting, counts, n).log_mu
+    return result
+
+
+def _string(setting: Setting, counts: Floats, steps: float) -> _Found:
+    """The taut string of ``counts`` deleted points in the cells, over all learning and ``steps`` of unlearning."""
+    algorithm = setting.algorithm
+    timeline = setting.timeline or plain_timeline(algorithm)
+    counts = np.pad(counts, (0, timeline.edges.size - 1 - counts.size))
+    log_unit = algorithm.log_unit_sensitivity
+    with np.errstate(over="ignore"):
+        limit = max(float(np.exp(math.log(algorithm.diameter) - log_unit)), SMALLEST)
+    start = limit if setting.starts_apart else 0.0
+    tail = timeline.unlearning(steps)
+    string, exact, peak = None, None, math.inf
+    if not (timeline.converged and algorithm.log_contraction == 0):
+        whole = joined([timeline.learning(counts), tail])
+        if not whole.log_c.size:
+            return _Found(-math.inf, -math.inf)
+        string = taut_string(*whole, start, math.inf)
+        exact = string.log_chord(whole.sensitivity, whole.noise)
+        peak = float(string.tracked.max()) + timeline.largest_sensitivity(counts)
+    if peak <= limit:
+        assert string is not None
+        return _Found(_log(string.mu) + log_unit, None if exact is None else exact + log_unit)
+    epochs = timeline.refill(counts, limit)
+    parts = joined([timeline.learning(counts, restarts_from=epochs), tail])
+    capped = taut_string(*parts, limit if timeline.converged else start, limit)
+    mu = capped.mu if string is None else min(capped.mu, string.mu)
+    return _Found(_log(mu) + log_unit, None)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf

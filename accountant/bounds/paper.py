@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.bounds.base import Setting
+from accountant.bounds.base import Setting, log_total
 from accountant.distance import NO_DISTANCE, log_learned_distance
 from accountant.divergences.curves import Curve, RenyiCurve
 from accountant.geometry import log_power
@@ -57,11 +57,20 @@ class Paper:
     def curve(self, setting: Setting) -> Curve:
         return RenyiCurve("not-converged" if _not_converged(setting) else "linear")
 
-    def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        return _distance(setting, positions, log_start)
+
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+        return _placed_distance(setting, counts, steps)
+
+    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
+        return None
+
+    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
         algorithm = setting.algorithm
         log_c = algorithm.log_contraction
         n = steps[:, None]
-        distance = _distance(setting, positions, log_start)
+        distance = log_sum
         half_log_eta = 0.5 * math.log(algorithm.eta)
         if log_c == 0:
             return distance - 0.5 * np.log(n) - half_log_eta
@@ -91,10 +100,18 @@ class PaperGeometric:
     def curve(self, setting: Setting) -> Curve:
         return RenyiCurve("linear")
 
-    def log_scale(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        return _distance(setting, positions, log_start)
+
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+        return _placed_distance(setting, counts, steps)
+
+    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
+        return None
+
+    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
         algorithm = setting.algorithm
-        distance = _distance(setting, positions, log_start)
-        decay = log_mu_decay(log_c=algorithm.log_contraction, log_start=distance, steps=steps[:, None])
+        decay = log_mu_decay(log_c=algorithm.log_contraction, log_start=log_sum, steps=steps[:, None])
         return decay - 0.5 * math.log(algorithm.eta)
 
 
@@ -113,8 +130,17 @@ def _distance(setting: Setting, positions: Floats, log_start: Floats) -> Floats:
     return np.broadcast_to(log_learned_distance(setting.algorithm, positions), shape)
 
 
+def _placed_distance(setting: Setting, counts: Floats, steps: Floats) -> Floats:
+    """log of the distances of all deleted points together, at most the diameter, (P, 1)."""
+    positions = np.arange(counts.size, dtype=np.float64)
+    together = log_total(_distance(setting, positions, np.zeros(steps.size)), counts)
+    return np.minimum(together, math.log(setting.algorithm.diameter))
+
+
 def _check_published(name: str, setting: Setting) -> None:
     algorithm, reference = setting.algorithm, setting.reference
+    if setting.timeline is not None:
+        raise InputError(f"bound={name} holds for constant step size, noise and batch size; a schedule needs bound=optimal")
     if setting.given_distance:
         return
     if isinstance(reference, int) and not _not_converged(setting):

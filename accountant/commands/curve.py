@@ -43,12 +43,12 @@ def curve(
     first = number("from", defaults[0] if start is None else start, **limits)
     last = number("to", defaults[1] if stop is None else stop, **limits)
     accountant = shared.accountant
-    count = accountant.step_count(epochs=epochs, steps=steps)
-    guarantee = accountant.guarantee(sigma=sigma, steps=count)
+    length = present.asked(accountant, epochs=epochs, steps=steps)
+    guarantee = accountant.guarantee(sigma=sigma, **length)
     grid = np.clip(np.geomspace(first, last, points), min(first, last), max(first, last))
     values = guarantee.epsilon(grid) if over == "delta" else guarantee.rdp(grid)
-    epsilon = accountant.epsilon(sigma=sigma, delta=delta, steps=count)
-    result: dict[str, Any] = present.record(shared, "curve", sigma=sigma, epsilon=epsilon, delta=delta, steps=count)
+    epsilon = accountant.epsilon(sigma=sigma, delta=delta, **length)
+    result: dict[str, Any] = present.record(shared, "curve", sigma=sigma, epsilon=epsilon, delta=delta, length=length)
     names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]

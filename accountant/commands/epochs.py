@@ -28,9 +28,9 @@ def epochs(
         return count
 
     count = fewest(shared.accountant)
-    total = count if steps else count * shared.accountant.algorithm.steps_per_epoch
-    result = present.record(shared, "epochs", sigma=sigma, epsilon=epsilon, delta=delta, steps=total)
-    result["epsilon_achieved"] = shared.accountant.epsilon(sigma=sigma, delta=delta, steps=total)
+    length = present.asked(shared.accountant, epochs=None if steps else count, steps=count if steps else None)
+    result = present.record(shared, "epochs", sigma=sigma, epsilon=epsilon, delta=delta, length=length)
+    result["epsilon_achieved"] = shared.accountant.epsilon(sigma=sigma, delta=delta, **length)
     result["comparison"] = other = present.comparison(shared, unit, fewest)
     rows = [
         (unit, str(count)),

@@ -52,12 +52,15 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "step_size": NUMBER,
     "radius": NUMBER,
     "learn_epochs": COUNT,
+    "group_size": COUNT,
 }
 _ACCOUNTANT_HELP: Final = {
     "bound": f"One of {', '.join(BOUNDS)}; default optimal.",
-    "batches": "random (averaged over the batch order), worst (any order), or the position of the deleted "
-    "point's batch from 0; default random for optimal, worst for the published bounds.",
+    "batches": "random (averaged over the batch order), worst (any order), reshuffle (a fresh order in every epoch of "
+    "learning), or the position of the deleted point's batch from 0; default random for optimal, worst for the published "
+    "bounds.",
     "reference": "What retraining means: matched, converged, or a number of retraining epochs; default matched.",
+    "group_size": "Points deleted at once, 1 to n; default 1.",
 }
 
 SigmaOption = Annotated[float, typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I).")]

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from accountant.assumptions import WORST
 from accountant.commands.options import Shared
-from accountant.unlearning import WORST, UnlearningAccountant
+from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
 if TYPE_CHECKING:
@@ -16,18 +17,21 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 Answer = Callable[[UnlearningAccountant], float]
+#: ``steps``, or nothing for a schedule that says its length.
+Length = dict[str, int]
 
 
 def record(
-    shared: Shared, command: str, *, sigma: float, epsilon: float, delta: float | None, steps: int
+    shared: Shared, command: str, *, sigma: float, epsilon: float, delta: float | None, length: Length
 ) -> dict[str, Any]:
     """The keys that every computing command prints; numbers in full double precision, null where undefined."""
     from accountant import __version__
 
     accountant, algorithm = shared.accountant, shared.accountant.algorithm
-    per_epoch = algorithm.steps_per_epoch
+    per_epoch = accountant.steps_per_epoch
+    steps = accountant.step_count(**length)
     worst = accountant.with_(batches=WORST)
-    judged = accountant if isinstance(accountant.batches, int) else worst
+    judged = accountant if isinstance(accountant.batches, (int, tuple)) else worst
     return {
         "command": command,
         "sigma": sigma,
@@ -37,18 +41,28 @@ def record(
         "epochs": steps // per_epoch if steps % per_epoch == 0 else steps / per_epoch,
         "steps": steps,
         "bound": accountant.bound,
-        "batches": accountant.batches,
+        "batches": list(accountant.batches) if isinstance(accountant.batches, tuple) else accountant.batches,
         "reference": accountant.reference,
+        "group_size": accountant.group_size,
+        "gradient_evaluations": accountant.gradient_evaluations(**length),
+        "averaging": accountant.averaging(**length),
         "contraction": algorithm.contraction,
-        "mu_worst": worst.guarantee(sigma=sigma, steps=steps).mu_worst,
-        "tightness": judged.tightness(steps=steps),
+        "mu_worst": worst.guarantee(sigma=sigma, **length).mu_worst,
+        "tightness": judged.tightness(**length),
         "noise_std": algorithm.noise_std(sigma),
         "noise_multiplier": algorithm.noise_multiplier(sigma),
         "assumptions": list(accountant.assumptions()),
         "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
         "algorithm": {**algorithm.to_dict(), "steps_per_epoch": per_epoch},
+        "schedule": None if accountant.schedule is None else accountant.schedule.to_list(),
         "version": __version__,
     }
+
+
+def asked(accountant: UnlearningAccountant, *, epochs: int | None, steps: int | None) -> Length:
+    """The length of unlearning that was asked about, as the accountant's methods take it."""
+    total = accountant.step_count(epochs=epochs, steps=steps)
+    return {} if epochs is None and steps is None else {"steps": total - accountant.scheduled_steps}
 
 
 def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
@@ -74,8 +88,8 @@ def answer(
 
     value = solve(shared.accountant)
     numbers: dict[str, Any] = {"delta": None, **known, unknown: value}
-    count = shared.accountant.step_count(epochs=epochs, steps=steps)
-    result = record(shared, unknown, **numbers, steps=count)
+    length = asked(shared.accountant, epochs=epochs, steps=steps)
+    result = record(shared, unknown, **numbers, length=length)
     result["comparison"] = comparison(shared, unknown, solve)
     found = [] if unknown == "sigma" else [(unknown, digits(value, 10))]
     rows = [noise_row(result), guarantee_row(result), length_row(result)]
@@ -126,6 +140,7 @@ def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[st
 
 def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
+        ("gradients", f"{result['gradient_evaluations']} per-sample gradient evaluations"),
         ("bound used", f"{result['bound']}, batches {result['batches']}, reference {result['reference']}"),
         ("contraction c", digits(result["contraction"], 10)),
     ]
@@ -133,12 +148,15 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
         tight = result["tightness"]
         without = "without projection " if result["algorithm"]["radius"] is not None else ""
         if tight is None:
-            says = "the radius binds, no exact case is known"
+            says = "no exact case is known"
         elif tight < 1 + 1e-9:
             says = f"two Gaussian runs {without}attain it: it cannot be smaller"
         else:
             says = f"{tight:.6g} times what two Gaussian runs {without}attain"
-        rows.append(("mu, worst batch", f"{digits(result['mu_worst'])} ({says})"))
+        worst = "mu, worst batch" if result["group_size"] == 1 else "mu, worst placement"
+        rows.append((worst, f"{digits(result['mu_worst'])} ({says})"))
+    if result["averaging"] != "exact":
+        rows.append(("average taken by", result["averaging"]))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
     rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))
     return rows

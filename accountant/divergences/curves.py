@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 #: Bound on the error of a log mu assembled from a handful of logarithms; it is added before mu is used.
 MARGIN: Final = 2e-13
+#: Name of GDP mixtures that are read through tangents.
+TANGENT: Final = "gdp-tangent"
 
 
 class Curve(Protocol):
@@ -58,21 +60,30 @@ def _rho(log_mu: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class GDPCurve:
-    """delta(epsilon) = sum_j w_j delta(epsilon; mu_j): exact for Gaussians, by joint convexity for their mixtures."""
+    """delta(epsilon) = sum_j w_j delta(epsilon; mu_j): exact for Gaussians, by joint convexity for their mixtures.
 
-    kind: str = "gdp"
+    ``tangent``: each divergence is replaced by the smallest convex function of mu above it, for laws of mu of which only
+    convex functions are known to be upper bounds.
+    """
+
+    tangent: bool = False
+
+    @property
+    def kind(self) -> str:
+        return TANGENT if self.tangent else "gdp"
 
     def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return hockey_stick.epsilon_of(log_delta, log_weights, rounded_up(log_mu))
+        return hockey_stick.epsilon_of(log_delta, log_weights, rounded_up(log_mu), tangent=self.tangent)
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return np.minimum(hockey_stick.mixture(epsilon, log_weights, rounded_up(log_mu)).log_delta, 0.0)
+        tail = hockey_stick.mixture(epsilon, log_weights, rounded_up(log_mu), tangent=self.tangent)
+        return np.minimum(tail.log_delta, 0.0)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
-        return hockey_stick.log_scale_of(epsilon, log_delta, log_weights, log_shape)
+        return hockey_stick.log_scale_of(epsilon, log_delta, log_weights, log_shape, tangent=self.tangent)
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return renyi.rdp_of(alpha, log_weights, _rho(log_mu), "linear")

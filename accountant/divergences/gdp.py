@@ -63,32 +63,35 @@ def gdp_tradeoff(*, type_i: ArrayLike, mu: ArrayLike) -> Any:
     return plain(ndtr(quantile - shift) * (1 - 4e-15 * (1 + size)))
 
 
-def mixture_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike) -> Any:
+def mixture_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike, tangent: bool = False) -> Any:
     """sum_j w_j delta(epsilon; mu_j): the hockey-stick divergence of a mixture, by joint convexity (theory section 3).
 
     ``weights`` has shape (J,) and sums to one; ``mu`` has shape (..., J), its leading axes broadcast with ``epsilon``.
+    ``tangent`` replaces each divergence by the smallest convex function of mu above it: an upper bound where the true mu
+    is known only to be dominated by this mixture for convex functions (sampling without replacement, Hoeffding 1963).
     """
-    return plain(np.minimum(np.exp(mixture_log_delta(epsilon=epsilon, weights=weights, mu=mu)), 1.0))
+    log_delta = mixture_log_delta(epsilon=epsilon, weights=weights, mu=mu, tangent=tangent)
+    return plain(np.minimum(np.exp(log_delta), 1.0))
 
 
-def mixture_log_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike) -> Any:
+def mixture_log_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike, tangent: bool = False) -> Any:
     """Natural logarithm of :func:`mixture_delta`; -inf where delta is zero or log delta is under -1e299."""
     log_weights, mus = _components(weights, mu)
     eps = _epsilon(epsilon)
 
     def block(e: Floats, m: Floats) -> Floats:
-        return core.mixture(e, log_weights, m).log_delta
+        return core.mixture(e, log_weights, m, tangent=tangent).log_delta
 
     return plain(np.minimum(in_blocks(block, eps, mus, components=1), 0.0))
 
 
-def mixture_epsilon(*, delta: ArrayLike, weights: ArrayLike, mu: ArrayLike) -> Any:
+def mixture_epsilon(*, delta: ArrayLike, weights: ArrayLike, mu: ArrayLike, tangent: bool = False) -> Any:
     """Smallest epsilon >= 0 with ``mixture_delta(...) <= delta``; shapes as in :func:`mixture_delta`."""
     log_weights, mus = _components(weights, mu)
     dlt = _delta(delta)
 
     def block(d: Floats, m: Floats) -> Floats:
-        return core.epsilon_of(np.log(d), log_weights, m)
+        return core.epsilon_of(np.log(d), log_weights, m, tangent=tangent)
 
     return plain(in_blocks(block, dlt, mus, components=1))
 

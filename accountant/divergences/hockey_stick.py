@@ -77,10 +77,37 @@ def hockey_stick(epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE)
     return Tail(log_delta, by_epsilon, by_log_mu, error)
 
 
-def mixture(epsilon: Floats, log_weights: Floats, mu: Floats) -> Tail:
-    """log of sum_j w_j delta(epsilon; mu_j), rounded up by its own error bound; (P,), (J,), (P, J) -> (P,)."""
-    parts = hockey_stick(np.broadcast_to(epsilon[:, None], mu.shape), mu)
-    terms = np.minimum(parts.log_delta + parts.error, 0.0) + log_weights
+def tangent_hockey_stick(epsilon: Numbers, mu: Numbers) -> Tail:
+    """The smallest convex function of mu above delta(epsilon; mu): delta itself up to sqrt(2 epsilon), its tangent beyond.
+
+    d^2 delta/d mu^2 = phi(a) a b/mu changes sign where a = 0; there the slope is phi(0). Exceeds one for large mu.
+    """
+    flex = np.sqrt(2 * epsilon)
+    beyond = mu > flex
+    parts = hockey_stick(epsilon, np.where(beyond, flex, mu))
+    if not beyond.any():
+        return parts
+    with np.errstate(all="ignore"):
+        slope = math.exp(-DOUBLE.log_sqrt_2pi)
+        log_rise = np.where(beyond, np.log(slope * (mu - np.where(beyond, flex, 0.0))), -np.inf)
+        log_delta = np.logaddexp(parts.log_delta, log_rise)
+        share = np.exp(parts.log_delta - log_delta)
+        by_epsilon = np.where(beyond, parts.by_epsilon * share, parts.by_epsilon)
+        by_log_mu = np.where(beyond, slope * mu * np.exp(-log_delta), parts.by_log_mu)
+    return Tail(
+        np.where(beyond, log_delta, parts.log_delta), by_epsilon, by_log_mu, parts.error + 64 * DOUBLE.unit_roundoff
+    )
+
+
+def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool = False) -> Tail:
+    """log of sum_j w_j delta(epsilon; mu_j), rounded up by its own error bound; (P,), (J,), (P, J) -> (P,).
+
+    ``tangent``: of the convex functions above the components' divergences.
+    """
+    each = np.broadcast_to(epsilon[:, None], mu.shape)
+    parts = tangent_hockey_stick(each, mu) if tangent else hockey_stick(each, mu)
+    terms = parts.log_delta + parts.error
+    terms = (terms if tangent else np.minimum(terms, 0.0)) + log_weights
     if mu.shape[1] == 1:
         return Tail(terms[:, 0], parts.by_epsilon[:, 0], parts.by_log_mu[:, 0], parts.error[:, 0])
     top = terms.max(axis=1)
@@ -104,20 +131,20 @@ def rounded_down(log_delta: Floats) -> Floats:
     return log_delta - 4 * DOUBLE.unit_roundoff * (1 + np.abs(log_delta))
 
 
-def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats) -> Floats:
+def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats, *, tangent: bool = False) -> Floats:
     """Smallest epsilon >= 0 at which the mixture's delta is at most the target, rounded up; (P,), (J,), (P, J) -> (P,)."""
     target = rounded_down(log_delta)
     largest = mu.max(axis=1)
-    # delta <= Phi(-a) <= exp(-a^2/2)/2 brackets epsilon from above.
+    # delta <= Phi(-a) <= exp(-a^2/2)/2 brackets epsilon from above; there every mu is below sqrt(2 epsilon).
     high = largest * (np.sqrt(-2 * target) + largest / 2) * (1 + 1e-12)
     result = np.zeros_like(high)
-    positive = np.flatnonzero(~(mixture(result, log_weights, mu).log_delta <= target))
+    positive = np.flatnonzero(~(mixture(result, log_weights, mu, tangent=tangent).log_delta <= target))
     if not positive.size:
         return result
 
     def excess(epsilon: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
         rows = positive[active]
-        tail = mixture(epsilon, log_weights, mu[rows])
+        tail = mixture(epsilon, log_weights, mu[rows], tangent=tangent)
         return tail.log_delta - target[rows], tail.by_epsilon
 
     top = high[positive]
@@ -129,7 +156,9 @@ def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats) -> Floats:
     return result
 
 
-def log_scale_of(epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
+def log_scale_of(
+    epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats, *, tangent: bool = False
+) -> Floats:
     """Largest log s at which delta(epsilon) of the mixture of mu_j = s exp(log_shape_j) is at most delta, rounded down.
 
     (P,), (P,), (J,), (P, J) -> (P,). The largest entry of every row of ``log_shape`` must be zero.
@@ -142,7 +171,7 @@ def log_scale_of(epsilon: Floats, log_delta: Floats, log_weights: Floats, log_sh
     high = 1e-9 - np.maximum(by_tail, target + DOUBLE.log_sqrt_2pi)
 
     def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        tail = mixture(epsilon[active], log_weights, np.exp(log_shape[active] - x[:, None]))
+        tail = mixture(epsilon[active], log_weights, np.exp(log_shape[active] - x[:, None]), tangent=tangent)
         return tail.log_delta - target[active], -tail.by_log_mu
 
     low = np.minimum(-math.log(MAX_MU), high)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,31 +74,22 @@ def optimal_shifts(
         raise InputError(f"contraction, sensitivity and noise_std must match, got {c.shape}, {h.shape}, {nu.shape}") from None
     if c.ndim != 1 or not c.size:
         raise InputError(f"contraction, sensitivity and noise_std must be one-dimensional, got shape {c.shape}")
-    log_weights = _log_weights(c)
-    tracked = _tracked(c, h, min(z0, limit), limit)
-    start, rough = _taut_string(log_weights, h, nu, tracked, limit)
-    pieces = [
-        _summed(piece.first, piece.last, log_weights, h, nu, tracked[start] if piece.first == start else 0.0)
-        for piece in rough
-    ]
-    exact = _summed(0, c.size, log_weights, h, nu, tracked[0]).cost
-    mu = math.hypot(*(piece.cost for piece in pieces))
+    string = taut_string(_logs(c), h, nu, min(z0, limit), limit)
+    mu, pieces = string.mu, string.pieces
     if not math.isfinite(mu):
         if all(piece.root_length > 0 for piece in pieces):
             raise UnreachableError("mu exceeds the largest double: noise_std is too small for these sensitivities")
         raise UnreachableError(
             "no shifts exist: a difference (sensitivity or start_distance) reaches the end without noise_std > 0 after it"
         )
-    # Roundings of sums of positive terms, and of logarithms of weights, which grow with how far a difference has contracted.
-    spread = max((abs(math.log(piece.rise)) for piece in pieces if piece.rise > 0), default=0.0)
-    mu *= 1 + 1e-14 + 8e-16 * spread
-    shifts, distances = _witness(start, pieces, c, h, nu, log_weights, tracked)
-    restarted = start > 0 or z0 > limit
-    return Shifts(mu, shifts, distances, start, None if restarted else exact)
+    shifts, distances = _witness(string, c, h, nu)
+    restarted = string.start > 0 or z0 > limit
+    exact = _summed(0, c.size, string.log_weights, h, nu, float(string.tracked[0])).cost
+    return Shifts(mu, shifts, distances, string.start, None if restarted else exact)
 
 
 #: Stands for the logarithm of zero: its exponential is zero, and it stays finite in sums.
-_FORGOTTEN = -1e18
+FORGOTTEN: Final = -1e18
 
 
 class _Piece(NamedTuple):
@@ -117,6 +108,40 @@ class _Piece(NamedTuple):
         if self.rise <= 0:
             return 0.0
         return self.rise / self.root_length if self.root_length > 0 else math.inf
+
+
+class String(NamedTuple):
+    """The taut string: mu (rounded up, +inf if no shifts exist), the step it starts at, and its pieces from end to start."""
+
+    mu: float
+    start: int
+    pieces: list[_Piece]
+    log_weights: Floats
+    tracked: Floats
+
+    def log_chord(self, h: Floats, nu: Floats) -> float:
+        """log of S_N/sqrt(t_N) over all steps: what two Gaussian processes attain."""
+        cost = _summed(0, h.size, self.log_weights, h, nu, float(self.tracked[0])).cost
+        return math.log(cost) if cost > 0 else -math.inf
+
+
+def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, diameter: float) -> String:
+    """The string of steps with contraction exp(log_c_k), sensitivity h_k and noise nu_k; unchecked arrays of one length.
+
+    A step may stand for a run of steps among which no vertex can be: its h is the distance that the run adds by its end,
+    its nu the standard deviation of the noise that arrives there. ``start_distance`` is at most ``diameter``.
+    """
+    log_weights = _log_weights(log_c)
+    tracked = _tracked(np.exp(log_c), h, start_distance, diameter)
+    start, rough = _pieces(log_weights, h, nu, tracked, diameter)
+    pieces = [
+        _summed(piece.first, piece.last, log_weights, h, nu, tracked[start] if piece.first == start else 0.0)
+        for piece in rough
+    ]
+    mu = math.hypot(*(piece.cost for piece in pieces))
+    # Roundings of sums of positive terms, and of logarithms of weights, which grow with how far a difference has contracted.
+    spread = max((abs(math.log(piece.rise)) for piece in pieces if piece.rise > 0), default=0.0)
+    return String(mu * (1 + 1e-14 + 8e-16 * spread), start, pieces, log_weights, tracked)
 
 
 def _piece(first: int, last: int, log_scale: float, rise: float, root_length: float) -> _Piece:
@@ -147,7 +172,7 @@ def _pooled(piece: _Piece, later: list[_Piece]) -> tuple[_Piece, int]:
     return piece, left
 
 
-def _taut_string(log_weights: Floats, h: Floats, nu: Floats, tracked: Floats, limit: float) -> tuple[int, list[_Piece]]:
+def _pieces(log_weights: Floats, h: Floats, nu: Floats, tracked: Floats, limit: float) -> tuple[int, list[_Piece]]:
     """Best start, and its pieces from the end back to the start."""
     logs, jumps, noise, distances = log_weights.tolist(), h.tolist(), nu.tolist(), tracked.tolist()
     pieces: list[_Piece] = []
@@ -238,32 +263,34 @@ def _summed(
     return _piece(first, last, scale, rise, root)
 
 
-def _witness(
-    start: int, pieces: list[_Piece], c: Floats, h: Floats, nu: Floats, log_weights: Floats, tracked: Floats
-) -> tuple[Floats, Floats]:
+def _witness(string: String, c: Floats, h: Floats, nu: Floats) -> tuple[Floats, Floats]:
     """Shifts a_k = slope W_k nu_k^2 and the distances they leave; the last noisy step of a piece closes the distance."""
     shifts = np.zeros(c.size)
     closing = set()
-    for piece in pieces:
+    for piece in string.pieces:
         span = slice(piece.first, piece.last)
         noisy = np.flatnonzero(nu[span] > 0)
         if piece.rise > 0 and noisy.size:
-            weights = np.exp(log_weights[1:][span] - piece.log_scale)
+            weights = np.exp(string.log_weights[1:][span] - piece.log_scale)
             shifts[span] = piece.cost * (nu[span] / piece.root_length) * nu[span] * weights
             closing.add(piece.first + int(noisy[-1]))
-    distances = tracked.copy()
-    for k in range(start, c.size):
+    distances = string.tracked.copy()
+    for k in range(string.start, c.size):
         reached = c[k] * distances[k] + h[k]
         shifts[k] = reached if k in closing else min(shifts[k], reached)
         distances[k + 1] = reached - shifts[k]
     return shifts, distances
 
 
-def _log_weights(c: Floats) -> Floats:
+def _logs(c: Floats) -> Floats:
+    return np.log(c, where=c > 0, out=np.full_like(c, FORGOTTEN))
+
+
+def _log_weights(log_c: Floats) -> Floats:
     """log W_0 ... log W_N, the contraction still to come after each step; compensated summation (Neumaier)."""
     total, lost = 0.0, 0.0
     logs = [0.0]
-    for term in np.log(c, where=c > 0, out=np.full_like(c, _FORGOTTEN))[::-1].tolist():
+    for term in log_c[::-1].tolist():
         new = total + term
         lost += (total - new) + term if abs(total) >= abs(term) else (term - new) + total
         total = new

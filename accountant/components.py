@@ -1,0 +1,217 @@
+"""Who is deleted and what is averaged: the components of the privacy curve, as a law of the bound's scale at sigma = 1.
+
+One point at a position, one point in a random batch, a group placed at its worst, as given or at random, or a point whose
+batch is drawn anew in every epoch: each is a way of weighing positions, and each becomes a :class:`Mixture`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant import groups
+from accountant.bounds import Bound, Setting
+from accountant.bounds.base import log_total
+from accountant.divergences.curves import Curve, GDPCurve
+from accountant.reshuffle import reshuffled_sum
+from accountant.sums import Law
+
+Floats = NDArray[np.float64]
+
+
+class Mixture(NamedTuple):
+    """Weights (C,) and log mu at sigma = 1, (P, C), for P questions; ``law``: what its rounding to a grid asks for."""
+
+    log_weights: Floats
+    log_scale: Floats
+    curve: Curve
+    law: Law | None = None
+
+    def log_mu(self, sigma: Floats) -> Floats:
+        """log mu of every component at the given noise, (P,) -> (P, C)."""
+        log_mu = self.log_scale - np.log(sigma)[:, None]
+        if self.law is None or self.law.error == 0 or self.curve.kind != "gdp":
+            return log_mu
+        # The last component is the worst outcome, which is exact.
+        with np.errstate(divide="ignore", over="ignore"):
+            raised = np.log(self.law.raised_by(1 / sigma))[:, None]
+        return np.append(np.logaddexp(log_mu[:, :-1], raised), log_mu[:, -1:], axis=1)
+
+
+class Components(Protocol):
+    """How a question's mixture is made."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the weights are the same for every number of steps."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Components per question, for sizing blocks."""
+        ...
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        """(P,), (P,) -> weights (C,) and scales (P, C); all steps are equal where ``fixed`` is false."""
+        ...
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        """How the average over placements was found; "exact" where there is nothing to find."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class OnePoint:
+    """A single point at one of the positions (J,), with probabilities (C,): a last weight beyond J is for no batch at all."""
+
+    positions: Floats
+    weights: Floats
+    #: Only the position that proves least counts.
+    worst: bool = False
+    fixed: bool = True
+
+    @property
+    def width(self) -> int:
+        return max(self.positions.size, self.weights.size)
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        addends = bound.log_addend(setting, self.positions, steps, log_start)
+        scale = bound.log_scale(setting, addends, steps)
+        if self.worst:
+            scale = scale.max(axis=1, keepdims=True)
+        elif self.weights.size > self.positions.size:
+            scale = np.append(scale, np.full((scale.shape[0], 1), -np.inf), axis=1)
+        return Mixture(np.log(self.weights), scale, bound.curve(setting))
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        return "exact"
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A group whose points are where ``counts`` (J,) says."""
+
+    counts: Floats
+    fixed: bool = True
+    width: int = 1
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        placed = bound.log_placed(setting, self.counts, steps)
+        return Mixture(np.zeros(1), bound.log_scale(setting, placed, steps), bound.curve(setting))
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        return "exact"
+
+
+@dataclass(frozen=True, eq=False)
+class WorstSum:
+    """A group of ``count`` points that all lie where they add most: an upper bound on any placement."""
+
+    sizes: Floats
+    count: int
+    fixed: bool = True
+    width: int = 1
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        positions = np.arange(self.sizes.size, dtype=np.float64)
+        addends = bound.log_addend(setting, positions, steps, log_start)
+        rows = [log_total(row[None], groups.worst_counts(row, self.sizes, self.count)) for row in addends]
+        return Mixture(np.zeros(1), bound.log_scale(setting, np.concatenate(rows), steps), bound.curve(setting))
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        return "sum of the points' own bounds, an upper bound"
+
+
+@dataclass(frozen=True, eq=False)
+class EveryPlacement:
+    """A small group at random in few batches: every placement by itself."""
+
+    counts: Floats
+    weights: Floats
+    fixed: bool = True
+
+    @property
+    def width(self) -> int:
+        return self.weights.size
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        placed = np.concatenate([bound.log_placed(setting, counts, steps) for counts in self.counts], axis=1)
+        return Mixture(np.log(self.weights), bound.log_scale(setting, placed, steps), bound.curve(setting))
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        return groups.EVERY
+
+
+@dataclass(frozen=True, eq=False)
+class RandomGroup:
+    """A group of ``count`` points at random in batches of the given sizes; what the points add is added up.
+
+    unused: points that no batch contains, and that add nothing.
+    """
+
+    sizes: Floats
+    count: int
+    unused: float = 0.0
+    affordable: float = groups.AFFORDABLE
+    fixed: bool = False
+    width: int = 1 << 15
+    _found: dict[bytes, tuple[Floats, groups.Sampled]] = field(default_factory=dict, repr=False)
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        top, sampled = self._sum(bound, setting, steps)
+        curve = bound.curve(setting)
+        if sampled.convex_only and isinstance(curve, GDPCurve):
+            curve = GDPCurve(tangent=True)
+        weights, values = sampled.law.components
+        with np.errstate(divide="ignore"):
+            log_sum = np.log(values)[None] + top
+        scale = bound.log_scale(setting, np.broadcast_to(log_sum, (steps.size, values.size)), steps)
+        # The grid is that of the sum; the bound scales it.
+        unit = float(np.exp(min(bound.log_scale(setting, np.full((1, 1), top), steps[:1])[0, 0], 700.0)))
+        return Mixture(np.log(weights), scale, curve, sampled.law.scaled(unit))
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        return self._sum(bound, setting, steps)[1].method
+
+    def _sum(self, bound: Bound, setting: Setting, steps: Floats) -> tuple[float, groups.Sampled]:
+        """log of the largest addend, and the law of the sum in units of it."""
+        positions = np.arange(self.sizes.size, dtype=np.float64)
+        addends = bound.log_addend(setting, positions, steps[:1], np.zeros(1))[0]
+        sizes = self.sizes
+        if self.unused:
+            addends, sizes = np.append(addends, -np.inf), np.append(sizes, self.unused)
+        top = float(addends.max())
+        if not np.isfinite(top):
+            return top, groups.sampled_sum(np.ones(1), np.array([float(self.count)]), self.count)
+        shape = addends - top
+        for known, sampled in self._found.values():
+            # One law serves all numbers of steps that contract every batch's share alike.
+            if np.array_equal(np.isinf(known), np.isinf(shape)) and np.allclose(known, shape, rtol=0, atol=1e-12):
+                return top + 2e-12, sampled
+        sampled = groups.sampled_sum(np.exp(shape), sizes, self.count, affordable=self.affordable)
+        self._found[shape.tobytes()] = shape, sampled
+        return top, sampled
+
+
+@dataclass(frozen=True, eq=False)
+class Reshuffled:
+    """Points whose batch is drawn anew in every epoch of learning."""
+
+    count: int = 1
+    fixed: bool = False
+    width: int = 1 << 15
+
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+        log_unit, sampled = reshuffled_sum(setting, float(steps[0]), self.count)
+        curve = GDPCurve(tangent=sampled.convex_only)
+        weights, values = sampled.law.components
+        with np.errstate(divide="ignore"):
+            log_sum = np.log(values)[None] + log_unit
+        scale = bound.log_scale(setting, np.broadcast_to(log_sum, (steps.size, values.size)), steps)
+        return Mixture(np.log(weights), scale, curve)
+
+    def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
+        return reshuffled_sum(setting, float(steps[0]), self.count)[1].method

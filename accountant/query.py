@@ -1,0 +1,53 @@
+"""How a question becomes rows of numbers: steps and start distances asked about, and the mixture they lead to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.arithmetic import DOUBLE
+from accountant.bounds import Bound, Setting
+from accountant.components import Components, Mixture
+from accountant.shapes import broadcast, in_blocks
+
+Floats = NDArray[np.float64]
+
+
+class Query:
+    """The steps and start distances asked about, arrays that broadcast; a zero distance where learning gives it."""
+
+    def __init__(self, bound: Bound, setting: Setting, components: Components, steps: Floats, start: Floats) -> None:
+        self.bound, self.setting, self.components = bound, setting, components
+        self.steps, self.start = steps, start
+        self.curve = bound.curve(setting)
+        # The constants enter as logarithms, whose errors grow with their size.
+        constants = (setting.algorithm.eta, setting.algorithm.problem.lipschitz, setting.algorithm.problem.n)
+        self.rounding = 8 * DOUBLE.unit_roundoff * sum(abs(math.log(value)) for value in constants)
+
+    def mixture(self, steps: Floats, start: Floats) -> Mixture:
+        """Components at sigma = 1 for rows (P,), (P,)."""
+        mixture = self.components.mixture(self.bound, self.setting, steps, log(start))
+        return mixture._replace(log_scale=mixture.log_scale + self.rounding)
+
+    def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
+        """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""
+        arrays = (self.steps, self.start, *arguments)
+        if self.components.fixed:
+            return in_blocks(block, *arrays, width=self.components.width)
+        arrays = tuple(broadcast(*arrays))
+        shape = arrays[0].shape
+        flat = [array.ravel() for array in arrays]
+        result = np.empty(flat[0].size)
+        for steps in np.unique(flat[0]).tolist():
+            rows = flat[0] == steps
+            result[rows] = in_blocks(block, *(array[rows] for array in flat), width=self.components.width)
+        return result.reshape(shape)
+
+
+def log(values: Floats) -> Floats:
+    """Natural logarithm, -inf for zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(values)

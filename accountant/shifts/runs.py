@@ -1,0 +1,104 @@
+"""Runs: stretches of steps that the shift engine may take as one step each, because no vertex of the string lies inside.
+
+Only the points just before a step that adds a difference can be vertices, so such a step and the quiet ones after it are one
+run. In a constant cyclic stretch (contraction at most 1) the points just before the visits to one batch lie on a concave curve,
+so only the first and the last of them can be vertices (docs/theory.md, "Three pieces"): all that lies between the first
+epoch and the last is one run too, however long, infinite included.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.geometry import geometric_sum
+from accountant.shifts.minorant import FORGOTTEN
+
+Floats = NDArray[np.float64]
+
+#: Stands for the logarithm of a contraction of zero inside a run; e^-750 is on the safe side of it, and sums stay exact.
+_NOTHING = -750.0
+
+
+class Runs(NamedTuple):
+    """Arguments of ``taut_string``: one entry per run."""
+
+    log_c: Floats
+    sensitivity: Floats
+    noise: Floats
+
+
+def joined(parts: list[Runs]) -> Runs:
+    """Runs one after the other."""
+    return Runs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: bool = False) -> Runs:
+    """Runs of any steps, arrays (N,); ``restarts``: a run ends also where the distance may have reached the diameter."""
+    if not log_c.size:
+        return Runs(log_c, sensitivity, noise)
+    visits = np.flatnonzero(sensitivity > 0)
+    starts = np.unique(np.concatenate([[0], visits, visits + 1 if restarts else []]).astype(np.intp))
+    starts = starts[starts < log_c.size]
+    ends = np.append(starts[1:], log_c.size)
+    total = np.cumsum(np.maximum(log_c, _NOTHING))
+    weights = np.exp(np.repeat(total[ends - 1], ends - starts) - total)
+    before = np.where(starts > 0, total[starts - 1], 0.0)
+    return Runs(
+        total[ends - 1] - before,
+        weights[starts] * sensitivity[starts],
+        np.sqrt(np.add.reduceat((weights * noise) ** 2, starts)),
+    )
+
+
+def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: float, restarts: bool = False) -> Runs:
+    """Runs of ``steps`` (infinity allowed for ``log_c`` < 0) constant steps over the batches, starting at batch ``first``.
+
+    pattern: sensitivity of a step on each batch, (J,). ``restarts``: as in :func:`stepwise`; then every visit is seen.
+    """
+    period = pattern.size
+
+    def unrolled(offset: int, count: int) -> Runs:
+        h = pattern[(first + offset + np.arange(count)) % period]
+        return stepwise(np.full(count, log_c), h, np.full(count, noise), restarts=restarts)
+
+    if not pattern.any() and steps > 0:
+        return quiet(log_c=log_c, steps=steps, noise=noise)
+    if steps <= 2 * period or restarts:
+        return unrolled(0, int(steps))
+    if math.isinf(steps):
+        # Started at batch 0 and run for ever: what came before the last epoch is one run that ends where it began.
+        middle = math.inf
+        end, rest = 0, 0
+        head: list[Runs] = []
+    else:
+        middle = int(steps) - 2 * period
+        end = (first + int(steps)) % period
+        rest = int(middle) % period
+        head = [unrolled(0, period)]
+    # One epoch back from the end of the middle, the latest step first.
+    back = pattern[(end - 1 - np.arange(period)) % period]
+    powers = np.exp(np.maximum(log_c, _NOTHING) * np.arange(period))
+    epochs = middle // period if math.isfinite(middle) else math.inf
+    rise = float((powers * back).sum()) * float(geometric_sum(log_c, epochs, stride=period))
+    if rest:
+        rise += math.exp(max(log_c, _NOTHING) * period * epochs) * float((powers * back)[:rest].sum())
+    length = float(geometric_sum(log_c, middle, stride=2))
+    run = Runs(
+        np.array([max(log_c * middle, FORGOTTEN)]), np.array([rise]), np.array([noise * math.sqrt(length)])
+    )
+    last = unrolled(int(steps) - period if math.isfinite(steps) else 0, period)
+    return joined([*head, run, last])
+
+
+def quiet(*, log_c: float, steps: float, noise: float) -> Runs:
+    """Constant steps that add no difference, as one run."""
+    length = float(geometric_sum(log_c, steps, stride=2))
+    return Runs(
+        np.array([max(log_c * steps, FORGOTTEN)]) if steps else np.zeros(0),
+        np.zeros(1 if steps else 0),
+        np.array([noise * math.sqrt(length)]) if steps else np.zeros(0),
+    )
