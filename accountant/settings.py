@@ -6,13 +6,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from os import PathLike
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from accountant.algorithm import PNSGD
 from accountant.problem import Problem, preset
 from accountant.schedule import Schedule
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError
+from accountant.validation import InputError, number
 
 #: Keys by the constructor they belong to; a TOML file may use these names as tables, or no tables at all.
 KEYS: Final[dict[str, tuple[str, ...]]] = {
@@ -20,6 +20,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
     "accountant": ("bound", "batches", "reference", "group_size"),
 }
+#: What is asked for, which a file may say too, as keys or in a table [target].
+TARGET: Final = ("sigma", "epsilon", "delta")
 #: A list of phases in a file, ``[[schedule]]``.
 SCHEDULE: Final = "schedule"
 #: As an option's value: back to the default, whatever the preset or the file says.
@@ -45,11 +47,12 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, value in data.items():
         entries = [(key, value)]
-        allowed: tuple[str, ...] = sum(KEYS.values(), (SCHEDULE,))
+        tables = {**KEYS, "target": TARGET}
+        allowed: tuple[str, ...] = sum(tables.values(), (SCHEDULE,))
         if isinstance(value, dict):
-            if key not in KEYS:
-                raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(KEYS)}, or no tables")
-            entries, allowed = list(value.items()), KEYS[key]
+            if key not in tables:
+                raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(tables)}, or no tables")
+            entries, allowed = list(value.items()), tables[key]
         for name, entry in entries:
             if name not in allowed:
                 raise InputError(f"key {name!r} in {path} is unknown: it must be one of {', '.join(allowed)}")
@@ -66,6 +69,23 @@ def build_accountant(
     problem_file: str | PathLike[str] | None = None,
 ) -> UnlearningAccountant:
     """An accountant from a preset or a file, with ``options`` (None: not given) on top. Raises InputError."""
+    return load(options, preset_name=preset_name, problem_file=problem_file).accountant
+
+
+class Loaded(NamedTuple):
+    """The accountant, and the target that the file says: those of sigma, epsilon and delta that it has."""
+
+    accountant: UnlearningAccountant
+    target: dict[str, float]
+
+
+def load(
+    options: Mapping[str, Any],
+    *,
+    preset_name: str | None = None,
+    problem_file: str | PathLike[str] | None = None,
+) -> Loaded:
+    """:func:`build_accountant` together with the file's target."""
     if preset_name is not None and problem_file is not None:
         raise InputError("give either preset or problem, got both")
     settings: dict[str, Any] = {}
@@ -83,4 +103,5 @@ def build_accountant(
         raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
     algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
     schedule = None if phases is None else Schedule.from_list(phases)
-    return UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)
+    accountant = UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)
+    return Loaded(accountant, {name: number(name, settings[name], at_least=0) for name in TARGET if name in settings})

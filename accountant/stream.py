@@ -6,7 +6,8 @@ contributes what it has not contracted since. Two recursions, both with a state 
 - ``optimal``: the mu of all requests add up (the triangle inequality of Gaussian trade-off functions). An older request counts
   with its worst position, D c^N sqrt(1 - c^2)/nu times the factor by which the string of a single point exceeds its chord after
   as many steps as have run since the last deletion (one from (J - 2)/2 steps on); the newest request is averaged over its
-  positions. Without contraction the sum of mu itself is carried, and shrinks with the root of the length of the run.
+  positions. After learning of finitely many epochs the sum of mu itself is carried, and shrinks with c^N and with the root of
+  the noise variance that the run has gathered.
 - the published bounds: Z^(s+1) = c^(N_s) Z^(s) + Z, at most 2R, in their own formulas.
 
 Steps go on in the cycle of batches where the last request stopped, so positions count from there (docs/theory.md, "Streams").
@@ -16,13 +17,16 @@ from __future__ import annotations
 
 import json
 import math
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant import groups, solve
+from accountant.algorithm import PNSGD
 from accountant.assumptions import RANDOM, WORST
 from accountant.bounds import BOUNDS, Bound, Setting
 from accountant.distance import NO_DISTANCE
@@ -57,8 +61,8 @@ class StreamState:
     """All that the past requests leave behind. Distances are in units of 2 eta M (replace) or eta M (zero-out).
 
     distance: sum over requests of their worst distances, contracted by what ran since, without projection (published bounds:
-        at most 2R). tracked: the same, never above 2R. mu: sum of the worst mu (contraction 1 only). since: steps after the
-        last deletion. span: steps of the longest string so far, learning included.
+        at most 2R). tracked: the same, never above 2R. mu: sum of the worst mu (finite learning only). since: steps after the
+        last deletion. span: steps of the longest string so far, learning included (finite learning only).
     """
 
     requests: int = 0
@@ -154,6 +158,19 @@ class UnlearningStream:
     def mu_worst(self) -> float | None:
         """GDP bound after the last request, all points at their worst positions; None before it and for Rényi bounds."""
         return self._rule.mu_now(self.state) if self.state.requests else None
+
+    @property
+    def averaging(self) -> str:
+        """How the newest request's placement is averaged: "exact", or in words where that is an upper bound."""
+        if self.accountant.batches != RANDOM or self.state.points == self.state.requests:
+            return "exact"
+        return "groups by the law of their placement, of which only convex functions are taken: an upper bound"
+
+    def fresh(self) -> UnlearningStream:
+        """The stream before its first request; what was computed for the placements is shared."""
+        stream = copy(self)
+        stream.state, stream.pending, stream._guess = StreamState(), 0, 0
+        return stream
 
     def arrive(self, points: int = 1) -> None:
         """A request comes in; it is merged with those that wait already."""
@@ -363,22 +380,10 @@ class _Rule:
             kept = self._kept[steps] = math.exp(float(log_power(self.log_c, float(steps))))
         return kept
 
-    def ages(self, phase: int) -> Floats:
-        """Steps since each batch was visited, (J,), ``phase`` of them since the last; lower bounds for a negative phase."""
-        if phase < 0:
-            # The full batches have all ages but one; the short one is at least as old as the minus phase.
-            return np.append(self.period - 2 - self.positions[:-1], float(-phase))
-        return (phase - 1 - self.positions) % self.period
-
-    def distances(self, phase: int, epochs: float) -> Floats:
-        """How far apart the models are when a point of each batch is deleted, (J,), in units of 2 eta M."""
-        each = geometric_sum(self.log_c, epochs, stride=self.period) / self.sizes
-        return np.asarray(np.exp(log_power(self.log_c, self.ages(phase))) * each)
-
     def _worst(self, points: int, phase: int, epochs: float) -> float:
         if math.isinf(epochs) and self.log_c == 0:
             return math.inf
-        distances = self.distances(phase, epochs)
+        distances = _distances(self.algorithm, phase, epochs)
         # Dropped points are never the worst.
         used = min(points, int(self.sizes.sum()))
         return float(groups.worst_counts(distances, self.sizes, used) @ distances) * _SAFE
@@ -393,20 +398,43 @@ class _Rule:
 
     def shares(self, place: _Place) -> tuple[Floats, Floats, bool]:
         """Weights and distances of the newest request's placements, and whether only convex functions may read them."""
-        if not self.random or self.log_c == 0:
+        if not self.random or math.isinf(place.worst):
             return np.ones(1), np.array([place.worst]), False
-        distances, sizes = self.distances(place.phase, place.epochs), self.sizes
-        if self.algorithm.dropped_points:
-            distances, sizes = np.append(distances, 0.0), np.append(sizes, float(self.algorithm.dropped_points))
-        if place.points == 1:
-            return sizes / sizes.sum(), distances * _SAFE, False
-        sampled = groups.sampled_sum(distances, sizes, place.points, affordable=_AFFORDABLE)
-        law = sampled.law
-        while law.mass.size > _OUTCOMES:
-            law = law.coarser()
-        weights, values = law.components
-        # Convex functions need no correction for the grid, so these are what reads the law.
-        return weights, values * _SAFE, law.error > 0
+        return _random_shares(self.algorithm, place.points, place.phase, place.epochs)
+
+
+def _ages(algorithm: PNSGD, phase: int) -> Floats:
+    """Steps since each batch was visited, (J,), ``phase`` of them since the last; lower bounds for a negative phase."""
+    period = algorithm.steps_per_epoch
+    positions = np.arange(period, dtype=np.float64)
+    if phase < 0:
+        # The full batches have all ages but one; the short one is at least as old as the minus phase.
+        return np.append(period - 2 - positions[:-1], float(-phase))
+    return (phase - 1 - positions) % period
+
+
+def _distances(algorithm: PNSGD, phase: int, epochs: float) -> Floats:
+    """How far apart the models are when a point of each batch is deleted, (J,), in units of 2 eta M."""
+    log_c, period = algorithm.log_contraction, algorithm.steps_per_epoch
+    each = geometric_sum(log_c, epochs, stride=period) / algorithm.batch_sizes(np.arange(period))
+    return np.asarray(np.exp(log_power(log_c, _ages(algorithm, phase))) * each)
+
+
+@lru_cache(maxsize=256)
+def _random_shares(algorithm: PNSGD, points: int, phase: int, epochs: float) -> tuple[Floats, Floats, bool]:
+    """What :meth:`_Rule.shares` says of points at random; remembered across streams, which noise does not change."""
+    distances, sizes = _distances(algorithm, phase, epochs), algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch))
+    if algorithm.dropped_points:
+        distances, sizes = np.append(distances, 0.0), np.append(sizes, float(algorithm.dropped_points))
+    if points == 1:
+        return sizes / sizes.sum(), distances * _SAFE, False
+    sampled = groups.sampled_sum(distances, sizes, points, affordable=_AFFORDABLE)
+    law = sampled.law
+    while law.mass.size > _OUTCOMES:
+        law = law.coarser()
+    weights, values = law.components
+    # Convex functions need no correction for the grid, so these are what reads the law.
+    return weights, values * _SAFE, law.error > 0
 
 
 class _Optimal(_Rule):
@@ -422,10 +450,13 @@ class _Optimal(_Rule):
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
         self._excess: dict[int, float] = {}
+        self._lone: dict[tuple[int, float], float] = {}
         self.bounded = math.isfinite(self.limit)
+        #: Whether old requests are carried as a distance, on the infinite chord of converged learning.
+        self.endless = math.isinf(self.learned) and self.log_c < 0
 
     def meets(self, state: StreamState, place: _Place, steps: int) -> bool:
-        if self.log_c < 0:
+        if self.endless:
             since = state.since if state.since < self.straight else self.straight
             limit = place.limits.get((since, steps))
             if limit is None:
@@ -452,9 +483,12 @@ class _Optimal(_Rule):
         """mu of all earlier requests after ``steps`` more."""
         if not state.requests:
             return 0.0
-        if self.log_c < 0:
+        if self.endless:
             return state.distance * self._factor(state.since + steps, steps)
-        return state.mu * math.sqrt(state.span / (state.span + steps)) * _SAFE if state.mu else math.inf
+        if math.isinf(self.learned):
+            return math.inf
+        before, after = (float(geometric_sum(self.log_c, span, stride=2)) for span in (state.span, state.span + steps))
+        return state.mu * self.kept(steps) * math.sqrt(before / after) * _SAFE
 
     def excess(self, age: int) -> float:
         """The string of one converged point over its chord, ``age`` steps after its deletion in the batch visited last."""
@@ -467,9 +501,13 @@ class _Optimal(_Rule):
 
     def _alone(self, steps: int, epochs: float) -> float:
         """log mu of one point in a full batch visited last, without projection."""
-        last = self.positions[-1:]
-        larger = self.algorithm.log_sensitivity(self.positions[:1]) - self.algorithm.log_sensitivity(last)
-        return float(self._points(last, steps, epochs, project=False)[0] + larger[0]) - self.log_sigma
+        known = self._lone.get((steps, epochs))
+        if known is None:
+            last = self.positions[-1:]
+            larger = self.algorithm.log_sensitivity(self.positions[:1]) - self.algorithm.log_sensitivity(last)
+            known = float(self._points(last, steps, epochs, project=False)[0] + larger[0]) - self.log_sigma
+            self._lone[steps, epochs] = known
+        return known
 
     def _points(self, positions: Floats, steps: int, epochs: float, *, project: bool) -> Floats:
         """log mu at sigma = 1 of a single point at each position, (J,)."""
@@ -486,8 +524,10 @@ class _Optimal(_Rule):
 
     def newest(self, place: _Place, steps: int) -> tuple[Floats, Floats, bool]:
         """Weights and mu of the newest request alone, and whether only convex functions may read them."""
-        if place.points == 1 and self.random and self.log_c < 0:
-            where = self.period - 1 - self.ages(place.phase)
+        if math.isinf(place.worst):
+            return np.ones(1), np.array([math.exp(_LARGEST)]), False
+        if place.points == 1 and self.random:
+            where = self.period - 1 - _ages(self.algorithm, place.phase)
             # A turned cycle has its short batch elsewhere than the algorithm; mu is proportional to h, without projection.
             log_mu = self._points(where, steps, place.epochs, project=not place.phase) - self.log_sigma
             if place.phase:
@@ -496,16 +536,17 @@ class _Optimal(_Rule):
             if self.algorithm.dropped_points:
                 log_mu, sizes = np.append(log_mu, -np.inf), np.append(sizes, float(self.algorithm.dropped_points))
             return sizes / sizes.sum(), rounded_up(np.minimum(log_mu, _LARGEST)), False
-        if self.log_c < 0:
-            if math.isfinite(place.epochs):
-                place = replace(place, epochs=math.inf)
-            weights, distances, convex_only = self.shares(place)
-            return weights, distances * self._factor(steps, steps), convex_only
-        worst = self._alone(steps, place.epochs) + math.log(place.points * self.sizes[0] / self.sizes[-1])
-        return np.ones(1), rounded_up(np.minimum(np.array([worst]), _LARGEST)), False
+        # mu of a point visited r steps before the last is at most c^r times that of the last, as its distance is.
+        weights, distances, convex_only = self.shares(place)
+        one = float(geometric_sum(self.log_c, place.epochs, stride=self.period)) / self.sizes[0]
+        with np.errstate(divide="ignore"):
+            log_mu = np.log(distances) + (self._alone(steps, place.epochs) - math.log(one))
+        return weights, rounded_up(np.minimum(log_mu, _LARGEST)), convex_only
 
     def _find_room(self, place: _Place, steps: int) -> float:
         weights, mu, tangent = self.newest(place, steps)
+        if mu.size == 1:
+            return float(self.most - mu[0]) / _SAFE if mu[0] <= self.most else -math.inf
         log_weights = np.log(weights)
         target = hockey_stick.rounded_down(self.log_delta)[0]
 
@@ -522,13 +563,13 @@ class _Optimal(_Rule):
 
     def advance(self, state: StreamState, place: _Place, steps: int) -> None:
         kept, worst = self.kept(steps), self.worst(state, place)
-        if self.log_c < 0:
+        if self.endless:
             state.distance = (state.distance + worst) * kept * _SAFE
-        else:
-            known = math.isfinite(worst)
-            newest = float(self.newest(place, steps)[1].max()) if known else 0.0
-            state.mu = (self._old(state, steps) + newest) if known else 0.0
-            state.span = max(state.span + steps, place.epochs * self.period + steps) if known else 0.0
+        elif math.isfinite(self.learned):
+            own = worst * self.sizes[0] / float(geometric_sum(self.log_c, place.epochs, stride=self.period))
+            newest = own * math.exp(min(self._alone(steps, place.epochs), _LARGEST)) * _SAFE
+            state.mu = self._old(state, steps) + newest
+            state.span = max(state.span, place.epochs * self.period) + steps
         if self.bounded:
             state.tracked = min(state.tracked + worst, self.limit) * kept * _SAFE
 

@@ -159,8 +159,8 @@ def test_printed_noise_is_rounded_up() -> None:
         (("epsilon", *P, "--sigma", "nan", "--epochs", "1"), "sigma must be a finite number > 0, got nan"),
         (("epsilon", *P, "--sigma", "inf", "--epochs", "1"), "sigma must be a finite number > 0, got inf"),
         (("epsilon", *P, "--sigma", "much", "--epochs", "1"), "must be a number, got 'much'"),
-        (("epsilon", *P, "--epochs", "1"), "Missing option '--sigma'"),
-        (("sigma", *P, "--epochs", "1"), "Missing option '--epsilon'"),
+        (("epsilon", *P, "--epochs", "1"), "sigma must be given: as --sigma, or as a key of a problem file"),
+        (("sigma", *P, "--epochs", "1"), "epsilon must be given"),
         (("sigma", *P, "--epsilon", "-1", "--epochs", "1"), "epsilon must be a finite number >= 0 and <= 1e+290, got -1"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "0"), "delta must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1"), "delta must be"),
@@ -173,7 +173,7 @@ def test_printed_noise_is_rounded_up() -> None:
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "1"), "position from 0 to 0, got 1"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"), "either epochs or steps"),
         (("sigma", *P, "--epsilon", "1"), "either epochs or steps"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "9" * 5000), "batches must be random, worst or"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "9" * 5000), "batches must be random, worst, resh"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1e-320"), "delta must be 1e-300 to 1e+300 in size"),
         (("sigma", *P, "--epsilon", "1e-300", "--epochs", "1", "--bound", "paper"), "not resolved below 1e-150"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "0", "--bound", "paper"), "epochs must be at least 1"),
@@ -223,7 +223,7 @@ def test_bad_toml_is_one_sentence_and_exit_code_2(tmp_path: Path, content: bytes
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for command in ("sigma", "epsilon", "delta", "epochs", "curve", "presets"):
+    for command in ("sigma", "epsilon", "delta", "epochs", "curve", "plan", "presets"):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert f"Example: accountant {command}" in result.stdout

@@ -90,7 +90,9 @@ def test_no_placement_is_worse_than_the_worst() -> None:
         assert given <= worst * (1 + 1e-11)
 
 
-@pytest.mark.parametrize(("n", "b", "group", "steps"), [(6, 2, 2, 3), (9, 3, 4, 1), (10, 4, 3, 3), (8, 1, 3, 8), (12, 5, 12, 2)])
+@pytest.mark.parametrize(
+    ("n", "b", "group", "steps"), [(6, 2, 2, 3), (9, 3, 4, 1), (10, 4, 3, 3), (8, 1, 3, 8), (12, 5, 12, 2)]
+)
 def test_random_placement_is_the_mixture_over_every_placement(n: int, b: int, group: int, steps: int) -> None:
     algorithm = PNSGD(Problem(n=n, smoothness=1.0, strong_convexity=0.3), b)
     sizes = algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch)).astype(int).tolist()

@@ -125,9 +125,8 @@ def test_long_constant_phases_are_the_minorant_too() -> None:
     for _ in range(60):
         n = int(rng.integers(2, 61))
         size = int(rng.integers(max(1, n // 12), n + 1))
-        algorithm = PNSGD(
-            Problem(n=n, smoothness=1.0, strong_convexity=float(rng.uniform(0.05, 1))), size, step_size=float(rng.uniform(0.3, 1))
-        )
+        problem = Problem(n=n, smoothness=1.0, strong_convexity=float(rng.uniform(0.05, 1)))
+        algorithm = PNSGD(problem, size, step_size=float(rng.uniform(0.3, 1)))
         eta, other = algorithm.eta, int(rng.integers(1, n + 1))
         steps = [int(rng.integers(0, 9 * math.ceil(n / b))) for b in (size, other)]
         factor = float(rng.uniform(0.3, 1))
@@ -215,7 +214,8 @@ def test_toml_says_a_schedule(tmp_path: Path) -> None:
     path = tmp_path / "problem.toml"
     path.write_text(
         'n = 11264\nsmoothness = 0.261264\nstrong_convexity = 0.011264\nbatch_size = 128\n'
-        '[[schedule]]\nphase = "learn"\nepochs = 3\nstep_size = { kind = "step-decay", start = 3.0, factor = 0.5, every = 88 }\n'
+        '[[schedule]]\nphase = "learn"\nepochs = 3\n'
+        'step_size = { kind = "step-decay", start = 3.0, factor = 0.5, every = 88 }\n'
         '[[schedule]]\nphase = "unlearn"\nsigma = 2\n'
     )
     accountant = build_accountant({}, problem_file=path)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from accountant.commands import curve, delta, epochs, epsilon, presets, sigma
+from accountant.commands import curve, delta, epochs, epsilon, plan, presets, sigma
 from accountant.commands.options import VersionOption, register
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     epilog="Example: accountant sigma --preset mnist --epsilon 1 --epochs 1",
 )
 
-for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve.curve):
+for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve.curve, plan.plan):
     register(app, function)
 app.command()(presets.presets)
 

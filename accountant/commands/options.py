@@ -14,7 +14,7 @@ import typer
 from accountant.algorithm import PNSGD
 from accountant.bounds import BOUNDS
 from accountant.problem import PRESETS, Problem
-from accountant.settings import DEFAULT, KEYS, build_accountant
+from accountant.settings import DEFAULT, KEYS, TARGET, load
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
@@ -137,13 +137,20 @@ def register(app: typer.Typer, function: Callable[..., None]) -> None:
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     ]
+    # A problem file may say the target, so its options are not required until the file has been read.
+    required = {p.name for p in own if p.name in TARGET and p.default is inspect.Parameter.empty}
+    own = [parameter.replace(default=None) if parameter.name in required else parameter for parameter in own]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
         mine = {parameter.name: values.pop(parameter.name) for parameter in own}
         json_, preset, problem = (values.pop(name) for name in ("json", "preset", "problem"))
         try:
-            accountant = build_accountant(values, preset_name=preset, problem_file=problem)
+            accountant, target = load(values, preset_name=preset, problem_file=problem)
+            mine |= {name: value for name, value in target.items() if name in mine and mine[name] is None}
+            missing = [name for name in TARGET if name in required and mine[name] is None]
+            if missing:
+                raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")
             function(Shared(accountant, preset, json_), **mine)
         except InputError as error:
             print(f"Error: {error}", file=sys.stderr)

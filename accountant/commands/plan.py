@@ -1,0 +1,353 @@
+"""``accountant plan``: what deletion requests cost as they come, and from when on retraining is cheaper."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from accountant import planning, traffic
+from accountant.commands import present
+from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, Shared
+from accountant.validation import InputError, integer
+
+RequestsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="COUNT|FILE",
+        help="How many requests; or a CSV file with a header, a column time (ISO dates or seconds) and, if wanted, points.",
+    ),
+]
+NoiseOption = Annotated[
+    float | None,
+    typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I). --optimize can choose it."),
+]
+PointsOption = Annotated[int | None, typer.Option(**COUNT, help="Points per request, with a COUNT of them; default 1.")]
+UnitOption = Annotated[str, typer.Option(metavar="steps|epochs", help="Unlearn single steps or whole epochs.")]
+WindowOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Process what arrives in such a time together, as 7d, 12h, 30m or 90s.")
+]
+DeadlineOption = Annotated[str | None, typer.Option(metavar="TIME", help="Longest time that a request may wait.")]
+RetrainOption = Annotated[
+    int | None,
+    typer.Option(**COUNT, help="Epochs of one retraining; default learn-epochs, or those of the published experiments."),
+]
+OptimizeOption = Annotated[
+    bool,
+    typer.Option("--optimize", help="Choose the window, and sigma if it is not given, with the least cost in all."),
+]
+MaxSigmaOption = Annotated[float | None, typer.Option(**NUMBER, help="Largest sigma that --optimize may choose.")]
+FirstBoundOption = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="With a published bound: another one, paper or paper-geometric, for the first request."),
+]
+CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write every processed request to a CSV file.")]
+PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the accumulated cost: a .png or .svg file.")]
+
+_MAX_REQUESTS: Final = 10_000_000
+#: Longer tables show their first and last rows only.
+_LONG, _FIRST, _LAST = 24, 12, 6
+#: More points than a picture can show make its file large.
+_DRAWN: Final = 2000
+#: Seconds of work without a word.
+_PATIENCE: Final = 2.0
+
+
+def plan(
+    shared: Shared,
+    epsilon: EpsilonOption,
+    requests: RequestsOption,
+    sigma: NoiseOption = None,
+    delta: DeltaOption = None,
+    points: PointsOption = None,
+    unit: UnitOption = "steps",
+    window: WindowOption = None,
+    deadline: DeadlineOption = None,
+    retrain_epochs: RetrainOption = None,
+    optimize: OptimizeOption = False,
+    max_sigma: MaxSigmaOption = None,
+    first_bound: FirstBoundOption = None,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """What every deletion request costs, and from which one on retraining once is cheaper.
+
+    Example: accountant plan --preset mnist --batch-size full --sigma 0.03 --epsilon 1 --requests 100 --unit epochs
+    """
+    if sigma is None and not optimize:
+        raise InputError("sigma must be given, or left to optimize")
+    if max_sigma is not None and not optimize:
+        raise InputError(f"max_sigma must be left out without optimize, got {max_sigma}")
+    _check_files(requests=requests, csv=csv, plot=plot)
+    arrivals = _requests(requests, points)
+    target: dict[str, Any] = {
+        "epsilon": epsilon, "delta": delta, "unit": unit, "deadline": deadline, "first_bound": first_bound,
+    }  # fmt: skip
+    with _replacing("csv", csv) as rows_file, _replacing("plot", plot) as picture:
+        with _progress() as progress:
+            choice: dict[str, Any] = {"sigma": sigma, "window": window}
+            if optimize:
+                best = planning.optimize(
+                    shared.accountant, arrivals, **choice, **target, max_sigma=max_sigma, progress=progress
+                )
+                choice = best._asdict()
+            made = planning.make_plan(
+                shared.accountant, arrivals, **choice, **target, retrain_epochs=retrain_epochs, progress=progress
+            )
+        if rows_file is not None:
+            _write_csv(rows_file, made)
+        if plot is not None and picture is not None:
+            _draw(picture, made, Path(plot).suffix[1:].lower())
+    result = _record(shared, made, delta_is_default=delta is None)
+    if shared.json:
+        present.show(shared, result, [], "")
+        return
+    screen = present.console()
+    screen.print("What is processed when", style="italic")
+    screen.print(_table(made))
+    screen.print(
+        "gradients: per-sample gradient evaluations; /each and /once: unlearning so far, against retraining at every request "
+        "and against retraining once now"
+    )
+    # The rows that all commands have, but that for the mu of a single deletion.
+    common = {"gradient_evaluations": made.total_gradient_evaluations, "mu_worst": None, "group_size": 1}
+    present.show(shared, result | common, _totals(result, made), "In all")
+
+
+def _requests(text: str, points: int | None) -> Any:
+    try:
+        count = int(text)
+    except ValueError:
+        if points is not None:
+            raise InputError(f"points must be left out where requests is a file, got {points}") from None
+        return traffic.read_requests(text)
+    integer("requests", count, at_least=1, at_most=_MAX_REQUESTS)
+    return [integer("points", 1 if points is None else points, at_least=1)] * count
+
+
+def _record(shared: Shared, made: planning.Plan, *, delta_is_default: bool) -> dict[str, Any]:
+    from accountant import __version__
+
+    accountant, algorithm = shared.accountant, shared.accountant.algorithm
+    return {
+        "command": "plan",
+        **made.to_dict(),
+        "delta_is_default": delta_is_default,
+        "bound": accountant.bound,
+        "batches": accountant.batches,
+        "averaging": made.averaging,
+        "reference": accountant.reference,
+        "contraction": algorithm.contraction,
+        "noise_std": algorithm.noise_std(made.sigma),
+        "noise_multiplier": algorithm.noise_multiplier(made.sigma),
+        "assumptions": [
+            *accountant.assumptions(),
+            *(["earlier requests count at their worst positions, only the newest is averaged"] if made.averages else []),
+            "requests are processed one after the other, each on the model that the one before it left, and each is "
+            "compared with retraining on the data that are left by then",
+            "requests do not depend on the models released in between",
+        ],
+        "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
+        "algorithm": {**algorithm.to_dict(), "steps_per_epoch": algorithm.steps_per_epoch},
+        "version": __version__,
+    }
+
+
+def _totals(result: dict[str, Any], made: planning.Plan) -> list[tuple[str, str]]:
+    count, points = len(made.requests), sum(row.points for row in made.requests)
+    spent, each = made.total_gradient_evaluations, made.retrain_gradient_evaluations
+    length = result | {"steps": made.total_steps, "epochs": made.total_epochs}
+    rows = [
+        present.noise_row(result),
+        present.guarantee_row(result),
+        ("processed", f"{present.plural(count, 'request')}, {present.plural(points, 'point')}"),
+        present.length_row(length),
+    ]
+    if each is None:
+        rows.append(("break-even", "not known: give the epochs of one retraining as --retrain-epochs"))
+    else:
+        epochs, once = present.plural(made.retrain_epochs or 0, "epoch"), each // count
+        more = f", {each / spent:.4g} times as much" if spent else ""
+        rows.append(("retraining", f"{once} for {epochs} once; {each} at every request{more}"))
+        if made.break_even is None:
+            says = "retraining once now does not become cheaper within this plan"
+        else:
+            says = f"retraining once now becomes cheaper from request {made.break_even} on"
+        rows.append(("break-even", says))
+    if made.longest_wait is not None:
+        within = "" if made.deadline is None else f" of at most {_span(made.deadline)}"
+        window = "none, each arrival at once" if made.window is None else _span(made.window)
+        rows.append(("window", f"{window}; longest wait {_span(made.longest_wait)}{within}, then the steps"))
+    if made.first_bound is not None:
+        rows.append(("first request", f"under the {made.first_bound} bound"))
+    reached = [row.mu_worst for row in made.requests if row.mu_worst is not None]
+    if reached:
+        rows.append(("mu, worst batch", f"{present.digits(max(reached))} at most, over all requests"))
+    return rows
+
+
+def _span(seconds: float) -> str:
+    """A duration in the largest unit that it fills."""
+    for name, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.6g} {name}{'' if seconds == length else 's'}"
+    return f"{seconds:.6g} seconds"
+
+
+def _table(made: planning.Plan) -> Any:
+    timed = made.longest_wait is not None
+    titles = ["request", *(["processed"] if timed else []), "points", made.unit, "gradients", "in all", "/each", "/once"]
+    table = present.plain_table(titles)
+    table.padding = (0, 1, 0, 0)  # or dates do not fit
+    for column in table.columns:
+        column.justify = "right"
+    rows = made.requests
+    daily = made.dated and all(row.time is not None and row.time % 86_400 == 0 for row in rows)
+    for at in range(len(rows)) if len(rows) <= _LONG else [*range(_FIRST), None, *range(len(rows) - _LAST, len(rows))]:
+        if at is None:
+            table.add_row(*["..."] * len(titles))
+            continue
+        row = rows[at]
+        cells = [str(row.request)]
+        if timed:
+            when = made.shown_time(row)
+            cells.append(when[: 10 if daily else 16].replace("T", " ") if isinstance(when, str) else f"{when:.10g}")
+        cells += [str(row.points), f"{row.epochs if made.unit == 'epochs' else row.steps}"]
+        cells += [_compact(row.gradient_evaluations), _compact(row.total_gradient_evaluations)]
+        for other in (row.retrain_each_gradient_evaluations, row.retrain_once_gradient_evaluations):
+            cells.append("-" if other is None else f"{row.total_gradient_evaluations / other:.3g}")
+        table.add_row(*cells)
+    return table
+
+
+def _compact(value: int) -> str:
+    """Counts of up to five digits in full, larger ones with four digits: 1.126M."""
+    for name, size in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6)):
+        if value >= size:
+            return f"{value / size:.4g}{name}"
+    return str(value) if value < 10**5 else f"{value / 1000:.4g}k"
+
+
+def _write_csv(path: Path, made: planning.Plan) -> None:
+    import csv
+
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, planning.PlannedRequest._fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(made.to_dict()["requests"])
+
+
+def _draw(path: Path, made: planning.Plan, kind: str) -> None:
+    from datetime import UTC, datetime
+
+    def at(row: planning.PlannedRequest) -> Any:
+        if row.time is None:
+            return row.request
+        return datetime.fromtimestamp(row.time, UTC) if made.dated else row.time / 86_400
+
+    rows = [*made.requests[: -1 : -(-len(made.requests) // _DRAWN)], made.requests[-1]]
+    figure = _figure_class()(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    # Okabe & Ito's colours, told apart by colour-blind readers; the line styles do it in black and white.
+    lines = [("unlearning", "total_gradient_evaluations", "#0072B2", "-")]
+    if made.retrain_epochs is not None:
+        lines.append(("retraining at every request", "retrain_each_gradient_evaluations", "#D55E00", "--"))
+        lines.append(("retraining once now", "retrain_once_gradient_evaluations", "#009E73", ":"))
+    logarithmic = made.total_gradient_evaluations > 0 or made.retrain_epochs is not None
+    markers = {"marker": "o", "markersize": 3} if len(rows) <= 60 else {}
+    for name, key, colour, style in lines:
+        # Nothing spent yet has no place on a logarithmic axis.
+        costs = [getattr(row, key) or (float("nan") if logarithmic else 0) for row in rows]
+        axes.plot([at(row) for row in rows], costs, style, color=colour, label=name, drawstyle="steps-post", **markers)
+    if logarithmic:
+        axes.set_yscale("log")
+    if made.break_even is not None:
+        where = at(made.requests[made.break_even - 1])
+        axes.axvline(where, color="0.6", linewidth=1, zorder=0, label=f"break-even, request {made.break_even}")
+    if made.dated:
+        figure.autofmt_xdate()
+    timed = "time of processing" + (" (UTC)" if made.dated else ", days")
+    axes.set_xlabel("deletion request" if made.longest_wait is None else timed)
+    axes.set_ylabel("per-sample gradient evaluations so far")
+    axes.set_title(f"ε = {made.epsilon:g}, δ = {made.delta:.3g}, σ = {made.sigma:.4g}", loc="left", fontsize=11)
+    axes.grid(which="major", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(path, format=kind, dpi=150)
+
+
+def _figure_class() -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module("matplotlib.figure").Figure
+    except ImportError:
+        raise InputError("plot needs matplotlib: pip install 'unlearning-accountant[plot]'") from None
+
+
+def _check_files(*, requests: str, csv: str | None, plot: str | None) -> None:
+    """Refuse pictures that cannot be drawn, and files that would overwrite one another."""
+    if plot is not None:
+        if Path(plot).suffix.lower() not in (".png", ".svg"):
+            raise InputError(f"plot must end in .png or .svg, got {plot!r}")
+        _figure_class()
+    taken = {os.path.realpath(requests): "requests"}
+    for name, path in (("csv", csv), ("plot", plot)):
+        if path is not None:
+            other = taken.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise InputError(f"{name} must be another file than {other}, got {path!r}")
+
+
+@contextmanager
+def _replacing(name: str, path: str | None) -> Iterator[Path | None]:
+    """An empty file beside ``path`` that takes its place at the end, if all goes well; InputError now if it could not."""
+    if path is None:
+        yield None
+        return
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+            raise InputError(f"{name} file {path} cannot be written: it exists and is no file that may be replaced")
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
+    try:
+        yield part
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress() -> Iterator[planning.Progress]:
+    """Shows a bar on standard error once the work has taken two seconds, if somebody watches."""
+    started = time.monotonic()
+    bars: list[Any] = []
+
+    def show(done: int, total: int) -> None:
+        if not bars:
+            if time.monotonic() - started < _PATIENCE or not sys.stderr.isatty():
+                return
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bars.append(Progress(console=Console(stderr=True), transient=True))
+            bars[0].add_task("planning")
+            bars[0].start()
+        bars[0].update(bars[0].task_ids[0], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.stop()

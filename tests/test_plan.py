@@ -1,0 +1,239 @@
+"""``accountant plan`` prints and writes the plan that Python makes, and never leaves half a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from accountant import PNSGD, UnlearningAccountant, preset
+from accountant.commands import app, plan
+from accountant.planning import PlannedRequest, make_plan, optimize
+from accountant.traffic import read_requests
+
+P = ("plan", "--preset", "mnist", "--epsilon", "1")
+FULL = (*P, "--batch-size", "full", "--sigma", "0.03")
+MNIST = UnlearningAccountant(PNSGD(preset("mnist")))
+KEYS = {
+    "command", "sigma", "epsilon", "delta", "delta_is_default", "bound", "batches", "reference", "unit", "window", "deadline",
+    "problem", "algorithm", "assumptions", "version", "requests", "total_steps", "total_epochs", "total_gradient_evaluations",
+    "retrain_gradient_evaluations", "break_even", "longest_wait", "retrain_epochs", "first_bound",
+}  # fmt: skip
+ROW = {"request", "points", "steps", "epochs", "gradient_evaluations", "mu_worst"}
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words))
+
+
+def answer(*words: str) -> dict[str, Any]:
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    record: dict[str, Any] = json.loads(result.stdout)
+    assert set(record) >= KEYS
+    return record
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> str:
+    path = tmp_path / "requests.csv"
+    lines = (f"2024-01-{day:02d}T{7 * day % 24:02d}:30,{1 + day % 3}" for day in range(1, 31))
+    path.write_text("time,points\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("bound", "epochs"),
+    [((), 358), (("--bound", "paper"), 1786), (("--bound", "paper-geometric", "--first-bound", "paper"), 887)],
+)
+def test_a_hundred_requests_on_mnist(bound: tuple[str, ...], epochs: int) -> None:
+    record = answer(*FULL, "--requests", "100", "--unit", "epochs", *bound)
+    assert record["total_epochs"] == epochs
+    assert record["total_steps"] == epochs
+    assert record["total_gradient_evaluations"] == epochs * 11_264
+    assert record["retrain_gradient_evaluations"] == 100 * 1000 * 11_264
+    assert len(record["requests"]) == 100
+    assert set(record["requests"][0]) >= ROW
+    assert sum(row["epochs"] for row in record["requests"]) == epochs
+    assert (record["break_even"] is None) == (epochs <= 1000)
+    assert record["delta"] == 1 / 11_264
+    assert record["delta_is_default"] is True
+    assert (record["requests"][0]["mu_worst"] is None) == bool(bound)
+
+
+def test_the_record_is_the_plan(requests: str) -> None:
+    record = answer(*FULL, "--requests", requests, "--window", "7d", "--deadline", "30d", "--retrain-epochs", "20")
+    made = make_plan(
+        MNIST, read_requests(requests), sigma=0.03, epsilon=1.0, window="7d", deadline="30d", retrain_epochs=20
+    ).to_dict()
+    assert {key: record[key] for key in made} == made
+    assert (record["window"], record["deadline"], record["unit"]) == (604_800, 2_592_000, "steps")
+    assert record["problem"]["preset"] == "mnist"
+    assert record["algorithm"]["steps_per_epoch"] == 1
+
+
+def test_optimize_chooses_what_python_chooses(requests: str) -> None:
+    words = (*P, "--requests", requests, "--deadline", "3d", "--optimize", "--max-sigma", "0.02", "--batches", "worst")
+    record = answer(*words)
+    choice = optimize(MNIST.with_(batches="worst"), read_requests(requests), epsilon=1.0, deadline="3d", max_sigma=0.02)
+    assert (record["sigma"], record["window"]) == choice
+    fixed = answer(*FULL[:-1], "0.02", "--requests", requests, "--window", "1d", "--batches", "worst")
+    assert record["total_gradient_evaluations"] <= fixed["total_gradient_evaluations"]
+
+
+@pytest.mark.parametrize("more", [(), ("--window", "2d"), ("--window", "2d", "--bound", "paper", "--unit", "epochs")])
+def test_tables_fit_80_columns(requests: str, more: tuple[str, ...]) -> None:
+    for source in (requests, "30" if not more else requests):
+        result = run(*FULL, "--requests", source, *more, "--batch-size", "512", "--batches", "worst")
+        assert result.exit_code == 0, result.output
+        assert max(len(line) for line in result.stdout.splitlines()) <= 80
+        assert "Assumptions" in result.stdout
+        assert "1/n, the default" in result.stdout
+
+
+def test_the_table_shows_dates_whole_and_long_plans_in_part(requests: str) -> None:
+    assert "2024-01-12 12:30" in run(*FULL, "--requests", requests).stdout
+    text = run(*FULL, "--requests", "100").stdout
+    lines = [line.split() for line in text.splitlines()]
+    numbers = [words[0] for words in lines if words and (words[0].isdigit() or words[0] == "...") and len(words) == 7]
+    assert numbers == [*map(str, range(1, 13)), "...", *map(str, range(95, 101))]
+
+
+def test_break_even_is_said_in_a_sentence() -> None:
+    def says(*words: str) -> str:
+        return " ".join(run(*FULL, "--requests", "100", *words).stdout.split())
+
+    found = answer(*FULL, "--requests", "100", "--retrain-epochs", "50")["break_even"]
+    assert f"retraining once now becomes cheaper from request {found} on" in says("--retrain-epochs", "50")
+    assert "retraining once now does not become cheaper within this plan" in says()
+    assert "give the epochs of one retraining as --retrain-epochs" in says("--batch-size", "1000")
+
+
+def test_the_csv_file_has_every_row(tmp_path: Path, requests: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("old")
+    record = answer(*FULL, "--requests", requests, "--csv", str(path))
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == list(PlannedRequest._fields)
+    assert len(rows) == 30
+    for row, same in zip(rows, record["requests"], strict=True):
+        assert {key: "" if value is None else str(value) for key, value in same.items()} == row
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["requests.csv", "rows.csv"]
+    # What was written can be read again where it has the columns: times and points.
+    short = tmp_path / "again.csv"
+    short.write_text("time,points\n" + "".join(f"{row['time']},{row['points']}\n" for row in rows))
+    assert [a.points for a in read_requests(short)] == [row["points"] for row in record["requests"]]
+
+
+@pytest.mark.parametrize(("name", "begins"), [("cost.png", b"\x89PNG\r\n"), ("cost.SVG", b"<?xml")])
+def test_pictures(tmp_path: Path, requests: str, name: str, begins: bytes) -> None:
+    pytest.importorskip("matplotlib")
+    for more in (("--requests", "3", "--points", "2"), ("--requests", requests, "--retrain-epochs", "2")):
+        path = tmp_path / name
+        assert run(*FULL, *more, "--plot", str(path)).exit_code == 0
+        assert path.read_bytes().startswith(begins)
+        path.unlink()
+    seconds = tmp_path / "seconds.csv"
+    seconds.write_text("time\n0\n100000\n")
+    nothing = ("--sigma", "10", "--batch-size", "1000", "--plot", str(path))
+    assert run(*FULL, "--requests", str(seconds), *nothing).exit_code == 0
+
+
+def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run(*FULL, "--requests", "3", "--plot", str(tmp_path / "a.png"))
+    assert result.exit_code == 2
+    assert "plot needs matplotlib: pip install 'unlearning-accountant[plot]'" in result.stderr
+
+
+def test_an_unwritable_file_is_refused_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(plan.planning, "make_plan", never)
+    for path in (tmp_path, tmp_path / "no" / "rows.csv", tmp_path / ("x" * 300)):
+        result = run(*FULL, "--requests", "3", "--csv", str(path))
+        assert result.exit_code == 2
+        assert f"csv file {path} cannot be written" in result.stderr.replace("\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_plan_leaves_files_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("old")
+    result = run(*FULL, "--requests", "3", "--unit", "days", "--csv", str(path))
+    assert result.exit_code == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
+    assert path.read_text() == "old"
+
+
+def test_a_bar_is_shown_after_a_while_where_somebody_watches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plan, "_PATIENCE", 0.0)
+    with plan._progress() as progress:
+        progress(1, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with plan._progress() as progress:
+        progress(1, 2)
+        progress(2, 2)
+    assert "planning" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((*P, "--requests", "3"), "sigma must be given, or left to optimize"),
+        ((*FULL,), "Missing option '--requests'"),
+        (("plan", "--preset", "mnist", "--sigma", "1", "--requests", "3"), "epsilon must be given"),
+        ((*FULL, "--requests", "0"), "requests must be an integer from 1 to 10000000, got 0"),
+        ((*FULL, "--requests", "-3"), "requests must be an integer from 1 to 10000000, got -3"),
+        ((*FULL, "--requests", "nowhere.csv"), "requests file nowhere.csv cannot be read"),
+        ((*FULL, "--requests", "nowhere.csv", "--points", "2"), "points must be left out where requests is a file, got 2"),
+        ((*FULL, "--requests", "3", "--points", "0"), "points must be an integer from 1, got 0"),
+        ((*FULL, "--requests", "3", "--points", "4000"), "requests must delete at most n = 11264 points in all, got 12000"),
+        ((*FULL, "--requests", "3", "--window", "7d"), "window must be left out where requests have no arrival times"),
+        ((*FULL, "--requests", "3", "--deadline", "7d"), "deadline must be left out where requests have no arrival times"),
+        ((*FULL, "--requests", "3", "--optimize"), "optimize has nothing to choose"),
+        ((*FULL, "--requests", "3", "--max-sigma", "1"), "max_sigma must be left out without optimize, got 1"),
+        ((*FULL, "--requests", "3", "--optimize", "--max-sigma", "1"), "max_sigma must be left out where sigma is given"),
+        ((*FULL, "--requests", "3", "--unit", "days"), "unit must be one of steps, epochs, got 'days'"),
+        ((*FULL, "--requests", "3", "--first-bound", "best"), "first_bound must be one of paper, paper-geometric, got 'best'"),
+        ((*FULL, "--requests", "3", "--retrain-epochs", "0"), "retrain_epochs must be an integer from 1"),
+        ((*FULL, "--requests", "3", "--sigma", "nan"), "sigma must be a finite number > 0, got nan"),
+        ((*FULL, "--requests", "3", "--plot", "cost.pdf"), "plot must end in .png or .svg, got 'cost.pdf'"),
+        ((*FULL, "--requests", "a.csv", "--csv", "./a.csv"), "csv must be another file than requests, got './a.csv'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
+
+
+def test_bad_requests_name_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_text("time\n5\n3\n")
+    result = run(*FULL, "--requests", str(path))
+    assert result.exit_code == 2
+    assert "line 3: times must be sorted" in result.stderr
+    path.write_text("time\n3\n5\n")
+    result = run(*FULL, "--requests", str(path), "--window", "2d", "--deadline", "1d")
+    assert "window must be at most the deadline, 86400 seconds, got 172800 seconds" in result.stderr
+
+
+def test_the_help_has_an_example() -> None:
+    result = run("plan", "--help")
+    assert result.exit_code == 0
+    assert "Example: accountant plan" in result.stdout
