@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from accountant import PNSGD, UnlearningAccountant, optimal_shifts, preset
+from accountant import PNSGD, Learn, Problem, Schedule, Unlearn, UnlearningAccountant, UnlearningStream, optimal_shifts, preset
+from accountant.rates import cosine
 
 MNIST_32 = PNSGD(preset("mnist"), 32)
 
@@ -48,3 +49,29 @@ def test_whole_process_of_the_readme_command(benchmark: Any) -> None:
 
 def test_whole_process_that_only_imports_numpy(benchmark: Any) -> None:
     benchmark(subprocess.run, [sys.executable, "-c", "import numpy"], check=True, capture_output=True)
+
+
+def test_sigma_of_a_thousand_points_at_random(benchmark: Any) -> None:
+    def ask() -> float:
+        # A new accountant every time: the law of the placement is remembered.
+        answer: float = UnlearningAccountant(MNIST_32, group_size=1000).sigma(epsilon=1.0, epochs=1)
+        return answer
+
+    assert benchmark.pedantic(ask, rounds=3) > 0
+
+
+def test_a_million_requests(benchmark: Any) -> None:
+    problem = Problem(n=1 << 21, smoothness=0.26, strong_convexity=0.01)
+    accountant = UnlearningAccountant(PNSGD(problem, 1 << 10))
+
+    def plan() -> int:
+        stream = UnlearningStream(accountant, sigma=0.003, epsilon=1.0)
+        return int(stream.request_all(np.ones(1_000_000)).sum())
+
+    assert benchmark.pedantic(plan, rounds=3) > 0
+
+
+def test_steps_after_a_schedule_that_changes_at_every_step(benchmark: Any) -> None:
+    schedule = Schedule([Learn(epochs=20, step_size=cosine(start=3.8, end=0.4, steps=7040)), Unlearn()])
+    accountant = UnlearningAccountant(MNIST_32, schedule=schedule)
+    assert benchmark.pedantic(accountant.steps, kwargs={"sigma": 0.01, "epsilon": 1.0}, rounds=3) > 0

@@ -24,10 +24,16 @@ def test_python_examples_run(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_shell_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = page.read_text(encoding="utf-8")
-    for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
-        (tmp_path / "problem.toml").write_text(block, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    for line in re.findall(r"^    (accountant .*)$", text, re.MULTILINE):
+    # In the order of the page: a command reads the file that was shown last before it.
+    parts = r"```toml\n(.*?)```|```csv\n(.*?)```|^    (accountant .*?)$"
+    for toml, table, line in re.findall(parts, text, re.DOTALL | re.MULTILINE):
+        if toml:
+            (tmp_path / "problem.toml").write_text(toml, encoding="utf-8")
+        if table:
+            (tmp_path / "requests.csv").write_text(table, encoding="utf-8")
+        if not line:
+            continue
         result = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
         assert result.exit_code == 0, (line, result.output)
     for command, shown in re.findall(r"```console\n\$ accountant (.*?)\n(.*?)```", text, re.DOTALL):
