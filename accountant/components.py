@@ -174,7 +174,13 @@ class RandomGroup:
         return Mixture(np.log(weights), scale, curve, sampled.law.scaled(unit))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
-        return self._sum(bound, setting, steps)[1].method
+        method = self._sum(bound, setting, steps)[1].method
+        algorithm = setting.algorithm
+        # Adding up is exact where every point's string is its chord, and for distances.
+        straight = setting.timeline is None and algorithm.learn_epochs is None and algorithm.radius is None
+        if bound.curve(setting).kind == "gdp" and not (straight and 2 * steps[0] >= algorithm.steps_per_epoch - 2):
+            method += "; of the sum of the points' own bounds, an upper bound"
+        return method
 
     def _sum(self, bound: Bound, setting: Setting, steps: Floats) -> tuple[float, groups.Sampled]:
         """log of the largest addend, and the law of the sum in units of it."""

@@ -125,6 +125,8 @@ class UnlearningStream:
             raise InputError("a stream needs a constant algorithm: schedule must be left out")
         if isinstance(accountant.reference, int):
             raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
+        if accountant.starts_apart:
+            raise InputError("reference must be matched for a stream after finite learning, got converged")
         if first_bound is not None:
             published = [bound for bound in BOUNDS if bound != "optimal"]
             choice("first_bound", first_bound, published)

@@ -144,6 +144,8 @@ class UnlearningAccountant:
                 raise InputError(f"batches=reshuffle needs bound=optimal, got {self.bound}")
             if timeline is not None or self._setting.starts_apart:
                 raise InputError("batches=reshuffle needs a constant algorithm without schedule and a matched reference")
+        if timeline is not None and isinstance(self.reference, int):
+            raise InputError(f"reference must be matched or converged with a schedule, got {self.reference}")
         if timeline is not None and not timeline.one_layout and isinstance(self.batches, (int, tuple)):
             raise InputError(
                 f"batches must be random or worst where learning changes its batch size, got {self.batches}"
@@ -430,6 +432,11 @@ class UnlearningAccountant:
             "problem": self.algorithm.problem.to_dict(),
             "algorithm": self.algorithm.to_dict(),
         }
+
+    @property
+    def starts_apart(self) -> bool:
+        """Whether retraining starts elsewhere than learning did, anywhere in the ball."""
+        return self._setting.starts_apart
 
     @property
     def scheduled_steps(self) -> int:

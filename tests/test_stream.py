@@ -337,6 +337,11 @@ def test_a_state_of_something_else_is_refused(change: Any, says: str) -> None:
         (SMALL.with_(batches="reshuffle"), {}, "batches must be random or worst for a stream"),
         (SMALL.with_(group_size=2), {}, "group_size must be 1 for a stream"),
         (SMALL.with_(reference=9), {}, "reference must be matched or converged"),
+        (
+            UnlearningAccountant(PNSGD(preset("mnist"), radius=1.0, learn_epochs=3), reference="converged"),
+            {},
+            "reference must be matched for a stream after finite learning",
+        ),
         (SMALL, {"unit": "days"}, "unit must be one of steps, epochs"),
         (SMALL, {"sigma": 0.0}, "sigma must be"),
         (SMALL, {"delta": 1.0}, "delta must be"),
