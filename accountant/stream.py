@@ -158,7 +158,10 @@ class UnlearningStream:
 
     @property
     def mu_worst(self) -> float | None:
-        """GDP bound after the last request, all points at their worst positions; None before it and for Rényi bounds."""
+        """GDP bound after the last request, all points at their worst positions.
+
+        None before it, for the published bounds, and where only the ball bounds the distance and no step has run since.
+        """
         return self._rule.mu_now(self.state) if self.state.requests else None
 
     @property
@@ -520,14 +523,19 @@ class _Optimal(_Rule):
 
     def _restarted(self, state: StreamState, place: _Place, steps: int) -> float:
         """mu from the distance at the newest deletion, which the ball bounds, with shifts in its own steps only."""
-        apart = min(state.tracked + self.worst(state, place), self.limit)
-        decay = float(log_mu_decay(log_c=self.log_c, log_start=math.log(apart), steps=float(steps)))
+        return self._decayed(min(state.tracked + self.worst(state, place), self.limit), steps)
+
+    def _decayed(self, distance: float, steps: int) -> float:
+        """mu of a distance > 0, ``steps`` later, with shifts in these steps only."""
+        decay = float(log_mu_decay(log_c=self.log_c, log_start=math.log(distance), steps=float(steps)))
         return math.exp(min(decay + self.log_mu, 700.0)) * _SAFE
 
     def newest(self, place: _Place, steps: int) -> tuple[Floats, Floats, bool]:
         """Weights and mu of the newest request alone, and whether only convex functions may read them."""
         if math.isinf(place.worst):
-            return np.ones(1), np.array([math.exp(_LARGEST)]), False
+            # Only the ball bounds the distance.
+            log_mu = self._points(self.positions[-1:], steps, place.epochs, project=True) - self.log_sigma
+            return np.ones(1), rounded_up(np.minimum(log_mu + math.log(place.points), _LARGEST)), False
         if place.points == 1 and self.random:
             where = self.period - 1 - _ages(self.algorithm, place.phase)
             # A turned cycle has its short batch elsewhere than the algorithm; mu is proportional to h, without projection.
@@ -576,7 +584,10 @@ class _Optimal(_Rule):
             state.tracked = min(state.tracked + worst, self.limit) * kept * _SAFE
 
     def mu_now(self, state: StreamState) -> float | None:
-        return self._old(state, 0)
+        mu = self._old(state, 0)
+        if self.bounded and state.since and state.tracked > 0:
+            mu = min(mu, self._decayed(min(state.tracked / self.kept(state.since), self.limit), state.since))
+        return mu if math.isfinite(mu) else None
 
 
 class _Published(_Rule):

@@ -255,8 +255,8 @@ def test_what_a_schedule_cannot_do_is_refused() -> None:
         closed.with_(bound="paper").epsilon(sigma=1.0)
     with pytest.raises(InputError, match="needs a constant algorithm"):
         closed.epsilon(sigma=1.0, start_distance=1.0)
+    ball = PNSGD(preset("mnist"), 128, radius=1.0)
     with pytest.raises(InputError, match="reference must be matched or converged with a schedule"):
-        ball = PNSGD(preset("mnist"), 128, radius=1.0)
         scheduled(Learn(epochs=3), Unlearn(sigma=2.0), algorithm=ball, reference=9).epsilon(sigma=1.0, steps=3)
     with pytest.raises(InputError, match="epochs or steps, got both"):
         Learn(epochs=1, steps=1)
