@@ -64,8 +64,9 @@ def sampled_sum(values: Floats, sizes: Floats, count: int, *, affordable: float 
     law = replaced.power(drawn) if plan is None else plan.run()
     law = law.reflected(whole) if drawn < count else law
     if plan is not None or drawn < count:
-        # Where an outcome is lost, so may be what its rounding put above it.
-        law = replace(law, worst=worst + law.error)
+        # Where an outcome is lost, so may be what its rounding put above it; drawing with replacement may leave out less.
+        reach = worst if plan is not None else max(worst, whole - drawn * float(values.min()))
+        law = replace(law, worst=reach + law.error)
     return Sampled(law, REPLACED if plan is None else EXACT, plan is None)
 
 
@@ -179,7 +180,8 @@ class _Recursion:
             step=self.step,
             first=0,
             mass=table[0],
-            lost=float(beyond[0]) + 4 * len(spreads) * NEGLIGIBLE,
+            # The number drawn has a probability of at least 1/(4 sqrt(count)), by which what was left out is divided.
+            lost=float(beyond[0]) + 16 * len(spreads) * math.sqrt(self.count) * NEGLIGIBLE,
             worst=math.inf,
             variance=sum(sorted(spreads, reverse=True)[:at_once]) * self.step**2,
             error=self.step * at_once,

@@ -286,6 +286,13 @@ class Timeline:
         """Whether learning begins with an infinite stretch."""
         return any(stretch.steps == math.inf for stretch in self.stretches)
 
+    @property
+    def drifts(self) -> bool:
+        """Whether converged learning does not contract, so that nothing but a radius bounds its distance."""
+        if not self.converged:
+            return False
+        return replace(self.algorithm, step_size=self.stretches[0].step_size).log_contraction == 0
+
     def gradient_evaluations(self, steps: int) -> int:
         """Per-sample gradients of the unlearning phases; ``steps`` is the length of an open one."""
         total = 0
@@ -327,6 +334,8 @@ class Timeline:
         pattern = self._pattern(first, counts)
         left = np.arange(pattern.size)[::-1]
         added = float((np.exp(log_power(layout.log_contraction, left)) * pattern).sum()) * layout.eta / self.algorithm.eta
+        if added == 0:
+            return 4
         log_q = float(log_power(layout.log_contraction, float(pattern.size)))
         short = limit / added if log_q == 0 else -limit * math.expm1(log_q) / added
         epochs = short if log_q == 0 else math.log1p(-short) / log_q if short < 1 else math.inf

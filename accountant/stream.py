@@ -139,7 +139,7 @@ class UnlearningStream:
                     "bound=paper is published for streams after converged learning only: learn_epochs must be left out, "
                     f"got {learned}"
                 )
-        accountant.with_(bound=name).guarantee(sigma=1.0, steps=1)
+        accountant.check()
 
     @property
     def requests(self) -> int:
@@ -299,6 +299,12 @@ class UnlearningStream:
             integer(f"{name} of the stream state", values[name], at_least=0, at_most=n if name == "points" else MAX_COUNT)
         for name in names - set(whole):
             number(f"{name} of the stream state", values[name], at_least=0)
+        odd = values["points"] < values["requests"] or values["since"] > values["steps"]
+        odd |= values["requests"] == 0 and any(values[name] > 0 for name in names)
+        finite = _learned(self.accountant.algorithm) < math.inf and self.accountant.bound == "optimal"
+        odd |= finite and values["requests"] > 0 and values["span"] < values["steps"] + 1
+        if odd:
+            raise InputError(f"stream state must be one that a stream has saved, got {values!r}")
         self.pending = integer("pending of the stream state", data["pending"], at_least=0, at_most=n - values["points"])
         self.state = StreamState(**values)
         self._guess = self.state.since // self._stride
@@ -344,9 +350,7 @@ class _Rule:
         self.sizes = self.algorithm.batch_sizes(self.positions)
         #: Only a short last batch makes the place in the cycle matter.
         self.turning = bool(self.sizes[0] != self.sizes[-1])
-        learned = self.algorithm.learn_epochs
-        forgotten = learned is not None and self.log_c * self.period * learned < -40
-        self.learned = math.inf if learned is None or forgotten else float(learned)
+        self.learned = _learned(self.algorithm)
         self.every = float(geometric_sum(self.log_c, math.inf, stride=self.period))
         self._places: dict[tuple[int, int, float], _Place] = {}
         self._kept: dict[int, float] = {}
@@ -406,6 +410,13 @@ class _Rule:
         if not self.random or math.isinf(place.worst):
             return np.ones(1), np.array([place.worst]), False
         return _random_shares(self.algorithm, place.points, place.phase, place.epochs)
+
+
+def _learned(algorithm: PNSGD) -> float:
+    """Epochs of learning; infinite, which is on the safe side, where its beginning is forgotten to the last digit."""
+    epochs = algorithm.learn_epochs
+    forgotten = epochs is not None and algorithm.log_contraction * algorithm.steps_per_epoch * epochs < -40
+    return math.inf if epochs is None or forgotten else float(epochs)
 
 
 def _ages(algorithm: PNSGD, phase: int) -> Floats:
@@ -482,7 +493,7 @@ class _Optimal(_Rule):
     def _factor(self, age: int, steps: int) -> float:
         """mu per unit of distance, ``steps`` from now, of points deleted at least ``age`` steps before that."""
         log_mu = self.log_chord + float(log_power(self.log_c, float(steps)))
-        return max(math.exp(min(max(log_mu, -680.0), 680.0)) * self.excess(age), 1e-300)
+        return max(math.exp(max(log_mu, -680.0)) * self.excess(age), 1e-300) if log_mu < 680 else math.inf
 
     def _old(self, state: StreamState, steps: int) -> float:
         """mu of all earlier requests after ``steps`` more."""
@@ -577,7 +588,10 @@ class _Optimal(_Rule):
             state.distance = (state.distance + worst) * kept * _SAFE
         elif math.isfinite(self.learned):
             own = worst * self.sizes[0] / float(geometric_sum(self.log_c, place.epochs, stride=self.period))
-            newest = own * math.exp(min(self._alone(steps, place.epochs), _LARGEST)) * _SAFE
+            alone = self._alone(steps, place.epochs)
+            if alone > 680:
+                raise UnreachableError("sigma is so small that what this request leaves is beyond the largest double")
+            newest = own * math.exp(alone) * _SAFE
             state.mu = self._old(state, steps) + newest
             state.span = max(state.span, place.epochs * self.period) + steps
         if self.bounded:
@@ -587,7 +601,7 @@ class _Optimal(_Rule):
         mu = self._old(state, 0)
         if self.bounded and state.since and state.tracked > 0:
             mu = min(mu, self._decayed(min(state.tracked / self.kept(state.since), self.limit), state.since))
-        return mu if math.isfinite(mu) else None
+        return float(mu) if math.isfinite(mu) else None
 
 
 class _Published(_Rule):

@@ -17,6 +17,7 @@ from accountant.assumptions import RANDOM, RESHUFFLE, WORST
 from accountant.bounds import BOUNDS, Bound, Setting
 from accountant.components import Components, EveryPlacement, Mixture, OnePoint, Placed, RandomGroup, Reshuffled, WorstSum
 from accountant.divergences.curves import MARGIN, Curve, rounded_up
+from accountant.divergences.hockey_stick import probability
 from accountant.divergences.renyi import MAX_ALPHA
 from accountant.guarantee import Guarantee
 from accountant.query import Query, log
@@ -157,6 +158,11 @@ class UnlearningAccountant:
             raise AttributeError(f"an UnlearningAccountant cannot be changed; with_({name}=...) gives another one")
         super().__setattr__(name, value)
 
+    def check(self) -> None:
+        """Raise InputError, with the reason, if the setting proves nothing."""
+        if self._refusal is not None:
+            raise self._refusal
+
     @property
     def bound(self) -> str:
         """The name of the bound."""
@@ -211,7 +217,7 @@ class UnlearningAccountant:
 
         def block(n: Floats, start: Floats, noise: Floats, e: Floats) -> Floats:
             mixture = query.mixture(n, start)
-            return np.exp(mixture.curve.log_delta(e, mixture.log_weights, mixture.log_mu(noise)))
+            return probability(mixture.curve.log_delta(e, mixture.log_weights, mixture.log_mu(noise)))
 
         return plain(query.solve(block, self._sigma(sigma), self._epsilon(epsilon)))
 
@@ -520,8 +526,7 @@ class UnlearningAccountant:
     def _ask(self, steps: Floats, start_distance: ArrayLike | None) -> Query:
         start = self._start(start_distance)
         if start_distance is None:
-            if self._refusal is not None:
-                raise self._refusal
+            self.check()
             return Query(self._bound, self._setting, self.components, steps, start)
         # A given distance is one number, whatever the position was.
         one = OnePoint(np.array([float(self.algorithm.steps_per_epoch - 1)]), np.ones(1))

@@ -268,3 +268,32 @@ def test_what_a_schedule_cannot_do_is_refused() -> None:
         UnlearningAccountant(PNSGD(Problem(n=9, smoothness=1.0)), schedule=Schedule([Learn(sigma=2.0), Unlearn()])).epsilon(
             sigma=1.0, steps=1
         )
+
+
+def test_long_per_step_schedules_lose_no_digits() -> None:
+    """Two million steps that contract everything, before twenty thousand that count: the sums start anew in every run."""
+    algorithm = PNSGD(Problem(n=100, smoothness=1.0, strong_convexity=1.0), batch_size=1, step_size=1.0)
+    late = Learn(steps=20_000, step_size=0.1)
+    size = np.concatenate([np.full(2_000_000, 1.0), np.full(20_000, 0.1)])
+    whole = scheduled(Learn(steps=size.size, step_size=size), algorithm=algorithm, batches=0).epsilon(sigma=1e-4, delta=1e-5)
+    short = scheduled(late, algorithm=algorithm, batches=0).epsilon(sigma=1e-4, delta=1e-5)
+    assert short * (1 - 1e-14) <= whole <= short * (1 + 1e-10)
+
+
+def test_what_no_phase_visits_has_no_mu() -> None:
+    """Dropped by the converged phase, or forgotten at once: nothing refills the ball."""
+    one_step = PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0), batch_size=5, radius=0.01)
+    assert UnlearningAccountant(one_step, batches=(2, 0)).epsilon(sigma=1.0, steps=1, delta=1e-5) == 0
+    assert scheduled(Learn(), Learn(steps=3, sigma=0.5), Unlearn(), algorithm=one_step).epsilon(sigma=1.0, steps=1) == 0
+    dropping = PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=0.5), batch_size=4, radius=0.01, last_batch="drop")
+    phases = (Learn(), Learn(steps=3, batch_size=10), Unlearn())
+    assert scheduled(*phases, algorithm=dropping, batches="worst").epsilon(sigma=1e-3, steps=1) > 0
+
+
+def test_converged_learning_contracts_with_its_own_step_size() -> None:
+    problem = Problem(n=12, smoothness=2.0, strong_convexity=0.5)
+    stuck, contracting = (PNSGD(problem, 4, step_size=eta) for eta in (1.0, 0.5))
+    mine = scheduled(Learn(step_size=0.5), Unlearn(step_size=0.5), algorithm=stuck).gdp(sigma=1.0, steps=1)
+    assert mine == pytest.approx(UnlearningAccountant(contracting).gdp(sigma=1.0, steps=1), rel=1e-10)
+    with pytest.raises(InputError, match="unbounded"):
+        scheduled(Learn(step_size=1.0), Unlearn(), algorithm=contracting).epsilon(sigma=1.0, steps=1)

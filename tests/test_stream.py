@@ -21,6 +21,7 @@ from accountant import (
     UnlearningAccountant,
     UnlearningStream,
     UnreachableError,
+    gdp_delta,
     mixture_delta,
     optimal_shifts,
     preset,
@@ -378,3 +379,17 @@ def test_bad_requests_leave_the_stream_as_it_was() -> None:
     with pytest.raises(UnreachableError, match="no number of steps"):
         stuck.request()
     assert (stuck.pending, stuck.requests) == (0, 0)
+
+
+def test_large_constants_and_tiny_noise() -> None:
+    large = UnlearningAccountant(PNSGD(Problem(n=19, lipschitz=1e200, smoothness=1.0, strong_convexity=0.5), 10))
+    assert stream(large, sigma=1e200, delta=1e-5).request() == large.steps(sigma=1e200, epsilon=1.0, delta=1e-5)
+    # The first request is let off because its point is dropped with probability 9/19; the second pays for what it left.
+    dropping = UnlearningAccountant(
+        PNSGD(Problem(n=19, smoothness=1.0, strong_convexity=0.5), 10, learn_epochs=5, last_batch="drop")
+    )
+    run = stream(dropping, sigma=1e-145, delta=0.6)
+    steps = [run.request(), run.request()]
+    assert steps[0] == 0
+    old = dropping.with_(batches="worst").guarantee(sigma=1e-145, steps=steps[1]).mu_worst
+    assert gdp_delta(epsilon=1.0, mu=old) <= 0.6

@@ -40,8 +40,7 @@ class Optimal:
                 f"reference={reference} compares runs that start apart: it needs a radius, and none is given; "
                 "reference=matched does not"
             )
-        converged = algorithm.learn_epochs is None if setting.timeline is None else setting.timeline.converged
-        if algorithm.log_contraction == 0 and converged:
+        if (setting.timeline or plain_timeline(algorithm)).drifts:
             raise InputError(NO_DISTANCE)
 
     def curve(self, setting: Setting) -> Curve:
@@ -197,7 +196,7 @@ def _string(setting: Setting, counts: Floats, steps: float) -> _Found:
     start = limit if setting.starts_apart else 0.0
     tail = timeline.unlearning(steps)
     string, exact, peak = None, None, math.inf
-    if not (timeline.converged and algorithm.log_contraction == 0):
+    if not timeline.drifts:
         whole = joined([timeline.learning(counts), tail])
         if not whole.log_c.size:
             return _Found(-math.inf, -math.inf)

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 def gdp_delta(*, epsilon: ArrayLike, mu: ArrayLike) -> Any:
     """delta(epsilon) = Phi(-epsilon/mu + mu/2) - e^epsilon Phi(-epsilon/mu - mu/2) (Balle & Wang 2018, Theorem 8).
 
-    ``epsilon`` >= 0 and 0 <= ``mu`` <= 1e150, broadcast together. Underflows to zero below 1e-308: see gdp_log_delta.
+    ``epsilon`` >= 0 and 0 <= ``mu`` <= 1e150, broadcast together. Below 1e-308 digits are lost, upwards: see gdp_log_delta.
     """
     return mixture_delta(epsilon=epsilon, weights=[1.0], mu=np.asarray(mu)[..., None])
 
@@ -71,7 +71,7 @@ def mixture_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike, tang
     is known only to be dominated by this mixture for convex functions (sampling without replacement, Hoeffding 1963).
     """
     log_delta = mixture_log_delta(epsilon=epsilon, weights=weights, mu=mu, tangent=tangent)
-    return plain(np.minimum(np.exp(log_delta), 1.0))
+    return plain(core.probability(np.asarray(log_delta))[()])
 
 
 def mixture_log_delta(*, epsilon: ArrayLike, weights: ArrayLike, mu: ArrayLike, tangent: bool = False) -> Any:

@@ -126,6 +126,13 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
     )
 
 
+def probability(log_delta: Floats) -> Floats:
+    """delta from its logarithm, at most one; rounded up where it is too small for all digits, zero for -inf only."""
+    delta = np.minimum(np.exp(log_delta), 1.0)
+    small = (delta < 1e-307) & (log_delta > -np.inf)
+    return np.where(small, np.nextafter(delta * (1 + 1e-12), 1.0), delta)
+
+
 def rounded_down(log_delta: Floats) -> Floats:
     """A target log delta, lowered by the error of taking its logarithm."""
     return log_delta - 4 * DOUBLE.unit_roundoff * (1 + np.abs(log_delta))

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant import solve
 from accountant.arithmetic import DOUBLE
+from accountant.divergences.hockey_stick import probability
 from accountant.shapes import broadcast, in_blocks, plain
 from accountant.validation import InputError, choice, mixture, numbers
 
@@ -245,7 +246,7 @@ def rdp_delta(
     choice("conversion", conversion, CONVERSIONS)
 
     def block(e: Floats, r: Floats) -> Floats:
-        return np.exp(log_delta_of(e, log_weights, r, family, conversion))
+        return probability(log_delta_of(e, log_weights, r, family, conversion))
 
     return plain(in_blocks(block, numbers("epsilon", epsilon, at_least=0), rhos, components=1))
 

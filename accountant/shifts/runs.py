@@ -43,15 +43,21 @@ def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: boo
     visits = np.flatnonzero(sensitivity > 0)
     starts = np.unique(np.concatenate([[0], visits, visits + 1 if restarts else []]).astype(np.intp))
     starts = starts[starts < log_c.size]
-    ends = np.append(starts[1:], log_c.size)
-    total = np.cumsum(np.maximum(log_c, _NOTHING))
-    weights = np.exp(np.repeat(total[ends - 1], ends - starts) - total)
-    before = np.where(starts > 0, total[starts - 1], 0.0)
-    return Runs(
-        total[ends - 1] - before,
-        weights[starts] * sensitivity[starts],
-        np.sqrt(np.add.reduceat((weights * noise) ** 2, starts)),
-    )
+    lengths = np.diff(starts, append=log_c.size)
+    logs = np.maximum(log_c, _NOTHING)
+    whole, rise, root = (np.empty(starts.size) for _ in range(3))
+    # Runs of one length at a time: the sums start anew in each run, so that what is far behind costs no digits.
+    for length in np.unique(lengths).tolist():
+        same = lengths == length
+        steps = starts[same, None] + np.arange(length)
+        after = np.cumsum(logs[steps][:, ::-1], axis=1, dtype=np.longdouble)[:, ::-1]
+        # A larger contraction and sensitivity and less noise are on the safe side of the rounding of these sums.
+        slack = length * float(np.finfo(np.longdouble).eps) * np.minimum(np.abs(after[:, 0]), -_NOTHING).astype(np.float64)
+        weights = np.exp(np.append(after[:, 1:], np.zeros((after.shape[0], 1)), axis=1).astype(np.float64))
+        whole[same] = np.minimum(after[:, 0].astype(np.float64) + slack, 0.0)
+        rise[same] = weights[:, 0] * sensitivity[starts[same]] * (1 + slack)
+        root[same] = np.sqrt(((weights * noise[steps]) ** 2).sum(axis=1)) * (1 - slack)
+    return Runs(whole, rise, root)
 
 
 def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: float, restarts: bool = False) -> Runs:
