@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections import defaultdict
 from typing import Any
 
 import mpmath as mp
@@ -211,29 +210,6 @@ def test_published_bounds_say_nothing_without_an_unlearning_step() -> None:
         assert accountant.epochs(sigma=1e6, epsilon=1.0) == 1
         with pytest.raises(InputError, match="Renyi divergences only"):
             accountant.gdp(sigma=0.1, epochs=1)
-
-
-@pytest.mark.skipif(not (DATA / "k_lists.csv").exists(), reason="the published K-lists are not beside the project")
-def test_every_reproducible_entry_of_the_published_k_lists() -> None:
-    lists: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
-    with open(DATA / "k_lists.csv", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["reproducible"] == "1":
-                key = (row["dataset"], row["batch_size"], row["sigma"], row["target_epsilon"])
-                lists[key].append((int(row["request_index"]), int(row["k_epochs"])))
-    assert sum(len(entries) for entries in lists.values()) == 2600
-    for (dataset, batch_size, sigma, epsilon), entries in lists.items():
-        algorithm = PNSGD(preset(dataset.lower()), int(batch_size) or "full")
-        target = {"sigma": float(sigma), "epsilon": float(epsilon)}
-        first = UnlearningAccountant(algorithm, bound="paper")
-        later = UnlearningAccountant(algorithm, bound="paper-geometric")
-        z_b = distance = learned_distance(algorithm)
-        epochs = first.epochs(**target)
-        for index, published in sorted(entries):
-            if index > 1:
-                distance = algorithm.contraction ** (epochs * algorithm.steps_per_epoch) * distance + z_b
-                epochs = later.epochs(**target, start_distance=distance)
-            assert epochs == published, (dataset, batch_size, sigma, epsilon, index)
 
 
 @pytest.mark.skipif(not (DATA / "sigma_tables.csv").exists(), reason="the published tables are not beside the project")

@@ -24,7 +24,20 @@ from accountant.validation import InputError
 Floats = NDArray[np.float64]
 
 
-class Paper:
+class _Published:
+    """What the published bounds share: distances add up, and no mu is proved."""
+
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+        return _distance(setting, positions, log_start)
+
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+        return _placed_distance(setting, counts, steps)
+
+    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
+        return None
+
+
+class Paper(_Published):
     """Converged, convex (c = 1), or with finite learn_epochs the not-converged form (p = q = 2).
 
     - converged: D_alpha = alpha Z^2 c^(2N)/(2 eta sigma^2);
@@ -57,15 +70,6 @@ class Paper:
     def curve(self, setting: Setting) -> Curve:
         return RenyiCurve("not-converged" if _not_converged(setting) else "linear")
 
-    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        return _distance(setting, positions, log_start)
-
-    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
-        return _placed_distance(setting, counts, steps)
-
-    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
-        return None
-
     def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
         algorithm = setting.algorithm
         log_c = algorithm.log_contraction
@@ -82,7 +86,7 @@ class Paper:
         return 0.5 * np.logaddexp(2 * burn_in, 2 * unlearned) - half_log_eta
 
 
-class PaperGeometric:
+class PaperGeometric(_Published):
     """D_alpha = alpha Z^2 (1-c^2) c^(2N)/((1-c^(2N)) 2 eta sigma^2); alpha Z^2/(2 eta sigma^2 N) for c = 1."""
 
     name = "paper-geometric"
@@ -99,15 +103,6 @@ class PaperGeometric:
 
     def curve(self, setting: Setting) -> Curve:
         return RenyiCurve("linear")
-
-    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        return _distance(setting, positions, log_start)
-
-    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
-        return _placed_distance(setting, counts, steps)
-
-    def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
-        return None
 
     def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
         algorithm = setting.algorithm
