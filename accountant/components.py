@@ -7,7 +7,7 @@ batch is drawn anew in every epoch: each is a way of weighing positions, and eac
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from accountant.reshuffle import reshuffled_sum
 from accountant.sums import Law
 
 Floats = NDArray[np.float64]
+
+
+#: Logarithms of the batches' shares are rounded up to multiples of this.
+_SHAPE: Final = 1e-10
 
 
 class Mixture(NamedTuple):
@@ -158,7 +162,7 @@ class RandomGroup:
     affordable: float = groups.AFFORDABLE
     fixed: bool = False
     width: int = 1 << 15
-    _found: dict[bytes, tuple[Floats, groups.Sampled]] = field(default_factory=dict, repr=False)
+    _found: dict[bytes, groups.Sampled] = field(default_factory=dict, repr=False)
 
     def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
         top, sampled = self._sum(bound, setting, steps)
@@ -192,14 +196,12 @@ class RandomGroup:
         top = float(addends.max())
         if not np.isfinite(top):
             return top, groups.sampled_sum(np.ones(1), np.array([float(self.count)]), self.count)
-        shape = addends - top
-        for known, sampled in self._found.values():
-            # One law serves all numbers of steps that contract every batch's share alike.
-            if np.array_equal(np.isinf(known), np.isinf(shape)) and np.allclose(known, shape, rtol=0, atol=1e-12):
-                return top + 2e-12, sampled
-        sampled = groups.sampled_sum(np.exp(shape), sizes, self.count, affordable=self.affordable)
-        self._found[shape.tobytes()] = shape, sampled
-        return top, sampled
+        shape = np.ceil((addends - top) / _SHAPE) * _SHAPE
+        # Rounded up, so that one law serves all numbers of steps that contract every batch's share alike.
+        key = shape.tobytes()
+        if key not in self._found:
+            self._found[key] = groups.sampled_sum(np.exp(shape), sizes, self.count, affordable=self.affordable)
+        return top, self._found[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +213,7 @@ class Reshuffled:
     width: int = 1 << 15
 
     def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
-        log_unit, sampled = reshuffled_sum(setting, float(steps[0]), self.count)
+        log_unit, sampled = reshuffled_sum(bound, setting, float(steps[0]), self.count)
         curve = GDPCurve(tangent=sampled.convex_only)
         weights, values = sampled.law.components
         with np.errstate(divide="ignore"):
@@ -220,4 +222,4 @@ class Reshuffled:
         return Mixture(np.log(weights), scale, curve)
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
-        return reshuffled_sum(setting, float(steps[0]), self.count)[1].method
+        return reshuffled_sum(bound, setting, float(steps[0]), self.count)[1].method

@@ -60,14 +60,18 @@ def sampled_sum(values: Floats, sizes: Floats, count: int, *, affordable: float 
     drawn = min(count, total - count)
     plans = (_Recursion(values, sizes, drawn, cells) for cells in _CELLS)
     plan = next((plan for plan in plans if plan.products <= affordable), None)
-    replaced = rounded(values, sizes / total, float(values.max()) / _COARSE_CELLS)
-    law = replaced.power(drawn) if plan is None else plan.run()
+    law = _replaced(values, sizes / total, drawn) if plan is None else plan.run()
     law = law.reflected(whole) if drawn < count else law
     if plan is not None or drawn < count:
         # Where an outcome is lost, so may be what its rounding put above it; drawing with replacement may leave out less.
         reach = worst if plan is not None else max(worst, whole - drawn * float(values.min()))
         law = replace(law, worst=reach + law.error)
     return Sampled(law, REPLACED if plan is None else EXACT, plan is None)
+
+
+def _replaced(values: Floats, chances: Floats, count: int) -> Law:
+    """The law of the sum of ``count`` independent draws."""
+    return rounded(values, chances, float(values.max()) / _COARSE_CELLS).power(count)
 
 
 def placement_count(batches: int, count: int) -> int:

@@ -120,6 +120,7 @@ def make_plan(
     requests: arrivals, or numbers of points without times. window, deadline: seconds, or text such as "7d"; they need times.
     retrain_epochs: what one retraining runs for; default :func:`default_retrain_epochs`.
     """
+    stream = UnlearningStream(accountant, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit, first_bound=first_bound)
     algorithm = accountant.algorithm
     queue = Queue.of(requests, algorithm.problem.n)
     width, limit = _window_and_deadline(queue, window, deadline)
@@ -130,7 +131,6 @@ def make_plan(
     if epochs is not None:
         epochs = integer("retrain_epochs", epochs, at_least=1, at_most=MAX_COUNT // per_epoch)
         retrain = algorithm.gradient_evaluations(epochs * per_epoch)
-    stream = UnlearningStream(accountant, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit, first_bound=first_bound)
     rows: list[PlannedRequest] = []
     spent = 0
     for index, count in enumerate(points.tolist()):

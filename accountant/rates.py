@@ -93,13 +93,15 @@ def parse_rate(name: str, value: Any) -> Rate:
         return _KINDS[kind](**arguments)
     except TypeError as error:
         reason = str(error).split("() ", 1)[-1]
-        raise InputError(f"{name} with kind={kind} has wrong arguments: it {reason}") from None
+        raise InputError(f"{name} with kind={kind} has wrong arguments: {reason}") from None
 
 
 def describe_rate(rate: Any, steps: int | None) -> Any:
-    """The rate as JSON types; a callable of one's own becomes its values, or null where their number is open."""
+    """The rate as JSON types; a callable of one's own becomes its values, or kind = "own" where their number is open."""
     if type(rate) in _NAMES:
         return {"kind": _NAMES[type(rate)], **asdict(rate)}
     if callable(rate):
-        return None if steps is None else np.asarray(rate(np.arange(steps, dtype=np.float64)), dtype=np.float64).tolist()
+        if steps is None:
+            return {"kind": "own"}
+        return np.asarray(rate(np.arange(steps, dtype=np.float64)), dtype=np.float64).tolist()
     return list(rate) if isinstance(rate, tuple) else rate

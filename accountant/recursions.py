@@ -28,14 +28,13 @@ from accountant import groups, solve
 from accountant.algorithm import PNSGD
 from accountant.assumptions import RANDOM
 from accountant.bounds import Bound, Setting
-from accountant.distance import NO_DISTANCE
 from accountant.divergences import hockey_stick
 from accountant.divergences.curves import rounded_up
 from accountant.geometry import geometric_sum, log_power
 from accountant.reference import MATCHED
 from accountant.shifts.cyclic import log_mu_decay
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, UnreachableError
+from accountant.validation import UnreachableError
 
 Floats = NDArray[np.float64]
 
@@ -164,7 +163,7 @@ class Rule(ABC):
         distances = _distances(self.algorithm, phase, epochs)
         # Dropped points are never the worst.
         used = min(points, int(self.sizes.sum()))
-        return float(groups.worst_counts(distances, self.sizes, used) @ distances) * _SAFE
+        return float(groups.worst_counts(distances, self.sizes, used) @ distances)
 
     def worst(self, state: StreamState, place: _Place) -> float:
         """The newest points' distance at their worst positions, just before they are deleted."""
@@ -172,7 +171,7 @@ class Rule(ABC):
             return place.worst
         short = self.kept(state.steps % self.period) / self.sizes[-1]
         every = float(geometric_sum(self.log_c, place.epochs, stride=self.period)) if self.learned < math.inf else self.every
-        return float(max(1 / self.sizes[0], short)) * every * _SAFE
+        return float(max(1 / self.sizes[0], short)) * every
 
     def shares(self, place: _Place) -> tuple[Floats, Floats, bool]:
         """Weights and distances of the newest request's placements, and whether only convex functions may read them."""
@@ -212,7 +211,7 @@ def _random_shares(algorithm: PNSGD, points: int, phase: int, epochs: float) -> 
     if algorithm.dropped_points:
         distances, sizes = np.append(distances, 0.0), np.append(sizes, float(algorithm.dropped_points))
     if points == 1:
-        return sizes / sizes.sum(), distances * _SAFE, False
+        return sizes / sizes.sum(), distances, False
     sampled = groups.sampled_sum(distances, sizes, points, affordable=_AFFORDABLE)
     law = sampled.law
     while law.mass.size > _OUTCOMES:
@@ -237,6 +236,7 @@ class OptimalRule(Rule):
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
         self._excess: dict[int, float] = {}
+        self._decay: dict[int, float] = {}
         self._lone: dict[tuple[int, float], float] = {}
         self.bounded = math.isfinite(self.limit)
         #: Whether old requests are carried as a distance, on the infinite chord of converged learning.
@@ -309,8 +309,11 @@ class OptimalRule(Rule):
 
     def _decayed(self, distance: float, steps: int) -> float:
         """mu of a distance > 0, ``steps`` later, with shifts in these steps only."""
-        decay = float(log_mu_decay(log_c=self.log_c, log_start=math.log(distance), steps=float(steps)))
-        return math.exp(min(decay + self.log_mu, 700.0)) * _SAFE
+        factor = self._decay.get(steps)
+        if factor is None:
+            decay = float(log_mu_decay(log_c=self.log_c, log_start=0.0, steps=float(steps)))
+            factor = self._decay[steps] = math.exp(decay + self.log_mu) * _SAFE if decay + self.log_mu < 680 else math.inf
+        return max(distance, 1e-300) * max(factor, 1e-300)
 
     def newest(self, place: _Place, steps: int) -> tuple[Floats, Floats, bool]:
         """Weights and mu of the newest request alone, and whether only convex functions may read them."""
@@ -337,8 +340,6 @@ class OptimalRule(Rule):
 
     def _find_room(self, place: _Place, steps: int) -> float:
         weights, mu, tangent = self.newest(place, steps)
-        if mu.size == 1:
-            return float(self.most - mu[0]) / _SAFE if mu[0] <= self.most else -math.inf
         log_weights = np.log(weights)
         target = hockey_stick.rounded_down(self.log_delta)[0]
 
@@ -349,6 +350,8 @@ class OptimalRule(Rule):
         none = np.zeros(1)
         if excess(none, np.zeros(1, dtype=np.intp))[0][0] > 0:
             return -math.inf
+        if mu.size == 1:
+            return max(float(self.most - mu[0]), 0.0) / _SAFE
         low = np.array([-1.001 * self.most - 1e-300])
         room = -solve.decreasing_root(excess, start=none, low=low, high=none, floor=1e3 * self.most)
         return float(room[0]) / _SAFE
@@ -411,10 +414,7 @@ class PublishedRule(Rule):
         return float(-solve.decreasing_root(excess, start=none, low=np.array([-high]), high=none, floor=1e-9 * high)[0])
 
     def advance(self, state: StreamState, place: _Place, steps: int) -> None:
-        worst = self.worst(state, place)
-        if math.isinf(worst) and math.isinf(self.limit):
-            raise InputError(NO_DISTANCE)
-        state.distance = state.tracked = min(state.distance + worst, self.limit) * self.kept(steps)
+        state.distance = min(state.distance + self.worst(state, place), self.limit) * self.kept(steps)
 
     def mu_now(self, state: StreamState) -> float | None:
         return None

@@ -16,8 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.bounds.base import Setting
-from accountant.bounds.optimal import Optimal
+from accountant.bounds.base import Bound, Setting
 from accountant.geometry import geometric_sum, log_power
 from accountant.groups import REPLACED, Sampled
 from accountant.shifts.cyclic import log_mu_cyclic
@@ -33,16 +32,20 @@ _RECENT: Final = 64
 _OLD: Final = 1e-9
 
 
-@lru_cache(maxsize=32)
-def reshuffled_sum(setting: Setting, steps: float, count: int) -> tuple[float, Sampled]:
+def reshuffled_sum(bound: Bound, setting: Setting, steps: float, count: int) -> tuple[float, Sampled]:
     """log of a unit, and the law of a bound on mu at unit noise in that unit, for ``count`` points after ``steps`` steps."""
+    # The worst position of an epoch is the last: it is contracted least, and a short last batch weighs its points most.
+    last = np.array([setting.algorithm.steps_per_epoch - 1.0])
+    return _sum(setting, steps, count, float(bound.log_addend(setting, last, np.array([steps]), np.zeros(1))[0, 0]))
+
+
+@lru_cache(maxsize=32)
+def _sum(setting: Setting, steps: float, count: int, worst: float) -> tuple[float, Sampled]:
+    """The same, from log mu of the worst order."""
     algorithm = setting.algorithm
     log_c, period = algorithm.log_contraction, algorithm.steps_per_epoch
     positions = np.arange(period, dtype=np.float64)
-    last = np.array([period - 1.0])
     log_h = algorithm.log_sensitivity(positions)
-    # The worst position of an epoch is the last: it is contracted least, and a short last batch weighs its points most.
-    worst = float(Optimal().log_addend(setting, last, np.array([steps]), np.zeros(1))[0, 0])
     if worst == -math.inf:
         return 0.0, Sampled(Law(0.0, 1.0, 0, np.ones(1), 0.0, 0.0, 0.0, 0.0), METHOD, False)
     chances = algorithm.batch_sizes(positions) / algorithm.problem.n

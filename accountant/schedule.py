@@ -55,6 +55,8 @@ class Phase:
         for name in ("epochs", "steps"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, integer(name, getattr(self, name), at_least=0))
+        if self.batch_size is not None and self.batch_size != "full":
+            object.__setattr__(self, "batch_size", integer("batch_size", self.batch_size, at_least=1))
         for name in ("step_size", "sigma"):
             value = getattr(self, name)
             if value is not None and not callable(value):
@@ -139,12 +141,15 @@ class Schedule:
                 if name not in names:
                     allowed = ", ".join(names)
                     raise InputError(f"key {name!r} in schedule entry {place} is unknown: it must be phase, {allowed}")
-            rates = {name: parse_rate(name, values[name]) for name in ("step_size", "sigma") if name in values}
-            built.append(kind(**(values | rates)))
+            try:
+                rates = {name: parse_rate(name, values[name]) for name in ("step_size", "sigma") if name in values}
+                built.append(kind(**(values | rates)))
+            except InputError as error:
+                raise InputError(f"schedule entry {place}: {error}") from None
         return cls(built)
 
     def to_list(self) -> list[dict[str, Any]]:
-        """What :meth:`from_list` reads, as JSON types; callables of one's own become their values."""
+        """What :meth:`from_list` reads, as JSON types; a callable of one's own becomes its values, or kind = "own"."""
         entries = []
         for phase in self.phases:
             entry: dict[str, Any] = {"phase": phase.word}
@@ -213,6 +218,9 @@ class Timeline:
         def checked(given: Any) -> Floats:
             if name == "sigma":
                 return numbers(name, given, at_least=0, sized=True)
+            if np.ndim(given):
+                # A schedule may end at zero: such a step does nothing.
+                return numbers(name, given, at_least=0, at_most=2 / self.algorithm.problem.smoothness, sized=True)
             return numbers(name, given, above=0, at_most=2 / self.algorithm.problem.smoothness, sized=True)
 
         if isinstance(value, float):
@@ -221,6 +229,8 @@ class Timeline:
             if callable(value):
                 return lambda count: self._rate(name, value, float(count))
             raise InputError(f"{name} must be a number or a callable in an open phase, got {len(value)} numbers")
+        if math.isinf(length):
+            raise InputError(f"{name} must be a number in converged learning: a phase with a rate needs epochs or steps")
         if length > MAX_STEPS:
             raise InputError(f"{name} must be a number in a phase of more than {MAX_STEPS} steps")
         values = value(np.arange(int(length), dtype=np.float64)) if callable(value) else value
@@ -234,23 +244,25 @@ class Timeline:
         """The constant algorithm that the schedule amounts to, None if it is none."""
         if not self.stretches:
             return None
-        first, *rest = self.stretches
-        own = self.algorithm
+        first, own = self.stretches[0], self.algorithm
         constant = all(
             stretch.batch_size == own.batch_size and _is(stretch.step_size, own.eta) and _is(stretch.sigma, 1.0)
             for stretch in self.stretches
         )
-        if not constant or not first.learn or len(rest) > 1 or first.steps is None:
+        if not constant or not first.learn or first.steps is None:
             return None
         if math.isinf(first.steps):
             return replace(own, learn_epochs=None)
         epochs, left = divmod(int(first.steps), own.steps_per_epoch)
         return None if left else replace(own, learn_epochs=epochs)
 
-    @property
-    def largest_step_sizes(self) -> list[float]:
-        """The largest step size of each stretch whose length is known."""
-        return [float(np.max(stretch.step_size)) for stretch in self.stretches if not callable(stretch.step_size)]
+    def largest_step_size(self, steps: float) -> float:
+        """The largest step size, with ``steps`` of unlearning in all."""
+        sizes = [0.0]
+        for stretch in self.stretches:
+            size = stretch.step_size
+            sizes.append(float(np.max(size(steps - self.unlearn_steps) if callable(size) else size, initial=0.0)))
+        return max(sizes)
 
     @property
     def open(self) -> bool:
@@ -277,6 +289,11 @@ class Timeline:
         return np.unique(np.concatenate([[0, n], *(np.arange(0, n, size) for size in sizes)]))
 
     @property
+    def one_unlearn_layout(self) -> bool:
+        """Whether all unlearning uses one batch size."""
+        return len({self._layout(p.batch_size).batch_size for p in self.schedule.phases if isinstance(p, Unlearn)}) == 1
+
+    @property
     def one_layout(self) -> bool:
         """Whether all learning uses one batch size, so that cells are batches."""
         return len({stretch.batch_size for stretch in self.stretches if stretch.learn}) == 1
@@ -294,7 +311,7 @@ class Timeline:
         return replace(self.algorithm, step_size=self.stretches[0].step_size).log_contraction == 0
 
     def gradient_evaluations(self, steps: int) -> int:
-        """Per-sample gradients of the unlearning phases; ``steps`` is the length of an open one."""
+        """Per-sample gradients of the unlearning phases, ``steps`` in all."""
         total = 0
         for stretch in self.stretches:
             if not stretch.learn:

@@ -80,8 +80,8 @@ class UnlearningStream:
             raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
         if accountant.group_size != 1:
             raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
-        if accountant.schedule is not None:
-            raise InputError("a stream needs a constant algorithm: schedule must be left out")
+        if not accountant.constant:
+            raise InputError("a stream needs a constant algorithm: schedule must be left out, or change nothing")
         if isinstance(accountant.reference, int):
             raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
         if accountant.starts_apart:
@@ -139,7 +139,7 @@ class UnlearningStream:
     def arrive(self, points: int = 1) -> None:
         """A request comes in; it is merged with those that wait already."""
         if type(points) is not int or points < 1:
-            integer("points", points, at_least=1)
+            points = integer("points", points, at_least=1)
         left = self._n - self.state.points - self.pending
         if points > left:
             raise InputError(f"points must be at most {left}, what is left of the dataset, got {points}")
@@ -164,7 +164,7 @@ class UnlearningStream:
 
     def request_all(self, points: ArrayLike) -> NDArray[np.int64]:
         """:meth:`request` for each entry of a one-dimensional array."""
-        counts = numbers("points", points, at_least=1, whole=True)
+        counts = numbers("points", points, at_least=1, at_most=self._n, whole=True)
         if counts.ndim != 1:
             raise InputError(f"points must be one-dimensional, got shape {counts.shape}")
         return np.array([self.request(count) for count in counts.astype(np.int64).tolist()], dtype=np.int64)
@@ -239,7 +239,7 @@ class UnlearningStream:
             raise InputError(f"stream state must have settings with {', '.join(own)}, got {settings!r}")
         stream = cls(accountant, **{name: settings[name] for name in own})
         mine = json.loads(json.dumps(stream._settings()))
-        for name in mine.keys() | settings.keys():
+        for name in sorted(mine.keys() | settings.keys()):
             if mine.get(name) != settings.get(name):
                 raise InputError(
                     f"stream state belongs to {name} = {settings.get(name)!r}, but the accountant has {mine.get(name)!r}"
@@ -257,7 +257,7 @@ class UnlearningStream:
         for name in whole:
             integer(f"{name} of the stream state", values[name], at_least=0, at_most=n if name == "points" else MAX_COUNT)
         for name in names - set(whole):
-            number(f"{name} of the stream state", values[name], at_least=0)
+            values[name] = number(f"{name} of the stream state", values[name], at_least=0)
         odd = values["points"] < values["requests"] or values["since"] > values["steps"]
         odd |= values["requests"] == 0 and any(values[name] > 0 for name in names)
         finite = learned_epochs(self.accountant.algorithm) < float("inf") and self.accountant.bound == "optimal"

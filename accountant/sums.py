@@ -142,12 +142,12 @@ class Law:
     def raised_by(self, scale: Floats) -> Floats:
         """What every outcome, times ``scale``, must be raised by so that no hockey-stick divergence is under the true one.
 
-        With y = 2 Phi(x/2) - 1 this asks for a mean of y at least the true one: y'' >= -(M/4) e^(M error/4) y' up to the
+        With y = 2 Phi(x/2) - 1 this asks for a mean of y at least the true one: y'' >= -(M/4) e^(M error/2) y' up to the
         largest outcome M. Raising by the whole error, the first-order answer, is always enough.
         """
         largest = (float(self.outcomes.max(initial=0.0)) + 3 * self.error) * scale
         variance, error = self.variance * scale**2, self.error * scale
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             second = 1.1 * largest / 8 * np.exp(largest * error / 2) * variance
         return np.where(second**2 <= 0.05 * variance, np.minimum(second, error), error)
 

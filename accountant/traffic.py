@@ -159,6 +159,8 @@ class Queue:
 
     @classmethod
     def of(cls, requests: Sequence[Arrival] | Sequence[int], most: int) -> Queue:
+        if not isinstance(requests, Sequence | np.ndarray):
+            raise InputError(f"requests must be a list of arrivals or of numbers of points, got {requests!r}")
         if not len(requests):
             raise InputError("requests must have at least one entry, got none")
         times: Floats | None = None
@@ -167,6 +169,8 @@ class Queue:
             arrivals = [request for request in requests if isinstance(request, Arrival)]
             if len(arrivals) < len(requests):
                 raise InputError("requests must all be arrivals or all be numbers of points, got a mix")
+            if len({arrival.dated for arrival in arrivals}) > 1:
+                raise InputError("requests must all be dated or all be in seconds, got a mix")
             counts = [arrival.points for arrival in arrivals]
             times = numbers("arrival times", [arrival.time for arrival in arrivals], at_least=_EARLIEST, at_most=_LATEST)
             if np.any(np.diff(times) < 0):

@@ -79,6 +79,7 @@ class UnlearningAccountant:
         if not isinstance(algorithm, PNSGD):
             raise InputError(f"algorithm must be a PNSGD, got {algorithm!r}")
         self._bound: Bound = BOUNDS[choice("bound", bound, BOUNDS)]
+        self._given = algorithm
         self.algorithm = algorithm
         self.schedule = schedule
         timeline = None if schedule is None else Timeline(schedule, algorithm)
@@ -173,9 +174,9 @@ class UnlearningAccountant:
         kept: dict[str, Any] = {name: getattr(self, name) for name in ("bound", "reference", "group_size", "schedule")}
         if "bound" not in changes and not ("group_size" in changes and isinstance(self.batches, tuple)):
             kept["batches"] = self.batches
-        if not isinstance(changes.get("batches", ""), (str, int, type(None))):
+        if np.ndim(changes.get("batches", 0)) == 1:
             del kept["group_size"]
-        return UnlearningAccountant(self.algorithm, **(kept | changes))
+        return UnlearningAccountant(self._given, **(kept | changes))
 
     def __repr__(self) -> str:
         words = f"bound={self.bound!r}, batches={self.batches!r}, reference={self.reference!r}"
@@ -201,7 +202,9 @@ class UnlearningAccountant:
             mixture = query.mixture(n, start)
             return mixture.curve.epsilon(np.log(d), mixture.log_weights, mixture.log_mu(noise))
 
-        return plain(query.solve(block, self._sigma(sigma), self._delta(delta)))
+        own = plain(query.solve(block, self._sigma(sigma), self._delta(delta)))
+        question = {"sigma": sigma, "delta": delta, "epochs": epochs, "steps": steps, "start_distance": start_distance}
+        return self._least("epsilon", own, question)
 
     def delta(
         self,
@@ -219,7 +222,9 @@ class UnlearningAccountant:
             mixture = query.mixture(n, start)
             return probability(mixture.curve.log_delta(e, mixture.log_weights, mixture.log_mu(noise)))
 
-        return plain(query.solve(block, self._sigma(sigma), self._epsilon(epsilon)))
+        own = plain(query.solve(block, self._sigma(sigma), self._epsilon(epsilon)))
+        question = {"sigma": sigma, "epsilon": epsilon, "epochs": epochs, "steps": steps, "start_distance": start_distance}
+        return self._least("delta", own, question)
 
     def sigma(
         self,
@@ -269,7 +274,9 @@ class UnlearningAccountant:
                 sigma[unmet] *= 1 + push[unmet]
             return sigma
 
-        return plain(query.solve(block, self._epsilon(epsilon), self._delta(delta)))
+        own = plain(query.solve(block, self._epsilon(epsilon), self._delta(delta)))
+        question = {"epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps, "start_distance": start_distance}
+        return self._least("sigma", own, question)
 
     def epochs(
         self,
@@ -282,7 +289,8 @@ class UnlearningAccountant:
         """Smallest whole number of unlearning epochs that proves (``epsilon``, ``delta``); may be 0 under "optimal"."""
         per_epoch = self.steps_per_epoch
         fewest = 0.0 if self._bound.minimum_steps == 0 else 1.0
-        return self._count("epochs", per_epoch, fewest, sigma, epsilon, delta, start_distance)
+        question: dict[str, Any] = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "start_distance": start_distance}
+        return self._least("epochs", self._count("epochs", per_epoch, fewest, **question), question)
 
     def steps(
         self,
@@ -300,7 +308,8 @@ class UnlearningAccountant:
         per_epoch = self.algorithm.steps_per_epoch
         fewest = float(self._bound.minimum_steps)
         if not isinstance(self.reference, int):
-            return self._count("steps", 1, fewest, sigma, epsilon, delta, start_distance)
+            question: dict[str, Any] = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "start_distance": start_distance}
+            return self._least("steps", self._count("steps", 1, fewest, **question), question)
         # For a given number of whole epochs every further step is post-processing common to both runs; and with the same
         # remainder every further epoch helps. So: the fewest epochs that suffice with all J - 1 extra steps, then the steps.
         whole = self._count("steps", per_epoch, 0.0, sigma, epsilon, delta, start_distance, extra=per_epoch - 1)
@@ -332,7 +341,9 @@ class UnlearningAccountant:
             mixture = query.mixture(n, start)
             return mixture.curve.rdp(a, mixture.log_weights, mixture.log_mu(noise))
 
-        values = plain(query.solve(block, self._sigma(sigma), orders))
+        own = plain(query.solve(block, self._sigma(sigma), orders))
+        question = {"alpha": alpha, "sigma": sigma, "epochs": epochs, "steps": steps, "start_distance": start_distance}
+        values = self._least("rdp", own, question)
         if not np.all(np.isfinite(values)):
             raise UnreachableError("the divergence exceeds the largest double: sigma is too small or alpha too large")
         return values
@@ -371,6 +382,12 @@ class UnlearningAccountant:
         if query.steps.ndim or query.start.ndim:
             raise InputError("guarantee takes single numbers; epochs, steps and start_distance must not be arrays")
         mixture = query.mixture(query.steps[None], query.start[None])
+        if self._bounded_average and not query.setting.given_distance and self.algorithm.problem.n > 1:
+            question: dict[str, Any] = {"sigma": noise, "epochs": epochs, "steps": steps}
+            log_delta, worst = np.log(np.array([self.default_delta])), self.with_(batches=WORST)
+            average = mixture.curve.epsilon(log_delta, mixture.log_weights, mixture.log_mu(np.array([noise])))[0]
+            if worst.epsilon(**question) < average:
+                return worst.guarantee(**question)
         mu = rounded_up(mixture.log_mu(np.array([noise]))[0])
         kind = mixture.curve.kind
         n = int(query.steps)
@@ -398,12 +415,13 @@ class UnlearningAccountant:
 
     def averaging(self, *, epochs: int | None = None, steps: int | None = None) -> str:
         """How the average over placements is found: "exact", or the name of the upper bound (scalars only)."""
+        self.step_count(epochs=epochs, steps=steps)
         query = self._query(epochs, steps, None)
         return query.components.method(self._bound, query.setting, query.steps[None])
 
     def gradient_evaluations(self, *, epochs: int | None = None, steps: int | None = None) -> int:
         """Per-sample gradients that unlearning computes: the sum of the batch sizes of its steps (scalars only)."""
-        count = int(self._steps(epochs, steps))
+        count = self.step_count(epochs=epochs, steps=steps)
         return (self._timeline or self.algorithm).gradient_evaluations(count)
 
     def tightness(
@@ -445,14 +463,39 @@ class UnlearningAccountant:
         return self._setting.starts_apart
 
     @property
+    def constant(self) -> bool:
+        """Whether there is no schedule, or one that changes nothing and says nothing of unlearning."""
+        timeline = self._timeline
+        return timeline is None or (timeline.plain is not None and timeline.open and not timeline.unlearn_steps)
+
+    @property
     def scheduled_steps(self) -> int:
         """Unlearning steps that the schedule itself says."""
         return 0 if self._timeline is None else self._timeline.unlearn_steps
 
     @property
+    def counts_epochs(self) -> bool:
+        """Whether all unlearning has one batch size, so that its steps make epochs."""
+        return self._timeline is None or self._timeline.one_unlearn_layout
+
+    @property
     def steps_per_epoch(self) -> int:
         """J of the unlearning epochs that are counted."""
         return self.algorithm.steps_per_epoch if self._timeline is None else self._timeline.unlearn_steps_per_epoch
+
+    def _least(self, method: str, own: Any, question: dict[str, Any]) -> Any:
+        """``own``, or what holds of the worst placement where that is smaller: a group's average is bounded, not computed."""
+        if not self._bounded_average or question.get("start_distance") is not None:
+            return own
+        try:
+            worst = getattr(self.with_(batches=WORST), method)(**question)
+        except UnreachableError:
+            return own
+        return min(own, worst) if np.ndim(own) == 0 else np.minimum(own, worst)
+
+    @property
+    def _bounded_average(self) -> bool:
+        return isinstance(self.components, (RandomGroup, Reshuffled)) and self.group_size > 1
 
     # --- below: how a question becomes rows of numbers
 
@@ -537,6 +580,11 @@ class UnlearningAccountant:
         if self._timeline is not None and not self._timeline.open:
             if epochs is not None or steps is not None:
                 raise InputError("epochs and steps must not be given: the schedule says how long unlearning is")
+            if before < self._bound.minimum_steps:
+                raise InputError(
+                    f"the schedule must have at least 1 unlearning step for bound={self.bound}, which says nothing without "
+                    "unlearning, got 0"
+                )
             return np.asarray(float(before))
         if steps is not None and epochs is None:
             count = numbers("steps", steps, at_least=0, at_most=MAX_COUNT, whole=True)

@@ -284,3 +284,18 @@ def test_what_no_bound_covers_is_refused() -> None:
         accountant.epsilon(sigma=1.0, epochs=1)
     with pytest.raises(InputError, match="gdp is about one point"):
         UnlearningAccountant(algorithm, group_size=2).gdp(sigma=1.0, epochs=1)
+
+
+@pytest.mark.parametrize("batches", ["random", "reshuffle"])
+@pytest.mark.parametrize(
+    ("batch_size", "size", "steps"), [("full", 2, 5), ("full", 11_264, 0), (128, 11_264, 0), (1000, 11_263, 1)]
+)
+def test_an_average_is_never_above_the_worst_placement(batches: str, batch_size: Any, size: int, steps: int) -> None:
+    accountant = UnlearningAccountant(PNSGD(preset("mnist"), batch_size), batches=batches, group_size=size)
+    worst = accountant.with_(batches="worst")
+    sigma = accountant.sigma(epsilon=1.0, steps=steps)
+    assert sigma <= worst.sigma(epsilon=1.0, steps=steps)
+    assert accountant.epsilon(sigma=sigma, steps=steps) <= worst.epsilon(sigma=sigma, steps=steps)
+    assert accountant.guarantee(sigma=sigma, steps=steps).epsilon(1 / 11_264) <= 1 + 1e-9
+    assert accountant.delta(sigma=sigma, epsilon=1.0, steps=steps) <= worst.delta(sigma=sigma, epsilon=1.0, steps=steps)
+    assert accountant.steps(sigma=sigma, epsilon=1.0) <= worst.steps(sigma=sigma, epsilon=1.0)

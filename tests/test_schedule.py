@@ -262,7 +262,7 @@ def test_what_a_schedule_cannot_do_is_refused() -> None:
         Learn(epochs=1, steps=1)
     with pytest.raises(InputError, match="key 'sigmas' in schedule entry 1 is unknown"):
         Schedule.from_list([{"phase": "learn", "sigmas": 1}])
-    with pytest.raises(InputError, match="wrong arguments: it missing"):
+    with pytest.raises(InputError, match="schedule entry 1: step_size with kind=cosine has wrong arguments: missing"):
         Schedule.from_list([{"phase": "learn", "step_size": {"kind": "cosine", "start": 1.0}}])
     with pytest.raises(InputError, match="unbounded"):
         UnlearningAccountant(PNSGD(Problem(n=9, smoothness=1.0)), schedule=Schedule([Learn(sigma=2.0), Unlearn()])).epsilon(
@@ -297,3 +297,27 @@ def test_converged_learning_contracts_with_its_own_step_size() -> None:
     assert mine == pytest.approx(UnlearningAccountant(contracting).gdp(sigma=1.0, steps=1), rel=1e-10)
     with pytest.raises(InputError, match="unbounded"):
         scheduled(Learn(step_size=1.0), Unlearn(), algorithm=contracting).epsilon(sigma=1.0, steps=1)
+
+
+def test_without_noise_after_a_difference_nothing_is_ever_proved() -> None:
+    """However far it contracts: the differences must not underflow out of sight."""
+    for steps in (10, 16_798, 200_000):
+        with pytest.raises(InputError, match="nothing is guaranteed"):
+            scheduled(Learn(sigma=0.0), Unlearn(sigma=0.0), batches="worst").epsilon(sigma=1.0, steps=steps)
+        # Noiseless steps after noisy learning are post-processing: they change nothing.
+        for learn in (Learn(), Learn(epochs=5)):
+            quiet = scheduled(learn, Unlearn(sigma=0.0), batches="worst")
+            loud = scheduled(learn, Unlearn(), batches="worst")
+            assert quiet.guarantee(sigma=1e-3, steps=steps).mu_worst == pytest.approx(
+                loud.guarantee(sigma=1e-3, steps=0).mu_worst, rel=1e-11
+            )
+    with pytest.raises(InputError, match="no shifts exist"):
+        optimal_shifts(contraction=0.9, sensitivity=[1.0] + [0.0] * 20_000, noise_std=0.0)
+    result = optimal_shifts(contraction=0.9, sensitivity=[1.0] + [0.0] * 20_000, noise_std=[1.0] + [0.0] * 20_000)
+    assert result.mu == pytest.approx(1.0, rel=1e-12)
+    assert result.distances[-1] == 0
+
+
+def test_a_step_size_of_zero_does_nothing() -> None:
+    wave = scheduled(Learn(epochs=2), Unlearn(step_size=cosine(start=2.0, steps=4)))
+    assert wave.epsilon(sigma=0.01, steps=4) == pytest.approx(wave.epsilon(sigma=0.01, steps=9), rel=1e-12)

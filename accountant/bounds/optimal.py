@@ -64,7 +64,7 @@ class Optimal:
 
     def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
         """mu_exact is what two Gaussian runs attain; none is known where the radius binds, or 1 - eta L is what contracts."""
-        if _oscillates(setting):
+        if _oscillates(setting, float(steps)):
             return None
         if setting.timeline is not None or counts.sum() > 1:
             found = _string(setting, counts, float(steps))
@@ -121,11 +121,11 @@ class Optimal:
         return log_mu
 
 
-def _oscillates(setting: Setting) -> bool:
+def _oscillates(setting: Setting, steps: float) -> bool:
     """Whether a step size is above 2/(L + m): the loss that contracts least then turns differences round at every step."""
     problem = setting.algorithm.problem
-    sizes = [setting.algorithm.eta] if setting.timeline is None else setting.timeline.largest_step_sizes
-    return max(sizes) * (problem.smoothness + problem.strong_convexity) > 2 * (1 + 1e-12)
+    size = setting.algorithm.eta if setting.timeline is None else setting.timeline.largest_step_size(steps)
+    return size * (problem.smoothness + problem.strong_convexity) > 2 * (1 + 1e-12)
 
 
 def _radius_binds(algorithm: PNSGD, position: Floats) -> bool:

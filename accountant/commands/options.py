@@ -148,6 +148,7 @@ def register(app: typer.Typer, function: Callable[..., None]) -> None:
         try:
             accountant, target = load(values, preset_name=preset, problem_file=problem)
             mine |= {name: value for name, value in target.items() if name in mine and mine[name] is None}
+            mine = {name: None if name in TARGET and value == DEFAULT else value for name, value in mine.items()}
             missing = [name for name in TARGET if name in required and mine[name] is None]
             if missing:
                 raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")

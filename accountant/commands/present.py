@@ -38,7 +38,7 @@ def record(
         "epsilon": epsilon,
         "delta": accountant.default_delta if delta is None else delta,
         "delta_is_default": delta is None,
-        "epochs": steps // per_epoch if steps % per_epoch == 0 else steps / per_epoch,
+        "epochs": _in_epochs(steps, per_epoch) if accountant.counts_epochs else None,
         "steps": steps,
         "bound": accountant.bound,
         "batches": list(accountant.batches) if isinstance(accountant.batches, tuple) else accountant.batches,
@@ -57,6 +57,10 @@ def record(
         "schedule": None if accountant.schedule is None else accountant.schedule.to_list(),
         "version": __version__,
     }
+
+
+def _in_epochs(steps: int, per_epoch: int) -> float:
+    return steps // per_epoch if steps % per_epoch == 0 else steps / per_epoch
 
 
 def asked(accountant: UnlearningAccountant, *, epochs: int | None, steps: int | None) -> Length:
@@ -124,6 +128,8 @@ def noise_row(result: dict[str, Any]) -> tuple[str, str]:
 
 def length_row(result: dict[str, Any]) -> tuple[str, str]:
     per_epoch = result["algorithm"]["steps_per_epoch"]
+    if result["epochs"] is None:
+        return "unlearning", f"{plural(result['steps'], 'step')}, of batches of several sizes"
     epochs = "1 epoch" if result["epochs"] == 1 else f"{result['epochs']:.6g} epochs"
     return "unlearning", f"{plural(result['steps'], 'step')} = {epochs} of {plural(per_epoch, 'step')}"
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.validation import InputError, UnreachableError, numbers
+from accountant.validation import SMALLEST, InputError, UnreachableError, numbers
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def optimal_shifts(
         )
     shifts, distances = _witness(string, c, h, nu)
     restarted = string.start > 0 or z0 > limit
-    exact = _summed(0, c.size, string.log_weights, h, nu, float(string.tracked[0])).cost
+    exact = _summed(0, string.log_weights.size - 1, string.log_weights, h, nu, float(string.tracked[0])).cost
     return Shifts(mu, shifts, distances, string.start, None if restarted else exact)
 
 
@@ -121,7 +121,8 @@ class String(NamedTuple):
 
     def log_chord(self, h: Floats, nu: Floats) -> float:
         """log of S_N/sqrt(t_N) over all steps: what two Gaussian processes attain."""
-        cost = _summed(0, h.size, self.log_weights, h, nu, float(self.tracked[0])).cost
+        size = self.log_weights.size - 1
+        cost = _summed(0, size, self.log_weights, h, nu, float(self.tracked[0])).cost
         return math.log(cost) if cost > 0 else -math.inf
 
 
@@ -131,6 +132,10 @@ def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, dia
     A step may stand for a run of steps among which no vertex can be: its h is the distance that the run adds by its end,
     its nu the standard deviation of the noise that arrives there. ``start_distance`` is at most ``diameter``.
     """
+    # What comes after the last difference and the last noise is post-processing, however much it contracts.
+    active = np.flatnonzero((h > 0) | (nu > 0))
+    size = max(int(active[-1]) + 1 if active.size else 0, 1)
+    log_c, h, nu = log_c[:size], h[:size], nu[:size]
     log_weights = _log_weights(log_c)
     tracked = _tracked(np.exp(log_c), h, start_distance, diameter)
     start, rough = _pieces(log_weights, h, nu, tracked, diameter)
@@ -162,11 +167,13 @@ def _pooled(piece: _Piece, later: list[_Piece]) -> tuple[_Piece, int]:
         other = later[left]
         scale = max(piece.log_scale, other.log_scale)
         mine, its = math.exp(piece.log_scale - scale), math.exp(other.log_scale - scale)
+        rise = mine * piece.rise + its * other.rise
         piece = _piece(
             piece.first,
             other.last,
             scale,
-            mine * piece.rise + its * other.rise,
+            # A difference never vanishes, however far it has contracted: without noise after it nothing is proved.
+            max(rise, SMALLEST) if piece.rise > 0 or other.rise > 0 else rise,
             math.hypot(mine * piece.root_length, its * other.root_length),
         )
     return piece, left
@@ -252,12 +259,15 @@ def _summed(
 ) -> _Piece:
     """A piece from its steps, each sum rounded once; ``start_distance`` is spent at its beginning."""
     own = log_weights[first + 1 : last + 1]
-    scale = max(float(own.max()) if own.size else -math.inf, float(log_weights[first]) if start_distance > 0 else -math.inf)
+    counts = own[(h[first:last] > 0) | (nu[first:last] > 0)]
+    scale = max(counts.max(initial=-np.inf), log_weights[first] if start_distance > 0 else -math.inf)
     if scale == -math.inf:
         return _piece(first, last, 0.0, 0.0, 0.0)
-    weights = np.exp(own - scale)
+    weights = np.exp(np.minimum(own - scale, 700.0)) * ((h[first:last] > 0) | (nu[first:last] > 0))
     begin = math.exp(float(log_weights[first]) - scale) * start_distance if start_distance > 0 else 0.0
     rise = math.fsum([begin, *(weights * h[first:last]).tolist()])
+    if start_distance > 0 or bool((h[first:last] > 0).any()):
+        rise = max(rise, SMALLEST)
     unit = float((weights * nu[first:last]).max()) if own.size else 0.0
     root = unit * math.sqrt(math.fsum(((weights * nu[first:last] / unit) ** 2).tolist())) if unit > 0 else 0.0
     return _piece(first, last, scale, rise, root)
@@ -271,11 +281,11 @@ def _witness(string: String, c: Floats, h: Floats, nu: Floats) -> tuple[Floats, 
         span = slice(piece.first, piece.last)
         noisy = np.flatnonzero(nu[span] > 0)
         if piece.rise > 0 and noisy.size:
-            weights = np.exp(string.log_weights[1:][span] - piece.log_scale)
+            weights = np.exp(np.minimum(string.log_weights[1:][span] - piece.log_scale, 700.0)) * (nu[span] > 0)
             shifts[span] = piece.cost * (nu[span] / piece.root_length) * nu[span] * weights
             closing.add(piece.first + int(noisy[-1]))
-    distances = string.tracked.copy()
-    for k in range(string.start, c.size):
+    distances = np.append(string.tracked, np.zeros(c.size + 1 - string.tracked.size))
+    for k in range(string.start, string.tracked.size - 1):
         reached = c[k] * distances[k] + h[k]
         shifts[k] = reached if k in closing else min(shifts[k], reached)
         distances[k + 1] = reached - shifts[k]

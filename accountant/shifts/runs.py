@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accountant.geometry import geometric_sum
 from accountant.shifts.minorant import FORGOTTEN
+from accountant.validation import SMALLEST
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +42,10 @@ def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: boo
     if not log_c.size:
         return Runs(log_c, sensitivity, noise)
     visits = np.flatnonzero(sensitivity > 0)
-    starts = np.unique(np.concatenate([[0], visits, visits + 1 if restarts else []]).astype(np.intp))
+    noisy = np.flatnonzero(noise > 0)
+    # A quiet end without noise is a run of its own: it must not contract what came before out of sight.
+    silent = noisy[-1:] + 1 if noisy.size else np.zeros(0)
+    starts = np.unique(np.concatenate([[0], visits, visits + 1 if restarts else [], silent]).astype(np.intp))
     starts = starts[starts < log_c.size]
     lengths = np.diff(starts, append=log_c.size)
     logs = np.maximum(log_c, _NOTHING)
@@ -55,7 +59,8 @@ def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: boo
         slack = length * float(np.finfo(np.longdouble).eps) * np.minimum(np.abs(after[:, 0]), -_NOTHING).astype(np.float64)
         weights = np.exp(np.append(after[:, 1:], np.zeros((after.shape[0], 1)), axis=1).astype(np.float64))
         whole[same] = np.minimum(after[:, 0].astype(np.float64) + slack, 0.0)
-        rise[same] = weights[:, 0] * sensitivity[starts[same]] * (1 + slack)
+        jump = sensitivity[starts[same]]
+        rise[same] = np.where(jump > 0, np.maximum(weights[:, 0] * jump * (1 + slack), SMALLEST), 0.0)
         root[same] = np.sqrt(((weights * noise[steps]) ** 2).sum(axis=1)) * (1 - slack)
     return Runs(whole, rise, root)
 
@@ -93,6 +98,7 @@ def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: fl
     if rest:
         rise += math.exp(max(log_c, _NOTHING) * period * epochs) * float((powers * back)[:rest].sum())
     length = float(geometric_sum(log_c, middle, stride=2))
+    rise = max(rise, SMALLEST)
     run = Runs(
         np.array([max(log_c * middle, FORGOTTEN)]), np.array([rise]), np.array([noise * math.sqrt(length)])
     )
