@@ -47,6 +47,8 @@ _OUTCOMES: Final = 1500
 _MOST_PHASES: Final = 512
 _YOUNG: Final = 64
 _SAFE: Final = 1 + 1e-12
+#: Batches contracted by more than e^-100 since their visit are not told apart.
+_FORGOTTEN: Final = 100.0
 #: log of a mu with which nothing is private.
 _LARGEST: Final = 300.0
 
@@ -322,12 +324,21 @@ class OptimalRule(Rule):
             log_mu = self._points(self.positions[-1:], steps, place.epochs, project=True) - self.log_sigma
             return np.ones(1), rounded_up(np.minimum(log_mu + math.log(place.points), _LARGEST)), False
         if place.points == 1 and self.random:
-            where = self.period - 1 - _ages(self.algorithm, place.phase)
+            ages, positions, sizes = _ages(self.algorithm, place.phase), self.positions, self.sizes
+            old = -self.log_c * ages > _FORGOTTEN
+            if np.count_nonzero(old) > 1:
+                # All batches of long ago count as the youngest of them.
+                youngest = np.flatnonzero(old)[ages[old].argmin()]
+                share, kept = float(sizes[old].sum()), ~old
+                kept[youngest] = True
+                ages, positions, sizes = ages[kept], positions[kept], np.where(old, share, sizes)[kept]
+            where = self.period - 1 - ages
             # A turned cycle has its short batch elsewhere than the algorithm; mu is proportional to h, without projection.
             log_mu = self._points(where, steps, place.epochs, project=not place.phase) - self.log_sigma
             if place.phase:
-                log_mu += self.algorithm.log_sensitivity(self.positions) - self.algorithm.log_sensitivity(where)
-            sizes = self.sizes
+                log_mu += self.algorithm.log_sensitivity(positions) - self.algorithm.log_sensitivity(where)
+                # Where the short batch is one of them, its larger sensitivity may be what counts.
+                log_mu += np.where(sizes > self.sizes[0], math.log(self.sizes[0] / self.sizes[-1]), 0.0)
             if self.algorithm.dropped_points:
                 log_mu, sizes = np.append(log_mu, -np.inf), np.append(sizes, float(self.algorithm.dropped_points))
             return sizes / sizes.sum(), rounded_up(np.minimum(log_mu, _LARGEST)), False
