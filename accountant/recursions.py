@@ -325,7 +325,7 @@ class OptimalRule(Rule):
             return np.ones(1), rounded_up(np.minimum(log_mu + math.log(place.points), _LARGEST)), False
         if place.points == 1 and self.random:
             ages, positions, sizes = _ages(self.algorithm, place.phase), self.positions, self.sizes
-            old = -self.log_c * ages > _FORGOTTEN
+            old = log_power(self.log_c, ages) < -_FORGOTTEN
             if np.count_nonzero(old) > 1:
                 # All batches of long ago count as the youngest of them.
                 youngest = np.flatnonzero(old)[ages[old].argmin()]

@@ -236,3 +236,33 @@ def test_bad_schedules_are_refused(change: dict[str, Any], error: type[Exception
     arguments: dict[str, Any] = {"contraction": 0.9, "sensitivity": [1.0, 1.0], "noise_std": 1.0} | change
     with pytest.raises(error, match=words):
         optimal_shifts(**arguments)
+
+
+def test_steps_without_noise_difference_or_contraction() -> None:
+    """Zeros anywhere: nothing is proved where a difference has no noise after it, unless it is contracted to a point."""
+    rng = np.random.default_rng(41)
+    unreachable = 0
+    for _ in range(400):
+        n = int(rng.integers(1, 14))
+        mixed = rng.random() < 0.5
+        c = rng.choice([0.0, 0.3, 0.9, 1.0, 1e-200, 0.999], n) if mixed else np.full(n, rng.choice([0.0, 0.5, 1.0]))
+        h = rng.random(n) * (rng.random(n) < rng.choice([0.2, 0.6, 1.0]))
+        nu = rng.random(n) * (rng.random(n) < rng.choice([0.3, 0.7, 1.0]))
+        diameter = float(rng.choice([np.inf, np.inf, 0.5, 2.0]))
+        start = min(float(rng.choice([0.0, 0.0, 1.0])), diameter)
+        schedule = {"contraction": c.tolist(), "sensitivity": h.tolist(), "variance": [oracle.mp.mpf(x) ** 2 for x in nu]}
+        if math.isinf(diameter):
+            true = float(oracle.taut_string(**schedule, start_distance=start))
+        else:
+            true = float(oracle.taut_string_with_diameter(**schedule, start_distance=start, diameter=diameter))
+        try:
+            found = optimal_shifts(contraction=c, sensitivity=h, noise_std=nu, start_distance=start, diameter=diameter)
+        except UnreachableError:
+            unreachable += 1
+            assert true == math.inf
+            continue
+        assert true <= found.mu <= true * (1 + 1e-10) + 1e-280
+        assert found.distances.min() >= 0
+        assert found.distances[-1] == 0
+        assert found.shifts.min() >= 0
+    assert unreachable > 50

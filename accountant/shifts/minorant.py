@@ -82,7 +82,7 @@ def optimal_shifts(
         raise UnreachableError(
             "no shifts exist: a difference (sensitivity or start_distance) reaches the end without noise_std > 0 after it"
         )
-    shifts, distances = _witness(string, c, h, nu)
+    shifts, distances = _witness(string, c, h, nu, _tracked(c, h, min(z0, limit), limit))
     restarted = string.start > 0 or z0 > limit
     exact = _summed(0, string.log_weights.size - 1, string.log_weights, h, nu, float(string.tracked[0])).cost
     return Shifts(mu, shifts, distances, string.start, None if restarted else exact)
@@ -132,6 +132,11 @@ def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, dia
     A step may stand for a run of steps among which no vertex can be: its h is the distance that the run adds by its end,
     its nu the standard deviation of the noise that arrives there. ``start_distance`` is at most ``diameter``.
     """
+    # What a contraction to a point came upon is forgotten.
+    forgotten = np.flatnonzero(log_c <= FORGOTTEN)
+    if forgotten.size:
+        before = np.arange(h.size) < forgotten[-1]
+        h, nu, start_distance = np.where(before, 0.0, h), np.where(before, 0.0, nu), 0.0
     # What comes after the last difference and the last noise is post-processing, however much it contracts.
     active = np.flatnonzero((h > 0) | (nu > 0))
     size = max(int(active[-1]) + 1 if active.size else 0, 1)
@@ -273,7 +278,7 @@ def _summed(
     return _piece(first, last, scale, rise, root)
 
 
-def _witness(string: String, c: Floats, h: Floats, nu: Floats) -> tuple[Floats, Floats]:
+def _witness(string: String, c: Floats, h: Floats, nu: Floats, tracked: Floats) -> tuple[Floats, Floats]:
     """Shifts a_k = slope W_k nu_k^2 and the distances they leave; the last noisy step of a piece closes the distance."""
     shifts = np.zeros(c.size)
     closing = set()
@@ -284,8 +289,8 @@ def _witness(string: String, c: Floats, h: Floats, nu: Floats) -> tuple[Floats, 
             weights = np.exp(np.minimum(string.log_weights[1:][span] - piece.log_scale, 700.0)) * (nu[span] > 0)
             shifts[span] = piece.cost * (nu[span] / piece.root_length) * nu[span] * weights
             closing.add(piece.first + int(noisy[-1]))
-    distances = np.append(string.tracked, np.zeros(c.size + 1 - string.tracked.size))
-    for k in range(string.start, string.tracked.size - 1):
+    distances = tracked
+    for k in range(string.start, c.size):
         reached = c[k] * distances[k] + h[k]
         shifts[k] = reached if k in closing else min(shifts[k], reached)
         distances[k + 1] = reached - shifts[k]

@@ -59,7 +59,10 @@ def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: boo
         slack = length * float(np.finfo(np.longdouble).eps) * np.minimum(np.abs(after[:, 0]), -_NOTHING).astype(np.float64)
         weights = np.exp(np.append(after[:, 1:], np.zeros((after.shape[0], 1)), axis=1).astype(np.float64))
         whole[same] = np.minimum(after[:, 0].astype(np.float64) + slack, 0.0)
-        jump = sensitivity[starts[same]]
+        # A contraction to a point forgets exactly; anything else leaves something.
+        forgets = np.isneginf(log_c[steps])
+        whole[same] = np.where(forgets.any(axis=1), FORGOTTEN, whole[same])
+        jump = np.where(forgets[:, 1:].any(axis=1), 0.0, sensitivity[starts[same]])
         rise[same] = np.where(jump > 0, np.maximum(weights[:, 0] * jump * (1 + slack), SMALLEST), 0.0)
         root[same] = np.sqrt(((weights * noise[steps]) ** 2).sum(axis=1)) * (1 - slack)
     return Runs(whole, rise, root)
@@ -98,7 +101,7 @@ def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: fl
     if rest:
         rise += math.exp(max(log_c, _NOTHING) * period * epochs) * float((powers * back)[:rest].sum())
     length = float(geometric_sum(log_c, middle, stride=2))
-    rise = max(rise, SMALLEST)
+    rise = max(rise, SMALLEST) if math.isfinite(log_c) or back[0] > 0 else 0.0
     run = Runs(
         np.array([max(log_c * middle, FORGOTTEN)]), np.array([rise]), np.array([noise * math.sqrt(length)])
     )
