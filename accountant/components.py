@@ -149,6 +149,14 @@ class EveryPlacement:
         return groups.EVERY
 
 
+def _read(law: Law, log_unit: float, bound: Bound, setting: Setting, steps: Floats) -> tuple[Floats, Floats]:
+    """Log weights (C,), and the bound's scale (P, C) of sums that have this law in units of exp(log_unit)."""
+    weights, values = law.components
+    with np.errstate(divide="ignore"):
+        log_sum = np.log(values)[None] + log_unit
+    return np.log(weights), bound.log_scale(setting, np.broadcast_to(log_sum, (steps.size, values.size)), steps)
+
+
 @dataclass(frozen=True, eq=False)
 class RandomGroup:
     """A group of ``count`` points at random in batches of the given sizes; what the points add is added up.
@@ -169,13 +177,10 @@ class RandomGroup:
         curve = bound.curve(setting)
         if sampled.convex_only and isinstance(curve, GDPCurve):
             curve = GDPCurve(tangent=True)
-        weights, values = sampled.law.components
-        with np.errstate(divide="ignore"):
-            log_sum = np.log(values)[None] + top
-        scale = bound.log_scale(setting, np.broadcast_to(log_sum, (steps.size, values.size)), steps)
+        log_weights, scale = _read(sampled.law, top, bound, setting, steps)
         # The grid is that of the sum; the bound scales it.
         unit = float(np.exp(min(bound.log_scale(setting, np.full((1, 1), top), steps[:1])[0, 0], 700.0)))
-        return Mixture(np.log(weights), scale, curve, sampled.law.scaled(unit))
+        return Mixture(log_weights, scale, curve, sampled.law.scaled(unit))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         method = self._sum(bound, setting, steps)[1].method
@@ -214,12 +219,8 @@ class Reshuffled:
 
     def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
         log_unit, sampled = reshuffled_sum(bound, setting, float(steps[0]), self.count)
-        curve = GDPCurve(tangent=sampled.convex_only)
-        weights, values = sampled.law.components
-        with np.errstate(divide="ignore"):
-            log_sum = np.log(values)[None] + log_unit
-        scale = bound.log_scale(setting, np.broadcast_to(log_sum, (steps.size, values.size)), steps)
-        return Mixture(np.log(weights), scale, curve)
+        log_weights, scale = _read(sampled.law, log_unit, bound, setting, steps)
+        return Mixture(log_weights, scale, GDPCurve(tangent=sampled.convex_only))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return reshuffled_sum(bound, setting, float(steps[0]), self.count)[1].method
