@@ -13,7 +13,7 @@ from accountant.validation import InputError
 Floats = NDArray[np.float64]
 
 #: Numbers held per temporary array, problems times components; a dozen temporaries of this size stay in the cache.
-_BLOCK: Final = 1 << 15
+_BLOCK: Final = 1 << 16
 
 
 def plain(values: Any) -> Any:

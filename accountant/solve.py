@@ -19,7 +19,7 @@ Indices = NDArray[np.intp]
 
 _TOLERANCE: Final = 4 * np.finfo(np.float64).eps
 _MAX_ITERATIONS: Final = 400
-#: Newton's method usually needs fewer iterations; from here on every third step halves the bracket.
+#: Newton's method usually needs fewer iterations; from here on every third step halves the bracket, if it is not fast.
 _PATIENCE: Final = 8
 
 
@@ -29,7 +29,7 @@ def decreasing_root(
     start: Floats,
     low: Floats,
     high: Floats,
-    floor: float = 0.0,
+    floor: float | Floats = 0.0,
 ) -> Floats:
     """Solve ``function(x) <= 0`` for the smallest x, elementwise, for non-increasing functions.
 
@@ -40,7 +40,8 @@ def decreasing_root(
     """
     x = np.clip(start, low, high)
     low, high = low.astype(np.float64), high.astype(np.float64)
-    push = np.ones_like(x)
+    push, least = np.ones_like(x), np.broadcast_to(np.asarray(floor, dtype=np.float64), x.shape)
+    last = np.full_like(x, np.inf)
     active = np.arange(x.size)
     for iteration in range(_MAX_ITERATIONS):
         at = x[active]
@@ -51,15 +52,18 @@ def decreasing_root(
         lo, hi = low[active], high[active]
         with np.errstate(all="ignore"):
             step = np.where(np.isfinite(slope) & (slope < 0), -value / slope, np.nan)
-        tolerance = _TOLERANCE * np.maximum(np.abs(at), floor)
+        tolerance = _TOLERANCE * np.maximum(np.abs(at), least[active])
         small = np.abs(step) <= tolerance
         # From the unmet side, creep over the root by a few roundings, doubling until the target is met.
         creep = ~met & (step < tolerance)
         push[active] = np.where(creep, 2 * push[active], 1.0)
         proposal = at + np.where(creep, push[active] * tolerance, step)
         inside = (proposal > lo) & (proposal < hi)
+        length = np.abs(step)
         if iteration >= _PATIENCE and iteration % 3 == 2:
-            inside &= creep
+            # Steps that at least halve every time converge as fast as the bracket would.
+            inside &= creep | (length <= 0.5 * last[active])
+        last[active] = length
         proposal = np.where(inside, proposal, _middle(lo, hi))
         done = (met & (small | (value == 0))) | (hi - lo <= tolerance) | (proposal <= lo) | (proposal >= hi)
         x[active] = np.where(done, hi, proposal)

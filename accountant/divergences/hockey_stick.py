@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 
 #: Largest mu whose square is comfortably a double; delta there is 1 for every epsilon below 1e299.
 MAX_MU: Final = 1e150
+#: Of so many components or more, those that are e^50 times less likely than the largest are not evaluated.
+_MANY: Final = 16
+_NEGLIGIBLE: Final = 50.0
 
 
 class Tail(NamedTuple):
@@ -35,11 +38,13 @@ class Tail(NamedTuple):
     error: Numbers
 
 
-def hockey_stick(epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE) -> Tail:
+def hockey_stick(
+    epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE, *, negligible: Numbers | None = None
+) -> Tail:
     """log delta(epsilon) of mu-GDP for arrays of one shape, 0 <= epsilon, 0 <= mu <= MAX_MU.
 
     d delta/d mu = phi(a) and d delta/d epsilon = -e^epsilon Phi(-b) = -phi(a) R(b). log delta is -inf where mu = 0 and
-    where it would be under -1e299.
+    where it would be under -1e299; it may be -inf wherever it is below ``negligible`` (broadcast with the others).
     """
     ar = arithmetic
     with np.errstate(all="ignore"):
@@ -50,6 +55,9 @@ def hockey_stick(epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE)
         by_epsilon, by_log_mu, error = (np.zeros_like(a) for _ in range(3))
         far = a <= -1
         near = (a > -1) & (a < MAX_MU)
+        if negligible is not None:
+            # delta <= Phi(-a) <= exp(-a^2/2)/2 for a >= 0.
+            near &= (a < 0) | (-(a * a) / 2 >= negligible)
         if near.any():
             near = ... if near.all() else near
             x, width = a[near], mu[near]
@@ -104,8 +112,18 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
 
     ``tangent``: of the convex functions above the components' divergences.
     """
+    negligible, left_out = None, 0.0
+    if not tangent and mu.shape[1] >= _MANY:
+        # Most components are far below the largest; what they add is bounded instead of computed.
+        left_out = mu.shape[1] * math.exp(-_NEGLIGIBLE)
+        largest = mu.argmax(axis=1)
+        most = hockey_stick(epsilon, mu[np.arange(epsilon.size), largest]).log_delta + log_weights[largest]
+        negligible = np.where(np.isfinite(most), most - _NEGLIGIBLE, -np.inf)
+        first = _first_that_counts(epsilon, mu, negligible)
+        mu, log_weights = mu[:, first:], log_weights[first:]
+        negligible = negligible[:, None]
     each = np.broadcast_to(epsilon[:, None], mu.shape)
-    parts = tangent_hockey_stick(each, mu) if tangent else hockey_stick(each, mu)
+    parts = tangent_hockey_stick(each, mu) if tangent else hockey_stick(each, mu, negligible=negligible)
     terms = parts.log_delta + parts.error
     terms = (terms if tangent else np.minimum(terms, 0.0)) + log_weights
     if mu.shape[1] == 1:
@@ -115,7 +133,7 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
         shares = np.exp(terms - top[:, None])
         total = shares.sum(axis=1)
         shares /= total[:, None]
-        error = DOUBLE.unit_roundoff * (16 + math.log2(mu.shape[1]) + np.abs(top))
+        error = DOUBLE.unit_roundoff * (16 + math.log2(mu.shape[1]) + np.abs(top)) + left_out
         log_delta = top + np.log(total) + error
     some = np.isfinite(top)
     return Tail(
@@ -124,6 +142,22 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
         np.where(some, (shares * parts.by_log_mu).sum(axis=1), 0.0),
         error,
     )
+
+
+def _first_that_counts(epsilon: Floats, mu: Floats, negligible: Floats) -> int:
+    """Columns before this one are negligible in every row; 0 unless mu increases along its rows, as batches in order do."""
+    if not (mu[:, 1:] >= mu[:, :-1]).all():
+        return 0
+    low, high = 0, mu.shape[1] - 1
+    with np.errstate(all="ignore"):
+        while low < high:
+            middle = (low + high) // 2
+            a = epsilon / mu[:, middle] - mu[:, middle] / 2
+            if np.all((a > 0) & (-(a * a) / 2 < negligible)):
+                low = middle + 1
+            else:
+                high = middle
+    return low
 
 
 def probability(log_delta: Floats) -> Floats:
@@ -159,7 +193,9 @@ def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats, *, tangent: b
     # there lands above the root, log delta being nearly concave.
     steep = np.sqrt(np.maximum(-2 * target - 2 * DOUBLE.log_sqrt_2pi - np.log(1 - 2 * target), 0.01))
     start = (largest * (steep + largest / 2))[positive]
-    result[positive] = solve.decreasing_root(excess, start=start, low=np.zeros_like(top), high=top)
+    # An error of log delta moves epsilon by up to mu times as much: finer than that there is nothing to find.
+    finest = 8 * largest[positive]
+    result[positive] = solve.decreasing_root(excess, start=start, low=np.zeros_like(top), high=top, floor=finest)
     return result
 
 
