@@ -68,6 +68,8 @@ def _published(n: int) -> Problem:
 
 #: The published experiments: MNIST digits 3 and 8; CIFAR-10 classes 3 and 8 on 512-dimensional features.
 PRESETS: Final[dict[str, Problem]] = {"mnist": _published(11_264), "cifar10": _published(9_728)}
+#: Parameters of their models.
+PRESET_DIMENSIONS: Final[dict[str, int]] = {"mnist": 784, "cifar10": 512}
 
 
 def preset(name: str) -> Problem:

@@ -73,7 +73,7 @@ class StreamState:
 
 
 @dataclass(slots=True)
-class _Place:
+class Place:
     """What a request of so many points does at one place of the cycle; remembered, because streams repeat themselves."""
 
     points: int
@@ -119,22 +119,30 @@ class Rule(ABC):
         self.turning = bool(self.sizes[0] != self.sizes[-1])
         self.learned = learned_epochs(self.algorithm)
         self.every = float(geometric_sum(self.log_c, math.inf, stride=self.period))
-        self._places: dict[tuple[int, int, float], _Place] = {}
+        self._places: dict[tuple[int, int, float], Place] = {}
         self._kept: dict[int, float] = {}
 
     @abstractmethod
-    def meets(self, state: StreamState, place: _Place, steps: int) -> bool:
+    def meets(self, state: StreamState, place: Place, steps: int) -> bool:
         """Whether ``steps`` after this request keep all requests so far at the target."""
 
     @abstractmethod
-    def advance(self, state: StreamState, place: _Place, steps: int) -> None:
+    def advance(self, state: StreamState, place: Place, steps: int) -> None:
         """Carry the distances (or mu) of all requests past this one and its steps."""
+
+    @abstractmethod
+    def before(self, state: StreamState, place: Place, steps: int) -> tuple[float, float]:
+        """What :meth:`epsilon_after` needs to know of the earlier requests, before this one is answered with ``steps``."""
+
+    @abstractmethod
+    def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
+        """epsilon after this request and ``steps``, for several pasts (P, 2); inf where nothing is proved."""
 
     @abstractmethod
     def mu_now(self, state: StreamState) -> float | None:
         """GDP bound after the last request, where the rule has one."""
 
-    def place(self, state: StreamState, points: int) -> _Place:
+    def place(self, state: StreamState, points: int) -> Place:
         phase = 0
         if self.turning:
             phase = state.steps % self.period
@@ -149,7 +157,7 @@ class Rule(ABC):
         key = (points, phase, epochs)
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = _Place(points, phase, epochs, self._worst(points, phase, epochs))
+            place = self._places[key] = Place(points, phase, epochs, self._worst(points, phase, epochs))
         return place
 
     def kept(self, steps: int) -> float:
@@ -167,7 +175,7 @@ class Rule(ABC):
         used = min(points, int(self.sizes.sum()))
         return float(groups.worst_counts(distances, self.sizes, used) @ distances)
 
-    def worst(self, state: StreamState, place: _Place) -> float:
+    def worst(self, state: StreamState, place: Place) -> float:
         """The newest points' distance at their worst positions, just before they are deleted."""
         if place.phase >= 0 or place.points > 1:
             return place.worst
@@ -175,7 +183,7 @@ class Rule(ABC):
         every = float(geometric_sum(self.log_c, place.epochs, stride=self.period)) if self.learned < math.inf else self.every
         return float(max(1 / self.sizes[0], short)) * every
 
-    def shares(self, place: _Place) -> tuple[Floats, Floats, bool]:
+    def shares(self, place: Place) -> tuple[Floats, Floats, bool]:
         """Weights and distances of the newest request's placements, and whether only convex functions may read them."""
         if not self.random or math.isinf(place.worst):
             return np.ones(1), np.array([place.worst]), False
@@ -244,7 +252,7 @@ class OptimalRule(Rule):
         #: Whether old requests are carried as a distance, on the infinite chord of converged learning.
         self.endless = math.isinf(self.learned) and self.log_c < 0
 
-    def meets(self, state: StreamState, place: _Place, steps: int) -> bool:
+    def meets(self, state: StreamState, place: Place, steps: int) -> bool:
         if self.endless:
             since = state.since if state.since < self.straight else self.straight
             limit = place.limits.get((since, steps))
@@ -256,7 +264,7 @@ class OptimalRule(Rule):
             return True
         return self.bounded and self._restarted(state, place, steps) <= self.most
 
-    def room(self, place: _Place, steps: int) -> float:
+    def room(self, place: Place, steps: int) -> float:
         """The largest mu of earlier requests with which ``steps`` are enough; -inf where they are not even alone."""
         room = place.room.get(steps)
         if room is None:
@@ -305,7 +313,7 @@ class OptimalRule(Rule):
         setting, count = Setting(algorithm, MATCHED), np.array([float(steps)])
         return self.bound.log_scale(setting, self.bound.log_addend(setting, positions, count, np.zeros(1)), count)[0]
 
-    def _restarted(self, state: StreamState, place: _Place, steps: int) -> float:
+    def _restarted(self, state: StreamState, place: Place, steps: int) -> float:
         """mu from the distance at the newest deletion, which the ball bounds, with shifts in its own steps only."""
         return self._decayed(min(state.tracked + self.worst(state, place), self.limit), steps)
 
@@ -317,7 +325,7 @@ class OptimalRule(Rule):
             factor = self._decay[steps] = math.exp(decay + self.log_mu) * _SAFE if decay + self.log_mu < 680 else math.inf
         return max(distance, 1e-300) * max(factor, 1e-300)
 
-    def newest(self, place: _Place, steps: int) -> tuple[Floats, Floats, bool]:
+    def newest(self, place: Place, steps: int) -> tuple[Floats, Floats, bool]:
         """Weights and mu of the newest request alone, and whether only convex functions may read them."""
         if math.isinf(place.worst):
             # Only the ball bounds the distance.
@@ -349,7 +357,7 @@ class OptimalRule(Rule):
             log_mu = np.log(distances) + (self._alone(steps, place.epochs) - math.log(one))
         return weights, rounded_up(np.minimum(log_mu, _LARGEST)), convex_only
 
-    def _find_room(self, place: _Place, steps: int) -> float:
+    def _find_room(self, place: Place, steps: int) -> float:
         weights, mu, tangent = self.newest(place, steps)
         log_weights = np.log(weights)
         target = hockey_stick.rounded_down(self.log_delta)[0]
@@ -367,7 +375,7 @@ class OptimalRule(Rule):
         room = -solve.decreasing_root(excess, start=none, low=low, high=none, floor=1e3 * self.most)
         return float(room[0]) / _SAFE
 
-    def advance(self, state: StreamState, place: _Place, steps: int) -> None:
+    def advance(self, state: StreamState, place: Place, steps: int) -> None:
         kept, worst = self.kept(steps), self.worst(state, place)
         if self.endless:
             state.distance = (state.distance + worst) * kept * _SAFE
@@ -382,6 +390,22 @@ class OptimalRule(Rule):
         if self.bounded:
             state.tracked = min(state.tracked + worst, self.limit) * kept * _SAFE
 
+    def before(self, state: StreamState, place: Place, steps: int) -> tuple[float, float]:
+        """mu of all earlier requests after the steps, and mu of everything from the distance that the ball bounds."""
+        return self._old(state, steps), self._restarted(state, place, steps) if self.bounded else math.inf
+
+    def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
+        weights, mu, tangent = self.newest(place, steps)
+        epsilon = np.full(before.shape[0], np.inf)
+        readings = ((before[:, :1] + mu, np.log(weights), tangent), (before[:, 1:], np.zeros(1), False))
+        for total, log_weights, convex_only in readings:
+            some = total.max(axis=1) < math.exp(_LARGEST)
+            if some.any():
+                log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
+                found = hockey_stick.epsilon_of(log_delta, log_weights, total[some] * _SAFE, tangent=convex_only)
+                epsilon[some] = np.minimum(epsilon[some], found)
+        return epsilon
+
     def mu_now(self, state: StreamState) -> float | None:
         mu = self._old(state, 0)
         if self.bounded and state.since and state.tracked > 0:
@@ -392,24 +416,33 @@ class OptimalRule(Rule):
 class PublishedRule(Rule):
     """Distances add up as published; the newest request's is averaged where batches are random."""
 
-    def meets(self, state: StreamState, place: _Place, steps: int) -> bool:
+    def meets(self, state: StreamState, place: Place, steps: int) -> bool:
         room = place.room.get(steps)
         if room is None:
             room = place.room[steps] = self._find_room(place, steps)
         return state.distance <= room
 
-    def _find_room(self, place: _Place, steps: int) -> float:
+    def before(self, state: StreamState, place: Place, steps: int) -> tuple[float, float]:
+        return state.distance, 0.0
+
+    def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
         weights, own, _ = self.shares(place)
         setting = Setting(self.algorithm, self.reference, given_distance=True)
-        curve = self.bound.curve(setting)
-        log_weights, count = np.log(weights), np.array([float(steps)])
+        with np.errstate(divide="ignore"):
+            log_sum = np.log(np.minimum(before[:, :1] + own, self.limit)) + self.log_unit
+        log_mu = self.bound.log_scale(setting, log_sum, np.full(before.shape[0], float(steps))) - self.log_sigma
+        epsilon = np.full(before.shape[0], np.inf)
+        some = log_mu.max(axis=1) < 345
+        if some.any():
+            log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
+            epsilon[some] = self.bound.curve(setting).epsilon(log_delta, np.log(weights), log_mu[some])
+        return epsilon
+
+    def _find_room(self, place: Place, steps: int) -> float:
+        own = self.shares(place)[1]
 
         def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
-            with np.errstate(divide="ignore"):
-                log_sum = np.log(np.minimum(own - x[0], self.limit))[None] + self.log_unit
-            log_mu = self.bound.log_scale(setting, log_sum, count) - self.log_sigma
-            reached = float(curve.epsilon(self.log_delta, log_weights, log_mu)[0]) if log_mu.max() < 345 else math.inf
-            return np.array([reached - self.epsilon[0]]), np.zeros(1)
+            return self.epsilon_after(place, steps, np.array([[-x[0], 0.0]])) - self.epsilon, np.zeros(1)
 
         def fits(distance: float) -> bool:
             return bool(excess(np.array([-distance]), np.zeros(1, dtype=np.intp))[0][0] <= 0)
@@ -424,7 +457,7 @@ class PublishedRule(Rule):
         none = np.zeros(1)
         return float(-solve.decreasing_root(excess, start=none, low=np.array([-high]), high=none, floor=1e-9 * high)[0])
 
-    def advance(self, state: StreamState, place: _Place, steps: int) -> None:
+    def advance(self, state: StreamState, place: Place, steps: int) -> None:
         state.distance = min(state.distance + self.worst(state, place), self.limit) * self.kept(steps)
 
     def mu_now(self, state: StreamState) -> float | None:

@@ -72,6 +72,31 @@ def build_accountant(
     return load(options, preset_name=preset_name, problem_file=problem_file).accountant
 
 
+def merged(
+    options: Mapping[str, Any],
+    *,
+    preset_name: str | None = None,
+    problem_file: str | PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """The settings of a preset or a file, with ``options`` (None: not given) on top."""
+    if preset_name is not None and problem_file is not None:
+        raise InputError("give either preset or problem, got both")
+    settings: dict[str, Any] = {}
+    if preset_name is not None:
+        settings = preset(preset_name).to_dict()
+    if problem_file is not None:
+        settings = read_toml(problem_file)
+    settings |= {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT}
+
+
+def check_complete(settings: Mapping[str, Any]) -> None:
+    """InputError where the problem lacks a constant."""
+    missing = [f.name for f in fields(Problem) if f.default is MISSING and f.name not in settings]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
+
+
 class Loaded(NamedTuple):
     """The accountant, and the target that the file says: those of sigma, epsilon and delta that it has."""
 
@@ -86,21 +111,10 @@ def load(
     problem_file: str | PathLike[str] | None = None,
 ) -> Loaded:
     """:func:`build_accountant` together with the file's target."""
-    if preset_name is not None and problem_file is not None:
-        raise InputError("give either preset or problem, got both")
-    settings: dict[str, Any] = {}
-    if preset_name is not None:
-        settings = preset(preset_name).to_dict()
-    if problem_file is not None:
-        settings = read_toml(problem_file)
-    settings |= {name: value for name, value in options.items() if value is not None}
-    settings = {name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT}
+    settings = merged(options, preset_name=preset_name, problem_file=problem_file)
     phases = settings.pop(SCHEDULE, None)
     parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
-    required = [f.name for f in fields(Problem) if f.default is MISSING]
-    missing = [name for name in required if name not in settings]
-    if missing:
-        raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
+    check_complete(settings)
     algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
     schedule = None if phases is None else Schedule.from_list(phases)
     accountant = UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)

@@ -6,22 +6,34 @@ How requests add up is a rule of ``recursions.py``, one for the product's own bo
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from copy import copy
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.assumptions import RANDOM, WORST
 from accountant.bounds import BOUNDS
-from accountant.recursions import OptimalRule, PublishedRule, Rule, StreamState, learned_epochs
+from accountant.recursions import OptimalRule, Place, PublishedRule, Rule, StreamState, learned_epochs
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, integer, number, numbers
+
+Floats = NDArray[np.float64]
 
 #: Version of the JSON form.
 FORMAT: Final = 1
 UNITS: Final = ("steps", "epochs")
+
+
+class Followed(NamedTuple):
+    """What holds after each request of a stream that was answered as somebody says, (k,) each."""
+
+    #: epsilon at the stream's delta, rounded up; inf where nothing is proved.
+    epsilon: Floats
+    #: Fewest steps (or epochs) that would have done, after the requests before; inf where none would.
+    needed: Floats
 
 
 class UnlearningStream:
@@ -169,10 +181,55 @@ class UnlearningStream:
             raise InputError(f"points must be one-dimensional, got shape {counts.shape}")
         return np.array([self.request(count) for count in counts.astype(np.int64).tolist()], dtype=np.int64)
 
+    def follow(self, counts: ArrayLike, points: ArrayLike = 1) -> Followed:
+        """Answer requests of ``points`` each with ``counts`` steps (or epochs), (k,), enough or not; what holds after each.
+
+        For checking what somebody else did: the state moves on as it did there.
+        """
+        lengths = numbers("counts", counts, at_least=0, at_most=MAX_COUNT // self._stride, whole=True)
+        sizes = numbers("points", points, at_least=1, at_most=self._n, whole=True)
+        if lengths.ndim != 1 or sizes.shape not in ((), lengths.shape):
+            raise InputError(f"counts and points must be one-dimensional and of one length, got {lengths.shape}, {sizes.shape}")
+        sizes = np.broadcast_to(sizes, lengths.shape)
+        needed, epsilon = np.full(lengths.size, np.inf), np.full(lengths.size, np.inf)
+        # Rows that differ in their past only are read together.
+        asked: dict[tuple[int, int, int], tuple[Rule, Place, int, list[int], list[tuple[float, float]]]] = {}
+        for at, (count, size) in enumerate(zip(lengths.astype(int).tolist(), sizes.astype(int).tolist(), strict=True)):
+            self.arrive(size)
+            self.pending = 0
+            rule = self._rule if self.state.requests else self._first
+            place = rule.place(self.state, size)
+            with suppress(UnreachableError):
+                needed[at] = self._fewest(rule, place)
+            if count >= rule.fewest:
+                key = (id(rule), id(place), count)
+                *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
+                rows.append(at)
+                states.append(rule.before(self.state, place, count * self._stride))
+            self._advance(rule, place, size, count)
+        for rule, place, steps, rows, states in asked.values():
+            epsilon[rows] = rule.epsilon_after(place, steps, np.array(states))
+        return Followed(epsilon, needed)
+
     def _process(self, points: int) -> int:
+        rule = self._rule if self.state.requests else self._first
+        place = rule.place(self.state, points)
+        count = self._fewest(rule, place)
+        self._advance(rule, place, points, count)
+        return count * self._stride
+
+    def _advance(self, rule: Rule, place: Place, points: int, count: int) -> None:
+        state, steps = self.state, count * self._stride
+        rule.advance(state, place, steps)
+        state.requests += 1
+        state.points += points
+        state.steps += steps
+        state.since = steps
+        self._guess = count
+
+    def _fewest(self, rule: Rule, place: Place) -> int:
+        """The smallest number of steps (or epochs) that is enough for the request at this place."""
         state, stride = self.state, self._stride
-        rule = self._rule if state.requests else self._first
-        place = rule.place(state, points)
         fewest = rule.fewest
         most = (MAX_COUNT - state.steps) // stride
         meets = rule.meets
@@ -199,14 +256,7 @@ class UnlearningStream:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if meets(state, place, middle * stride) else (middle, high)
-        steps = high * stride
-        rule.advance(state, place, steps)
-        state.requests += 1
-        state.points += points
-        state.steps += steps
-        state.since = steps
-        self._guess = high
-        return steps
+        return high
 
     def to_json(self) -> str:
         """The state, and what it belongs to, as one line that :meth:`from_json` restores exactly."""

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from accountant.commands import curve, delta, epochs, epsilon, plan, presets, sigma
+from accountant.commands import compare, curve, delta, epochs, epsilon, plan, presets, reproduce, sigma, verify
 from accountant.commands.options import VersionOption, register
 
 app = typer.Typer(
@@ -21,6 +21,9 @@ app = typer.Typer(
 
 for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve.curve, plan.plan):
     register(app, function)
+register(app, compare.compare, needs="setup")
+register(app, verify.verify, needs=None)
+app.command()(reproduce.reproduce)
 app.command()(presets.presets)
 
 

@@ -7,16 +7,21 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from accountant.algorithm import PNSGD
 from accountant.bounds import BOUNDS
-from accountant.problem import PRESETS, Problem
-from accountant.settings import DEFAULT, KEYS, TARGET, load
+from accountant.problem import PRESET_DIMENSIONS, PRESETS, Problem
+from accountant.reference import parse_reference
+from accountant.settings import DEFAULT, KEYS, SCHEDULE, TARGET, Loaded, check_complete, load, merged
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError
+from accountant.validation import InputError, integer, number
+
+if TYPE_CHECKING:
+    from accountant.methods import Setup
 
 
 def _parser(convert: Callable[[str], float], what: str) -> Callable[[str], float | str]:
@@ -87,9 +92,55 @@ VersionOption = Annotated[
 class Shared:
     """What the shared options said."""
 
-    accountant: UnlearningAccountant
+    #: Options as given, None where they were not.
+    options: dict[str, Any]
     preset: str | None
+    problem: str | None
     json: bool
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        return load(self.options, preset_name=self.preset, problem_file=self.problem)
+
+    @property
+    def accountant(self) -> UnlearningAccountant:
+        return self._loaded.accountant
+
+    @property
+    def target(self) -> dict[str, float]:
+        """Those of sigma, epsilon and delta that the problem file says."""
+        return {name: number(name, value, at_least=0) for name, value in self.settings.items() if name in TARGET}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Preset or problem file and options together, without building anything of them."""
+        return merged(self.options, preset_name=self.preset, problem_file=self.problem)
+
+    @cached_property
+    def setup(self) -> Setup:
+        """What the settings say of the run, for methods that need not be a bound of the accountant."""
+        from accountant.methods import Setup
+
+        settings = self.settings
+        for name in ("bound", SCHEDULE):
+            if name in settings:
+                raise InputError(f"{name} must be left out: every method has its own")
+        check_complete(settings)
+        problem = Problem(**{name: settings[name] for name in KEYS["problem"] if name in settings})
+        run = {name: settings[name] for name in KEYS["algorithm"] if name in settings}
+        group = integer("group_size", settings.get("group_size", 1), at_least=1, at_most=problem.n)
+        reference = parse_reference(settings.get("reference", "matched"))
+        setup = Setup(
+            problem=problem, **run, group_size=group, batches=settings.get("batches"), reference=reference,
+            dimension=PRESET_DIMENSIONS.get(self.preset or ""),
+        )  # fmt: skip
+        setup.algorithm  # noqa: B018 - checks batch size, step size, radius and epochs
+        return setup
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The settings without those that the preset's name stands for."""
+        return merged(self.options, problem_file=self.problem)
 
 
 def _parameters() -> list[inspect.Parameter]:
@@ -130,29 +181,35 @@ def _parameters() -> list[inspect.Parameter]:
     return [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in annotations]
 
 
-def register(app: typer.Typer, function: Callable[..., None]) -> None:
-    """Add ``function(shared, *, own options)`` to the app, with the shared options beside its own."""
+def register(app: typer.Typer, function: Callable[..., None], *, needs: str | None = "accountant") -> None:
+    """Add ``function(shared, *, own options)`` to the app, with the shared options beside its own.
+
+    needs: what the shared options must make, an "accountant" or a "setup", before anything else is looked at; None: they need
+    not be complete, and the function's own options are all its affair.
+    """
     shared = _parameters()
     own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     ]
     # A problem file may say the target, so its options are not required until the file has been read.
-    required = {p.name for p in own if p.name in TARGET and p.default is inspect.Parameter.empty}
+    required = {p.name for p in own if needs and p.name in TARGET and p.default is inspect.Parameter.empty}
     own = [parameter.replace(default=None) if parameter.name in required else parameter for parameter in own]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
         mine = {parameter.name: values.pop(parameter.name) for parameter in own}
-        json_, preset, problem = (values.pop(name) for name in ("json", "preset", "problem"))
+        words = {name: values.pop(name) for name in ("preset", "problem", "json")}
+        shared = Shared(values, **words)
         try:
-            accountant, target = load(values, preset_name=preset, problem_file=problem)
-            mine |= {name: value for name, value in target.items() if name in mine and mine[name] is None}
+            if needs is not None:
+                getattr(shared, needs)
+                mine |= {name: value for name, value in shared.target.items() if name in mine and mine[name] is None}
             mine = {name: None if name in TARGET and value == DEFAULT else value for name, value in mine.items()}
             missing = [name for name in TARGET if name in required and mine[name] is None]
             if missing:
                 raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")
-            function(Shared(accountant, preset, json_), **mine)
+            function(shared, **mine)
         except InputError as error:
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None

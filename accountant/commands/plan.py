@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from accountant import planning, traffic
-from accountant.commands import present
+from accountant.commands import files, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, Shared
 from accountant.validation import InputError, integer
 
@@ -55,8 +51,6 @@ _MAX_REQUESTS: Final = 10_000_000
 _LONG, _FIRST, _LAST = 24, 12, 6
 #: More points than a picture can show make its file large.
 _DRAWN: Final = 2000
-#: Seconds of work without a word.
-_PATIENCE: Final = 2.0
 
 
 def plan(
@@ -89,8 +83,8 @@ def plan(
     target: dict[str, Any] = {
         "epsilon": epsilon, "delta": delta, "unit": unit, "deadline": deadline, "first_bound": first_bound,
     }  # fmt: skip
-    with _replacing("csv", csv) as rows_file, _replacing("plot", plot) as picture:
-        with _progress() as progress:
+    with files.replacing("csv", csv) as rows_file, files.replacing("plot", plot) as picture:
+        with files.progress("planning") as progress:
             choice: dict[str, Any] = {"sigma": sigma, "window": window}
             if optimize:
                 best = planning.optimize(
@@ -252,13 +246,11 @@ def _draw(path: Path, made: planning.Plan, kind: str) -> None:
         return datetime.fromtimestamp(row.time, UTC) if made.dated else row.time / 86_400
 
     rows = [*made.requests[: -1 : -(-len(made.requests) // _DRAWN)], made.requests[-1]]
-    figure = _figure_class()(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.subplots()
-    # Okabe & Ito's colours, told apart by colour-blind readers; the line styles do it in black and white.
-    lines = [("unlearning", "total_gradient_evaluations", "#0072B2", "-")]
+    figure, axes = pictures.figure()
+    lines = [("unlearning", "total_gradient_evaluations", *pictures.STYLES[0])]
     if made.retrain_epochs is not None:
-        lines.append(("retraining at every request", "retrain_each_gradient_evaluations", "#D55E00", "--"))
-        lines.append(("retraining once now", "retrain_once_gradient_evaluations", "#009E73", ":"))
+        lines.append(("retraining at every request", "retrain_each_gradient_evaluations", *pictures.STYLES[1]))
+        lines.append(("retraining once now", "retrain_once_gradient_evaluations", *pictures.STYLES[2]))
     logarithmic = made.total_gradient_evaluations > 0 or made.retrain_epochs is not None
     markers = {"marker": "o", "markersize": 3} if len(rows) <= 60 else {}
     for name, key, colour, style in lines:
@@ -276,78 +268,16 @@ def _draw(path: Path, made: planning.Plan, kind: str) -> None:
     axes.set_xlabel("deletion request" if made.longest_wait is None else timed)
     axes.set_ylabel("per-sample gradient evaluations so far")
     axes.set_title(f"ε = {made.epsilon:g}, δ = {made.delta:.3g}, σ = {made.sigma:.4g}", loc="left", fontsize=11)
-    axes.grid(which="major", color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, format=kind, dpi=150)
-
-
-def _figure_class() -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module("matplotlib.figure").Figure
-    except ImportError:
-        raise InputError("plot needs matplotlib: pip install 'unlearning-accountant[plot]'") from None
+    pictures.save(figure, path, kind)
 
 
 def _check_files(*, requests: str, csv: str | None, plot: str | None) -> None:
     """Refuse pictures that cannot be drawn, and files that would overwrite one another."""
-    if plot is not None:
-        if Path(plot).suffix.lower() not in (".png", ".svg"):
-            raise InputError(f"plot must end in .png or .svg, got {plot!r}")
-        _figure_class()
+    pictures.check(plot)
     taken = {os.path.realpath(requests): "requests"}
     for name, path in (("csv", csv), ("plot", plot)):
         if path is not None:
             other = taken.setdefault(os.path.realpath(path), name)
             if other != name:
                 raise InputError(f"{name} must be another file than {other}, got {path!r}")
-
-
-@contextmanager
-def _replacing(name: str, path: str | None) -> Iterator[Path | None]:
-    """An empty file beside ``path`` that takes its place at the end, if all goes well; InputError now if it could not."""
-    if path is None:
-        yield None
-        return
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-            raise InputError(f"{name} file {path} cannot be written: it exists and is no file that may be replaced")
-        part.touch(exist_ok=False)
-    except OSError as error:
-        raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
-    try:
-        yield part
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _progress() -> Iterator[planning.Progress]:
-    """Shows a bar on standard error once the work has taken two seconds, if somebody watches."""
-    started = time.monotonic()
-    bars: list[Any] = []
-
-    def show(done: int, total: int) -> None:
-        if not bars:
-            if time.monotonic() - started < _PATIENCE or not sys.stderr.isatty():
-                return
-            from rich.console import Console
-            from rich.progress import Progress
-
-            bars.append(Progress(console=Console(stderr=True), transient=True))
-            bars[0].add_task("planning")
-            bars[0].start()
-        bars[0].update(bars[0].task_ids[0], completed=done, total=total)
-
-    try:
-        yield show
-    finally:
-        for bar in bars:
-            bar.stop()

@@ -114,7 +114,7 @@ def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]]
     screen.print(table)
     screen.print("[bold]Assumptions[/bold]")
     for line in result["assumptions"]:
-        screen.print(_bullet(line))
+        screen.print(bullet(line))
 
 
 def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def console() -> Console:
     return screen
 
 
-def _bullet(text: str) -> Any:
+def bullet(text: str) -> Any:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -203,6 +203,11 @@ def digits(value: float, count: int = 6, *, down: bool = False) -> str:
 
     rounded = Context(prec=count, rounding=ROUND_FLOOR if down else ROUND_CEILING).create_decimal(Decimal(repr(value)))
     return f"{float(rounded):.{count}g}"
+
+
+def rough(value: float | None, count: int = 4) -> str:
+    """A number for a narrow table, rounded up; a hyphen for none."""
+    return "-" if value is None else digits(value, count)
 
 
 def plural(count: int, noun: str) -> str:

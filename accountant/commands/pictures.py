@@ -1,0 +1,104 @@
+"""Pictures for the plot extra: one look, told apart in colour, by colour-blind readers and in black and white."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from accountant.validation import InputError
+
+KINDS: Final = (".png", ".svg")
+#: Okabe & Ito's colours with a line style each.
+STYLES: Final = (
+    ("#0072B2", "-"),
+    ("#D55E00", "--"),
+    ("#009E73", ":"),
+    ("#CC79A7", "-."),
+    ("#000000", (0, (1, 1))),
+    ("#56B4E9", (0, (5, 1, 1, 1))),
+    ("#E69F00", (0, (3, 3))),
+    ("#666666", (0, (8, 2))),
+    ("#8B4513", (0, (5, 1, 1, 1, 1, 1))),
+    ("#4B0082", (0, (2, 4))),
+    ("#999999", (0, (12, 3))),
+)
+MARKERS: Final = "os^Dv<>PhX*"
+
+
+def check(path: str | None) -> None:
+    """InputError where the picture could not be drawn."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in KINDS:
+        raise InputError(f"plot must end in {' or '.join(KINDS)}, got {path!r}")
+    _figure_class()
+
+
+def figure(*, rows: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[Any, Any]:
+    """A figure and its axes (one, or an array of rows), with a light grid and no box."""
+    made = _figure_class()(figsize=(width, height * rows), layout="constrained")
+    axes = made.subplots(rows)
+    for each in [axes] if rows == 1 else axes:
+        each.grid(which="major", color="0.9")
+        each.spines[["top", "right"]].set_visible(False)
+    return made, axes
+
+
+def save(made: Any, path: Path, kind: str) -> None:
+    """Write the figure as png or svg."""
+    made.savefig(path, format=kind, dpi=150)
+
+
+def _figure_class() -> Any:
+    try:
+        return import_module("matplotlib.figure").Figure
+    except ImportError:
+        raise InputError("plot needs matplotlib: pip install 'unlearning-accountant[plot]'") from None
+
+
+#: Markers on a line, about; more would hide it.
+_MARKS: Final = 10
+
+
+def lines(axes: Any, series: list[tuple[str, int, Any, Any]]) -> None:
+    """Lines (name, number of the style, xs, ys), each with a marker of its own; lines that coincide are drawn once."""
+    for at, (name, style, xs, ys) in enumerate(series):
+        twins = [at for at, other in enumerate(series) if _same(other[2], xs) and _same(other[3], ys)]
+        if twins[0] == at:
+            label = "\n= ".join([name, *(series[twin][0] for twin in twins[1:])])
+            line(axes, xs, ys, style, label=label)
+
+
+def line(axes: Any, xs: Any, ys: Any, style: int, *, label: str, **more: Any) -> None:
+    """A line in the style of that number."""
+    colour, dashes = STYLES[style % len(STYLES)]
+    # Not all at the same places, so that lines close to one another can be told apart.
+    every = max(len(xs) // _MARKS, 1)
+    look = {
+        "color": colour, "linestyle": dashes, "linewidth": 1.6, "label": label, "marker": MARKERS[style % len(MARKERS)],
+        "markersize": 4.5, "markevery": (style % every, every),
+    }  # fmt: skip
+    axes.plot(xs, ys, **(look | more))
+
+
+def reported(axes: Any, xs: Any, ys: Any, *, first: bool) -> None:
+    """What was reported, as rings around the computed lines; in the legend once."""
+    look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": 8}
+    axes.plot(xs, ys, label="reported" if first else "_", **look)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return len(one) == len(other) and all(
+        x == y or abs(x - y) <= 1e-9 * abs(x) for x, y in zip(one, other, strict=True)
+    )
+
+
+def legend(axes: Any) -> None:
+    """The legend beside the data, never on it."""
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, handlelength=3)
+
+
+def whole_numbers(axes: Any) -> None:
+    """Ticks of the x axis at whole numbers only."""
+    axes.xaxis.set_major_locator(import_module("matplotlib.ticker").MaxNLocator(integer=True))

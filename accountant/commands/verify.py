@@ -1,0 +1,161 @@
+"""``accountant verify``: whether the rows of a table hold."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from accountant.commands import files
+from accountant.commands.options import COUNT, NUMBER, DeltaOption, Shared
+from accountant.settings import SCHEDULE
+from accountant.validation import InputError
+
+if TYPE_CHECKING:
+    from accountant.tables.reading import Table
+
+TableArgument = Annotated[
+    str | None, typer.Argument(metavar="[TABLE]", help="CSV, TSV, JSON lines or Markdown file; - for standard input.")
+]
+BuiltInOption = Annotated[bool, typer.Option("--builtin", help="Check every table that ships with the package.")]
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="csv, tsv, jsonl or markdown; default by the file's name or start."),
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="ROLE=NAME", help="What a column means, such as sigma=noise; may be given often."),
+]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Method of a table that names none, such as optimal, d2d or langevin; default pnsgd."),
+]
+DimensionOption = Annotated[int | None, typer.Option(**COUNT, help="Parameters of the model, for d2d-open.")]
+WastefulOption = Annotated[
+    float | None,
+    typer.Option(**NUMBER, help="Noise (or epochs) over what is needed, from which a row is wasteful; default 1.1."),
+]
+SigmaDefault = Annotated[float | None, typer.Option(**NUMBER, help="sigma of a table that has no such column.")]
+EpsilonDefault = Annotated[float | None, typer.Option(**NUMBER, help="epsilon of a table that has no such column.")]
+EpochsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs of a table that has no such column.")]
+StepsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps of a table that has no such column.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Show every row, however many; by default the first that need a look.")]
+MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
+HtmlOption = Annotated[str | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page.")]
+
+#: Rows that are shown of a longer table.
+_SHOWN: Final = 40
+
+
+def verify(
+    shared: Shared,
+    table: TableArgument = None,
+    builtin: BuiltInOption = False,
+    method: MethodOption = None,
+    column: ColumnOption = None,
+    format: FormatOption = None,
+    sigma: SigmaDefault = None,
+    epsilon: EpsilonDefault = None,
+    delta: DeltaOption = None,
+    epochs: EpochsDefault = None,
+    steps: StepsDefault = None,
+    dimension: DimensionOption = None,
+    wasteful: WastefulOption = None,
+    all: AllOption = False,
+    markdown: MarkdownOption = False,
+    html: HtmlOption = None,
+) -> None:
+    """Check a table of claims "this noise and these epochs give this guarantee", row by row.
+
+    A row needs a problem (a column preset, or n and smoothness), epsilon, and sigma with epochs or steps; with a column request
+    the rows are followed as a stream. Options stand for columns that the table lacks. Exit code 1 if a row fails.
+
+    Example: accountant verify table.csv --preset mnist --column sigma=noise
+    """
+    from accountant.commands import report
+    from accountant.tables.claims import Claims
+    from accountant.tables.verify import WASTEFUL, Verification
+
+    if builtin == (table is not None):
+        raise InputError("give a table or --builtin, got " + ("both" if builtin else "neither"))
+    if markdown and shared.json:
+        raise InputError("give either --json or --markdown, got both")
+    own: dict[str, Any] = {
+        "method": method, "sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps,
+        "dimension": dimension,
+    }  # fmt: skip
+    defaults = _defaults(shared, own)
+    with ExitStack() as stack:
+        page = stack.enter_context(files.replacing("html", html))
+        progress = stack.enter_context(files.progress("checking"))
+        checks = []
+        for source in _tables(stack, table, builtin, format):
+            claims = Claims(source, columns=_columns(column), defaults=defaults)
+            check = Verification(claims, wasteful=WASTEFUL if wasteful is None else wasteful)
+            check.progress = _counting(progress, check.total)
+            checks.append((source.name if builtin else None, check))
+        view = report.View(limit=None if all else _SHOWN)
+        with report.outputs(shared.json, markdown, page) as outputs:
+            for name, check in checks:
+                for row in check:
+                    for output in outputs:
+                        output.row(name, row)
+                    view.row(name, row)
+            summaries = [(name, check.summary) for name, check in checks]
+            for output in outputs:
+                output.end(summaries)
+        if not shared.json and not markdown:
+            view.show(summaries)
+    if any(summary.failed for _, summary in summaries):
+        raise typer.Exit(1)
+
+
+def _counting(progress: files.Progress, total: int) -> Callable[[int], None]:
+    return lambda done: progress(done, total)
+
+
+def _defaults(shared: Shared, own: dict[str, Any]) -> dict[str, Any]:
+    """Role to value, from the options and the problem file."""
+    if shared.preset is not None and shared.problem is not None:
+        raise InputError("give either preset or problem, got both")
+    settings = shared.own
+    if SCHEDULE in settings:
+        raise InputError("schedule must be left out: the rows of a table have constant settings")
+    given = {name: value for name, value in own.items() if value is not None}
+    return {"preset": shared.preset, **settings, **given}
+
+
+def _columns(given: list[str] | None) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for text in given or []:
+        role, equals, name = text.partition("=")
+        if not equals or not role or not name:
+            raise InputError(f"column must be ROLE=NAME, such as sigma=noise, got {text!r}")
+        if role in columns:
+            raise InputError(f"column gives {role} twice: {columns[role]!r} and {name!r}")
+        columns[role] = name
+    return columns
+
+
+def _tables(stack: ExitStack, path: str | None, builtin: bool, format: str | None) -> Iterable[Table]:
+    from accountant.tables.builtin import TABLES
+    from accountant.tables.reading import Table
+
+    if builtin:
+        return [table.table() for table in TABLES.values() if table.claims]
+    assert path is not None
+    if path != "-":
+        return [Table(path, format=format)]
+    # Standard input is read once, but a table twice.
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    copy = folder / "table"
+    with open(copy, "wb") as file:
+        while block := sys.stdin.buffer.read(1 << 20):
+            file.write(block)
+    return [Table(copy, format=format, name="-")]
+

@@ -1,0 +1,333 @@
+"""Descent-to-Delete (Neel, Roth & Sharifi-Malvajerdi 2021): gradient descent without noise, one Gaussian on what is released.
+
+Full-batch steps of size 2/(L + m) contract by gamma = (L - m)/(L + m); a request is answered with I of them. sigma is the
+standard deviation of the one noise. Three bounds on it: the published formula, which serves every request of a stream whose
+inner model stays secret; the published formula without that secret; and the exact Gaussian mechanism, whose distance the shift
+engine tracks: two converged models are 2M/(mn) apart, less gamma^I.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Final
+
+import numpy as np
+
+from accountant.algorithm import PNSGD
+from accountant.distance import log_learned_distance
+from accountant.divergences import hockey_stick
+from accountant.divergences.curves import MARGIN, rounded_up
+from accountant.methods.base import CountedStream, Floats, FullBatch, Setup, flat, shaped, smallest_sigma
+from accountant.problem import Problem
+from accountant.validation import InputError, UnreachableError, integer
+
+_PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
+#: Relative error of the formulas below in doubles, added on the safe side.
+_SAFE: Final = 1 + 4e-15
+
+
+def log_gamma(problem: Problem) -> float:
+    """log((L - m)/(L + m)), -inf for L = m."""
+    total = problem.smoothness + problem.strong_convexity
+    ratio = 2 * (problem.strong_convexity / total)
+    return math.log1p(-ratio) if ratio < 1 else -math.inf
+
+
+class _DescentToDelete(FullBatch):
+    """What the three bounds share: the run, its noise, and streams of requests."""
+
+    family = "d2d"
+    tightest = "d2d-exact"
+    noise = "one N(0, sigma^2 I) on the released model"
+    secret = "the noise on the release is not kept in the model that unlearning goes on from, which stays secret"
+
+    def check(self, setup: Setup) -> None:
+        super().check(setup)
+        problem = setup.problem
+        own = 2 / (problem.smoothness + problem.strong_convexity)
+        if setup.step_size is not None and not math.isclose(setup.step_size, own, rel_tol=1e-9):
+            raise InputError(f"step_size must be 2/(smoothness + strong_convexity) = {own:.10g} for {self.name}, got "
+                             f"{setup.step_size}")  # fmt: skip
+
+    def released_std(self, setup: Setup, sigma: float) -> float:
+        return sigma
+
+    def assumptions(self, setup: Setup) -> tuple[str, ...]:
+        problem = setup.problem
+        return (
+            f"every point's loss is {problem.smoothness:g}-smooth and {problem.strong_convexity:g}-strongly convex, the data "
+            f"part of its gradient has norm at most {problem.lipschitz:g}",
+            "learning and unlearning are full-batch gradient descent without noise, learning has converged",
+            self.secret,
+        )
+
+
+class _Published(_DescentToDelete):
+    """A published standard deviation: a factor of the target times r(I) = gamma^I/(1 - gamma^I)."""
+
+    def _log_unit(self, setup: Setup) -> float:
+        """log of the factor 4 sqrt(2) M S/(m n) (or 8 M S/(m n)) before r(I)."""
+        problem = setup.problem
+        logs = math.log(problem.lipschitz) - math.log(problem.strong_convexity) - math.log(problem.n)
+        return logs + math.log(setup.group_size) + self._log_constant
+
+    _log_constant: float
+
+    @abstractmethod
+    def _reached(self, setup: Setup, distance: Floats, delta: Floats, steps: Floats) -> Floats:
+        """epsilon for a distance in units of sigma, the constant included."""
+
+    @abstractmethod
+    def _gap(self, epsilon: Floats, delta: Floats) -> Floats:
+        """The difference of roots that the constant is divided by."""
+
+    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
+        noise, chance, count = flat(sigma, delta, steps)
+        with np.errstate(over="ignore", divide="ignore"):
+            distance = np.exp(self._log_unit(setup) + _log_ratio(setup.problem, count) - np.log(noise))
+            return shaped(self._reached(setup, distance, chance, count), sigma, delta, steps)
+
+    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        target, chance, count = flat(epsilon, delta, steps)
+        if not np.all(count >= 1):
+            raise UnreachableError(f"{self.name} says nothing without at least one iteration: its formula divides by zero")
+        if not np.all(target > 0):
+            raise UnreachableError(f"{self.name} never reaches epsilon = 0")
+        guess = np.exp(self._log_unit(setup) + _log_ratio(setup.problem, count)) / self._gap(target, chance)
+
+        def reached(sigma: Floats) -> Floats:
+            return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)
+
+        return shaped(smallest_sigma(reached, guess, target), epsilon, delta, steps)
+
+
+def _log_ratio(problem: Problem, steps: Floats) -> Floats:
+    """log(gamma^I/(1 - gamma^I)) = -log(gamma^-I - 1); inf for I = 0."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        exponent = -log_gamma(problem) * steps
+        value = -np.where(exponent > 30, exponent + np.log1p(-np.exp(-exponent)), np.log(np.expm1(exponent)))
+    return np.where(steps == 0, np.inf, value)
+
+
+class _PublishedStream(CountedStream):
+    """Every request with at least the fewest iterations that any had so far, as the formula's proof by induction needs."""
+
+    def __init__(self, method: _Published, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
+        super().__init__(epsilon=epsilon)
+        self.method, self.setup = method, setup
+        self.known = {"sigma": np.array(sigma), "delta": np.array(delta)}
+        self.fewest, self.most, self.requests = math.inf, 1.0, 0
+
+    def reached(self, count: float, points: float) -> float:
+        setup = self.setup.with_(group_size=int(max(points, self.most)))
+        return self.answer(setup, min(count, self.fewest))
+
+    def answer(self, setup: Setup, count: float) -> float:
+        return float(self.method.epsilon(setup, **self.known, steps=np.array(count)))
+
+    def advance(self, count: float, points: float) -> None:
+        self.fewest, self.most = min(self.fewest, count), max(self.most, points)
+        self.requests += 1
+
+
+class DescentToDelete(_Published):
+    """sigma = 4 sqrt(2) M gamma^I / (m n (1 - gamma^I) (sqrt(log(1/delta) + epsilon) - sqrt(log(1/delta))))."""
+
+    name = "d2d"
+    title = "Descent-to-Delete, published"
+    source = f"{_PAPER}, as the baseline of Chien et al. 2024"
+    proves = "(epsilon, delta), by zero-concentrated privacy"
+    _log_constant = math.log(4 * math.sqrt(2))
+
+    def _gap(self, epsilon: Floats, delta: Floats) -> Floats:
+        level = -np.log(delta)
+        return epsilon / (np.sqrt(level + epsilon) + np.sqrt(level))
+
+    def _reached(self, setup: Setup, distance: Floats, delta: Floats, steps: Floats) -> Floats:
+        # (sqrt(level + eps) - sqrt(level)) = x is eps = x (x + 2 sqrt(level)).
+        return distance * (distance + 2 * np.sqrt(-np.log(delta))) * _SAFE
+
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> _PublishedStream:
+        self.check(setup)
+        return _PublishedStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
+
+
+class OpenDescentToDelete(_Published):
+    """The stream whose inner model is no secret: request i has I = I_min + ceil(log(log(4 d i/delta))/log(1/gamma)) iterations.
+
+    sigma = 8 M gamma^I / (m n (1 - gamma^I) (sqrt(2 log(2/delta) + 3 epsilon) - sqrt(2 log(2/delta) + 2 epsilon))), with
+    I_min = ceil(log(sqrt(2 d)/((1 - gamma) (sqrt(2 log(2/delta) + epsilon) - sqrt(2 log(2/delta)))))/log(1/gamma)).
+    """
+
+    name = "d2d-open"
+    title = "Descent-to-Delete, no secret state"
+    source = f"{_PAPER}, no secret state, as the baseline of Chien et al. 2024"
+    #: Its noise is in the model that unlearning starts from, which the exact mechanism below knows nothing of.
+    tightest = "d2d-open"
+    proves = "(epsilon, delta)"
+    secret = "every request starts from the last noisy release; sigma belongs to all iterations of a request"
+    _log_constant = math.log(8)
+
+    def check(self, setup: Setup) -> None:
+        super().check(setup)
+        if setup.dimension is None:
+            raise InputError(f"dimension must be given for {self.name}: the number of parameters of the model")
+        integer("dimension", setup.dimension, at_least=1)
+
+    def __init__(self, request: int = 1) -> None:
+        #: Which request of a stream is asked about, from 1.
+        self.request = request
+
+    def minimum(self, setup: Setup, *, epsilon: Floats, delta: Floats) -> Floats:
+        """Fewest iterations for the request; shape of epsilon and delta."""
+        dimension, rate = int(setup.dimension or 1), -log_gamma(setup.problem)
+        level = 2 * np.log(2 / delta)
+        with np.errstate(divide="ignore", over="ignore"):
+            gap = epsilon / (np.sqrt(level + epsilon) + np.sqrt(level))
+            first = (0.5 * math.log(2 * dimension) - np.log(gap) - math.log(-math.expm1(-rate))) / rate
+        return np.maximum(np.ceil(first), 1.0) + self._further(dimension, rate, delta)
+
+    def _further(self, dimension: int, rate: float, delta: Floats) -> Floats:
+        """Iterations for the noise of earlier releases."""
+        return np.ceil(np.log(np.log(4.0 * dimension * self.request / delta)) / rate)
+
+    def _gap(self, epsilon: Floats, delta: Floats) -> Floats:
+        level = 2 * np.log(2 / delta)
+        return epsilon / (np.sqrt(level + 3 * epsilon) + np.sqrt(level + 2 * epsilon))
+
+    def _reached(self, setup: Setup, distance: Floats, delta: Floats, steps: Floats) -> Floats:
+        # With x the difference of the roots and y = sqrt(l + 2 eps): eps = x^2 + 2 x y, so y^2 = l + 2 x^2 + 4 x y.
+        level = 2 * np.log(2 / delta)
+        square = distance * distance
+        by_noise = 5 * square + 2 * distance * np.sqrt(6 * square + level)
+        # The number of iterations, too, belongs to a target: the smallest that it is enough for.
+        return np.maximum(by_noise * _SAFE, self._allowed(setup, delta, steps))
+
+    def _allowed(self, setup: Setup, delta: Floats, steps: Floats) -> Floats:
+        """Smallest epsilon whose I_min, with the further iterations of the first request, is at most ``steps``."""
+        rate, dimension = -log_gamma(setup.problem), int(setup.dimension or 1)
+        level = 2 * np.log(2 / delta)
+        budget = steps - self._further(dimension, rate, delta)
+        with np.errstate(over="ignore"):
+            gap = np.exp(0.5 * math.log(2 * dimension) - math.log(-math.expm1(-rate)) - budget * rate) * (1 + 1e-12)
+        return np.where(budget >= 1, gap * (gap + 2 * np.sqrt(level)), np.inf)
+
+    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        target, chance, count = flat(epsilon, delta, steps)
+        short = (target > 0) & ~(self._allowed(setup, chance, count) <= target)
+        if short.any():
+            row = slice(int(np.argmax(short)), int(np.argmax(short)) + 1)
+            fewest = self.minimum(setup, epsilon=target[row], delta=chance[row])[0]
+            raise UnreachableError(
+                f"{self.name} needs at least {fewest:.0f} iterations for epsilon={target[row][0]:g} at "
+                f"delta={chance[row][0]:g}, got {count[row][0]:.0f}"
+            )
+        return super().sigma(setup, epsilon=epsilon, delta=delta, steps=steps)
+
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> _PublishedStream:
+        self.check(setup)
+        return _OpenStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
+
+
+class _OpenStream(_PublishedStream):
+    """A request's budget is what is left of its iterations after those for the noise of all releases before it."""
+
+    def further(self) -> float:
+        problem, dimension = self.setup.problem, int(self.setup.dimension or 1)
+        method = OpenDescentToDelete(self.requests + 1)
+        return float(method._further(dimension, -log_gamma(problem), self.known["delta"]))
+
+    def reached(self, count: float, points: float) -> float:
+        further = self.further()
+        return super().reached(count - further, points)
+
+    def advance(self, count: float, points: float) -> None:
+        super().advance(count - self.further(), points)
+
+    def answer(self, setup: Setup, count: float) -> float:
+        method = OpenDescentToDelete(self.requests + 1)
+        return float(method.epsilon(setup, **self.known, steps=np.array(max(count + self.further(), 0.0))))
+
+
+class ExactDescentToDelete(_DescentToDelete):
+    """The exact Gaussian mechanism: mu = Z gamma^I/sigma, with the distance Z = 2M/(mn) of two converged models."""
+
+    name = "d2d-exact"
+    title = "Descent-to-Delete, exact Gaussian"
+    source = "shift engine: noise in the last step only (theory section 2); the exact Gaussian mechanism of Balle & Wang 2018"
+    proves = "mu-GDP, attained"
+
+    def check(self, setup: Setup) -> None:
+        super().check(setup)
+        if setup.learn_epochs is not None and setup.reference != "matched":
+            raise InputError(f"reference must be matched for {self.name} with learn_epochs, got {setup.reference}")
+
+    def run(self, setup: Setup) -> PNSGD:
+        """The descent as a PNSGD, for its distance and contraction."""
+        problem = setup.problem
+        return PNSGD(
+            problem, step_size=2 / (problem.smoothness + problem.strong_convexity), learn_epochs=setup.learn_epochs
+        )
+
+    def log_distance(self, setup: Setup) -> float:
+        """log of the distance of the two learned models, of all the setup's points."""
+        return float(log_learned_distance(self.run(setup), 0.0)) + math.log(setup.group_size)
+
+    def _log_distance_after(self, setup: Setup, steps: Floats) -> Floats:
+        rate = log_gamma(setup.problem)
+        with np.errstate(invalid="ignore"):
+            return self.log_distance(setup) + np.where(steps == 0, 0.0, steps * rate)
+
+    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
+        noise, chance, count = flat(sigma, delta, steps)
+        result = gaussian_epsilon(self._log_distance_after(setup, count) - np.log(noise), chance)
+        return shaped(result, sigma, delta, steps)
+
+    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        target, chance, count = flat(epsilon, delta, steps)
+        most = hockey_stick.log_scale_of(target, np.log(chance), np.zeros(1), np.zeros((target.size, 1)))
+        log_sigma = self._log_distance_after(setup, count) - most + MARGIN
+        with np.errstate(over="ignore"):
+            guess = np.exp(log_sigma)
+
+        def reached(sigma: Floats) -> Floats:
+            return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)
+
+        return shaped(smallest_sigma(reached, guess, target), epsilon, delta, steps)
+
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> CountedStream:
+        self.check(setup)
+        return _ExactStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
+
+
+class _ExactStream(CountedStream):
+    """Distances add up and contract: D <- (D + Z) gamma^I."""
+
+    def __init__(self, method: ExactDescentToDelete, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
+        super().__init__(epsilon=epsilon)
+        self.rate = log_gamma(setup.problem)
+        # Later points have been in the data for longer than the first; their distance is at most the converged one.
+        alone = setup.with_(group_size=1, learn_epochs=None)
+        self.log_one = method.log_distance(alone)
+        self.log_sigma, self.delta = math.log(sigma), np.array([delta])
+        self.log_distance = -math.inf
+
+    def _after(self, count: float, points: float) -> float:
+        together = float(np.logaddexp(self.log_distance, self.log_one + math.log(points)))
+        return together + (count * self.rate if count else 0.0)
+
+    def reached(self, count: float, points: float) -> float:
+        log_mu = np.array([self._after(count, points) - self.log_sigma])
+        return float(gaussian_epsilon(log_mu, self.delta)[0])
+
+    def advance(self, count: float, points: float) -> None:
+        self.log_distance = self._after(count, points)
+
+
+def gaussian_epsilon(log_mu: Floats, delta: Floats) -> Floats:
+    """epsilon of mu-GDP, rounded up, for arrays (P,); inf where mu is beyond every use."""
+    result = np.full(log_mu.size, np.inf)
+    some = log_mu < math.log(hockey_stick.MAX_MU) - 1
+    result[some] = hockey_stick.epsilon_of(np.log(delta[some]), np.zeros(1), rounded_up(log_mu[some])[:, None])
+    return result

@@ -1,0 +1,66 @@
+"""Retraining from scratch on what is left: exact unlearning, without noise, at the cost of learning once per request."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accountant.methods.base import Floats, Followed, Method, Setup, Stream
+from accountant.planning import default_retrain_epochs
+from accountant.validation import InputError
+
+
+class Retrain(Method):
+    """epsilon = 0 at any noise; the epochs of learning, however many requests came before."""
+
+    name = "retrain"
+    title = "retraining"
+    source = "the definition of unlearning"
+    family = "retrain"
+    proves = "equality"
+    tightest = "retrain"
+    noise = "none is needed"
+
+    def check(self, setup: Setup) -> None:
+        if self.epochs(setup) is None:
+            raise InputError("learn_epochs must be given for retrain: how long learning from scratch takes")
+
+    def epochs(self, setup: Setup) -> int | None:
+        """Epochs of learning: as given, or those of the published experiments."""
+        return default_retrain_epochs(setup.algorithm)
+
+    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
+        return np.zeros(np.broadcast_shapes(np.shape(sigma), np.shape(delta), np.shape(steps)))
+
+    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
+        return np.zeros(np.broadcast_shapes(np.shape(sigma), np.shape(epsilon), np.shape(steps)))
+
+    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        return np.zeros(np.broadcast_shapes(np.shape(epsilon), np.shape(delta), np.shape(steps)))
+
+    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
+        self.check(setup)
+        count = float(self.epochs(setup) or 0) * (self.steps_per_epoch(setup) if unit == "steps" else 1)
+        return np.full(np.broadcast_shapes(np.shape(sigma), np.shape(epsilon), np.shape(delta)), count)
+
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> RetrainStream:
+        none = np.zeros(1)
+        return RetrainStream(float(self.fewest(setup, sigma=none, epsilon=none, delta=none, unit=unit)[0]))
+
+    def assumptions(self, setup: Setup) -> tuple[str, ...]:
+        return ("the model is learned anew, with fresh randomness, on the data that are left",)
+
+    def released_std(self, setup: Setup, sigma: float) -> float:
+        return 0.0
+
+
+class RetrainStream(Stream):
+    """The same again at every request."""
+
+    def __init__(self, count: float) -> None:
+        self.count = count
+
+    def follow(self, counts: Floats, points: Floats) -> Followed:
+        return Followed(np.zeros(counts.size), np.full(counts.size, self.count))
+
+    def request(self, points: int = 1) -> int:
+        return int(self.count)

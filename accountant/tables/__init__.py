@@ -1,0 +1,1 @@
+"""Tables of claims: reading them, checking every row, and the tables that ship with the package."""
