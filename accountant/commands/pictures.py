@@ -89,8 +89,9 @@ def reported(axes: Any, xs: Any, ys: Any, *, first: bool) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
+    """Whether two rows of numbers are equal, to nine digits; gaps (NaN) are equal to gaps."""
     return len(one) == len(other) and all(
-        x == y or abs(x - y) <= 1e-9 * abs(x) for x, y in zip(one, other, strict=True)
+        x == y or (x != x and y != y) or abs(x - y) <= 1e-9 * abs(x) for x, y in zip(one, other, strict=True)
     )
 
 

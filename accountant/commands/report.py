@@ -110,6 +110,8 @@ def notes(summaries: Summaries) -> list[str]:
         if name is not None:
             lines.append(f"{name}: {TABLES[name].title}; {TABLES[name].provenance}")
     lines += list(dict.fromkeys(line for _, summary in summaries for line in summary.assumed))
+    if any("batches random" in line for line in lines):
+        lines.append("batches random: averaged over the draw of the batch order; --batches worst: whatever the order")
     ignored = list(dict.fromkeys(column for _, summary in summaries for column in summary.ignored))
     if ignored:
         lines.append(f"columns not used: {', '.join(ignored)}")
@@ -158,7 +160,7 @@ class View:
             screen.print(f"shown are the rows that most need a look; {hidden}: --all, --json, --markdown or --html")
         for _, name, row in rows:
             # The others say no more than their numbers.
-            if row.verdict in ("fails", "unchecked") or row.rounding or row.request:
+            if row.reason and (row.verdict in ("fails", "unchecked") or row.rounding or row.request):
                 where = (f"{name}, " if name else "") + f"row {row.row}"
                 screen.print(present.bullet(f"{where}: {row.reason}"))
         self._lists(screen, summaries)

@@ -69,8 +69,11 @@ def _share(log_odds: Floats) -> Floats:
     return np.exp(-np.logaddexp(0.0, -log_odds))
 
 
-def _best(terms: _Terms, log_delta: Floats) -> tuple[Floats, Floats]:
-    """log epsilon over real orders, and the share of it that goes with 1/sigma^2; (P,), (P,)."""
+def _best(terms: _Terms, log_delta: Floats, near: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+    """log epsilon over real orders, the share of it that goes with 1/sigma^2, and logit(1/alpha) of the order; (P,) each.
+
+    ``near``: where the search for the order starts, if something close to it is known.
+    """
     log_level = np.log(-log_delta)
 
     def excess(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -93,13 +96,14 @@ def _best(terms: _Terms, log_delta: Floats) -> tuple[Floats, Floats]:
 
     # A single request has a minimum near beta = sqrt(level/size), from which the search starts.
     size = np.logaddexp.reduce(terms.log_size, axis=1)
-    start = np.clip(0.5 * (size - log_level), -_RANGE, _RANGE)
+    start = np.clip(0.5 * (size - log_level), -_RANGE, _RANGE) if near is None else near
     bound = np.full(log_delta.size, _RANGE)
-    x = solve.decreasing_root(excess, start=start, low=-bound, high=bound, floor=1.0)
+    # Every order is valid, and around the best one epsilon is flat.
+    x = solve.decreasing_root(excess, start=start, low=-bound, high=bound, floor=1e5)
     value = _log_terms(terms, x)[0]
     divergence = np.logaddexp.reduce(value, axis=1)
     log_epsilon = np.logaddexp(divergence, log_level + x)
-    return log_epsilon, np.exp(divergence - log_epsilon)
+    return log_epsilon, np.exp(divergence - log_epsilon), x
 
 
 class Langevin(FullBatch):
@@ -148,7 +152,7 @@ class Langevin(FullBatch):
 
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
         noise, chance, count = flat(sigma, delta, steps)
-        log_epsilon, _ = _best(self._terms(setup, noise, count), np.log(chance))
+        log_epsilon = _best(self._terms(setup, noise, count), np.log(chance))[0]
         return shaped(_exp(log_epsilon), sigma, delta, steps)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
@@ -158,7 +162,7 @@ class Langevin(FullBatch):
         log_delta, log_target = np.log(chance), np.log(target)
 
         def excess(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-            log_epsilon, share = _best(self._terms(setup, np.exp(x), count[rows]), log_delta[rows])
+            log_epsilon, share, _ = _best(self._terms(setup, np.exp(x), count[rows]), log_delta[rows])
             return log_epsilon - log_target[rows], -2 * share
 
         bound = np.full(target.size, 690.0)
@@ -190,6 +194,8 @@ class LangevinStream(CountedStream):
         #: log of the sum of 2^(i+1) S_i^2 over requests (2^i for the oldest): at every request, and before the followed ones.
         self.log_totals: deque[float] = deque(maxlen=_DEPTH)
         self.requests = 0
+        #: logit(1/alpha) of the order that was best the last time.
+        self._order: Floats | None = None
 
     def _terms(self, count: float, points: float) -> _Terms:
         log_square = 2 * math.log(points)
@@ -210,7 +216,7 @@ class LangevinStream(CountedStream):
         return _Terms(decay[None], log_size[None], factors)
 
     def reached(self, count: float, points: float) -> float:
-        log_epsilon, _ = _best(self._terms(count, points), self.log_delta)
+        log_epsilon, _, self._order = _best(self._terms(count, points), self.log_delta, self._order)
         return float(_exp(log_epsilon)[0])
 
     def advance(self, count: float, points: float) -> None:
