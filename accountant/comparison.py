@@ -220,7 +220,7 @@ def _stream(
             epochs.append(steps / per_epoch)
             report(request + 1)
     except InputError as error:
-        reason = str(error)
+        reason, sigma = str(error), None
     relative = spent[-1] / (retrain * count) if reason is None and retrain else None
     return ComparedStream(
         method=method.name,

@@ -143,8 +143,8 @@ def _figure2(progress: Progress) -> Reproduction:
     notes = (
         "sigma for one deletion against unlearning epochs; for d2d it is the standard deviation of its one noise; optimal: the "
         "tightest bound known for the same run",
-        "where less noise would do the authors' bisection stops at 9e-9; other rows that differ by more than their rounding are "
-        "those that verify flags",
+        "where less noise would do the authors' bisection stops at 9e-9; other rows that differ by more than their rounding "
+        "are those that verify flags",
     )
     return _made("figure2", columns, rows, notes, title="noise against unlearning epochs", provenance=sources)
 

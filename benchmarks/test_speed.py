@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from accountant import PNSGD, Learn, Problem, Schedule, Unlearn, UnlearningAccountant, UnlearningStream, optimal_shifts, preset
 from accountant.rates import cosine
+from accountant.tables.claims import Claims
+from accountant.tables.reading import Table
+from accountant.tables.verify import verify
 
 MNIST_32 = PNSGD(preset("mnist"), 32)
 
@@ -75,3 +79,18 @@ def test_steps_after_a_schedule_that_changes_at_every_step(benchmark: Any) -> No
     schedule = Schedule([Learn(epochs=20, step_size=cosine(start=3.8, end=0.4, steps=7040)), Unlearn()])
     accountant = UnlearningAccountant(MNIST_32, schedule=schedule)
     assert benchmark.pedantic(accountant.steps, kwargs={"sigma": 0.01, "epsilon": 1.0}, rounds=3) > 0
+
+
+def test_verify_a_hundred_thousand_rows(benchmark: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    epochs, epsilon = rng.integers(1, 6, 100_000).astype(float), 10 ** rng.uniform(-2, 1, 100_000)
+    paper = UnlearningAccountant(PNSGD(preset("mnist"), 128), bound="paper")
+    sigma = paper.sigma(epsilon=epsilon, epochs=epochs) * rng.uniform(0.9, 1.2, 100_000)
+    lines = [f"paper,128,{s:.6g},{e:.4g},{k:.0f}\n" for s, e, k in zip(sigma, epsilon, epochs, strict=True)]
+    (tmp_path / "table.csv").write_text("method,b,sigma,eps,K\n" + "".join(lines))
+
+    def check() -> int:
+        claims = Claims(Table(tmp_path / "table.csv"), defaults={"preset": "mnist"})
+        return verify(claims)[1].rows
+
+    assert benchmark.pedantic(check, rounds=1) == 100_000

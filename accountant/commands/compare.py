@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from accountant import comparison
 
 LengthOption = Annotated[int, typer.Option(**COUNT, help="Unlearning epochs K of every method, from 0.")]
-RequestsOption = Annotated[int, typer.Option(**COUNT, help="Length of the stream of requests; 0: leave it out.")]
+RequestsOption = Annotated[
+    int | None, typer.Option(**COUNT, help="Length of the stream of requests, default 100; 0: leave it out.")
+]
 NoiseOption = Annotated[
     float | None,
     typer.Option(**NUMBER, help="sigma of noisy SGD in the stream; default what the published bound needs for one request."),
@@ -32,6 +34,7 @@ PlotOption = Annotated[
 
 #: Epochs on the axis of the picture, at least.
 _EPOCHS_DRAWN: Final = 10
+_REQUESTS: Final = 100
 _MOST_REQUESTS: Final = 100_000
 
 
@@ -40,7 +43,7 @@ def compare(
     epsilon: EpsilonOption,
     delta: DeltaOption = None,
     epochs: LengthOption = 1,
-    requests: RequestsOption = 100,
+    requests: RequestsOption = None,
     sigma: NoiseOption = None,
     unit: UnitOption = "epochs",
     method: MethodOption = None,
@@ -49,7 +52,7 @@ def compare(
 ) -> None:
     """What every method takes for the same (epsilon, delta): noise, steps, cost, accuracy where reported, and assumptions.
 
-    For one request of --group-size points at once, and for a stream of requests one after the other.
+    For one request, for --group-size points at once, and for a stream of such requests one after the other.
 
     Example: accountant compare --preset mnist --epsilon 1 --epochs 1
     """
@@ -60,27 +63,34 @@ def compare(
     pictures.check(plot)
     for name in method or []:
         choice("method", name, METHODS)
-    integer("requests", requests, at_least=0, at_most=min(_MOST_REQUESTS, setup.problem.n // setup.group_size))
+    most = min(_MOST_REQUESTS, setup.problem.n // setup.group_size)
+    count = min(_REQUESTS, most) if requests is None else integer("requests", requests, at_least=0, at_most=most)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     target: dict[str, Any] = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": chance}
     chosen = method or comparison.SINGLE
     with files.replacing("plot", plot) as picture, files.progress("comparing") as progress:
-        single = comparison.compare(setup, **target, epochs=epochs, methods=chosen)
-        noise = _stream_noise(setup, target, sigma, requests)
+        single = comparison.compare(setup.with_(group_size=1), **target, epochs=epochs, methods=chosen)
+        group = [] if setup.group_size == 1 else comparison.compare(setup, **target, epochs=epochs, methods=chosen)
+        noise = _stream_noise(setup, target, sigma, count)
         streams: list[comparison.ComparedStream] = []
-        if requests and noise is not None:
+        if count and noise is not None:
             among = [name for name in comparison.STREAMS if not method or name in method]
             streams = comparison.compare_streams(
-                setup, **target, sigma=noise, requests=requests, unit=unit, methods=among, progress=progress
+                setup, **target, sigma=noise, requests=count, unit=unit, methods=among, progress=progress
             )
         if picture is not None and plot is not None:
             names = [row.method for row in single if row.method not in ("dp", "retrain")]
-            _draw(picture, Path(plot).suffix[1:].lower(), setup, target, epochs, names, streams)
-    result = _record(shared, setup, target, single, streams, default=delta is None, noise=noise, requests=requests)
+            _draw(picture, Path(plot).suffix[1:].lower(), setup.with_(group_size=1), target, epochs, names, streams)
+    result = {
+        **_record(shared, setup, target, default=delta is None),
+        "methods": [row.to_dict() for row in single],
+        "group": {"points": setup.group_size, "methods": [row.to_dict() for row in group]} if group else None,
+        "stream": {"sigma": noise, "requests": count, "methods": [row.to_dict() for row in streams]} if streams else None,
+    }
     if shared.json:
         print(json.dumps(result, allow_nan=False, ensure_ascii=False))
         return
-    _show(setup, result, single, streams)
+    _show(setup, result, single, group, streams)
 
 
 def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
@@ -98,17 +108,7 @@ def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, reque
     return float(present.digits(published.sigma, 2))
 
 
-def _record(
-    shared: Shared,
-    setup: Any,
-    target: dict[str, Any],
-    single: list[comparison.Compared],
-    streams: list[comparison.ComparedStream],
-    *,
-    default: bool,
-    noise: float | None,
-    requests: int,
-) -> dict[str, Any]:
+def _record(shared: Shared, setup: Any, target: dict[str, Any], *, default: bool) -> dict[str, Any]:
     from accountant import __version__, comparison
 
     return {
@@ -116,8 +116,6 @@ def _record(
         **target,
         "delta_is_default": default,
         "group_size": setup.group_size,
-        "methods": [row.to_dict() for row in single],
-        "stream": {"sigma": noise, "requests": requests if streams else 0, "methods": [row.to_dict() for row in streams]},
         "retrain_gradient_evaluations": comparison.retrain_evaluations(setup),
         "problem": {"preset": shared.preset, **setup.problem.to_dict()},
         "algorithm": {**setup.algorithm.to_dict(), "steps_per_epoch": setup.algorithm.steps_per_epoch},
@@ -126,20 +124,26 @@ def _record(
 
 
 def _show(
-    setup: Any, result: dict[str, Any], single: list[comparison.Compared], streams: list[comparison.ComparedStream]
+    setup: Any,
+    result: dict[str, Any],
+    single: list[comparison.Compared],
+    group: list[comparison.Compared],
+    streams: list[comparison.ComparedStream],
 ) -> None:
     screen = present.console()
-    who = "one point" if setup.group_size == 1 else f"{setup.group_size} points at once"
-    screen.print(f"One request, {who}: what gives {present.guarantee_row(result)[1]}", style="italic")
     columns = ["method", "batch", "sigma", "noise in\nmodel", "epochs", "gradients"]
-    table = _table([*columns, "of\nretraining", "accuracy\nreported"])
-    for row in single:
-        accuracy = "-" if row.accuracy is None else f"{row.accuracy[0]:.3f}"
-        table.add_row(
-            row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std), _count(row.epochs),
-            _count(row.gradient_evaluations), _share(row.relative), accuracy,
-        )  # fmt: skip
-    screen.print(table)
+    for who, rows in (("one point", single), (f"{setup.group_size} points at once", group)):
+        if not rows:
+            continue
+        screen.print(f"One request, {who}: what gives {present.guarantee_row(result)[1]}", style="italic")
+        table = _table([*columns, "of\nretraining", "accuracy\nreported"])
+        for row in rows:
+            accuracy = "-" if row.accuracy is None else f"{row.accuracy[0]:.3f}"
+            table.add_row(
+                row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std), _count(row.epochs),
+                _count(row.gradient_evaluations), _share(row.relative), accuracy,
+            )  # fmt: skip
+        screen.print(table)
     if streams:
         stream = result["stream"]
         each = "" if setup.group_size == 1 else f" of {setup.group_size} points each"
@@ -160,7 +164,7 @@ def _show(
     )
     for row in single:
         screen.print(present.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}"))
-    silent = {row.method: row.reason for row in single if row.reason is not None}
+    silent = {row.method: row.reason for row in [*single, *group] if row.reason is not None}
     silent |= {f"{row.method}, stream": row.reason for row in streams if row.reason is not None}
     if silent:
         screen.print("[bold]Without an answer[/bold]")

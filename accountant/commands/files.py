@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from accountant.validation import InputError
 
-#: Called with the work done and the work there is, in no particular unit.
+#: Called with the work done and the work there is (0: not known), in no particular unit.
 Progress = Callable[[int, int], None]
 #: Seconds of work without a word.
 _PATIENCE: Final = 2.0
@@ -57,7 +57,7 @@ def progress(what: str) -> Iterator[Progress]:
             bars.append(Progress(console=Console(stderr=True), transient=True))
             bars[0].add_task(what)
             bars[0].start()
-        bars[0].update(bars[0].task_ids[0], completed=done, total=total)
+        bars[0].update(bars[0].task_ids[0], completed=done, total=total or None)
 
     try:
         yield show

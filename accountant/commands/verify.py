@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -96,8 +96,7 @@ def verify(
         checks = []
         for source in _tables(stack, table, builtin, format):
             claims = Claims(source, columns=_columns(column), defaults=defaults)
-            check = Verification(claims, wasteful=WASTEFUL if wasteful is None else wasteful)
-            check.progress = _counting(progress, check.total)
+            check = Verification(claims, wasteful=WASTEFUL if wasteful is None else wasteful, progress=progress)
             checks.append((source.name if builtin else None, check))
         view = report.View(limit=None if all else _SHOWN)
         with report.outputs(shared.json, markdown, page) as outputs:
@@ -113,10 +112,6 @@ def verify(
             view.show(summaries)
     if any(summary.failed for _, summary in summaries):
         raise typer.Exit(1)
-
-
-def _counting(progress: files.Progress, total: int) -> Callable[[int], None]:
-    return lambda done: progress(done, total)
 
 
 def _defaults(shared: Shared, own: dict[str, Any]) -> dict[str, Any]:

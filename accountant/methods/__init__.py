@@ -6,8 +6,9 @@ from typing import Final
 
 from accountant.methods.base import Followed, Method, Setup, Stream
 from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete, OpenDescentToDelete
+from accountant.methods.dp import PlainPrivacy
 from accountant.methods.langevin import Langevin
-from accountant.methods.pnsgd import BoundMethod, NotConverged, PlainPrivacy
+from accountant.methods.pnsgd import BoundMethod, NotConverged
 from accountant.methods.retrain import Retrain
 
 _BASIC: Final = "Renyi unlearning, basic conversion"

@@ -12,7 +12,7 @@ from accountant.reference import parse_reference
 from accountant.tables.columns import assign, missing
 from accountant.tables.printed import Printed, parse_number
 from accountant.tables.reading import Row, Table
-from accountant.validation import MAX_COUNT, InputError, choice, integer, number, shown
+from accountant.validation import LARGEST, MAX_COUNT, SMALLEST, InputError, choice, integer, shown
 
 #: What people call the methods and the bounds, in lower case without marks.
 ALIASES: Final[dict[str, str]] = {
@@ -75,6 +75,8 @@ class Claims:
         self.defaults = {role: value for role, value in (defaults or {}).items() if value is not None}
         used = set(self.columns.values())
         self.ignored = [column for column in table.columns if column not in used]
+        roles = (*_CONSTANTS, *_RUN, "preset", "method", "bound")
+        self._run_columns = [self.columns[role] for role in roles if role in self.columns]
         self._known: dict[tuple[str, ...], tuple[Method, Setup, str, int]] = {}
         self._check_columns()
 
@@ -110,12 +112,8 @@ class Claims:
             yield self._claim(row)
 
     def _claim(self, row: Row) -> Claim:
-        def cell(role: str) -> str:
-            column = self.columns.get(role)
-            return "" if column is None else row.cells.get(column, "")
-
         # What does not change from row to row is read once.
-        key = tuple(cell(role) for role in (*_CONSTANTS, *_RUN, "preset", "method", "bound"))
+        key = tuple(row.cells.get(column, "") for column in self._run_columns)
         known = self._known.get(key)
         if known is None:
             if len(self._known) > 100_000:
@@ -150,7 +148,7 @@ class Claims:
             unit=unit,
             request=None if request is None else int(request.value),
             points=points,
-            list=f"{label} {cell('list')}".strip(),
+            list=f"{label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
         )
 
     def _run(self, row: Row) -> tuple[Method, Setup, str, int]:
@@ -237,10 +235,8 @@ class Claims:
             raise self._refusal(row, role, what, repr(text[:40])) from None
         if whole and not (value.value == int(value.value) and 0 <= value.value <= MAX_COUNT):
             raise self._refusal(row, role, f"a whole number from 0 to {MAX_COUNT}", repr(text[:40]))
-        try:
-            number(role, value.value)
-        except InputError as error:
-            raise self.table.refusal(row.line, f"row {row.number}: {error}") from None
+        if value.value != 0 and not SMALLEST <= abs(value.value) <= LARGEST:
+            raise self._refusal(row, role, f"0 or {SMALLEST:g} to {LARGEST:g} in size", repr(text[:40]))
         return value
 
     def _refusal(self, row: Row, role: str, allowed: str, got: str) -> InputError:

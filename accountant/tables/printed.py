@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -26,6 +27,7 @@ class Printed(NamedTuple):
         return max(self.value - self.half_unit, 0.0)
 
 
+@lru_cache(maxsize=1 << 16)
 def parse_number(text: str) -> Printed:
     """A decimal number, or a fraction such as 1/11264; ValueError for anything else, infinity and NaN included."""
     text = text.strip().replace("\N{MINUS SIGN}", "-")

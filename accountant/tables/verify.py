@@ -22,8 +22,8 @@ from accountant.tables.claims import Claim, Claims
 from accountant.validation import SMALLEST, InputError, UnreachableError, number, shown
 
 Floats = NDArray[np.float64]
-#: Called with the rows done so far.
-Progress = Callable[[int], None]
+#: Called with the rows done so far and the rows there are, 0 while the table is read for the first time.
+Progress = Callable[[int, int], None]
 
 VERDICTS: Final = ("certified", "certified-tighter", "fails", "wasteful", "unchecked")
 #: Noise or epochs beyond what is needed, from which a row is called wasteful.
@@ -113,10 +113,14 @@ class Verification:
     def __init__(self, claims: Claims, *, wasteful: float = WASTEFUL, progress: Progress | None = None) -> None:
         self.claims = claims
         self.wasteful = number("wasteful", wasteful, at_least=1)
-        self.progress = progress or (lambda done: None)
+        self.progress = progress or (lambda done, total: None)
         self.summary = Summary(ignored=claims.ignored)
         self._lists: dict[Any, _List] = {}
-        self.total = sum(1 for _ in claims)
+        self.total = 0
+        for _ in claims:
+            self.total += 1
+            if self.total % _CHUNK == 0:
+                self.progress(self.total, 0)
 
     def __iter__(self) -> Iterator[Checked]:
         claims = iter(self.claims)
@@ -135,7 +139,7 @@ class Verification:
                 assumed[_read_as(claim)] += 1
                 yield row
             done += len(chunk)
-            self.progress(done)
+            self.progress(done, self.total)
         self.summary.assumed = list(assumed)
 
     # --- single rows
