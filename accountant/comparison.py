@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from accountant.methods import METHODS, Method, Setup
+from accountant.methods.base import FullBatch
 from accountant.methods.langevin import accumulated_std
 from accountant.planning import default_retrain_epochs
 from accountant.problem import PRESETS
@@ -24,8 +25,6 @@ SINGLE: Final = tuple(name for name in METHODS if name != "pnsgd")
 STREAMS: Final = tuple(name for name in METHODS if name not in ("dp", "not-converged"))
 #: Radius of the published not-converged experiments.
 PUBLISHED_RADIUS: Final = 100.0
-#: Families that use all points in every step.
-_FULL: Final = ("langevin", "d2d", "d2d-open", "d2d-exact")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +82,7 @@ class ComparedStream:
 
 def setup_for(method: Method, setup: Setup) -> Setup:
     """The setup as the method runs it: full batches where it has no others, the published burn-in where it asks for one."""
-    if method.name in _FULL:
+    if isinstance(method, FullBatch):
         return setup.with_(
             batch_size=None, step_size=None, radius=None, learn_epochs=None, last_batch="keep", batches=None
         )
@@ -140,7 +139,7 @@ def _one(method: Method, setup: Setup, epsilon: float, delta: float, epochs: int
         proves=method.proves,
         source=method.source,
         noise=method.noise,
-        batch_size=own.problem.n if method.name in _FULL else int(own.algorithm.batch_size),
+        batch_size=int(own.algorithm.batch_size),
         epochs=length,
         steps=steps,
         gradient_evaluations=spent,
@@ -225,7 +224,7 @@ def _stream(
     return ComparedStream(
         method=method.name,
         title=method.title,
-        batch_size=own.problem.n if method.name in _FULL else int(own.algorithm.batch_size),
+        batch_size=int(own.algorithm.batch_size),
         sigma=sigma,
         released_std=None if sigma is None else method.released_std(own, sigma),
         gradient_evaluations=tuple(spent),

@@ -6,6 +6,7 @@ tables, too: what a picture of them would show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -95,16 +96,16 @@ def _table2(progress: Progress) -> Reproduction:
             if not text:
                 continue
             algorithm = PNSGD(PRESETS["mnist"], size, learn_epochs=int(text))
-            left = float(np.exp(log_power(algorithm.log_contraction, float(int(text) * algorithm.steps_per_epoch))))
+            left = float(log_power(algorithm.log_contraction, float(int(text) * algorithm.steps_per_epoch))) / math.log(10)
             reached = learned_distance(algorithm) / learned_distance(PNSGD(PRESETS["mnist"], size))
             other = entry["burn_in_code" if source == "paper" else "burn_in_paper"]
             rows.append({
                 "batch_size": size, "source": source, "reported": int(text), "ours": None, "difference": None,
-                "other_source": int(other) if other else None, "start_left": left, "distance_reached": reached,
+                "other_source": int(other) if other else None, "log10_start_left": left, "distance_reached": reached,
             })  # fmt: skip
-    columns = ("batch_size", "source", "reported", "other_source", "start_left", "distance_reached")
+    columns = ("batch_size", "source", "reported", "other_source", "log10_start_left", "distance_reached")
     notes = (
-        "the burn-in is a choice, so nothing is computed to compare with; start_left: c^(TJ), what is left of the start; "
+        "the burn-in is a choice, so nothing is computed to compare with; start left: c^(TJ), what is left of the start; "
         "distance_reached: Z_T/Z_B, the distance after T epochs over that of converged learning",
         "for a matched reference every finite T is covered by the converged bound, so neither column changes a guarantee",
     )
@@ -139,7 +140,7 @@ def _figure2(progress: Progress) -> Reproduction:
             }  # fmt: skip
             rows.append(_recomputed(key, claim))
         progress(done + 1, len(sources))
-    columns = ("method", "batch_size", "epsilon", "epochs", "reported", "ours", "difference", "optimal")
+    columns = ("method", "n", "batch_size", "epsilon", "epochs", "reported", "ours", "difference", "optimal")
     notes = (
         "sigma for one deletion against unlearning epochs; for d2d it is the standard deviation of its one noise; optimal: the "
         "tightest bound known for the same run",

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from accountant import PNSGD, UnlearningAccountant, preset
-from accountant.commands import app, plan
+from accountant.commands import app, files, plan
 from accountant.planning import PlannedRequest, make_plan, optimize
 from accountant.traffic import read_requests
 
@@ -178,12 +178,12 @@ def test_a_refused_plan_leaves_files_as_they_were(tmp_path: Path) -> None:
 def test_a_bar_is_shown_after_a_while_where_somebody_watches(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plan, "_PATIENCE", 0.0)
-    with plan._progress() as progress:
+    monkeypatch.setattr(files, "_PATIENCE", 0.0)
+    with files.progress("planning") as progress:
         progress(1, 2)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with plan._progress() as progress:
+    with files.progress("planning") as progress:
         progress(1, 2)
         progress(2, 2)
     assert "planning" in capsys.readouterr().err

@@ -80,7 +80,7 @@ def compare(
             )
         if picture is not None and plot is not None:
             names = [row.method for row in single if row.method not in ("dp", "retrain")]
-            _draw(picture, Path(plot).suffix[1:].lower(), setup.with_(group_size=1), target, epochs, names, streams)
+            _draw(picture, Path(plot).suffix[1:].lower(), setup, target, epochs, names, streams, noise or 0.0)
     result = {
         **_record(shared, setup, target, default=delta is None),
         "methods": [row.to_dict() for row in single],
@@ -210,21 +210,32 @@ def _draw(
     epochs: int,
     names: list[str],
     streams: list[comparison.ComparedStream],
+    noise: float,
 ) -> None:
     from accountant import comparison
     from accountant.methods import METHODS
 
-    rows = 2 if any(row.reason is None for row in streams) else 1
+    points = present.plural(setup.group_size, "point") + ("" if setup.group_size == 1 else " each")
+    setup = setup.with_(group_size=1)
+
+    costs = {
+        row.method: [value or float("nan") for value in row.gradient_evaluations]
+        for row in streams
+        if row.reason is None and max(row.gradient_evaluations) > 0
+    }
+    rows = 2 if costs else 1
     figure, axes = pictures.figure(rows=rows, height=4.4)
     upper = axes[0] if rows == 2 else axes
     styles = {name: at for at, name in enumerate(METHODS)}
     most = max(epochs, _EPOCHS_DRAWN)
     curves = []
     for name in names:
-        xs, _, noise = comparison.noise_curve(setup, method=name, **target, epochs=range(1, most + 1))
-        if xs and all(value is not None for value in noise):
-            curves.append((name, styles[name], xs, noise))
+        xs, _, spread = comparison.noise_curve(setup, method=name, **target, epochs=range(1, most + 1))
+        if xs and all(value is not None for value in spread):
+            curves.append((name, styles[name], xs, spread))
     pictures.lines(upper, curves)
+    if not curves:
+        raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
     upper.set_yscale("log")
     upper.set_xlabel("unlearning epochs K")
     upper.set_ylabel("noise in the released model\n(standard deviation per coordinate)")
@@ -235,26 +246,14 @@ def _draw(
     pictures.legend(upper)
     if rows == 2:
         lower = axes[1]
-        costs = {
-            row.method: [value or float("nan") for value in row.gradient_evaluations]
-            for row in streams
-            if row.reason is None and max(row.gradient_evaluations) > 0
-        }
         pictures.lines(
             lower, [(name, styles[name], list(range(1, len(cost) + 1)), cost) for name, cost in costs.items()]
         )
         lower.set_yscale("log")
         lower.set_xlabel("deletion requests")
         lower.set_ylabel("per-sample gradient evaluations\nso far")
-        lower.set_title(f"A stream of requests: the same guarantee, σ = {_sigma(streams):g}", loc="left", fontsize=11)
+        lower.set_title(f"A stream of requests, {points}, at the same guarantee; σ = {noise:g}", loc="left", fontsize=11)
+        pictures.whole_numbers(lower)
         pictures.legend(lower)
     pictures.save(figure, path, kind)
 
-
-def _sigma(streams: list[comparison.ComparedStream]) -> float:
-    from accountant.methods import METHODS
-
-    noisy = [row.sigma for row in streams if METHODS[row.method].family == "pnsgd" and row.sigma is not None]
-    if not noisy:
-        raise InputError("method must have one of noisy SGD to draw a stream")
-    return noisy[0]

@@ -25,6 +25,8 @@ def replacing(name: str, path: str | None) -> Iterator[Path | None]:
         yield None
         return
     target = Path(os.path.realpath(path))
+    if not target.name:
+        raise InputError(f"{name} file {path} cannot be written: it is no file")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
@@ -35,6 +37,9 @@ def replacing(name: str, path: str | None) -> Iterator[Path | None]:
     try:
         yield part
         os.replace(part, target)
+    except BrokenPipeError:
+        # Nobody reads standard output any more, which is not the file's affair.
+        raise
     except OSError as error:
         raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
     finally:

@@ -143,7 +143,7 @@ class Shared:
         return merged(self.options, problem_file=self.problem)
 
 
-def _parameters() -> list[inspect.Parameter]:
+def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
     helps = {f.name: f.metadata["help"] for kind in (Problem, PNSGD) for f in fields(kind) if "help" in f.metadata}
     helps |= _ACCOUNTANT_HELP
     panels = {name: part.capitalize() for part, names in KEYS.items() for name in names}
@@ -171,6 +171,8 @@ def _parameters() -> list[inspect.Parameter]:
         ),
     ]
     for name, help_ in helps.items():
+        if name in without:
+            continue
         kind = _KINDS.get(name, {"metavar": "TEXT"})
         option = typer.Option("--" + name.replace("_", "-"), **kind, help=help_, rich_help_panel=panels[name])
         type_ = Any if name in _KINDS else str | None
@@ -187,7 +189,8 @@ def register(app: typer.Typer, function: Callable[..., None], *, needs: str | No
     needs: what the shared options must make, an "accountant" or a "setup", before anything else is looked at; None: they need
     not be complete, and the function's own options are all its affair.
     """
-    shared = _parameters()
+    # Where every method has its own bound, there is none to choose.
+    shared = _parameters(without=() if needs == "accountant" else ("bound",))
     own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accountant.assumptions import WORST
 from accountant.commands.options import Shared
+from accountant.tables.printed import digits as digits
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError
 
@@ -195,14 +196,6 @@ def bullet(text: str) -> Any:
     grid = Table.grid(padding=(0, 1))
     grid.add_row("-", Text(text))
     return Padding(grid, (0, 0, 0, 1))
-
-
-def digits(value: float, count: int = 6, *, down: bool = False) -> str:
-    """Significant digits for the reader, rounded up: noise, epsilon and delta stay on the safe side when typed in again."""
-    from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-
-    rounded = Context(prec=count, rounding=ROUND_FLOOR if down else ROUND_CEILING).create_decimal(Decimal(repr(value)))
-    return f"{float(rounded):.{count}g}"
 
 
 def rough(value: float | None, count: int = 4) -> str:

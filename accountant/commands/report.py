@@ -189,13 +189,15 @@ class View:
         entries = lists(summaries)
         if not entries:
             return
+        from rich.markup import escape
+
         table = present.plain_table(["row", *_LIST_COLUMNS])
         table.padding = 0
         table.columns[1].max_width = _LABEL
         for column in table.columns:
             column.no_wrap, column.overflow = True, "ellipsis"
         for _, entry in entries[:_LISTS]:
-            table.add_row(str(entry.first_row), *list_cells(entry))
+            table.add_row(str(entry.first_row), *map(escape, list_cells(entry)))
         screen.print("Lists of requests: rows that the claimed bound and the tightest certify", style="italic")
         screen.print(table)
         screen.print("needed: epochs in all, had every request been answered with the fewest under the tightest bound")
@@ -254,7 +256,7 @@ class _Markdown:
 
 
 def _markdown(values: list[str]) -> str:
-    return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
+    return "| " + " | ".join(" ".join(value.replace("|", "\\|").split()) for value in values) + " |"
 
 
 class _Html:

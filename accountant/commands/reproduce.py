@@ -26,7 +26,10 @@ AllOption = Annotated[bool, typer.Option("--all", help="Print every row, however
 
 #: Rows printed of a longer table.
 _SHOWN: Final = 60
-_TITLES: Final = {"difference": "off_by", "batch_size": "batch", "optimal_gradient_evaluations": "optimal_gradients"}
+_TITLES: Final = {
+    "difference": "off_by", "batch_size": "batch", "optimal_gradient_evaluations": "optimal_gradients", "epsilon": "eps",
+    "epochs": "K",
+}  # fmt: skip
 
 
 def reproduce(
@@ -84,7 +87,7 @@ def _show(made: Reproduction, everything: bool) -> None:
     if len(rows) < len(made.rows):
         screen.print(f"the {len(rows)} rows of {len(made.rows)} that differ most (--all, --json or --csv show the others)")
     if made.largest_difference is not None:
-        screen.print(f"[bold]off by at most {made.largest_difference:.3g} of the reported value[/bold]")
+        screen.print(f"[bold]largest relative difference: {made.largest_difference:.3g}[/bold]")
     for line in (*made.notes, f"reported: {made.provenance}"):
         screen.print(present.bullet(line))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -89,6 +91,8 @@ def verify(
         "method": method, "sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps,
         "dimension": dimension,
     }  # fmt: skip
+    if html is not None and table is not None and os.path.realpath(html) == os.path.realpath(table):
+        raise InputError(f"html must be another file than the table, got {html!r}")
     defaults = _defaults(shared, own)
     with ExitStack() as stack:
         page = stack.enter_context(files.replacing("html", html))
@@ -144,13 +148,14 @@ def _tables(stack: ExitStack, path: str | None, builtin: bool, format: str | Non
     if builtin:
         return [table.table() for table in TABLES.values() if table.claims]
     assert path is not None
-    if path != "-":
+    if path != "-" and (not os.path.exists(path) or os.path.isfile(path) or os.path.isdir(path)):
         return [Table(path, format=format)]
-    # Standard input is read once, but a table twice.
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    copy = folder / "table"
-    with open(copy, "wb") as file:
-        while block := sys.stdin.buffer.read(1 << 20):
-            file.write(block)
-    return [Table(copy, format=format, name="-")]
+    # Standard input and pipes are read once, but a table several times.
+    copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "table"
+    try:
+        with open(copy, "wb") as file, sys.stdin.buffer if path == "-" else open(path, "rb") as source:
+            shutil.copyfileobj(source, file)
+    except OSError as error:
+        raise InputError(f"table {path} cannot be read: {error.strerror}") from None
+    return [Table(copy, format=format, name=path)]
 

@@ -29,17 +29,23 @@ class Retrain(Method):
         return default_retrain_epochs(setup.algorithm)
 
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
-        return np.zeros(np.broadcast_shapes(np.shape(sigma), np.shape(delta), np.shape(steps)))
+        """0 once learning has run its epochs; inf before."""
+        done = steps >= self._steps(setup)
+        return np.where(np.broadcast_arrays(done, sigma, delta)[0], 0.0, np.inf)
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
-        return np.zeros(np.broadcast_shapes(np.shape(sigma), np.shape(epsilon), np.shape(steps)))
+        done = steps >= self._steps(setup)
+        return np.where(np.broadcast_arrays(done, sigma, epsilon)[0], 0.0, 1.0)
+
+    def _steps(self, setup: Setup) -> float:
+        self.check(setup)
+        return float(self.epochs(setup) or 0) * self.steps_per_epoch(setup)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         return np.zeros(np.broadcast_shapes(np.shape(epsilon), np.shape(delta), np.shape(steps)))
 
     def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
-        self.check(setup)
-        count = float(self.epochs(setup) or 0) * (self.steps_per_epoch(setup) if unit == "steps" else 1)
+        count = self._steps(setup) / (1 if unit == "steps" else self.steps_per_epoch(setup))
         return np.full(np.broadcast_shapes(np.shape(sigma), np.shape(epsilon), np.shape(delta)), count)
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> RetrainStream:
@@ -60,7 +66,7 @@ class RetrainStream(Stream):
         self.count = count
 
     def follow(self, counts: Floats, points: Floats) -> Followed:
-        return Followed(np.zeros(counts.size), np.full(counts.size, self.count))
+        return Followed(np.where(counts >= self.count, 0.0, np.inf), np.full(counts.size, self.count))
 
     def request(self, points: int = 1) -> int:
         return int(self.count)

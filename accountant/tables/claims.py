@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from accountant.assumptions import RANDOM, RESHUFFLE, WORST
 from accountant.methods import METHODS, Method, Setup
 from accountant.problem import PRESET_DIMENSIONS, PRESETS, Problem
 from accountant.reference import parse_reference
@@ -59,9 +61,21 @@ class Claim:
 
     @property
     def steps(self) -> float:
-        """The count in steps."""
+        """The count in steps; retraining that says nothing of its length runs to its end."""
+        if self.count is None and self.method.family == "retrain":
+            return math.inf
         count = float(self.count or 0)
         return count * self.method.steps_per_epoch(self.setup) if self.unit == "epochs" else count
+
+
+class _Run(NamedTuple):
+    """What rows have in common: the method, the setup of one point and of all points together, the data's name, the points."""
+
+    method: Method
+    setup: Setup
+    together: Setup
+    label: str
+    points: int
 
 
 class Claims:
@@ -77,7 +91,7 @@ class Claims:
         self.ignored = [column for column in table.columns if column not in used]
         roles = (*_CONSTANTS, *_RUN, "preset", "method", "bound")
         self._run_columns = [self.columns[role] for role in roles if role in self.columns]
-        self._known: dict[tuple[str, ...], tuple[Method, Setup, str, int]] = {}
+        self._known: dict[tuple[str, ...], _Run] = {}
         self._check_columns()
 
     def _check_columns(self) -> None:
@@ -91,11 +105,9 @@ class Claims:
             raise missing(self.table.name, self.table.columns, "a column epsilon (eps, ε), or --column epsilon=NAME")
         if not have & {"sigma", "epochs", "steps"}:
             raise missing(self.table.name, self.table.columns, "a column sigma (σ, noise), epochs (K) or steps")
-        if {"epochs", "steps"} <= self.columns.keys():
-            raise InputError(
-                f"table {self.table.name} has two columns for the length, {self.columns['epochs']!r} and "
-                f"{self.columns['steps']!r}: keep one"
-            )
+        if {"epochs", "steps"} <= have:
+            where = [repr(self.columns[role]) if role in self.columns else f"--{role}" for role in ("epochs", "steps")]
+            raise InputError(f"table {self.table.name} must have one length of unlearning, got {' and '.join(where)}")
         if "preset" in self.columns and "preset" in self.defaults:
             raise InputError(
                 f"preset must be left out where the table has a column {self.columns['preset']!r}, got "
@@ -103,9 +115,16 @@ class Claims:
             )
 
     @property
-    def sequential(self) -> bool:
-        """Whether rows are requests of streams."""
-        return "request" in self.columns
+    def readings(self) -> list[str]:
+        """How the columns were read, and what was taken for those that the table lacks."""
+        renamed = [f"{column!r} as {role}" for role, column in self.columns.items() if column.strip().lower() != role]
+        lines = [f"columns read: {', '.join(renamed)}"] if renamed else []
+        have = {*self.columns, *self.defaults}
+        if not have & {"method", "bound"}:
+            lines.append(f"no method is named: taken as {DEFAULT_METHOD}, {METHODS[DEFAULT_METHOD].title}")
+        if "delta" not in have:
+            lines.append("no delta is given: taken as 1/n")
+        return lines
 
     def __iter__(self) -> Iterator[Claim]:
         for row in self.table.rows():
@@ -119,7 +138,7 @@ class Claims:
             if len(self._known) > 100_000:
                 self._known.clear()
             known = self._known[key] = self._run(row)
-        method, setup, label, points = known
+        method, label, points = known.method, known.label, known.points
         sigma, epsilon, delta = (self._number(row, role) for role in _TARGET)
         if sigma is not None and not sigma.value > 0 and method.name != "retrain":
             raise self._refusal(row, "sigma", "a number > 0", shown(sigma.value))
@@ -127,9 +146,11 @@ class Claims:
             raise self._refusal(row, "epsilon", "a number >= 0", shown(epsilon.value))
         if delta is not None and not 0 < delta.value < 1:
             raise self._refusal(row, "delta", "a number > 0 and < 1", shown(delta.value))
-        unit = "steps" if "steps" in self.columns or ("steps" in self.defaults and "epochs" not in self.columns) else "epochs"
+        unit = "steps" if "steps" in self.columns or "steps" in self.defaults else "epochs"
         count = self._number(row, unit)
         request = self._number(row, "request")
+        # Points of a request are its own; points deleted at once make another setup.
+        setup = known.setup if request is not None else known.together
         if request is not None and request.value < 1:
             raise self._refusal(row, "request", "a whole number from 1", shown(request.value))
         try:
@@ -151,8 +172,7 @@ class Claims:
             list=f"{label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
         )
 
-    def _run(self, row: Row) -> tuple[Method, Setup, str, int]:
-        """Method, setup (of single points where rows are requests), name of the data and points of a request."""
+    def _run(self, row: Row) -> _Run:
         values: dict[str, Any] = {}
         for role in (*_CONSTANTS, *_RUN):
             value = self._text(row, role) if role in _TEXTS else self._number(row, role)
@@ -168,15 +188,16 @@ class Claims:
             problem = self._problem(label, constants)
             integer("group_size", points, at_least=1, at_most=problem.n)
             values["reference"] = parse_reference(values.get("reference", "matched"))
-            if isinstance(values.get("batches"), str) and values["batches"].isdigit():
-                values["batches"] = int(values["batches"])
+            batches = values.get("batches", "")
+            if batches.isascii() and batches.isdigit() and len(batches) <= len(str(MAX_COUNT)):
+                values["batches"] = int(batches)
+            elif batches:
+                choice("batches", batches, (RANDOM, WORST, RESHUFFLE))
             if "dimension" not in values and _preset_name(label) is not None:
                 values["dimension"] = PRESET_DIMENSIONS[_preset_name(label) or ""]
             setup = Setup(problem=problem, **values)
             setup.algorithm  # noqa: B018 - checks batch size, step size, radius and epochs
-            if not self.sequential:
-                setup = replace(setup, group_size=points)
-            return self._method(row), setup, label, points
+            return _Run(self._method(row), setup, replace(setup, group_size=points), label, points)
         except InputError as error:
             raise self.table.refusal(row.line, f"row {row.number}: {error}") from None
 

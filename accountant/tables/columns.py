@@ -27,27 +27,28 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "batches": ("batches", "batch_order"),
     "reference": ("reference",),
     "group_size": ("group_size", "S", "group", "points", "deleted", "removed"),
-    "sigma": ("sigma", "noise", "noise_sigma", "noise_std"),
+    "sigma": ("sigma", "noise", "noise_sigma"),
     "epsilon": ("epsilon", "eps", "target_epsilon", "epsilon_claimed", "target_eps"),
     "delta": ("delta", "target_delta"),
-    "epochs": ("epochs", "K", "k", "k_epochs", "unlearn_epochs", "unlearning_epochs", "iterations"),
-    "steps": ("steps", "N", "unlearn_steps", "unlearning_steps"),
+    "epochs": ("epochs", "K", "k", "k_epochs", "unlearn_epochs", "unlearning_epochs"),
+    "steps": ("steps", "iterations", "unlearn_steps", "unlearning_steps"),
     "request": ("request", "s", "request_index", "request_number", "deletion"),
     "list": ("experiment", "list"),
 }
 _GREEK: Final = {"ε": "epsilon", "ϵ": "epsilon", "σ": "sigma", "δ": "delta", "η": "eta"}
-#: Both may stand in a table: the name of a data set says nothing where the constants are given.
+#: Signs that a column holds a multiple, a power, a root or a logarithm.
+_SCALED: Final = re.compile(r"[²³√%‰×^*]|[(\[][^)\]]*(\d|squared|log|root|percent|milli|micro)|\blog", re.IGNORECASE)
 _BY_NAME: Final[dict[str, str]] = {name: role for role, names in ROLES.items() for name in names}
 
 
 def role_of(column: str) -> str | None:
     """The role that a column's own name says, None where it says none."""
-    text = column.strip()
+    text = re.sub(r"[$\\]|\\var", "", column.strip().replace("\\var", ""))
     for letter, name in _GREEK.items():
         text = text.replace(letter, name)
-    if len(text) == 1:
-        return _BY_NAME.get(text)
-    # Units and remarks in brackets do not count.
+    # A scale or a power would make it another number; other remarks in brackets do not count.
+    if _SCALED.search(text):
+        return None
     text = re.sub(r"\(.*?\)|\[.*?\]", "", text).strip()
     if len(text) == 1:
         return _BY_NAME.get(text)

@@ -1,4 +1,4 @@
-"""Numbers as they are printed: their value, and the interval of numbers that round to them."""
+"""Numbers as they are printed: their value, the interval of numbers that round to them, and how to print them safely."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def parse_number(text: str) -> Printed:
     text = text.strip().replace("\N{MINUS SIGN}", "-")
     if text.count("/") == 1:
         above, below = (parse_number(part).value for part in text.split("/"))
-        if below == 0:
-            raise ValueError("division by zero")
+        if below == 0 or not math.isfinite(above / below):
+            raise ValueError("out of range")
         return Printed(above / below)
     match = _DECIMAL.fullmatch(text)
     if match is None:
@@ -47,3 +47,11 @@ def parse_number(text: str) -> Printed:
     digits = len(mantissa.replace(".", "").lstrip("0")) or 1
     unit = exponent - places
     return Printed(value, 0.5 * 10.0**unit if -320 < unit < 300 else 0.0, digits)
+
+
+def digits(value: float, count: int = 6, *, down: bool = False) -> str:
+    """Significant digits for the reader, rounded up: noise, epsilon and delta stay on the safe side when typed in again."""
+    from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+    rounded = Context(prec=count, rounding=ROUND_FLOOR if down else ROUND_CEILING).create_decimal(Decimal(repr(value)))
+    return f"{float(rounded):.{count}g}"

@@ -94,6 +94,8 @@ class Table:
             if line.strip() or len(text) > _PEEK:
                 break
         start = text.lstrip()
+        if start.startswith("["):
+            raise InputError(f"table {self.name} must be CSV, TSV, Markdown or JSON lines, one object a line, got a JSON array")
         if start.startswith("{"):
             return "jsonl"
         if start.startswith("|"):
@@ -105,7 +107,7 @@ class Table:
             names = dict.fromkeys(name for _, cells in self._json_rows() for name in cells)
             return list(names)
         header = self._markdown_header() if self.format == "markdown" else self._separated_header()
-        for name in header:
+        for name in filter(None, header):
             if header.count(name) > 1:
                 raise InputError(f"table {self.name} has the column {name!r} twice: keep one")
         return header
@@ -199,10 +201,20 @@ class Table:
                 raise self.refusal(line, f"this must be a JSON object, got {text.strip()[:40]!r}")
             cells = {}
             for name, value in entry.items():
-                if value is not None and not isinstance(value, str):
-                    raise self.refusal(line, f"{name} must be a number or a text, got {json.dumps(value)[:40]}")
-                cells[name] = "" if value is None else value.strip()
+                # Lists, objects and truth values are no numbers, but a column that nobody asks for may hold them.
+                cell = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+                if not _is_text(name) or not _is_text(cell):
+                    raise self.refusal(line, "a table must be Unicode text, got half of a surrogate pair")
+                cells[name] = cell.strip()
             yield line, cells
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(cell: str) -> str:

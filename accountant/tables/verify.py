@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from accountant.methods import METHODS, Method, Setup, Stream
 from accountant.tables.claims import Claim, Claims
-from accountant.validation import SMALLEST, InputError, UnreachableError, number, shown
+from accountant.tables.printed import digits
+from accountant.validation import SMALLEST, InputError, number, shown
 
 Floats = NDArray[np.float64]
 #: Called with the rows done so far and the rows there are, 0 while the table is read for the first time.
@@ -140,7 +141,7 @@ class Verification:
                 yield row
             done += len(chunk)
             self.progress(done, self.total)
-        self.summary.assumed = list(assumed)
+        self.summary.assumed = [*self.claims.readings, *assumed]
 
     # --- single rows
 
@@ -165,7 +166,8 @@ class Verification:
             entry = self._lists.get(key)
             if entry is None or claim.request == 1:
                 if len(self.summary.lists) >= _MOST_LISTS:
-                    raise InputError(f"a table must have at most {_MOST_LISTS} lists of requests, got more by row {claim.row}")
+                    rows[at] = _unchecked(claim, f"there are more than {_MOST_LISTS} lists of requests in the table")
+                    continue
                 entry = self._lists[key] = _List(claim)
                 self.summary.lists.append(entry.summary)
             members.setdefault(id(entry), (entry, []))[1].append(at)
@@ -230,7 +232,7 @@ def _tolerant(ask: Callable[..., Floats], **question: Floats) -> Floats:
     def fill(start: int, stop: int) -> None:
         try:
             result[start:stop] = ask(**{name: values[start:stop] for name, values in question.items()})
-        except UnreachableError:
+        except InputError:
             if stop - start > 1:
                 middle = (start + stop) // 2
                 fill(start, middle)
@@ -357,23 +359,23 @@ def _verdict(
         if method.family != "retrain" and needed and sigma.low > wasteful * needed:
             if needed <= SMALLEST:
                 return "wasteful", "any noise at all would do"
-            return "wasteful", f"sigma = {_digits(needed)} would do, {_digits(sigma.value / needed, 3)} times less"
+            return "wasteful", f"sigma = {digits(needed, 5)} would do, {digits(sigma.value / needed, 3, down=True)} times less"
         return "certified", ""
-    says = f"{method.name} proves nothing here" if achieved is None else f"{method.name} gives epsilon = {_digits(achieved)}"
+    says = f"{method.name} proves nothing here" if achieved is None else f"{method.name} gives epsilon = {digits(achieved, 5)}"
     if needed is not None and needed > 0:
-        says += f" and needs sigma = {_digits(needed)}"
+        says += f" and needs sigma = {digits(needed, 5)}"
     if best is method:
         return "fails", says
     if tight is not None and tight <= epsilon:
-        return "certified-tighter", f"{says}; {best.name} gives epsilon = {_digits(tight)}"
-    tightest = "proves nothing either" if tight is None else f"gives epsilon = {_digits(tight)}"
+        return "certified-tighter", f"{says}; {best.name} gives epsilon = {digits(tight, 5)}"
+    tightest = "proves nothing either" if tight is None else f"gives epsilon = {digits(tight, 5)}"
     if numbers["sigma_tightest"]:
-        tightest += f" and needs sigma = {_digits(numbers['sigma_tightest'])}"
+        tightest += f" and needs sigma = {digits(numbers['sigma_tightest'], 5)}"
     return "fails", f"{says}; {best.name} {tightest}"
 
 
-def _digits(value: float, count: int = 5) -> str:
-    return f"{value:.{count}g}"
+def _counted(value: float, unit: str) -> str:
+    return f"{shown(value)} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 # --- lists
@@ -472,17 +474,17 @@ class _List:
         count, unit = float(claim.count or 0), claim.unit
         if holds:
             if count > wasteful * needed:
-                return "wasteful", f"{shown(needed)} {unit} would do"
-            return "certified", "" if count <= needed else f"{shown(needed)} {unit} would do"
+                return "wasteful", f"{_counted(needed, unit)} would do"
+            return "certified", "" if count <= needed else f"{_counted(needed, unit)} would do"
         method, best = claim.method.name, claim.method.tightest
         achieved, tight = numbers["epsilon_achieved"], numbers["epsilon_tightest"]
-        says = f"{method} proves nothing here" if achieved is None else f"{method} gives epsilon = {_digits(achieved)}"
-        wants = f"needs {shown(needed)} {unit}" if math.isfinite(needed) else f"no number of {unit} would do"
+        says = f"{method} proves nothing here" if achieved is None else f"{method} gives epsilon = {digits(achieved, 5)}"
+        wants = f"needs {_counted(needed, unit)}" if math.isfinite(needed) else f"no number of {unit} would do"
         says += f" and {wants}"
         if tight is not None and tight <= self.summary.epsilon and best != method:
-            return "certified-tighter", f"{says}; {best} gives epsilon = {_digits(tight)}"
+            return "certified-tighter", f"{says}; {best} gives epsilon = {digits(tight, 5)}"
         if best != method:
-            says += f"; {best} " + ("proves nothing either" if tight is None else f"gives epsilon = {_digits(tight)}")
+            says += f"; {best} " + ("proves nothing either" if tight is None else f"gives epsilon = {digits(tight, 5)}")
         return "fails", says
 
     def _plan(self, points: Floats, scale: float) -> None:
