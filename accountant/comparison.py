@@ -83,8 +83,9 @@ class ComparedStream:
 def setup_for(method: Method, setup: Setup) -> Setup:
     """The setup as the method runs it: full batches where it has no others, the published burn-in where it asks for one."""
     if isinstance(method, FullBatch):
+        step = setup.step_size if method.family == "pnsgd" else None
         return setup.with_(
-            batch_size=None, step_size=None, radius=None, learn_epochs=None, last_batch="keep", batches=None
+            batch_size=None, step_size=step, radius=None, learn_epochs=None, last_batch="keep", batches=None
         )
     if method.name == "not-converged" and setup.problem in PRESETS.values():
         learned = setup.learn_epochs or default_retrain_epochs(setup.algorithm)
@@ -208,7 +209,7 @@ def _stream(
         if method.family == "d2d":
             sigma = accumulated_std(setup, noise)
             if sigma is None:
-                raise InputError("without contraction the noise of noisy SGD has no limit to compare with")
+                raise InputError("the noise of noisy SGD has no limit to compare with, or is beyond 1e300")
         if method.family == "retrain":
             sigma = 0.0
         stream = method.stream(own, sigma=sigma or 0.0, epsilon=epsilon, delta=delta, unit=unit)
@@ -238,7 +239,8 @@ def noise_curve(
     setup: Setup, *, method: str, epsilon: float, delta: float, epochs: Iterable[int]
 ) -> tuple[list[int], list[float], list[float | None]]:
     """Epochs, sigma and released standard deviation of a method, for those numbers of epochs that have an answer."""
-    made = METHODS[method]
+    made = METHODS[choice("method", method, METHODS)]
+    epsilon, delta = number("epsilon", epsilon, at_least=0), number("delta", delta, above=0, below=1)
     own = setup_for(made, setup)
     xs: list[int] = []
     sigmas: list[float] = []

@@ -397,12 +397,13 @@ class OptimalRule(Rule):
     def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
         weights, mu, tangent = self.newest(place, steps)
         epsilon = np.full(before.shape[0], np.inf)
-        readings = ((before[:, :1] + mu, np.log(weights), tangent), (before[:, 1:], np.zeros(1), False))
+        # Without earlier requests this is the question that a single one asks.
+        readings = ((before[:, :1] * _SAFE + mu, np.log(weights), tangent), (before[:, 1:] * _SAFE, np.zeros(1), False))
         for total, log_weights, convex_only in readings:
             some = total.max(axis=1) < math.exp(_LARGEST)
             if some.any():
                 log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
-                found = hockey_stick.epsilon_of(log_delta, log_weights, total[some] * _SAFE, tangent=convex_only)
+                found = hockey_stick.epsilon_of(log_delta, log_weights, total[some], tangent=convex_only)
                 epsilon[some] = np.minimum(epsilon[some], found)
         return epsilon
 

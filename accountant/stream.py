@@ -206,7 +206,11 @@ class UnlearningStream:
                 *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
                 rows.append(at)
                 states.append(rule.before(self.state, place, count * self._stride))
-            self._advance(rule, place, size, count)
+            try:
+                self._advance(rule, place, size, count)
+            except UnreachableError:
+                # What this request leaves is beyond every number: nothing is proved from here on.
+                break
         for rule, place, steps, rows, states in asked.values():
             epsilon[rows] = rule.epsilon_after(place, steps, np.array(states))
         return Followed(epsilon, needed)

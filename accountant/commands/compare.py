@@ -160,7 +160,8 @@ def _show(
         screen.print(table)
     screen.print(
         "noise in model: standard deviation per coordinate of all noise in the released model, at most; this can be compared, "
-        "while sigma means what its method says. accuracy: reported for MNIST at this noise, within 5 %."
+        "while sigma means what its method says. accuracy: reported for MNIST at this noise, within 5 %. Methods on the full "
+        "batch run there, after converged learning and without projection, whatever the options say of noisy SGD."
     )
     for row in single:
         screen.print(present.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}"))

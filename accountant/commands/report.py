@@ -31,6 +31,8 @@ _COLUMNS: Final = (
     "epochs needed",
 )  # fmt: skip
 _VERDICT: Final = 2
+#: With what the row claims, where there is room.
+_WIDE: Final = (*_COLUMNS[: _VERDICT + 1], "sigma", "epochs", *_COLUMNS[_VERDICT + 1 :])
 _LIST_COLUMNS: Final = ("list", "batch", "sigma", "eps", "claimed", "tightest", "epochs", "needed")
 _MEANING: Final = "achieved: epsilon under the claimed bound; tightest: under the tightest bound known for the same run"
 #: Verdicts on the screen, with their colours, those that need a look first.
@@ -70,10 +72,11 @@ def outputs(as_json: bool, markdown: bool, page: Path | None) -> Iterator[list[O
         yield made
 
 
-def cells(row: Checked) -> list[str]:
+def cells(row: Checked, *, wide: bool = False) -> list[str]:
     """The columns of a row, for people; epsilon rounded up, as what is needed is."""
+    given = [_shown(row.sigma), _shown(row.epochs)] if wide else []
     return [
-        str(row.row), row.method, row.verdict, _shown(row.epsilon_claimed),
+        str(row.row), row.method, row.verdict, *given, _shown(row.epsilon_claimed),
         *map(_up, (row.epsilon_achieved, row.epsilon_tightest, row.sigma_needed, row.epochs_needed)),
     ]  # fmt: skip
 
@@ -236,12 +239,12 @@ class _Markdown:
         self.started = False
 
     def row(self, table: str | None, row: Checked) -> None:
-        titles = [*(["table"] if table else []), *_COLUMNS, "reason"]
+        titles = [*(["table"] if table else []), *_WIDE, "reason"]
         if not self.started:
             print(_markdown(titles))
             print("|" + " --- |" * len(titles))
             self.started = True
-        print(_markdown([*([table] if table else []), *cells(row), row.reason]))
+        print(_markdown([*([table] if table else []), *cells(row, wide=True), row.reason]))
 
     def end(self, summaries: Summaries) -> None:
         entries = lists(summaries)
@@ -268,10 +271,10 @@ class _Html:
 
     def row(self, table: str | None, row: Checked) -> None:
         if not self.started:
-            titles = [*(["table"] if table else []), *_COLUMNS, "reason"]
+            titles = [*(["table"] if table else []), *_WIDE, "reason"]
             self.file.write(_HEAD + _tags("tr", "th", titles) + "</thead><tbody>\n")
             self.started = True
-        shown = [*([table] if table else []), *cells(row), row.reason]
+        shown = [*([table] if table else []), *cells(row, wide=True), row.reason]
         at = _VERDICT + (1 if table else 0)
         parts = [f"<td>{html.escape(cell)}</td>" for cell in shown]
         parts[at] = f'<td><span class="{row.verdict}">{html.escape(shown[at])}</span></td>'

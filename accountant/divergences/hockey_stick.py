@@ -112,10 +112,10 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
 
     ``tangent``: of the convex functions above the components' divergences.
     """
-    negligible, left_out = None, 0.0
+    negligible, roundings, left_out = None, math.log2(mu.shape[1]), 0.0
     if not tangent and mu.shape[1] >= _MANY:
         # Most components are far below the largest; what they add is bounded instead of computed.
-        left_out = mu.shape[1] * math.exp(-_NEGLIGIBLE)
+        left_out, roundings = mu.shape[1] * math.exp(-_NEGLIGIBLE), float(mu.shape[1])
         largest = mu.argmax(axis=1)
         most = hockey_stick(epsilon, mu[np.arange(epsilon.size), largest]).log_delta + log_weights[largest]
         negligible = np.where(np.isfinite(most), most - _NEGLIGIBLE, -np.inf)
@@ -126,22 +126,32 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
     parts = tangent_hockey_stick(each, mu) if tangent else hockey_stick(each, mu, negligible=negligible)
     terms = parts.log_delta + parts.error
     terms = (terms if tangent else np.minimum(terms, 0.0)) + log_weights
-    if mu.shape[1] == 1:
+    if mu.shape[1] == 1 and negligible is None:
         return Tail(terms[:, 0], parts.by_epsilon[:, 0], parts.by_log_mu[:, 0], parts.error[:, 0])
     top = terms.max(axis=1)
+    # One after the other, leading zeros make no difference, so that no answer depends on which others are asked for with it.
+    add = _sum if negligible is None else _running_sum
     with np.errstate(all="ignore"):
         shares = np.exp(terms - top[:, None])
-        total = shares.sum(axis=1)
+        total = add(shares)
         shares /= total[:, None]
-        error = DOUBLE.unit_roundoff * (16 + math.log2(mu.shape[1]) + np.abs(top)) + left_out
+        error = DOUBLE.unit_roundoff * (16 + roundings + np.abs(top)) + left_out
         log_delta = top + np.log(total) + error
     some = np.isfinite(top)
     return Tail(
         np.where(some, log_delta, -np.inf),
-        np.where(some, (shares * parts.by_epsilon).sum(axis=1), 0.0),
-        np.where(some, (shares * parts.by_log_mu).sum(axis=1), 0.0),
+        np.where(some, add(shares * parts.by_epsilon), 0.0),
+        np.where(some, add(shares * parts.by_log_mu), 0.0),
         error,
     )
+
+
+def _sum(values: Floats) -> Floats:
+    return np.asarray(values.sum(axis=1))
+
+
+def _running_sum(values: Floats) -> Floats:
+    return np.asarray(values.cumsum(axis=1)[:, -1])
 
 
 def _first_that_counts(epsilon: Floats, mu: Floats, negligible: Floats) -> int:

@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from accountant import solve
 from accountant.algorithm import PNSGD
 from accountant.problem import Problem
-from accountant.validation import LARGEST, MAX_COUNT, SMALLEST, InputError, UnreachableError, integer
+from accountant.reference import parse_reference
+from accountant.validation import (
+    LARGEST,
+    MAX_COUNT,
+    SMALLEST,
+    InputError,
+    UnreachableError,
+    integer,
+    number,
+    numbers,
+)
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +47,14 @@ class Setup:
     batches: str | int | None = None
     reference: str | int = "matched"
     dimension: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.problem, Problem):
+            raise InputError(f"problem must be a Problem, got {self.problem!r}")
+        integer("group_size", self.group_size, at_least=1, at_most=self.problem.n)
+        parse_reference(self.reference)
+        if self.dimension is not None:
+            integer("dimension", self.dimension, at_least=1)
 
     @cached_property
     def algorithm(self) -> PNSGD:
@@ -155,7 +173,6 @@ class FullBatch(Method):
             raise InputError(f"strong_convexity must be > 0 for {self.name}, got 0")
         if setup.radius is not None:
             raise InputError(f"radius must be left out for {self.name}, whose formula knows no projection, got {setup.radius}")
-        integer("group_size", setup.group_size, at_least=1, at_most=problem.n)
         if isinstance(setup.reference, int):
             raise InputError(f"reference must be matched or converged for {self.name}, got {setup.reference}")
 
@@ -177,8 +194,9 @@ class FullBatch(Method):
         noise, target, count = flat(sigma, epsilon, steps)
 
         def excess(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-            reached = self.epsilon(setup, sigma=noise[rows], delta=np.exp(x), steps=count[rows])
-            return reached - target[rows], np.zeros_like(x)
+            over = self.epsilon(setup, sigma=noise[rows], delta=np.exp(x), steps=count[rows]) - target[rows]
+            # Equality over a range of delta is no root: its lower end is.
+            return np.where(over == 0, -1.0, over), np.zeros_like(x)
 
         low, high = np.full(noise.size, math.log(1e-300)), np.full(noise.size, math.log1p(-1e-15))
         met = excess(high, np.arange(noise.size))[0] <= 0
@@ -190,7 +208,7 @@ class FullBatch(Method):
                 return excess(x, some[rows])
 
             root = solve.decreasing_root(among, start=high[some], low=low[some], high=high[some])
-            result[some] = np.exp(root) * (1 + 1e-13)
+            result[some] = np.minimum(np.exp(root) * (1 + 1e-13), 1.0)
         return shaped(result, sigma, epsilon, steps)
 
 
@@ -221,8 +239,13 @@ def smallest_sigma(reached: Callable[[Floats], Floats], guess: Floats, epsilon: 
 class CountedStream(Stream):
     """A stream whose guarantee after the next request is a function of how long that request is worked on."""
 
-    def __init__(self, *, epsilon: float) -> None:
-        self.target = epsilon
+    def __init__(self, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
+        self.setup = setup
+        self.sigma = number("sigma", sigma, above=0)
+        self.target = number("epsilon", epsilon, at_least=0)
+        self.delta = number("delta", delta, above=0, below=1)
+        #: Points that are left to delete.
+        self.left = setup.problem.n
         #: The last answer, from which the next is looked for.
         self._guess = 0.0
 
@@ -248,6 +271,9 @@ class CountedStream(Stream):
         return float(found[0])
 
     def follow(self, counts: Floats, points: Floats) -> Followed:
+        counts = numbers("counts", counts, at_least=0, at_most=MAX_COUNT, whole=True)
+        points = np.broadcast_to(numbers("points", points, at_least=1, at_most=MAX_COUNT, whole=True), counts.shape)
+        self._delete(float(points.sum()))
         epsilon, needed = np.empty(counts.size), np.empty(counts.size)
         for at, (count, size) in enumerate(zip(counts.tolist(), points.tolist(), strict=True)):
             epsilon[at], needed[at] = self.reached(count, size), self.needed(size)
@@ -255,8 +281,14 @@ class CountedStream(Stream):
         return Followed(epsilon, needed)
 
     def request(self, points: int = 1) -> int:
-        count = self.needed(float(points))
+        count = self.needed(float(integer("points", points, at_least=1, at_most=max(self.left, 1))))
         if not count <= MAX_COUNT:
             raise UnreachableError(f"no number of epochs up to {MAX_COUNT} reaches epsilon={self.target:g}")
+        self._delete(float(points))
         self.advance(count, float(points))
         return int(count)
+
+    def _delete(self, points: float) -> None:
+        if points > self.left:
+            raise InputError(f"points must be at most {self.left}, what is left of the dataset, got {points:.0f}")
+        self.left -= int(points)

@@ -20,11 +20,12 @@ from accountant.divergences import hockey_stick
 from accountant.divergences.curves import MARGIN, rounded_up
 from accountant.methods.base import CountedStream, Floats, FullBatch, Setup, flat, shaped, smallest_sigma
 from accountant.problem import Problem
-from accountant.validation import InputError, UnreachableError, integer
+from accountant.validation import InputError, UnreachableError
 
 _PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
-#: Relative error of the formulas below in doubles, added on the safe side.
+#: Relative error of the formulas below in doubles, and that of a sum of logarithms for each unit of their sizes.
 _SAFE: Final = 1 + 4e-15
+_ROUNDING: Final = 8 * 2.0**-53
 
 
 def log_gamma(problem: Problem) -> float:
@@ -45,6 +46,10 @@ class _DescentToDelete(FullBatch):
     def check(self, setup: Setup) -> None:
         super().check(setup)
         problem = setup.problem
+        if log_gamma(problem) == 0:
+            raise InputError(
+                f"strong_convexity must be large enough for {self.name} to contract, got {problem.strong_convexity}"
+            )
         own = 2 / (problem.smoothness + problem.strong_convexity)
         if setup.step_size is not None and not math.isclose(setup.step_size, own, rel_tol=1e-9):
             raise InputError(f"step_size must be 2/(smoothness + strong_convexity) = {own:.10g} for {self.name}, got "
@@ -66,11 +71,14 @@ class _DescentToDelete(FullBatch):
 class _Published(_DescentToDelete):
     """A published standard deviation: a factor of the target times r(I) = gamma^I/(1 - gamma^I)."""
 
-    def _log_unit(self, setup: Setup) -> float:
-        """log of the factor 4 sqrt(2) M S/(m n) (or 8 M S/(m n)) before r(I)."""
+    def _log_distance(self, setup: Setup, steps: Floats) -> Floats:
+        """log of the distance that the factor 4 sqrt(2) M S/(m n) (or 8 M S/(m n)) makes of r(I), rounded up."""
         problem = setup.problem
-        logs = math.log(problem.lipschitz) - math.log(problem.strong_convexity) - math.log(problem.n)
-        return logs + math.log(setup.group_size) + self._log_constant
+        logs = [math.log(problem.lipschitz), math.log(setup.group_size)]
+        logs += [-math.log(problem.strong_convexity), -math.log(problem.n)]
+        ratio = _log_ratio(problem, steps)
+        size = sum(map(abs, logs)) + np.where(np.isfinite(ratio), np.abs(ratio) + steps * -max(log_gamma(problem), -1e300), 0.0)
+        return sum(logs) + self._log_constant + ratio + _ROUNDING * (1 + size)
 
     _log_constant: float
 
@@ -85,7 +93,8 @@ class _Published(_DescentToDelete):
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
         noise, chance, count = flat(sigma, delta, steps)
         with np.errstate(over="ignore", divide="ignore"):
-            distance = np.exp(self._log_unit(setup) + _log_ratio(setup.problem, count) - np.log(noise))
+            log_noise = np.log(noise)
+            distance = np.exp(self._log_distance(setup, count) - log_noise + _ROUNDING * np.abs(log_noise))
             return shaped(self._reached(setup, distance, chance, count), sigma, delta, steps)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
@@ -94,7 +103,8 @@ class _Published(_DescentToDelete):
             raise UnreachableError(f"{self.name} says nothing without at least one iteration: its formula divides by zero")
         if not np.all(target > 0):
             raise UnreachableError(f"{self.name} never reaches epsilon = 0")
-        guess = np.exp(self._log_unit(setup) + _log_ratio(setup.problem, count)) / self._gap(target, chance)
+        with np.errstate(over="ignore"):
+            guess = np.exp(self._log_distance(setup, count) - np.log(self._gap(target, chance)))
 
         def reached(sigma: Floats) -> Floats:
             return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)
@@ -114,9 +124,9 @@ class _PublishedStream(CountedStream):
     """Every request with at least the fewest iterations that any had so far, as the formula's proof by induction needs."""
 
     def __init__(self, method: _Published, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
-        super().__init__(epsilon=epsilon)
-        self.method, self.setup = method, setup
-        self.known = {"sigma": np.array(sigma), "delta": np.array(delta)}
+        super().__init__(setup, sigma=sigma, epsilon=epsilon, delta=delta)
+        self.method = method
+        self.known = {"sigma": np.array(self.sigma), "delta": np.array(self.delta)}
         self.fewest, self.most, self.requests = math.inf, 1.0, 0
 
     def reached(self, count: float, points: float) -> float:
@@ -156,6 +166,9 @@ class DescentToDelete(_Published):
 class OpenDescentToDelete(_Published):
     """The stream whose inner model is no secret: request i has I = I_min + ceil(log(log(4 d i/delta))/log(1/gamma)) iterations.
 
+    As the baseline's public code has it, gamma^I counts all of a request's iterations; with I_min alone sigma would be some 20
+    times larger.
+
     sigma = 8 M gamma^I / (m n (1 - gamma^I) (sqrt(2 log(2/delta) + 3 epsilon) - sqrt(2 log(2/delta) + 2 epsilon))), with
     I_min = ceil(log(sqrt(2 d)/((1 - gamma) (sqrt(2 log(2/delta) + epsilon) - sqrt(2 log(2/delta)))))/log(1/gamma)).
     """
@@ -165,7 +178,7 @@ class OpenDescentToDelete(_Published):
     source = f"{_PAPER}, no secret state, as the baseline of Chien et al. 2024"
     #: Its noise is in the model that unlearning starts from, which the exact mechanism below knows nothing of.
     tightest = "d2d-open"
-    proves = "(epsilon, delta)"
+    proves = "(epsilon, delta), as published"
     secret = "every request starts from the last noisy release; sigma belongs to all iterations of a request"
     _log_constant = math.log(8)
 
@@ -173,7 +186,6 @@ class OpenDescentToDelete(_Published):
         super().check(setup)
         if setup.dimension is None:
             raise InputError(f"dimension must be given for {self.name}: the number of parameters of the model")
-        integer("dimension", setup.dimension, at_least=1)
 
     def __init__(self, request: int = 1) -> None:
         #: Which request of a stream is asked about, from 1.
@@ -210,7 +222,8 @@ class OpenDescentToDelete(_Published):
         level = 2 * np.log(2 / delta)
         budget = steps - self._further(dimension, rate, delta)
         with np.errstate(over="ignore"):
-            gap = np.exp(0.5 * math.log(2 * dimension) - math.log(-math.expm1(-rate)) - budget * rate) * (1 + 1e-12)
+            kept = np.where(budget > 0, np.maximum(budget, 1e-300) * rate, 0.0)
+            gap = np.exp(0.5 * math.log(2 * dimension) - math.log(-math.expm1(-rate)) - kept) * (1 + 1e-12)
         return np.where(budget >= 1, gap * (gap + 2 * np.sqrt(level)), np.inf)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
@@ -284,6 +297,15 @@ class ExactDescentToDelete(_DescentToDelete):
         result = gaussian_epsilon(self._log_distance_after(setup, count) - np.log(noise), chance)
         return shaped(result, sigma, delta, steps)
 
+    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
+        noise, target, count = flat(sigma, epsilon, steps)
+        log_mu = self._log_distance_after(setup, count) - np.log(noise)
+        result = np.ones(noise.size)
+        some = log_mu < math.log(hockey_stick.MAX_MU) - 1
+        tail = hockey_stick.mixture(target[some], np.zeros(1), rounded_up(log_mu[some])[:, None])
+        result[some] = hockey_stick.probability(tail.log_delta)
+        return shaped(result, sigma, epsilon, steps)
+
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         target, chance, count = flat(epsilon, delta, steps)
         most = hockey_stick.log_scale_of(target, np.log(chance), np.zeros(1), np.zeros((target.size, 1)))
@@ -305,12 +327,12 @@ class _ExactStream(CountedStream):
     """Distances add up and contract: D <- (D + Z) gamma^I."""
 
     def __init__(self, method: ExactDescentToDelete, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
-        super().__init__(epsilon=epsilon)
+        super().__init__(setup, sigma=sigma, epsilon=epsilon, delta=delta)
         self.rate = log_gamma(setup.problem)
         # Later points have been in the data for longer than the first; their distance is at most the converged one.
         alone = setup.with_(group_size=1, learn_epochs=None)
         self.log_one = method.log_distance(alone)
-        self.log_sigma, self.delta = math.log(sigma), np.array([delta])
+        self.log_sigma, self.chance = math.log(self.sigma), np.array([self.delta])
         self.log_distance = -math.inf
 
     def _after(self, count: float, points: float) -> float:
@@ -319,7 +341,7 @@ class _ExactStream(CountedStream):
 
     def reached(self, count: float, points: float) -> float:
         log_mu = np.array([self._after(count, points) - self.log_sigma])
-        return float(gaussian_epsilon(log_mu, self.delta)[0])
+        return float(gaussian_epsilon(log_mu, self.chance)[0])
 
     def advance(self, count: float, points: float) -> None:
         self.log_distance = self._after(count, points)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from accountant import solve
 from accountant.methods.base import CountedStream, Floats, FullBatch, Setup, flat, shaped, smallest_sigma
-from accountant.validation import InputError, UnreachableError
+from accountant.validation import LARGEST, InputError, UnreachableError
 
 #: Requests of the past that are followed one by one; the factors of older ones are one to the last digit, or taken as one.
 _DEPTH: Final = 128
@@ -184,10 +184,10 @@ class LangevinStream(CountedStream):
     """The recursion over requests; a state of at most 128 of them."""
 
     def __init__(self, method: Langevin, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
-        super().__init__(epsilon=epsilon)
+        super().__init__(setup, sigma=sigma, epsilon=epsilon, delta=delta)
         self.rate = method.rate(setup)
-        self.log_unit = method.log_unit(setup) - 2 * math.log(sigma)
-        self.log_delta = np.array([math.log(delta)])
+        self.log_unit = method.log_unit(setup) - 2 * math.log(self.sigma)
+        self.log_delta = np.array([math.log(self.delta)])
         #: Exponents K eta m and log S^2 of the requests followed one by one, newest first.
         self.decays: deque[float] = deque(maxlen=_DEPTH)
         self.log_squares: deque[float] = deque(maxlen=_DEPTH)
@@ -235,8 +235,9 @@ def _exp(log_epsilon: Floats) -> Floats:
 
 
 def accumulated_std(setup: Setup, sigma: float) -> float | None:
-    """sqrt(2 eta/(1 - c^2)) sigma, what the noise of all steps adds up to; None without contraction."""
+    """sqrt(2 eta/(1 - c^2)) sigma, what the noise of all steps adds up to; None without contraction, or beyond 1e300."""
     algorithm = setup.algorithm
     if algorithm.log_contraction == 0:
         return None
-    return algorithm.noise_std(sigma) / math.sqrt(-math.expm1(2 * algorithm.log_contraction))
+    total = algorithm.noise_std(sigma) / math.sqrt(-math.expm1(2 * algorithm.log_contraction))
+    return total if total <= LARGEST else None

@@ -50,7 +50,8 @@ class BoundMethod(Method):
         return self._proved(self.accountant(setup).epsilon, setup, sigma=sigma, delta=delta, steps=steps)
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
-        return np.asarray(self.accountant(setup).delta(sigma=sigma, epsilon=epsilon, steps=steps))
+        proved = self._proved(self.accountant(setup).delta, setup, sigma=sigma, epsilon=epsilon, steps=steps)
+        return np.minimum(proved, 1.0)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         return np.asarray(self.accountant(setup).sigma(epsilon=epsilon, delta=delta, steps=steps))
