@@ -14,7 +14,7 @@ from typing import IO, Any, Final, Protocol
 
 from accountant.commands import present
 from accountant.tables.builtin import TABLES
-from accountant.tables.verify import VERDICTS, Checked, ListSummary, Summary
+from accountant.tables.verdicts import VERDICTS, Checked, ListSummary, Summary
 
 Summaries = list[tuple[str | None, Summary]]
 

@@ -74,14 +74,18 @@ def verify(
 ) -> None:
     """Check a table of claims "this noise and these epochs give this guarantee", row by row.
 
-    A row needs a problem (a column preset, or n and smoothness), epsilon, and sigma with epochs or steps; with a column request
-    the rows are followed as a stream. Options stand for columns that the table lacks. Exit code 1 if a row fails.
+    A row needs a problem (a column preset, or n and smoothness), epsilon, and sigma with epochs or steps.
+
+    With a column request the rows are followed as a stream. Options stand for columns that the table lacks.
+
+    Exit code: 0, 1 if a row fails, 2 if the table cannot be read.
 
     Example: accountant verify table.csv --preset mnist --column sigma=noise
     """
     from accountant.commands import report
     from accountant.tables.claims import Claims
-    from accountant.tables.verify import WASTEFUL, Verification
+    from accountant.tables.verdicts import WASTEFUL
+    from accountant.tables.verify import Verification
 
     if builtin == (table is not None):
         raise InputError("give a table or --builtin, got " + ("both" if builtin else "neither"))
