@@ -27,6 +27,8 @@ MAX_MU: Final = 1e150
 #: Of so many components or more, those that are e^50 times less likely than the largest are not evaluated.
 _MANY: Final = 16
 _NEGLIGIBLE: Final = 50.0
+#: Numbers up to which looking at all of them costs less than a search.
+_FEW: Final = 1 << 13
 
 
 class Tail(NamedTuple):
@@ -117,8 +119,7 @@ def mixture(epsilon: Floats, log_weights: Floats, mu: Floats, *, tangent: bool =
         # Most components are far below the largest; what they add is bounded instead of computed.
         left_out, roundings = mu.shape[1] * math.exp(-_NEGLIGIBLE), float(mu.shape[1])
         largest = mu.argmax(axis=1)
-        most = hockey_stick(epsilon, mu[np.arange(epsilon.size), largest]).log_delta + log_weights[largest]
-        negligible = np.where(np.isfinite(most), most - _NEGLIGIBLE, -np.inf)
+        negligible = _least(epsilon, mu[np.arange(epsilon.size), largest]) + log_weights[largest] - _NEGLIGIBLE
         first = _first_that_counts(epsilon, mu, negligible)
         mu, log_weights = mu[:, first:], log_weights[first:]
         negligible = negligible[:, None]
@@ -154,20 +155,38 @@ def _running_sum(values: Floats) -> Floats:
     return np.asarray(values.cumsum(axis=1)[:, -1])
 
 
+def _least(epsilon: Floats, mu: Floats) -> Floats:
+    """A lower bound on log delta(epsilon; mu), -inf for mu = 0: R(a) - R(b) >= mu |R'(b)| = mu (1 - b R(b)) >= mu/(b^2 + 3)."""
+    with np.errstate(all="ignore"):
+        a, b = epsilon / mu - mu / 2, epsilon / mu + mu / 2
+        least = -(a * a) / 2 - DOUBLE.log_sqrt_2pi + np.log(mu) - np.log(b * b + 3)
+    return np.where(np.isfinite(least), least, -np.inf)
+
+
 def _first_that_counts(epsilon: Floats, mu: Floats, negligible: Floats) -> int:
-    """Columns before this one are negligible in every row; 0 unless mu increases along its rows, as batches in order do."""
+    """Columns before this one are negligible in every row."""
+    last = mu.shape[1] - 1
+    if mu.size < _FEW:
+        counts = _counts(epsilon[:, None], mu, negligible[:, None]).any(axis=0)
+        return int(counts.argmax()) if counts.any() else last
     if not (mu[:, 1:] >= mu[:, :-1]).all():
         return 0
-    low, high = 0, mu.shape[1] - 1
-    with np.errstate(all="ignore"):
-        while low < high:
-            middle = (low + high) // 2
-            a = epsilon / mu[:, middle] - mu[:, middle] / 2
-            if np.all((a > 0) & (-(a * a) / 2 < negligible)):
-                low = middle + 1
-            else:
-                high = middle
+    # Batches in order have increasing mu, and what is below a negligible one is negligible, too.
+    low, high = 0, last
+    while low < high:
+        middle = (low + high) // 2
+        if _counts(epsilon, mu[:, middle], negligible).any():
+            high = middle
+        else:
+            low = middle + 1
     return low
+
+
+def _counts(epsilon: Floats, mu: Floats, negligible: Floats) -> NDArray[np.bool_]:
+    """Where exp(-a^2/2)/2 >= delta is not negligible; everywhere for a <= 0."""
+    with np.errstate(all="ignore"):
+        a = epsilon / mu - mu / 2
+        return ~((a > 0) & (-(a * a) / 2 < negligible))
 
 
 def probability(log_delta: Floats) -> Floats:
