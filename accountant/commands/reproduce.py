@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from accountant.commands import files, pictures, present
-from accountant.validation import InputError
+from accountant.validation import InputError, choice
 
 if TYPE_CHECKING:
     from accountant.reproduction import Reproduction, Row
@@ -49,6 +49,7 @@ def reproduce(
 def _reproduce(what: str, as_json: bool, csv: str | None, plot: str | None, everything: bool) -> None:
     from accountant import __version__, reproduction
 
+    choice("what", what, reproduction.TARGETS)
     if plot is not None and not what.startswith("figure"):
         raise InputError(f"plot must go with a figure, got {what}")
     pictures.check(plot)
