@@ -936,3 +936,23 @@ def test_noise_curves_have_the_points_that_have_an_answer() -> None:
         assert sigmas == sorted(sigmas, reverse=True)
         assert released == [METHODS[name].released_std(MNIST, sigma) for sigma in sigmas]
     assert noise_curve(MNIST.with_(learn_epochs=5), method="d2d-open", epsilon=1.0, delta=1e-5, epochs=[1, 2]) == ([], [], [])
+
+
+def test_retraining_is_done_at_its_last_step_and_not_before() -> None:
+    question = {"sigma": np.ones(1), "epsilon": np.zeros(1)}
+    setup = MNIST.with_(learn_epochs=30)
+    assert METHODS["retrain"].delta(setup, **question, steps=np.array([30.0])) == 0
+    assert METHODS["retrain"].delta(setup, **question, steps=np.array([29.0])) == 1
+
+
+def test_points_deleted_later_have_been_learned_for_longer() -> None:
+    problem = Problem(n=10, smoothness=1.0, strong_convexity=0.3, lipschitz=1.0)
+    setup = Setup(problem=problem, learn_epochs=1)
+    gamma, step, sigma = 0.7 / 1.3, 2 / 1.3, 0.4
+    found = METHODS["d2d-exact"].stream(setup, sigma=sigma, epsilon=1.0, delta=1e-3).follow(np.array([3.0, 3.0]), np.ones(2))
+    # One step of learning sets the first pair of models apart, four the second.
+    one = 2 * step / 10
+    first = one * gamma**3
+    second = (first + one * (1 - gamma**4) / (1 - gamma)) * gamma**3
+    for epsilon, distance in zip(found.epsilon, (first, second), strict=True):
+        assert truth.gaussian_delta(epsilon=float(epsilon), mu=mpf(distance) / mpf(sigma)) <= mpf("0.001")

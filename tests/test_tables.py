@@ -1215,3 +1215,24 @@ def test_the_screens_of_compare_and_reproduce_fit_eighty_columns(monkeypatch: py
 def test_the_planner_and_the_shipped_table_learn_for_as_long() -> None:
     shipped = {row["batch_size"]: int(row["burn_in_code"]) for row in builtin("table2").rows()}
     assert shipped == {str(size): epochs for size, epochs in PUBLISHED_EPOCHS.items()}
+
+
+def test_a_short_table_is_shown_in_its_own_order() -> None:
+    text = table_of(HEAD, "paper,mnist,full,0.0345,1,1", "optimal,mnist,full,0.001,1,1", "d2d,mnist,full,3.2,1,1")
+    shown = run("verify", "-", stdin=text).stdout
+    assert [line.split()[1] for line in shown.splitlines() if re.match(r" \d +[a-z]", line)] == ["paper", "optimal", "d2d"]
+
+
+def test_a_list_that_no_number_of_epochs_could_answer_says_so() -> None:
+    head = "method,n,smoothness,strong_convexity,learn_epochs,sigma,epsilon,request,epochs"
+    made = record("-", stdin=table_of(head, "paper,100,1,0,5,1e-14,0.01,1,1"), code=1)
+    assert made["lists"][0]["epochs_tightest"] is None
+    assert made["rows"][0]["epochs_needed"] is None
+
+
+def test_a_row_without_steps_is_told_how_many_epochs_they_would_be() -> None:
+    head = "method,preset,b,sigma,epsilon,steps"
+    (row,) = record("-", stdin=table_of(head, "optimal,mnist,128,0.001,1,"))["rows"]
+    needed = UnlearningAccountant(PNSGD(MNIST, 128)).steps(sigma=0.001, epsilon=1.0)
+    assert row["verdict"] == "unchecked"
+    assert row["epochs_needed"] == pytest.approx(needed / 88)
