@@ -1236,3 +1236,26 @@ def test_a_row_without_steps_is_told_how_many_epochs_they_would_be() -> None:
     needed = UnlearningAccountant(PNSGD(MNIST, 128)).steps(sigma=0.001, epsilon=1.0)
     assert row["verdict"] == "unchecked"
     assert row["epochs_needed"] == pytest.approx(needed / 88)
+
+
+def test_rows_that_differ_in_their_bound_only_are_judged_by_it() -> None:
+    head = "method,bound,preset,b,sigma,epsilon,epochs"
+    text = table_of(head, *(f"pnsgd,{bound},mnist,128,0.00287,1,1" for bound in ("paper", "optimal", "paper-geometric")))
+    made = record("-", stdin=text, code=0)["rows"]
+    assert [row["method"] for row in made] == ["paper", "optimal", "paper-geometric"]
+    assert len({row["epsilon_achieved"] for row in made}) == 3
+
+
+def test_interleaved_lists_that_differ_in_their_noise_only_are_two() -> None:
+    head = "method,preset,b,sigma,epsilon,request,epochs"
+    rows = [f"paper,mnist,full,{sigma},1,{at},{epochs}" for at, epochs in ((1, 4), (2, 9)) for sigma in (0.03, 0.05)]
+    made = record("-", stdin=table_of(head, *rows))
+    assert [entry["rows"] for entry in made["lists"]] == [2, 2]
+    assert verdicts(made["rows"]) != ["unchecked"] * 4
+    assert "unchecked" not in verdicts(made["rows"])
+
+
+def test_the_authors_accounting_of_one_request_is_the_published_bound() -> None:
+    head = "method,preset,b,sigma,epsilon,epochs"
+    made = record("-", stdin=table_of(head, *(f"{name},mnist,128,0.002,1,2" for name in ("pnsgd", "paper"))))["rows"]
+    assert made[0]["epsilon_achieved"] == made[1]["epsilon_achieved"]
