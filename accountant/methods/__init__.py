@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from accountant.methods.base import Followed, Method, Setup, Stream
+from accountant.methods.base import Method, Setup, Stream
 from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete, OpenDescentToDelete
 from accountant.methods.dp import PlainPrivacy
 from accountant.methods.langevin import Langevin
@@ -32,4 +32,4 @@ METHODS: Final[dict[str, Method]] = {
     )
 }
 
-__all__ = ["METHODS", "Followed", "Method", "Setup", "Stream"]
+__all__ = ["METHODS", "Method", "Setup", "Stream"]

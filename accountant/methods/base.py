@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from accountant import solve
 from accountant.algorithm import PNSGD
 from accountant.problem import Problem
 from accountant.reference import parse_reference
+from accountant.stream import Followed
 from accountant.validation import (
     LARGEST,
     MAX_COUNT,
@@ -78,15 +78,6 @@ class Setup:
 
     def with_(self, **changes: object) -> Setup:
         return replace(self, **changes)  # type: ignore[arg-type]
-
-
-class Followed(NamedTuple):
-    """What holds after each request of a stream that was answered as somebody says."""
-
-    #: epsilon at the stream's delta, (k,); inf where nothing is proved.
-    epsilon: Floats
-    #: Fewest steps (or epochs) that would have done, after the requests before; inf where none would.
-    needed: Floats
 
 
 class Stream(ABC):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from accountant.bounds import BOUNDS
-from accountant.methods.base import Floats, Followed, Method, Setup, Stream, flat, shaped
+from accountant.methods.base import Floats, Method, Setup, Stream, flat, shaped
 from accountant.methods.langevin import accumulated_std
-from accountant.stream import UnlearningStream
+from accountant.stream import Followed, UnlearningStream
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, UnreachableError
 
@@ -111,7 +111,7 @@ class BoundStream(Stream):
         self.stream = stream
 
     def follow(self, counts: Floats, points: Floats) -> Followed:
-        return Followed(*self.stream.follow(counts, points))
+        return self.stream.follow(counts, points)
 
     def request(self, points: int = 1) -> int:
         steps = self.stream.request(points)

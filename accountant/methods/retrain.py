@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from accountant.methods.base import Floats, Followed, Method, Setup, Stream
+from accountant.methods.base import Floats, Method, Setup, Stream
 from accountant.planning import default_retrain_epochs
+from accountant.stream import Followed
 from accountant.validation import InputError
 
 
