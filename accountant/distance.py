@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.algorithm import PNSGD
+from accountant.arithmetic import Numbers
+from accountant.constants import DOUBLES, Constants, Number
 from accountant.geometry import geometric_sum, log_power
 from accountant.shapes import plain
 from accountant.validation import UnreachableError, numbers
@@ -20,14 +22,15 @@ NO_DISTANCE = (
 )
 
 
-def log_learned_distance(algorithm: PNSGD, positions: ArrayLike) -> Floats:
+def log_learned_distance(algorithm: PNSGD, positions: ArrayLike, number: Number = DOUBLES) -> Numbers:
     """log Z_T^(j), capped at log 2R; +inf where nothing bounds it (c = 1, converged, no radius); unchecked positions."""
-    log_c, per_epoch = algorithm.log_contraction, algorithm.steps_per_epoch
+    constants, ar, per_epoch = Constants(algorithm, number), number.arithmetic, algorithm.steps_per_epoch
+    log_c = constants.log_contraction
     epochs = math.inf if algorithm.learn_epochs is None else algorithm.learn_epochs
     last = per_epoch - 1 - np.asarray(positions, dtype=np.float64)
-    total = np.log(geometric_sum(log_c, epochs, stride=per_epoch))
-    distance = algorithm.log_sensitivity(positions) + log_power(log_c, last) + total
-    return np.minimum(distance, math.log(algorithm.diameter))
+    total = ar.log(geometric_sum(log_c, epochs, stride=per_epoch, arithmetic=ar))
+    distance = constants.log_sensitivity(positions) + log_power(log_c, last) + total
+    return ar.minimum(distance, constants.log_diameter)
 
 
 def learned_distance(algorithm: PNSGD, position: ArrayLike | None = None) -> Any:

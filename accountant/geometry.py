@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
@@ -23,3 +25,15 @@ def geometric_sum(
     if log_q == 0:
         return x
     return arithmetic.expm1(log_power(log_q, x)) / arithmetic.expm1(log_q) + 0  # no negative zero
+
+
+def log_add(x: Numbers, y: Numbers, arithmetic: Arithmetic = DOUBLE) -> Numbers:
+    """log(e^x + e^y), -inf allowed."""
+    if arithmetic is DOUBLE:
+        return np.logaddexp(x, y)
+    ar = arithmetic
+    a, b = np.broadcast_arrays(ar.asarray(x), ar.asarray(y))
+    swap = ar.midpoint(a) < ar.midpoint(b)
+    top, low = np.where(swap, b, a), np.where(swap, a, b)
+    nothing = ar.midpoint(top) == -math.inf
+    return np.where(nothing, -math.inf, top + ar.log1p(ar.exp(np.where(nothing, 0.0, low - np.where(nothing, 0.0, top)))))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Final
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountant.algorithm import PNSGD
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
+from accountant.constants import DOUBLES, Constants, Number, exact_step_size
 from accountant.geometry import log_power
 from accountant.rates import Rate, describe_rate, parse_rate
 from accountant.shifts import runs
@@ -319,20 +322,24 @@ class Timeline:
                 total += self._layout(stretch.batch_size).gradient_evaluations(count, first=stretch.first)
         return total
 
-    def learning(self, counts: Floats, *, restarts_from: int | None = None) -> Runs:
+    def learning(self, counts: Floats, *, restarts_from: int | None = None, number: Number = DOUBLES) -> Runs:
         """Runs of all learning for ``counts`` deleted points in the cells.
 
         Noise is in units of the algorithm's sqrt(2 eta), sensitivities in units of its eta M (replace: twice that).
         ``restarts_from``: every visit is seen, and converged learning is cut to that many epochs.
         """
         return runs.joined(
-            [self._run(s, counts, s.steps, restarts_from) for s in self.stretches if s.learn] or [_NO_RUNS]
+            [self._run(s, counts, s.steps, restarts_from, number) for s in self.stretches if s.learn] or [_NO_RUNS]
         )
 
-    def unlearning(self, steps: float) -> Runs:
+    def unlearning(self, steps: float, *, number: Number = DOUBLES) -> Runs:
         """Runs of all unlearning, ``steps`` in all."""
         own = float(self.unlearn_steps)
-        parts = [self._run(s, None, steps - own if s.steps is None else s.steps, None) for s in self.stretches if not s.learn]
+        parts = [
+            self._run(s, None, steps - own if s.steps is None else s.steps, None, number)
+            for s in self.stretches
+            if not s.learn
+        ]
         return runs.joined(parts or [_NO_RUNS])
 
     def largest_sensitivity(self, counts: Floats) -> float:
@@ -358,33 +365,43 @@ class Timeline:
         epochs = short if log_q == 0 else math.log1p(-short) / log_q if short < 1 else math.inf
         return int(min(2 * epochs, _MOST_EPOCHS)) + 4
 
-    def _pattern(self, stretch: Stretch, counts: Floats) -> Floats:
+    def _pattern(self, stretch: Stretch, counts: Floats, arithmetic: Arithmetic = DOUBLE) -> Numbers:
         """Deleted points over batch size, for every batch of the stretch, (J,)."""
         layout = self._layout(stretch.batch_size)
         pattern = np.zeros(layout.steps_per_epoch)
         batch = self.edges[:-1] // stretch.batch_size
         used = batch < pattern.size
         np.add.at(pattern, batch[used], counts[used])
-        return pattern / layout.batch_sizes(np.arange(pattern.size))
+        sizes = layout.batch_sizes(np.arange(pattern.size))
+        return pattern / sizes if arithmetic is DOUBLE else arithmetic.asarray(pattern) / sizes
 
-    def _run(self, stretch: Stretch, counts: Floats | None, steps: float | None, restarts_from: int | None) -> Runs:
+    def _run(
+        self, stretch: Stretch, counts: Floats | None, steps: float | None, restarts_from: int | None, number: Number
+    ) -> Runs:
         assert steps is not None
+        ar = number.arithmetic
         layout = self._layout(stretch.batch_size)
         eta, sigma = stretch.step_size, stretch.sigma
         if stretch.steps is None:
             eta, sigma = (rate(steps) if callable(rate) else rate for rate in (eta, sigma))
-        pattern = np.zeros(layout.steps_per_epoch) if counts is None else self._pattern(stretch, counts)
-        eta_ratio = eta / self.algorithm.eta
-        noise = np.sqrt(eta_ratio) * sigma
+        pattern = np.zeros(layout.steps_per_epoch) if counts is None else self._pattern(stretch, counts, ar)
+        if ar is DOUBLE:
+            eta_ratio = eta / self.algorithm.eta
+            noise = np.sqrt(eta_ratio) * sigma
+        else:
+            own = ar.asarray(exact_step_size(self.algorithm, number.read))
+            eta_ratio = ar.asarray(_exactly(eta, self.algorithm, number)) / own
+            noise = ar.sqrt(eta_ratio) * ar.asarray(_exactly(sigma, None, number))
         if isinstance(noise, np.ndarray):
             batches = (stretch.first + np.arange(noise.size)) % pattern.size
             return runs.stepwise(
-                self._log_contractions(np.broadcast_to(eta, noise.shape)),
+                self._log_contractions(np.broadcast_to(eta, noise.shape), number),
                 pattern[batches] * eta_ratio,
                 noise,
                 restarts=restarts_from is not None,
+                arithmetic=ar,
             )
-        log_c = replace(layout, step_size=float(eta)).log_contraction
+        log_c = Constants(replace(layout, step_size=float(eta)), number).log_contraction
         if restarts_from is not None and math.isinf(steps):
             steps = float(restarts_from * pattern.size)
         return runs.cyclic(
@@ -392,16 +409,35 @@ class Timeline:
             pattern=pattern * eta_ratio,
             first=stretch.first,
             steps=steps,
-            noise=float(noise),
+            noise=noise,
             restarts=restarts_from is not None,
+            arithmetic=ar,
         )
 
-    def _log_contractions(self, eta: Floats) -> Floats:
+    def _log_contraction(self, eta: float, number: Number) -> Any:
+        """log c of a step of size ``eta``; a step of size zero does nothing."""
+        return 0.0 if eta == 0 else Constants(replace(self.algorithm, step_size=eta), number).log_contraction
+
+    def _log_contractions(self, eta: Floats, number: Number = DOUBLES) -> Numbers:
         problem = self.algorithm.problem
+        if number.arithmetic is not DOUBLE:
+            each = {size: self._log_contraction(size, number) for size in np.unique(eta).tolist()}
+            return np.array([each[size] for size in eta.tolist()], dtype=object)
         with np.errstate(divide="ignore"):
             # Rounded down: the subtraction of nearly equal numbers loses what the rounding of eta L costs.
             gap = np.minimum(eta * problem.strong_convexity, 2 - eta * problem.smoothness - 5e-16)
             return np.log1p(-np.minimum(np.maximum(gap * (1 - 4e-16), 0.0), 1.0))
+
+
+def _exactly(values: Any, algorithm: PNSGD | None, number: Number) -> Any:
+    """Rates as exact fractions; the algorithm's own step size as its default is."""
+
+    def one(value: float) -> Fraction:
+        if algorithm is not None and value == algorithm.eta:
+            return exact_step_size(algorithm, number.read)
+        return number.read(value)
+
+    return np.frompyfunc(one, 1, 1)(values)
 
 
 @lru_cache(maxsize=64)

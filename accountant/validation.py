@@ -20,6 +20,13 @@ class InputError(ValueError):
     """An argument is outside its domain, or a combination of arguments proves nothing."""
 
 
+class MissingExtraError(InputError):
+    """A feature needs a package that is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(f"{feature} needs {package}, which is not installed: pip install 'unlearning-accountant[{extra}]'")
+
+
 class UnreachableError(InputError):
     """No value of the unknown reaches the target; the message says which limit stops it."""
 

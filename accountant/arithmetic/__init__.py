@@ -1,11 +1,12 @@
 """The elementary functions that the formulas need, one file per number type.
 
-A formula takes an :class:`Arithmetic` and uses NumPy only for shapes (``where``, ``maximum``, sums), so the same lines
-run on float arrays and on object arrays of multiprecision numbers.
+A formula takes an :class:`Arithmetic` and uses NumPy only for shapes and sums, so the same lines run on float arrays and on
+object arrays: of multiprecision numbers (``multiprecision.py``: evaluation) and of enclosures (``interval.py``: proof).
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, Protocol
 
 from accountant.arithmetic.double import DOUBLE
@@ -16,6 +17,11 @@ Numbers = Any
 
 class Arithmetic(Protocol):
     """What a number type has to offer; every function works elementwise on arrays."""
+
+    #: double, mp or interval
+    name: str
+    #: Whether results are enclosures.
+    proves: bool
 
     #: Relative size of one rounding error; the safe-side nudges are multiples of it.
     unit_roundoff: float
@@ -29,7 +35,12 @@ class Arithmetic(Protocol):
     def log(self, x: Numbers) -> Numbers: ...
     def log1p(self, x: Numbers) -> Numbers: ...
     def sqrt(self, x: Numbers) -> Numbers: ...
-    def hypot(self, x: Numbers, y: Numbers) -> Numbers: ...
+    def maximum(self, x: Numbers, y: Numbers) -> Numbers: ...
+    def minimum(self, x: Numbers, y: Numbers) -> Numbers: ...
+    def midpoint(self, x: Numbers) -> Numbers:
+        """As doubles, for decisions that only steer: where either branch is right, or only a start is needed."""
+        ...
+
     def mills(self, x: Numbers) -> Numbers:
         """R(x) = P(Z > x) / phi(x), the Mills ratio, for x >= 0."""
         ...
@@ -39,4 +50,30 @@ class Arithmetic(Protocol):
         ...
 
 
-__all__ = ["DOUBLE", "Arithmetic", "Numbers"]
+class Precise(Arithmetic, Protocol):
+    """Numbers of any precision and unlimited range; entered before use, because the precision may be a global state."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: Any) -> None: ...
+    def surely_greater(self, x: Any, y: Any) -> bool:
+        """Whether x > y is certain."""
+        ...
+
+    def centre(self, x: Any) -> Any:
+        """An exact number inside."""
+        ...
+
+    def between(self, low: Any, high: Any) -> Any:
+        """What encloses both (mp: the number between)."""
+        ...
+
+    def accuracy(self, x: Any) -> float:
+        """Bits that are known to be right, relative to the size."""
+        ...
+
+    def ends(self, x: Any) -> tuple[Fraction, Fraction]:
+        """The ends of the enclosure, exactly (mp: the number twice)."""
+        ...
+
+
+__all__ = ["DOUBLE", "Arithmetic", "Numbers", "Precise"]

@@ -106,17 +106,23 @@ def _difference_wide(x: Floats, width: Floats) -> tuple[Floats, Floats]:
 class Double:
     """IEEE double precision, vectorised by NumPy."""
 
+    name = "double"
+    proves = False
     unit_roundoff: float = 2.0**-53
     exp = staticmethod(np.exp)
     expm1 = staticmethod(np.expm1)
     log = staticmethod(np.log)
     log1p = staticmethod(np.log1p)
     sqrt = staticmethod(np.sqrt)
-    hypot = staticmethod(np.hypot)
+    maximum = staticmethod(np.maximum)
+    minimum = staticmethod(np.minimum)
     log_sqrt_2pi: float = 0.5 * math.log(2 * math.pi)
 
     def asarray(self, values: Any) -> Floats:
         return np.asarray(values, dtype=np.float64)
+
+    def midpoint(self, x: Floats) -> Floats:
+        return x
 
     def mills(self, x: Floats) -> Floats:
         return _mills(x)

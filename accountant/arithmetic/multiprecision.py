@@ -6,7 +6,9 @@ is at most a few units of the last of the ``digits``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -18,17 +20,26 @@ Objects = np.ndarray[Any, np.dtype[np.object_]]
 
 
 class Multiprecision:
-    """``digits`` correct decimal digits, from 15 to 10000. Each instance has its own context."""
+    """``digits`` correct decimal digits, from 15 to 100000. Each instance has its own context."""
+
+    name = "mp"
+    proves = False
 
     def __init__(self, digits: int) -> None:
-        integer("digits", digits, at_least=15, at_most=10_000)
+        integer("digits", digits, at_least=15, at_most=100_000)
         self._context = mpmath.mp.clone()
         self._context.dps = digits + 10
         self.unit_roundoff = float(mpmath.mpf(10) ** -digits) if digits < 300 else 0.0
         self.log_sqrt_2pi = self._context.log(2 * self._context.pi) / 2
 
+    def __enter__(self) -> Multiprecision:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
     def asarray(self, values: Any) -> Objects:
-        return self._map(self._context.mpf)(values)
+        return self._map(self._number)(values)
 
     def exp(self, x: Any) -> Any:
         return self._map(self._context.exp)(x)
@@ -37,7 +48,7 @@ class Multiprecision:
         return self._map(self._context.expm1)(x)
 
     def log(self, x: Any) -> Any:
-        return self._map(self._context.log)(x)
+        return self._map(self._log)(x)
 
     def log1p(self, x: Any) -> Any:
         return self._map(self._context.log1p)(x)
@@ -45,14 +56,47 @@ class Multiprecision:
     def sqrt(self, x: Any) -> Any:
         return self._map(self._context.sqrt)(x)
 
-    def hypot(self, x: Any, y: Any) -> Any:
-        return self._map(self._context.hypot)(x, y)
+    def maximum(self, x: Any, y: Any) -> Any:
+        return self._map(max, 2)(x, y)
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        return self._map(min, 2)(x, y)
+
+    def midpoint(self, x: Any) -> Any:
+        return np.asarray(self._map(float)(x), dtype=np.float64)
+
+    def surely_greater(self, x: Any, y: Any) -> bool:
+        return bool(x > y)
+
+    def centre(self, x: Any) -> Any:
+        return x
+
+    def between(self, low: Any, high: Any) -> Any:
+        return (low + high) / 2
+
+    def accuracy(self, x: Any) -> float:
+        """What the context has; agreement of two precisions is what tells."""
+        return math.inf
+
+    def ends(self, x: Any) -> tuple[Fraction, Fraction]:
+        """The number twice, exactly."""
+        sign, mantissa, exponent, _ = x._mpf_
+        value = Fraction(-int(mantissa) if sign else int(mantissa)) * Fraction(2) ** int(exponent)
+        return value, value
 
     def mills(self, x: Any) -> Any:
         return self._map(self._mills)(x)
 
     def log_mills_difference(self, x: Any, width: Any) -> tuple[Any, Any]:
-        return self._map(self._log_difference)(x, width), self.mills(x + width)
+        return self._map(self._log_difference, 2)(x, width), self.mills(x + width)
+
+    def _number(self, x: Any) -> Any:
+        if isinstance(x, Fraction):
+            return self._context.mpf(x.numerator) / x.denominator
+        return self._context.mpf(x)
+
+    def _log(self, x: Any) -> Any:
+        return self._context.mpf("-inf") if x == 0 else self._context.log(x)
 
     def _mills(self, x: Any) -> Any:
         mp = self._context
@@ -65,6 +109,5 @@ class Multiprecision:
         with mp.workdps(mp.dps + int(lost) + 5):
             return mp.log(self._mills(x) - self._mills(x + width))
 
-    def _map(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        count = 2 if function in (self._log_difference, self._context.hypot) else 1
+    def _map(self, function: Callable[..., Any], count: int = 1) -> Callable[..., Any]:
         return np.frompyfunc(function, count, 1)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountant.algorithm import PNSGD
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
+from accountant.constants import DOUBLES, Constants, Number
 from accountant.divergences.curves import Curve
 from accountant.reference import CONVERGED, Reference
 from accountant.schedule import Timeline
@@ -22,12 +24,23 @@ class Setting:
 
     given_distance: the distance at the start of unlearning comes from the caller instead of from learning.
     timeline: a schedule that is not the constant algorithm; positions are then its cells.
+    number: what the bound computes with. Arrays of the methods below then hold such numbers; counts stay doubles.
     """
 
     algorithm: PNSGD
     reference: Reference
     given_distance: bool = False
     timeline: Timeline | None = None
+    number: Number = DOUBLES
+
+    @property
+    def constants(self) -> Constants:
+        """Of the algorithm, as numbers of the arithmetic."""
+        return Constants(self.algorithm, self.number)
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        return self.number.arithmetic
 
     @property
     def starts_apart(self) -> bool:
@@ -52,7 +65,7 @@ class Bound(Protocol):
 
     def curve(self, setting: Setting) -> Curve: ...
 
-    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Numbers) -> Numbers:
         """log of what a deleted point at each position adds, shape (P, J), for positions (J,), steps (P,), log_start (P,).
 
         Deleted points add up: the mu of a group is at most the sum of its points' mu (the triangle inequality of Gaussian
@@ -60,11 +73,11 @@ class Bound(Protocol):
         """
         ...
 
-    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
+    def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
         """log mu (Rényi: log sqrt(2 rho)) at sigma = 1 of a sum of addends (P, C), after ``steps`` (P,)."""
         ...
 
-    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         """The sum for a group with ``counts`` (J,) points in the batches, or what is proved below it, (P, 1)."""
         ...
 
@@ -73,12 +86,15 @@ class Bound(Protocol):
         ...
 
 
-def log_total(log_addends: Floats, counts: Floats) -> Floats:
+def log_total(log_addends: Numbers, counts: Floats, arithmetic: Arithmetic = DOUBLE) -> Numbers:
     """log sum_j counts_j exp(log_addends_j), (P, J), (J,) -> (P, 1); -inf for an empty group."""
     some = counts > 0
-    terms = log_addends[:, some] + np.log(counts[some])
     if not some.any():
         return np.full((log_addends.shape[0], 1), -np.inf)
+    if arithmetic is not DOUBLE:
+        total = (arithmetic.exp(log_addends[:, some]) * counts[some]).sum(axis=1, keepdims=True)
+        return np.where(arithmetic.midpoint(total) > 0, arithmetic.log(total), -np.inf)
+    terms = log_addends[:, some] + np.log(counts[some])
     top = terms.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         total = np.exp(terms - top).sum(axis=1, keepdims=True)

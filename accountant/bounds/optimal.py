@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountant.algorithm import PNSGD
+from accountant.arithmetic import DOUBLE, Numbers, Precise
 from accountant.bounds.base import Setting, log_total
 from accountant.distance import NO_DISTANCE
 from accountant.divergences.curves import Curve, GDPCurve
 from accountant.geometry import geometric_sum, log_power
 from accountant.reference import CONVERGED, MATCHED
-from accountant.schedule import plain_timeline
+from accountant.schedule import Timeline, plain_timeline
 from accountant.shifts.cyclic import log_mu_cyclic, log_mu_decay, log_mu_restarted
+from accountant.shifts.enclosed import string_mu
 from accountant.shifts.minorant import taut_string
 from accountant.shifts.runs import joined
 from accountant.validation import SMALLEST, InputError
@@ -46,10 +48,10 @@ class Optimal:
     def curve(self, setting: Setting) -> Curve:
         return GDPCurve()
 
-    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
-        return log_sum - setting.algorithm.log_unit_noise
+    def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
+        return log_sum - setting.constants.log_unit_noise
 
-    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         """The string of all points' differences together, which the sum of their own mu never beats."""
         positions = np.flatnonzero(counts > 0).astype(np.float64)
         placed = counts[counts > 0]
@@ -58,8 +60,8 @@ class Optimal:
         together = np.array([[_string(setting, counts, n).log_mu] for n in steps])
         if setting.timeline is None and math.isfinite(setting.algorithm.diameter):
             # Restarts at the diameter are found one point at a time, too.
-            apart = log_total(self.log_addend(setting, positions, steps, np.zeros(steps.size)), placed)
-            together = np.minimum(together, apart)
+            apart = log_total(self.log_addend(setting, positions, steps, np.zeros(steps.size)), placed, setting.arithmetic)
+            together = setting.arithmetic.minimum(together, apart)
         return together
 
     def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
@@ -80,18 +82,18 @@ class Optimal:
             return 0.0  # nothing differs but the start: the closed form is the exact case
         return max(log_mu - float(_log_chord(setting.algorithm, where, visits, log_z, count[:, None])[0, 0]), 0.0)
 
-    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
-        algorithm = setting.algorithm
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Numbers) -> Numbers:
+        algorithm, constants, ar = setting.algorithm, setting.constants, setting.arithmetic
         if setting.timeline is not None and not setting.given_distance:
             return _cells(setting, positions, steps)
-        log_c, per_epoch = algorithm.log_contraction, algorithm.steps_per_epoch
+        log_c, per_epoch = constants.log_contraction, algorithm.steps_per_epoch
         n = steps[:, None]
         if setting.given_distance:
-            decay = log_mu_decay(log_c=log_c, log_start=log_start[:, None], steps=n)
+            decay = log_mu_decay(log_c=log_c, log_start=log_start[:, None], steps=n, arithmetic=ar)
             return np.broadcast_to(decay, (steps.size, positions.size))
-        log_h = algorithm.log_sensitivity(positions)
+        log_h = constants.log_sensitivity(positions)
         tail = per_epoch - 1 - positions + n
-        log_diameter = math.log(algorithm.diameter)
+        log_diameter = constants.log_diameter
         visits, log_z = _window(setting, n)
         seen = np.maximum(visits, 1.0)
         log_mu = log_mu_cyclic(
@@ -102,8 +104,9 @@ class Optimal:
             visits=seen,
             lead=positions,
             tail=tail,
+            arithmetic=ar,
         )
-        if math.isfinite(log_diameter):
+        if algorithm.radius is not None:
             restarted = log_mu_restarted(
                 log_c=log_c,
                 steps_per_epoch=per_epoch,
@@ -111,12 +114,13 @@ class Optimal:
                 log_diameter=log_diameter,
                 visits=seen,
                 tail=tail,
+                arithmetic=ar,
             )
-            log_mu = np.minimum(log_mu, restarted)
+            log_mu = ar.minimum(log_mu, restarted)
         if isinstance(setting.reference, int):
             # Retraining so short that the window has no learning step: nothing differs in it but the start.
             length = setting.reference * per_epoch + n % per_epoch
-            alone = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=length)
+            alone = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=length, arithmetic=ar)
             log_mu = np.where(visits < 1, alone, log_mu)
         return log_mu
 
@@ -135,7 +139,7 @@ def _radius_binds(algorithm: PNSGD, position: Floats) -> bool:
     return bool(np.any(algorithm.log_sensitivity(position) + np.log(total) > math.log(algorithm.diameter)))
 
 
-def _window(setting: Setting, n: Floats) -> tuple[Floats, Floats]:
+def _window(setting: Setting, n: Floats) -> tuple[Floats, Numbers]:
     """Learning epochs in the stretch that both runs share when aligned at their ends, and log distance at its start.
 
     The two runs are on the same batch at every shared step: retraining for T' epochs ends with the n mod J steps by which
@@ -143,7 +147,7 @@ def _window(setting: Setting, n: Floats) -> tuple[Floats, Floats]:
     """
     algorithm = setting.algorithm
     learned = math.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs)
-    apart = np.full_like(n, math.log(algorithm.diameter))
+    apart = np.full(n.shape, setting.constants.log_diameter)
     if setting.reference == MATCHED or (setting.reference == CONVERGED and math.isinf(learned)):
         return np.full_like(n, learned), np.full_like(n, -math.inf)
     if setting.reference == CONVERGED:
@@ -167,7 +171,7 @@ def _log_chord(algorithm: PNSGD, positions: Floats, visits: Floats, log_z: Float
 
 
 class _Found(NamedTuple):
-    log_mu: float
+    log_mu: Any
     #: log of S_N/sqrt(t_N); None where the diameter was used.
     log_exact: float | None
 
@@ -176,7 +180,7 @@ def _cells(setting: Setting, positions: Floats, steps: Floats) -> Floats:
     """log mu of one point in each of the cells, (P, J), by the engine."""
     assert setting.timeline is not None
     size = setting.timeline.edges.size - 1
-    result = np.empty((steps.size, positions.size))
+    result = np.empty((steps.size, positions.size), dtype=float if setting.arithmetic is DOUBLE else object)
     for column, cell in enumerate(positions.astype(int).tolist()):
         counts = np.zeros(size)
         counts[cell] = 1.0
@@ -190,6 +194,8 @@ def _string(setting: Setting, counts: Floats, steps: float) -> _Found:
     algorithm = setting.algorithm
     timeline = setting.timeline or plain_timeline(algorithm)
     counts = np.pad(counts, (0, timeline.edges.size - 1 - counts.size))
+    if setting.arithmetic is not DOUBLE:
+        return _Found(_enclosed(setting, timeline, counts, steps), None)
     log_unit = algorithm.log_unit_sensitivity
     with np.errstate(over="ignore"):
         limit = max(float(np.exp(math.log(algorithm.diameter) - log_unit)), SMALLEST)
@@ -211,6 +217,27 @@ def _string(setting: Setting, counts: Floats, steps: float) -> _Found:
     capped = taut_string(*parts, limit if timeline.converged else start, limit)
     mu = capped.mu if string is None else min(capped.mu, string.mu)
     return _Found(_log(mu) + log_unit, None)
+
+
+def _enclosed(setting: Setting, timeline: Timeline, counts: Floats, steps: float) -> Any:
+    """log mu of the same string in numbers of unlimited range."""
+    ar, number, constants = cast(Precise, setting.arithmetic), setting.number, setting.constants
+    log_unit = constants.log_unit_sensitivity
+    bounded = setting.algorithm.radius is not None
+    limit = ar.exp(constants.log_diameter - log_unit) if bounded else math.inf
+    start = limit if setting.starts_apart else ar.asarray(0)[()]
+    tail = timeline.unlearning(steps, number=number)
+    mu: Any = math.inf
+    if not timeline.drifts:
+        whole = joined([timeline.learning(counts, number=number), tail])
+        if not whole.log_c.size:
+            return -math.inf
+        mu = string_mu(*whole, start, math.inf, ar)
+    if bounded:
+        epochs = timeline.refill(counts, float(ar.midpoint(ar.asarray(limit))))
+        parts = joined([timeline.learning(counts, restarts_from=epochs, number=number), tail])
+        mu = ar.minimum(mu, string_mu(*parts, limit if timeline.converged else start, limit, ar))
+    return ar.log(mu) + log_unit
 
 
 def _log(value: float) -> float:

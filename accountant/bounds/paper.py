@@ -8,15 +8,14 @@ and for zero-out.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.arithmetic import Numbers
 from accountant.bounds.base import Setting, log_total
 from accountant.distance import NO_DISTANCE, log_learned_distance
 from accountant.divergences.curves import Curve, RenyiCurve
-from accountant.geometry import log_power
+from accountant.geometry import log_add, log_power
 from accountant.reference import MATCHED
 from accountant.shifts.cyclic import log_mu_decay
 from accountant.validation import InputError
@@ -27,10 +26,10 @@ Floats = NDArray[np.float64]
 class _Published:
     """What the published bounds share: distances add up, and no mu is proved."""
 
-    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Floats) -> Floats:
+    def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Numbers) -> Numbers:
         return _distance(setting, positions, log_start)
 
-    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Floats:
+    def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         return _placed_distance(setting, counts, steps)
 
     def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
@@ -70,20 +69,20 @@ class Paper(_Published):
     def curve(self, setting: Setting) -> Curve:
         return RenyiCurve("not-converged" if _not_converged(setting) else "linear")
 
-    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
-        algorithm = setting.algorithm
-        log_c = algorithm.log_contraction
+    def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
+        algorithm, constants, ar = setting.algorithm, setting.constants, setting.arithmetic
+        log_c = constants.log_contraction
         n = steps[:, None]
         distance = log_sum
-        half_log_eta = 0.5 * math.log(algorithm.eta)
+        half_log_eta = constants.log_eta / 2
         if log_c == 0:
-            return distance - 0.5 * np.log(n) - half_log_eta
+            return distance - ar.log(n) / 2 - half_log_eta
         if not _not_converged(setting):
             return distance + log_power(log_c, n) - half_log_eta
         learned = float(algorithm.learn_epochs or 0) * algorithm.steps_per_epoch
-        burn_in = math.log(algorithm.diameter) + log_power(log_c, learned)
-        unlearned = np.logaddexp(burn_in, distance) + log_power(log_c, n)
-        return 0.5 * np.logaddexp(2 * burn_in, 2 * unlearned) - half_log_eta
+        burn_in = constants.log_diameter + log_power(log_c, learned)
+        unlearned = log_add(burn_in, distance, ar) + log_power(log_c, n)
+        return log_add(2 * burn_in, 2 * unlearned, ar) / 2 - half_log_eta
 
 
 class PaperGeometric(_Published):
@@ -104,10 +103,12 @@ class PaperGeometric(_Published):
     def curve(self, setting: Setting) -> Curve:
         return RenyiCurve("linear")
 
-    def log_scale(self, setting: Setting, log_sum: Floats, steps: Floats) -> Floats:
-        algorithm = setting.algorithm
-        decay = log_mu_decay(log_c=algorithm.log_contraction, log_start=log_sum, steps=steps[:, None])
-        return decay - 0.5 * math.log(algorithm.eta)
+    def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
+        constants, n = setting.constants, steps[:, None]
+        decay = log_mu_decay(
+            log_c=constants.log_contraction, log_start=log_sum, steps=n, arithmetic=setting.arithmetic
+        )
+        return decay - constants.log_eta / 2
 
 
 def _not_converged(setting: Setting) -> bool:
@@ -115,21 +116,21 @@ def _not_converged(setting: Setting) -> bool:
     return algorithm.learn_epochs is not None and algorithm.log_contraction < 0 and not setting.given_distance
 
 
-def _distance(setting: Setting, positions: Floats, log_start: Floats) -> Floats:
+def _distance(setting: Setting, positions: Floats, log_start: Numbers) -> Numbers:
     """log Z, (P, J): given, or tracked through learning; without a common start only the diameter bounds it for c = 1."""
     shape = (log_start.size, positions.size)
     if setting.given_distance:
         return np.broadcast_to(log_start[:, None], shape)
     if setting.algorithm.log_contraction == 0 and setting.reference != MATCHED:
-        return np.full(shape, math.log(setting.algorithm.diameter))
-    return np.broadcast_to(log_learned_distance(setting.algorithm, positions), shape)
+        return np.full(shape, setting.constants.log_diameter)
+    return np.broadcast_to(log_learned_distance(setting.algorithm, positions, setting.number), shape)
 
 
-def _placed_distance(setting: Setting, counts: Floats, steps: Floats) -> Floats:
+def _placed_distance(setting: Setting, counts: Floats, steps: Floats) -> Numbers:
     """log of the distances of all deleted points together, at most the diameter, (P, 1)."""
     positions = np.arange(counts.size, dtype=np.float64)
-    together = log_total(_distance(setting, positions, np.zeros(steps.size)), counts)
-    return np.minimum(together, math.log(setting.algorithm.diameter))
+    together = log_total(_distance(setting, positions, np.zeros(steps.size)), counts, setting.arithmetic)
+    return setting.arithmetic.minimum(together, setting.constants.log_diameter)
 
 
 def _check_published(name: str, setting: Setting) -> None:

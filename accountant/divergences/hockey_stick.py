@@ -55,8 +55,9 @@ def hockey_stick(
         b = ratio + mu / 2
         log_delta = np.full_like(a, -np.inf)
         by_epsilon, by_log_mu, error = (np.zeros_like(a) for _ in range(3))
-        far = a <= -1
-        near = (a > -1) & (a < MAX_MU)
+        at = ar.midpoint(a)
+        far = at <= -1
+        near = (at > -1) & (at < MAX_MU)
         if negligible is not None:
             # delta <= Phi(-a) <= exp(-a^2/2)/2 for a >= 0.
             near &= (a < 0) | (-(a * a) / 2 >= negligible)
@@ -67,7 +68,7 @@ def hockey_stick(
             log_delta[near] = -(x * x) / 2 - ar.log_sqrt_2pi + log_difference
             by_epsilon[near] = -ar.exp(ar.log(upper) - log_difference)
             by_log_mu[near] = ar.exp(ar.log(width) - log_difference)
-            size = 1 + np.abs(x)
+            size, width = 1 + np.abs(ar.midpoint(x)), ar.midpoint(width)
             error[near] = ar.unit_roundoff * (
                 64 + 4 * size * (size + width) + 2 * np.minimum(size + width, 27) ** 2
             )
@@ -82,8 +83,8 @@ def hockey_stick(
             by_epsilon[far] = -upper * inverse
             by_log_mu[far] = width * inverse
             # The density underflows beyond x^2 = 2000; there log delta is zero, which is above the truth.
-            deviation = np.minimum(x, 45)
-            error[far] = ar.unit_roundoff * (64 + 8 * deviation * (deviation + y)) * np.abs(result)
+            deviation, y = np.minimum(ar.midpoint(x), 45), ar.midpoint(y)
+            error[far] = ar.unit_roundoff * (64 + 8 * deviation * (deviation + y)) * np.abs(ar.midpoint(result))
     return Tail(log_delta, by_epsilon, by_log_mu, error)
 
 

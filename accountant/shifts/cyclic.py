@@ -51,7 +51,7 @@ def log_mu_cyclic(
     gaps, after, before = ar.asarray(visits) - 1, ar.asarray(tail) + 1, ar.asarray(lead)
     log_h = ar.asarray(log_sensitivity)
     log_z = np.where(gaps == np.inf, -np.inf, log_start)
-    scale = np.maximum(log_h, log_z)
+    scale = ar.maximum(log_h, log_z)
     between = log_power(log_c, steps_per_epoch * gaps)
     with np.errstate(all="ignore"):
         # Rises and lengths of the three pieces, in units of exp(scale) c^tail and of the noise variance.
@@ -73,52 +73,44 @@ def log_mu_cyclic(
 
 
 def _taut(rise: list[Numbers], length: list[Numbers], arithmetic: Arithmetic) -> Numbers:
-    """sqrt of the sum of rise^2/length over the convex pieces: neighbours whose slopes decrease are pooled.
+    """sqrt of the sum of rise^2/length over the greatest convex minorant of three pieces.
 
-    A piece of no length and no rise vanishes; one of no length but some rise has infinite slope and so is always pooled.
+    The slope of piece k is the max-min formula of isotonic regression, max over i <= k of min over j >= k of the slope from i to
+    j, and the sum is that of slope times rise: no branch, so that enclosures need no decision. A piece of no length and no rise
+    vanishes; one of no length but some rise has infinite slope and so is always pooled.
     """
-    first, second, third = (_slope(r, x) for r, x in zip(rise, length, strict=True))
+    least, most = arithmetic.minimum, arithmetic.maximum
     rise12, length12 = rise[0] + rise[1], length[0] + length[1]
     rise23, length23 = rise[1] + rise[2], length[1] + length[2]
-    vanishes = (rise[1] == 0) & (length[1] == 0)
-    pool12 = (first > second) | vanishes
-    pool23 = ~pool12 & (second > third)
-    whole = (pool12 & (_slope(rise12, length12) > third)) | (pool23 & (first > _slope(rise23, length23)))
-    ends = _cost(rise[0], length[0], arithmetic), _cost(rise[2], length[2], arithmetic)
-    middle = _cost(rise[1], length[1], arithmetic)
-    return np.where(
-        whole,
-        _cost(rise12 + rise[2], length12 + length[2], arithmetic),
-        np.where(
-            pool12,
-            arithmetic.hypot(_cost(rise12, length12, arithmetic), ends[1]),
-            np.where(
-                pool23,
-                arithmetic.hypot(ends[0], _cost(rise23, length23, arithmetic)),
-                arithmetic.hypot(arithmetic.hypot(ends[0], middle), ends[1]),
-            ),
-        ),
+    first, second, third = (_slope(r, x) for r, x in zip(rise, length, strict=True))
+    early, late, whole = (
+        _slope(rise12, length12), _slope(rise23, length23), _slope(rise12 + rise[2], length12 + length[2])
+    )  # fmt: skip
+    slopes = (
+        least(first, least(early, whole)),
+        most(least(early, whole), least(second, late)),
+        most(third, most(late, whole)),
     )
+    total: Numbers = 0
+    for slope, own in zip(slopes, rise, strict=True):
+        total = total + np.where(own > 0, slope * own, 0)
+    return arithmetic.sqrt(total)
 
 
 def _slope(rise: Numbers, length: Numbers) -> Numbers:
     return np.where(rise > 0, np.where(length > 0, rise / np.where(length > 0, length, 1), np.inf), 0)
 
 
-def _cost(rise: Numbers, length: Numbers, arithmetic: Arithmetic) -> Numbers:
-    safe = np.where(length > 0, length, 1)
-    return np.where(rise > 0, np.where(length > 0, rise / arithmetic.sqrt(safe), np.inf), 0)
-
-
 def log_mu_restarted(
     *,
-    log_c: float,
+    log_c: Numbers,
     steps_per_epoch: int,
-    log_sensitivity: Floats,
-    log_diameter: float,
+    log_sensitivity: Numbers,
+    log_diameter: Numbers,
     visits: Floats,
     tail: Floats,
-) -> Floats:
+    arithmetic: Arithmetic = DOUBLE,
+) -> Numbers:
     """Smallest log mu over starts just after a visit, where the distance is at most the diameter (of the ball).
 
     The start with i visits to come has i real minimisers in closed form, one for each shape of the string that i changes
@@ -129,10 +121,10 @@ def log_mu_restarted(
     tail_ = np.asarray(tail, dtype=np.float64)
     most = np.asarray(visits, dtype=np.float64) - 1
     log_h = np.asarray(log_sensitivity)
-    log_q = float(log_power(log_c, period))
+    log_q = float(log_power(arithmetic.midpoint(log_c), period))
     with np.errstate(all="ignore"):
         # log1p(-D (1 - c^J)/h)/(J log c), which is D/h for c = 1: epochs until the distance is back at the diameter.
-        ratio = np.exp(log_diameter - log_h)
+        ratio = np.exp(arithmetic.midpoint(log_diameter - log_h))
         refill = ratio if log_q == 0 else np.log1p(ratio * np.expm1(log_q)) / log_q
         wanted = [refill - 2 * tail_ / period, refill + 2 / period - 1]
     candidates = [np.zeros_like(tail_), np.ones_like(tail_), np.where(np.isfinite(most), most, 0.0)]
@@ -140,7 +132,7 @@ def log_mu_restarted(
         real = np.where(np.isfinite(real), np.floor(real), 0.0)
         candidates += [real - 1, real, real + 1, real + 2]
     best = np.full(np.broadcast_shapes(tail_.shape, most.shape, log_h.shape), math.inf)
-    decay = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=tail_)
+    decay = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=tail_, arithmetic=arithmetic)
     for candidate in candidates:
         to_come = np.clip(candidate, 0.0, np.maximum(most, 0.0))
         later = log_mu_cyclic(
@@ -151,6 +143,7 @@ def log_mu_restarted(
             visits=np.maximum(to_come, 1.0),
             lead=period - 1,
             tail=tail_,
+            arithmetic=arithmetic,
         )
-        best = np.minimum(best, np.where(to_come == 0, decay, later))
+        best = arithmetic.minimum(best, np.where(to_come == 0, decay, later))
     return best

@@ -9,12 +9,13 @@ epoch and the last is one run too, however long, infinite included.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.geometry import geometric_sum
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
+from accountant.geometry import geometric_sum, log_power
 from accountant.shifts.minorant import FORGOTTEN
 from accountant.validation import SMALLEST
 
@@ -27,9 +28,9 @@ _NOTHING = -750.0
 class Runs(NamedTuple):
     """Arguments of ``taut_string``: one entry per run."""
 
-    log_c: Floats
-    sensitivity: Floats
-    noise: Floats
+    log_c: Numbers
+    sensitivity: Numbers
+    noise: Numbers
 
 
 def joined(parts: list[Runs]) -> Runs:
@@ -37,17 +38,21 @@ def joined(parts: list[Runs]) -> Runs:
     return Runs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: bool = False) -> Runs:
+def stepwise(
+    log_c: Numbers, sensitivity: Numbers, noise: Numbers, *, restarts: bool = False, arithmetic: Arithmetic = DOUBLE
+) -> Runs:
     """Runs of any steps, arrays (N,); ``restarts``: a run ends also where the distance may have reached the diameter."""
     if not log_c.size:
         return Runs(log_c, sensitivity, noise)
-    visits = np.flatnonzero(sensitivity > 0)
-    noisy = np.flatnonzero(noise > 0)
+    visits = np.flatnonzero(np.asarray(sensitivity > 0, dtype=bool))
+    noisy = np.flatnonzero(np.asarray(noise > 0, dtype=bool))
     # A quiet end without noise is a run of its own: it must not contract what came before out of sight.
     silent = noisy[-1:] + 1 if noisy.size else np.zeros(0)
     starts = np.unique(np.concatenate([[0], visits, visits + 1 if restarts else [], silent]).astype(np.intp))
     starts = starts[starts < log_c.size]
     lengths = np.diff(starts, append=log_c.size)
+    if arithmetic is not DOUBLE:
+        return _stepwise(log_c, sensitivity, noise, starts.tolist(), lengths.tolist(), arithmetic)
     logs = np.maximum(log_c, _NOTHING)
     whole, rise, root = (np.empty(starts.size) for _ in range(3))
     # Runs of one length at a time: the sums start anew in each run, so that what is far behind costs no digits.
@@ -68,7 +73,34 @@ def stepwise(log_c: Floats, sensitivity: Floats, noise: Floats, *, restarts: boo
     return Runs(whole, rise, root)
 
 
-def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: float, restarts: bool = False) -> Runs:
+def _stepwise(
+    log_c: Numbers, sensitivity: Numbers, noise: Numbers, starts: list[int], lengths: list[int], ar: Arithmetic
+) -> Runs:
+    """The same in numbers that neither round nor underflow to speak of."""
+    runs = []
+    for start, length in zip(starts, lengths, strict=True):
+        after: Any = 0.0
+        square: Any = 0.0
+        for k in range(start + length - 1, start - 1, -1):
+            weight = ar.exp(after)
+            square = square + (weight * noise[k]) ** 2
+            whole = after + log_c[k]
+            if k > start:
+                after = whole
+        runs.append((whole, weight * sensitivity[start], ar.sqrt(square)))
+    return Runs(*(np.array(column, dtype=object) for column in zip(*runs, strict=True)))
+
+
+def cyclic(
+    *,
+    log_c: Any,
+    pattern: Numbers,
+    first: int,
+    steps: float,
+    noise: Any,
+    restarts: bool = False,
+    arithmetic: Arithmetic = DOUBLE,
+) -> Runs:
     """Runs of ``steps`` (infinity allowed for ``log_c`` < 0) constant steps over the batches, starting at batch ``first``.
 
     pattern: sensitivity of a step on each batch, (J,). ``restarts``: as in :func:`stepwise`; then every visit is seen.
@@ -77,10 +109,11 @@ def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: fl
 
     def unrolled(offset: int, count: int) -> Runs:
         h = pattern[(first + offset + np.arange(count)) % period]
-        return stepwise(np.full(count, log_c), h, np.full(count, noise), restarts=restarts)
+        return stepwise(np.full(count, log_c), h, np.full(count, noise), restarts=restarts, arithmetic=ar)
 
-    if not pattern.any() and steps > 0:
-        return quiet(log_c=log_c, steps=steps, noise=noise)
+    ar = arithmetic
+    if not np.any(np.asarray(pattern > 0, dtype=bool)) and steps > 0:
+        return quiet(log_c=log_c, steps=steps, noise=noise, arithmetic=ar)
     if steps <= 2 * period or restarts:
         return unrolled(0, int(steps))
     if math.isinf(steps):
@@ -95,25 +128,27 @@ def cyclic(*, log_c: float, pattern: Floats, first: int, steps: float, noise: fl
         head = [unrolled(0, period)]
     # One epoch back from the end of the middle, the latest step first.
     back = pattern[(end - 1 - np.arange(period)) % period]
-    powers = np.exp(np.maximum(log_c, _NOTHING) * np.arange(period))
+    powers = ar.exp(log_power(log_c, np.arange(period)))
     epochs = middle // period if math.isfinite(middle) else math.inf
-    rise = float((powers * back).sum()) * float(geometric_sum(log_c, epochs, stride=period))
+    rise = (powers * back).sum() * geometric_sum(log_c, epochs, stride=period, arithmetic=ar)
     if rest:
-        rise += math.exp(max(log_c, _NOTHING) * period * epochs) * float((powers * back)[:rest].sum())
-    length = float(geometric_sum(log_c, middle, stride=2))
-    rise = max(rise, SMALLEST) if math.isfinite(log_c) or back[0] > 0 else 0.0
-    run = Runs(
-        np.array([max(log_c * middle, FORGOTTEN)]), np.array([rise]), np.array([noise * math.sqrt(length)])
-    )
+        rise = rise + ar.exp(log_power(log_c, period * epochs)) * (powers * back)[:rest].sum()
+    length = geometric_sum(log_c, middle, stride=2, arithmetic=ar)
+    whole = log_power(log_c, middle)
+    if ar is DOUBLE:
+        rise = max(rise, SMALLEST) if math.isfinite(log_c) or back[0] > 0 else 0.0
+        whole = max(whole, FORGOTTEN)
+    run = Runs(np.array([whole]), np.array([rise]), np.array([noise * ar.sqrt(length)]))
     last = unrolled(int(steps) - period if math.isfinite(steps) else 0, period)
     return joined([*head, run, last])
 
 
-def quiet(*, log_c: float, steps: float, noise: float) -> Runs:
+def quiet(*, log_c: Any, steps: float, noise: Any, arithmetic: Arithmetic = DOUBLE) -> Runs:
     """Constant steps that add no difference, as one run."""
-    length = float(geometric_sum(log_c, steps, stride=2))
-    return Runs(
-        np.array([max(log_c * steps, FORGOTTEN)]) if steps else np.zeros(0),
-        np.zeros(1 if steps else 0),
-        np.array([noise * math.sqrt(length)]) if steps else np.zeros(0),
-    )
+    if not steps:
+        return Runs(*(np.zeros(0) for _ in range(3)))
+    length = geometric_sum(log_c, steps, stride=2, arithmetic=arithmetic)
+    whole = log_power(log_c, steps)
+    if arithmetic is DOUBLE:
+        whole = max(whole, FORGOTTEN)
+    return Runs(np.array([whole]), np.zeros(1), np.array([noise * arithmetic.sqrt(length)]))
