@@ -6,13 +6,17 @@ batch is drawn anew in every epoch: each is a way of weighing positions, and eac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from fractions import Fraction
+from functools import reduce
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountant import groups
+from accountant.arithmetic import DOUBLE, Numbers
 from accountant.bounds import Bound, Setting
 from accountant.bounds.base import log_total
 from accountant.divergences.curves import Curve, GDPCurve
@@ -24,13 +28,22 @@ Floats = NDArray[np.float64]
 
 #: Logarithms of the batches' shares are rounded up to multiples of this.
 _SHAPE: Final = 1e-10
+#: The shares of a mixture of one.
+_SURE: Final = (Fraction(1),)
+
+
+def _log_shares(shares: Sequence[Fraction] | Floats, setting: Setting) -> Numbers:
+    """Logarithms of probabilities, in the setting's arithmetic."""
+    if setting.arithmetic is DOUBLE:
+        return np.log(np.array(shares, dtype=np.float64))
+    return setting.arithmetic.log(setting.arithmetic.asarray(shares))
 
 
 class Mixture(NamedTuple):
     """Weights (C,) and log mu at sigma = 1, (P, C), for P questions; ``law``: what its rounding to a grid asks for."""
 
-    log_weights: Floats
-    log_scale: Floats
+    log_weights: Numbers
+    log_scale: Numbers
     curve: Curve
     law: Law | None = None
 
@@ -58,7 +71,7 @@ class Components(Protocol):
         """Components per question, for sizing blocks."""
         ...
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         """(P,), (P,) -> weights (C,) and scales (P, C); all steps are equal where ``fixed`` is false."""
         ...
 
@@ -69,10 +82,14 @@ class Components(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OnePoint:
-    """A single point at one of the positions (J,), with probabilities (C,): a last weight beyond J is for no batch at all."""
+    """A single point at one of the positions (J,), with probabilities weights/whole (C,): a last one beyond J is for no batch.
+
+    weights: numbers of points, of ``whole`` points in all.
+    """
 
     positions: Floats
     weights: Floats
+    whole: int = 1
     #: Only the position that proves least counts.
     worst: bool = False
     fixed: bool = True
@@ -81,14 +98,17 @@ class OnePoint:
     def width(self) -> int:
         return max(self.positions.size, self.weights.size)
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         addends = bound.log_addend(setting, self.positions, steps, log_start)
         scale = bound.log_scale(setting, addends, steps)
         if self.worst:
-            scale = scale.max(axis=1, keepdims=True)
+            scale = reduce(setting.arithmetic.maximum, scale.T)[:, None]
         elif self.weights.size > self.positions.size:
             scale = np.append(scale, np.full((scale.shape[0], 1), -np.inf), axis=1)
-        return Mixture(np.log(self.weights), scale, bound.curve(setting))
+        shares: Any = self.weights / self.whole
+        if setting.arithmetic is not DOUBLE:
+            shares = [Fraction(int(weight), self.whole) for weight in self.weights]
+        return Mixture(_log_shares(shares, setting), scale, bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return "exact"
@@ -102,9 +122,9 @@ class Placed:
     fixed: bool = True
     width: int = 1
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         placed = bound.log_placed(setting, self.counts, steps)
-        return Mixture(np.zeros(1), bound.log_scale(setting, placed, steps), bound.curve(setting))
+        return Mixture(_log_shares(_SURE, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return "exact"
@@ -119,11 +139,12 @@ class WorstSum:
     fixed: bool = True
     width: int = 1
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         positions = np.arange(self.sizes.size, dtype=np.float64)
         addends = bound.log_addend(setting, positions, steps, log_start)
-        rows = [log_total(row[None], groups.worst_counts(row, self.sizes, self.count)) for row in addends]
-        return Mixture(np.zeros(1), bound.log_scale(setting, np.concatenate(rows), steps), bound.curve(setting))
+        ar = setting.arithmetic
+        rows = [log_total(r[None], groups.worst_counts(ar.midpoint(r), self.sizes, self.count), ar) for r in addends]
+        return Mixture(_log_shares(_SURE, setting), bound.log_scale(setting, np.concatenate(rows), steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return "sum of the points' own bounds, an upper bound"
@@ -134,16 +155,16 @@ class EveryPlacement:
     """A small group at random in few batches: every placement by itself."""
 
     counts: Floats
-    weights: Floats
+    chances: Sequence[Fraction]
     fixed: bool = True
 
     @property
     def width(self) -> int:
-        return self.weights.size
+        return len(self.chances)
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         placed = np.concatenate([bound.log_placed(setting, counts, steps) for counts in self.counts], axis=1)
-        return Mixture(np.log(self.weights), bound.log_scale(setting, placed, steps), bound.curve(setting))
+        return Mixture(_log_shares(self.chances, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return groups.EVERY
@@ -172,7 +193,7 @@ class RandomGroup:
     width: int = 1 << 15
     _found: dict[bytes, groups.Sampled] = field(default_factory=dict, repr=False)
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         top, sampled = self._sum(bound, setting, steps)
         curve = bound.curve(setting)
         if sampled.convex_only and isinstance(curve, GDPCurve):
@@ -217,7 +238,7 @@ class Reshuffled:
     fixed: bool = False
     width: int = 1 << 15
 
-    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Floats) -> Mixture:
+    def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         log_unit, sampled = reshuffled_sum(bound, setting, float(steps[0]), self.count)
         log_weights, scale = _read(sampled.law, log_unit, bound, setting, steps)
         return Mixture(log_weights, scale, GDPCurve(tangent=sampled.convex_only))

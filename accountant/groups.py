@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -79,8 +80,8 @@ def placement_count(batches: int, count: int) -> int:
     return math.comb(batches + count - 1, count)
 
 
-def placements(sizes: Floats, count: int) -> tuple[Floats, Floats]:
-    """Every placement (P, J) of the points and its probability (P,): multivariate hypergeometric."""
+def placements(sizes: Floats, count: int) -> tuple[Floats, list[Fraction]]:
+    """Every placement (P, J) of the points and its exact probability (P,): multivariate hypergeometric."""
     rooms = sizes.astype(int).tolist()
     behind = [sum(rooms[j + 1 :]) for j in range(len(rooms))]
     found: list[tuple[int, ...]] = []
@@ -94,8 +95,8 @@ def placements(sizes: Floats, count: int) -> tuple[Floats, Floats]:
 
     place(0, count, ())
     every = math.comb(sum(rooms), count)
-    chances = [math.prod(map(math.comb, rooms, counts)) / every for counts in found]
-    return np.array(found, dtype=np.float64), np.array(chances)
+    chances = [Fraction(math.prod(map(math.comb, rooms, counts)), every) for counts in found]
+    return np.array(found, dtype=np.float64), chances
 
 
 class _Recursion:

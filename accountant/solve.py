@@ -6,12 +6,15 @@ bracket, which the caller vouches for), so rounding in the search can only cost 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Final
+from fractions import Fraction
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.arithmetic import Precise
 from accountant.validation import MAX_COUNT
 
 Floats = NDArray[np.float64]
@@ -71,6 +74,36 @@ def decreasing_root(
         if not active.size:
             break
     return np.where(np.isin(np.arange(x.size), active), high, x) if active.size else x
+
+
+def refined_root(
+    function: Callable[[Any], tuple[Any, Any]], *, start: float, arithmetic: Precise, bits: int
+) -> Any:
+    """The positive root of a decreasing function of one unknown, to ``bits`` bits, enclosed where the arithmetic proves.
+
+    ``function(x)`` gives value and slope. Newton's method on log x from the double ``start``, then the signs on both sides of
+    what it found; raises ArithmeticError where they are not certain.
+    """
+    ar = arithmetic
+    x = ar.asarray(max(start, 1e-300))[()]
+    for _ in range(_MAX_ITERATIONS):
+        value, slope = function(x)
+        step = float(ar.midpoint(ar.asarray(value / (-slope * x))))
+        if not math.isfinite(step):
+            raise ArithmeticError(f"Newton's method fails at {float(x):g}")
+        # Far from the root a step of the logarithm is held down to where the slope still means something.
+        move = ar.centre(value / (-slope * x)) if abs(step) < 1 else math.copysign(1.0, step)
+        x = ar.centre(ar.asarray(x * ar.exp(move))[()])
+        if abs(step) < 2.0 ** -min(bits / 2 + 2, 1000):
+            break
+    if not ar.proves:
+        return x
+    for slack in range(0, bits, 8):
+        width = ar.asarray(Fraction(1, 2 ** (bits - slack)))[()]
+        low, high = x - x * width, x + x * width
+        if ar.surely_greater(function(low)[0], 0) and ar.surely_greater(0, function(high)[0]):
+            return ar.between(low, high)
+    raise ArithmeticError(f"the sign on both sides of {float(x):g} is not certain")
 
 
 def _middle(low: Floats, high: Floats) -> Floats:

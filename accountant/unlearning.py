@@ -16,6 +16,7 @@ from accountant.algorithm import PNSGD
 from accountant.assumptions import RANDOM, RESHUFFLE, WORST
 from accountant.bounds import BOUNDS, Bound, Setting
 from accountant.components import Components, EveryPlacement, Mixture, OnePoint, Placed, RandomGroup, Reshuffled, WorstSum
+from accountant.constants import Number
 from accountant.divergences.curves import MARGIN, Curve, rounded_up
 from accountant.divergences.hockey_stick import probability
 from accountant.divergences.renyi import MAX_ALPHA
@@ -317,6 +318,28 @@ class UnlearningAccountant:
         last = np.maximum(np.asarray(whole) * per_epoch + per_epoch - 1, fewest)
         return self._count("steps", 1, first, sigma, epsilon, delta, start_distance, most=last)
 
+    def components_at(
+        self,
+        number: Number,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        start_distance: float | None = None,
+    ) -> Mixture:
+        """The components of the privacy curve at sigma = 1 as numbers of any arithmetic (scalars only), one row.
+
+        InputError where the average over placements is bounded on a grid, which more digits do not make finer.
+        """
+        query = self._query(epochs, steps, start_distance)
+        if query.steps.ndim or query.start.ndim:
+            raise InputError("components_at takes single numbers; epochs, steps and start_distance must not be arrays")
+        if not isinstance(query.components, (OnePoint, Placed, WorstSum, EveryPlacement)):
+            what = "reshuffled batches" if self.batches == RESHUFFLE else "a large group at random"
+            raise InputError(f"batches={self.batches} averages {what} on a grid, of which doubles are all there is; use worst")
+        ar, setting = number.arithmetic, replace(query.setting, number=number)
+        start = ar.log(ar.minimum(ar.asarray(number.read(start_distance or 0.0)), ar.exp(setting.constants.log_diameter)))
+        return query.components.mixture(self._bound, setting, query.steps[None], np.reshape(np.asarray(start), 1))
+
     def step_count(self, *, epochs: int | None = None, steps: int | None = None) -> int:
         """The number of unlearning steps that one of the two leads to, those of the schedule included (scalars only)."""
         count = self._steps(epochs, steps)
@@ -535,7 +558,7 @@ class UnlearningAccountant:
         unused = 0.0 if scheduled else float(self.algorithm.dropped_points)
         if self.group_size == 1:
             sizes = np.append(self._sizes, unused) if unused else self._sizes
-            return OnePoint(self._every_position, sizes / self.algorithm.problem.n)
+            return OnePoint(self._every_position, sizes, whole=self.algorithm.problem.n)
         if not unused and groups.placement_count(self._sizes.size, self.group_size) <= MOST_PLACEMENTS:
             return EveryPlacement(*groups.placements(self._sizes, self.group_size))
         return RandomGroup(self._sizes, self.group_size, unused)

@@ -26,8 +26,10 @@ class Arithmetic(Protocol):
     #: Relative size of one rounding error; the safe-side nudges are multiples of it.
     unit_roundoff: float
 
-    #: log sqrt(2 pi)
-    log_sqrt_2pi: Any
+    @property
+    def log_sqrt_2pi(self) -> Any:
+        """log sqrt(2 pi)"""
+        ...
 
     def asarray(self, values: Any) -> Numbers: ...
     def exp(self, x: Numbers) -> Numbers: ...

@@ -1,8 +1,9 @@
 """Ball arithmetic with outward rounding (python-flint, the extra ``certify``): what comes out encloses the true value.
 
-A :class:`Ball` is an enclosure or an infinity, with the rules of the extended reals (exp(-inf) = 0, log(0) = -inf, -inf + x = -inf),
-which balls of infinite radius would lose. Comparisons answer only what is certain and raise :class:`UndecidedError` otherwise; more
-precision then decides, unless two different formulas give the same number. Formulas ask ``midpoint`` where either branch is right.
+A :class:`Ball` is an enclosure or an infinity, with the rules of the extended reals (exp(-inf) = 0, log(0) = -inf,
+-inf + x = -inf), which balls of infinite radius would lose. Comparisons answer only what is certain and raise
+:class:`UndecidedError` otherwise; more precision then decides, unless two different formulas give the same number. Formulas ask
+``midpoint`` where either branch is right.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class Interval:
         return Ball((2 * arb.pi()).log() / 2)
 
     def asarray(self, values: Any) -> Any:
-        return _map(Ball.of)(values)
+        return np.asarray(_map(Ball.of)(values), dtype=object)
 
     def exp(self, x: Any) -> Any:
         return _map(_exp)(x)

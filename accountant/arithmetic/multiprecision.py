@@ -39,7 +39,7 @@ class Multiprecision:
         pass
 
     def asarray(self, values: Any) -> Objects:
-        return self._map(self._number)(values)
+        return np.asarray(self._map(self._number)(values), dtype=object)
 
     def exp(self, x: Any) -> Any:
         return self._map(self._context.exp)(x)

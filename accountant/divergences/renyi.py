@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant import solve
-from accountant.arithmetic import DOUBLE
+from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
 from accountant.divergences.hockey_stick import probability
 from accountant.shapes import broadcast, in_blocks, plain
 from accountant.validation import InputError, choice, mixture, numbers
@@ -43,13 +43,17 @@ _SAFE: Final = 1 + 2e-13
 
 
 class _Moment(NamedTuple):
-    value: Floats  #: K(beta)
-    slope: Floats  #: dK/dbeta
-    bend: Floats  #: d^2 K/dbeta^2
-    tilted: Floats  #: mean of rho_j under the weights tilted by exp(kappa rho_j): dK/dkappa
+    value: Numbers  #: K(beta)
+    slope: Numbers  #: dK/dbeta
+    bend: Numbers  #: d^2 K/dbeta^2
+    tilted: Numbers  #: mean of rho_j under the weights tilted by exp(kappa rho_j): dK/dkappa
 
 
-def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Moment:
+def moment(
+    beta: Numbers, log_weights: Numbers, rho: Numbers, family: str, arithmetic: Arithmetic = DOUBLE
+) -> _Moment:
+    """K and its derivatives; (P,), (J,), (P, J) -> (P,)."""
+    ar = arithmetic
     a, b, c = FAMILIES[family]
     with np.errstate(over="ignore", invalid="ignore"):
         kappa = (a * beta + b) * beta + c
@@ -58,21 +62,21 @@ def _moment(beta: Floats, log_weights: Floats, rho: Floats, family: str) -> _Mom
             only = rho[:, 0]
             return _Moment(kappa * only, slope * only, 2 * a * only, only)
     # Factor the largest rho out, so that the exponents are at most zero.
-    largest = rho.max(axis=1)
+    largest = rho[np.arange(rho.shape[0]), ar.midpoint(rho).argmax(axis=1)]
     with np.errstate(over="ignore", invalid="ignore"):
         below = largest[:, None] - rho
-        terms = np.exp(log_weights - kappa[:, None] * below)
+        terms = ar.exp(log_weights - kappa[:, None] * below)
         total = terms.sum(axis=1)
         # Moments of what is below the largest: exactly zero where only the largest is left.
         short = (terms * below).sum(axis=1) / total
         tilted = largest - short
         spread = (terms * (below - short[:, None]) ** 2).sum(axis=1) / total
-        value = kappa * largest + np.log(total)
+        value = kappa * largest + ar.log(total)
         # Where nothing overflows: the sum may be one plus something tiny, which the line above would lose.
-        small = kappa * largest < 600
+        small = ar.midpoint(kappa * largest) < 600
         if small.any():
-            growth = np.expm1(kappa[small, None] * rho[small])
-            value[small] = np.log1p((np.exp(log_weights) * growth).sum(axis=1))
+            growth = ar.expm1(kappa[small, None] * rho[small])
+            value[small] = ar.log1p((ar.exp(log_weights) * growth).sum(axis=1))
         return _Moment(value, slope * tilted, 2 * a * tilted + slope * slope * spread, tilted)
 
 
@@ -101,8 +105,8 @@ def best_beta_for_epsilon(log_delta: Floats, log_weights: Floats, rho: Floats, f
         return single
 
     def excess(beta: Floats, active: Indices) -> tuple[Floats, Floats]:
-        moment = _moment(beta, log_weights, rho[active], family)
-        value, slope = beta * moment.slope - moment.value, beta * beta * moment.bend
+        found = moment(beta, log_weights, rho[active], family)
+        value, slope = beta * found.slope - found.value, beta * beta * found.bend
         if conversion == "improved":
             value, slope = value + np.log1p(beta), slope + beta / (1 + beta)
         return -log_delta[active] - value, -slope
@@ -114,15 +118,15 @@ def epsilon_at(
     beta: Floats, log_delta: Floats, log_weights: Floats, rho: Floats, family: str, conversion: str
 ) -> tuple[Floats, Floats]:
     """epsilon at order 1 + beta, rounded up, and its derivative with respect to a common log-factor of the rho_j."""
-    moment = _moment(beta, log_weights, rho, family)
+    found = moment(beta, log_weights, rho, family)
     a, b, c = FAMILIES[family]
     with np.errstate(over="ignore", invalid="ignore"):
         kappa = (a * beta + b) * beta + c
-        slope = kappa * moment.tilted / beta
-    epsilon = (moment.value - log_delta) / beta
+        slope = kappa * found.tilted / beta
+    epsilon = (found.value - log_delta) / beta
     if conversion == "improved":
         epsilon = epsilon - np.log1p(beta) / beta - np.log1p(1 / beta)
-    magnitude = (np.abs(moment.value) - log_delta) / beta
+    magnitude = (np.abs(found.value) - log_delta) / beta
     return np.maximum(epsilon + (_SAFE - 1) * magnitude, 0.0), slope
 
 
@@ -140,8 +144,8 @@ def log_delta_of(epsilon: Floats, log_weights: Floats, rho: Floats, family: str,
     """Smallest log delta over real orders, at most zero; (P,), (J,), (P, J) -> (P,). -inf where every rho is zero."""
 
     def excess(beta: Floats, active: Indices) -> tuple[Floats, Floats]:
-        moment = _moment(beta, log_weights, rho[active], family)
-        value, slope = moment.slope, beta * moment.bend
+        found = moment(beta, log_weights, rho[active], family)
+        value, slope = found.slope, beta * found.bend
         if conversion == "improved":
             value, slope = value + np.log(beta) - np.log1p(beta), slope + 1 / (1 + beta)
         return epsilon[active] - value, -slope
@@ -153,10 +157,10 @@ def log_delta_of(epsilon: Floats, log_weights: Floats, rho: Floats, family: str,
         # One component: K' = (2 a beta + b) rho.
         single = (epsilon / rho.max(axis=1) - b) / (2 * a)
     beta = _solve_beta(excess, np.clip(np.nan_to_num(single), 1e-3, math.exp(_LOG_BETA)))
-    moment = _moment(beta, log_weights, rho, family)
+    found = moment(beta, log_weights, rho, family)
     with np.errstate(over="ignore", invalid="ignore"):
-        log_delta = moment.value - beta * epsilon
-        error = (_SAFE - 1) * (np.abs(moment.value) + beta * epsilon + 1)
+        log_delta = found.value - beta * epsilon
+        error = (_SAFE - 1) * (np.abs(found.value) + beta * epsilon + 1)
     if conversion == "improved":
         log_delta = log_delta - beta * np.log1p(1 / beta) - np.log1p(beta)
     with np.errstate(invalid="ignore"):
@@ -204,7 +208,7 @@ def log_scale_of(
 def rdp_of(alpha: Floats, log_weights: Floats, rho: Floats, family: str) -> Floats:
     """D_alpha, rounded up; (P,), (J,), (P, J) -> (P,)."""
     beta = alpha - 1
-    return _moment(beta, log_weights, rho, family).value / beta * _SAFE
+    return moment(beta, log_weights, rho, family).value / beta * _SAFE
 
 
 def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear") -> Any:

@@ -75,9 +75,9 @@ def log_mu_cyclic(
 def _taut(rise: list[Numbers], length: list[Numbers], arithmetic: Arithmetic) -> Numbers:
     """sqrt of the sum of rise^2/length over the greatest convex minorant of three pieces.
 
-    The slope of piece k is the max-min formula of isotonic regression, max over i <= k of min over j >= k of the slope from i to
-    j, and the sum is that of slope times rise: no branch, so that enclosures need no decision. A piece of no length and no rise
-    vanishes; one of no length but some rise has infinite slope and so is always pooled.
+    The slope of piece k is the max-min formula of isotonic regression, max over i <= k of min over j >= k of the slope from i
+    to j, and the sum is that of slope times rise: no branch, so that enclosures need no decision. A piece of no length and no
+    rise vanishes; one of no length but some rise has infinite slope and so is always pooled.
     """
     least, most = arithmetic.minimum, arithmetic.maximum
     rise12, length12 = rise[0] + rise[1], length[0] + length[1]

@@ -21,8 +21,8 @@ _Piece = tuple[Any, Any]
 def string_mu(log_c: Numbers, h: Numbers, nu: Numbers, start_distance: Any, diameter: Any, ar: Precise) -> Any:
     """mu of the best string over steps (or runs) with contraction exp(log_c_k), sensitivity h_k and noise nu_k.
 
-    ``start_distance`` is at most ``diameter``; +inf for none. Where the tracked distance has reached the diameter the string may
-    also start. +inf if no shifts exist.
+    ``start_distance`` is at most ``diameter``; +inf for none. Where the tracked distance has reached the diameter the string
+    may also start. +inf if no shifts exist.
     """
     active = np.flatnonzero(np.asarray((h > 0) | (nu > 0), dtype=bool))
     size = max(int(active[-1]) + 1 if active.size else 0, 1)
@@ -52,7 +52,7 @@ def string_mu(log_c: Numbers, h: Numbers, nu: Numbers, start_distance: Any, diam
 
 
 def _pool(piece: _Piece, later: list[_Piece], ar: Precise) -> tuple[_Piece, int]:
-    """``piece`` joined with as many later pieces (the last of the list comes first) as are surely less steep; how many are left."""
+    """``piece`` joined with the later pieces (the last in the list first) that are surely less steep; how many are left."""
     left = len(later)
     while left and _steeper(piece, later[left - 1], ar):
         left -= 1

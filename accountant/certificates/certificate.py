@@ -1,0 +1,386 @@
+"""Certificates: a claim, what it rests on, and a witness that ``check.py`` verifies without this package.
+
+A certificate is a dictionary of JSON types (``schema.json``) without floats: numbers that are not counts are exact decimals or
+fractions in strings, so its canonical form (RFC 8785) and its digests are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from accountant._version import __version__
+from accountant.algorithm import PNSGD
+from accountant.arithmetic import Precise
+from accountant.certificates import texts
+from accountant.certificates.drawn import Drawn
+from accountant.certificates.witness import Case, Run, Visits
+from accountant.components import EveryPlacement, Mixture, Placed, RandomGroup
+from accountant.constants import decimal, exact_step_size
+from accountant.divergences.curves import GDPCurve
+from accountant.precision import Enclosure, PrivacyCurve, exact_text, rounded, settle
+from accountant.unlearning import UnlearningAccountant
+from accountant.validation import InputError, integer, number
+
+FORMAT: Final = "unlearning-certificate"
+VERSION: Final = 1
+#: Digits of the enclosures.
+DIGITS: Final = 40
+#: delta of the points of the curve; fewer where each is costly.
+_CURVE: Final = tuple(Fraction(1, 10**k) for k in range(12, 0, -1))
+_SHORT_CURVE: Final = (Fraction(1, 10**9), Fraction(1, 10**5))
+#: Working precision of the witness.
+_BITS: Final = 640
+GIVEN: Final = "given"
+
+
+class ClaimError(ValueError):
+    """The claim is not proved: no certificate is made for it."""
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 of text and whole numbers."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(value: Any) -> str:
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
+def certify(
+    accountant: UnlearningAccountant,
+    *,
+    sigma: float,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    start_distance: float | None = None,
+    requests: Sequence[tuple[int, int]] | None = None,
+    origins: Mapping[str, str] | None = None,
+    problem_file: bytes | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """A certificate of (``epsilon``, ``delta``) for the model released after unlearning; needs the extra ``certify``.
+
+    epsilon: the claim; None for the smallest that is proved. delta: default 1/n. epochs or steps: of the one request;
+    or requests: (points, steps) of a stream, one after the other, the last released. origins: where each constant came from.
+    problem_file: its bytes, for a digest. Raises ClaimError for a claim that is not proved, InputError for settings that have no
+    certificates (schedules, reshuffled batches, published bounds, which ``optimal`` implies).
+    """
+    built = _Built(accountant, sigma, delta, epochs, steps, start_distance, requests, progress)
+    return built.certificate(epsilon, dict(origins or {}), problem_file)
+
+
+class _Built:
+    def __init__(
+        self,
+        accountant: UnlearningAccountant,
+        sigma: float,
+        delta: float | None,
+        epochs: int | None,
+        steps: int | None,
+        start_distance: float | None,
+        requests: Sequence[tuple[int, int]] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.accountant, self.progress = accountant, progress
+        self.sigma = decimal(number("sigma", sigma, above=0))
+        n = accountant.algorithm.problem.n
+        accountant_delta = accountant.default_delta if delta is None else number("delta", delta, above=0, below=1)
+        self.delta = Fraction(1, n) if delta is None else decimal(accountant_delta)
+        _check(accountant, requests, start_distance)
+        if requests is None:
+            count = accountant.step_count(epochs=epochs, steps=steps)
+            self.requests = [(accountant.group_size, count)]
+            # Asks the same question in doubles: everything that it refuses is refused here.
+            accountant.epsilon(sigma=sigma, delta=accountant_delta, epochs=epochs, steps=steps, start_distance=start_distance)
+        else:
+            self.requests = _checked(requests, n)
+        distance = None if start_distance is None else decimal(number("start_distance", start_distance, at_least=0))
+        self.run = Run(accountant, sigma=self.sigma, start_distance=distance)
+        self.kind = "listed"
+        from accountant.arithmetic.interval import Interval
+
+        with Interval(_BITS) as ar:
+            self.older = [self._worst(s, ar) for s in range(len(self.requests) - 1)]
+            self.newest = self._newest(ar)
+        if not all(cases for _, cases, _ in self.newest if _ or cases):
+            raise InputError("the settings prove nothing: no shifts bring the distance to zero")
+        self.drawn = self._drawn() if self.kind == "drawn" else None
+
+    # --- the witness
+
+    def _age(self, request: int) -> int:
+        return sum(count for _, count in self.requests[request:])
+
+    def _lag(self, request: int, batch: int) -> int:
+        before = sum(count for _, count in self.requests[:request])
+        return (before - 1 - batch) % self.run.period
+
+    def _worst(self, request: int, ar: Precise) -> list[Case]:
+        """Of one point wherever it lies, as cases of which the largest counts."""
+        sizes, age = self.run.sizes, self._age(request)
+        places = [Visits(0, 1, sizes[0])]
+        if sizes[-1] != sizes[0]:
+            lag = self._lag(request, len(sizes) - 1)
+            short = Visits(lag, 1, sizes[-1])
+            places = [short] if lag == 0 else [*places, short]
+        return [self.run.best([place], age, ar, alone=False) for place in places]
+
+    def _newest(self, ar: Precise) -> list[tuple[Fraction, list[Case], int]]:
+        """(weight, cases, points that each case stands for) of every component."""
+        accountant, sizes, n = self.accountant, self.run.sizes, self.accountant.algorithm.problem.n
+        last, alone = len(self.requests) - 1, len(self.requests) == 1
+        points, age = self.requests[last][0], self._age(last)
+        dropped = accountant.algorithm.dropped_points
+
+        def one(counts: Sequence[int]) -> list[Case]:
+            placed = [Visits(self._lag(last, j), counts[j], sizes[j]) for j in range(len(sizes))[::-1] if counts[j]]
+            return [self.run.best(placed, age, ar, alone=alone)]
+
+        if accountant.batches == "worst" and not alone:
+            return [(Fraction(1), self._worst(last, ar), points)]
+        if accountant.batches != "random":
+            components = accountant.components
+            if isinstance(components, Placed):
+                counts = [int(count) for count in components.counts.tolist()]
+            else:
+                where = len(sizes) - 1 if accountant.batches == "worst" else int(str(accountant.batches))
+                counts = [1 if j == where else 0 for j in range(len(sizes))]
+            return [(Fraction(1), one([*counts, *[0] * (len(sizes) - len(counts))]), 1)]
+        if points > 1 and alone and isinstance(accountant.components, EveryPlacement):
+            listed = accountant.components
+            return [
+                (chance, one([int(count) for count in counts.tolist()]), 1)
+                for counts, chance in zip(listed.counts, listed.chances, strict=True)
+            ]
+        if points > 1:
+            self.kind = "drawn"
+        found = []
+        for j, size in enumerate(sizes):
+            found.append((Fraction(size, n), one([1 if i == j else 0 for i in range(len(sizes))]) if False else [
+                self.run.best([Visits(self._lag(last, j), 1, size)], age, ar, alone=alone)], 1))
+            if self.progress is not None:
+                self.progress(j, len(sizes) * 3)
+        if dropped:
+            found.append((Fraction(dropped, n), [], 1))
+        return found
+
+    def _drawn(self) -> Drawn:
+        from accountant.arithmetic.interval import Interval
+
+        with Interval(_BITS) as ar:
+            highs = [Fraction(0) if not cases else Fraction(self._mu_ends(cases[0])[1]) for _, cases, _ in self.newest]
+            older = self._older_mu(ar)
+            return Drawn(
+                self.requests[-1][0], [weight for weight, _, _ in self.newest], highs, float(ar.midpoint(ar.asarray(older)))
+            )
+
+    def _mu_ends(self, case: Case) -> tuple[str, str]:
+        return settle(lambda ar, bits: self.run.mu(case.pieces, ar), DIGITS, "interval").ends
+
+    def _older_mu(self, ar: Precise) -> Any:
+        total: Any = ar.asarray(0)[()]
+        for (points, _), cases in zip(self.requests, self.older, strict=False):
+            total = total + points * self._largest(cases, ar)
+        return total
+
+    def _largest(self, cases: Sequence[Case], ar: Precise) -> Any:
+        largest: Any = ar.asarray(0)[()]
+        for case in cases:
+            largest = ar.maximum(largest, self.run.mu(case.pieces, ar))
+        return largest
+
+    def _mus(self, ar: Precise) -> list[Any]:
+        older = self._older_mu(ar)
+        return [older + points * self._largest(cases, ar) for _, cases, points in self.newest]
+
+    # --- what it proves
+
+    def _mu(self) -> Enclosure:
+        def largest(ar: Precise, bits: int) -> Any:
+            if self.drawn is not None:
+                alone = max(self.drawn.highs)
+                return self._older_mu(ar) + self.drawn.points * ar.asarray(alone)[()]
+            value: Any = ar.asarray(0)[()]
+            for mu in self._mus(ar):
+                value = ar.maximum(value, mu)
+            return value
+
+        return settle(largest, DIGITS, "interval")
+
+    def _curve(self, ar: Precise, bits: int) -> PrivacyCurve:
+        if self.drawn is not None:
+            weights, mus = self.drawn.law(self._older_mu(ar), ar)
+            return PrivacyCurve(_mixture(weights, mus, ar, tangent=True), ar, bits)
+        return PrivacyCurve(_mixture([weight for weight, _, _ in self.newest], self._mus(ar), ar), ar, bits)
+
+    def _delta(self, epsilon: Fraction) -> Enclosure:
+        def evaluate(ar: Precise, bits: int) -> Any:
+            given = {"epsilon": ar.asarray(epsilon)[()], "sigma": ar.asarray(1)[()]}
+            return ar.minimum(self._curve(ar, bits).answer("delta", given, 0.0), ar.asarray(1)[()])
+
+        return settle(evaluate, DIGITS, "interval")
+
+    def _epsilon(self, delta: Fraction, start: float) -> Enclosure:
+        def evaluate(ar: Precise, bits: int) -> Any:
+            given = {"delta": ar.asarray(delta)[()], "sigma": ar.asarray(1)[()]}
+            return self._curve(ar, bits).answer("epsilon", given, start)
+
+        return settle(evaluate, DIGITS, "interval")
+
+    def certificate(self, claimed: float | None, origins: dict[str, str], problem_file: bytes | None) -> dict[str, Any]:
+        mu = self._mu()
+        guess = self._guess(float(self.delta), float(mu.upper))
+        proved = self._epsilon(self.delta, guess)
+        if claimed is None:
+            epsilon, origins["epsilon"] = Fraction(rounded(proved.upper, 12, up=True)), "smallest that is proved"
+        else:
+            epsilon = decimal(number("epsilon", claimed, at_least=0))
+        if proved.upper > epsilon:
+            raise ClaimError(
+                f"epsilon = {exact_text(epsilon)} at delta = {exact_text(self.delta)} is not proved: the witness proves "
+                f"epsilon = {rounded(proved.upper, 12, up=True)}"
+            )
+        delta = self._delta(epsilon)
+        curve = []
+        deltas = _CURVE if self.drawn is None else _SHORT_CURVE
+        for k, at in enumerate(deltas):
+            found = self._epsilon(at, self._guess(float(at), float(mu.upper)))
+            curve.append({"delta": exact_text(at) if at.denominator < 10 else rounded(at, 3, up=True), "epsilon": list(found.ends)})
+            if self.progress is not None:
+                self.progress(len(deltas) + k, 3 * len(deltas))
+        result = {"mu": list(mu.ends), "delta": list(delta.ends), "epsilon": list(proved.ends), "curve": curve}
+        return self._assembled(epsilon, result, origins, problem_file)
+
+    def _guess(self, delta: float, mu: float) -> float:
+        """Where the search for epsilon starts: the worst component alone."""
+        from accountant.divergences.gdp import gdp_epsilon
+
+        return float(gdp_epsilon(delta=delta, mu=min(mu, 1e150))) if mu > 0 else 0.0
+
+    def _assembled(
+        self, epsilon: Fraction, result: dict[str, Any], origins: dict[str, str], problem_file: bytes | None
+    ) -> dict[str, Any]:
+        accountant, algorithm, problem = self.accountant, self.accountant.algorithm, self.accountant.algorithm.problem
+        batches = accountant.batches
+        inputs: dict[str, Any] = {
+            "claim": {"epsilon": exact_text(epsilon), "delta": exact_text(self.delta)},
+            "problem": {
+                "n": problem.n,
+                **{k: exact_text(decimal(getattr(problem, k))) for k in ("smoothness", "strong_convexity", "lipschitz")},
+                "adjacency": problem.adjacency,
+            },
+            "algorithm": {
+                "batch_size": algorithm.batch_size,
+                "last_batch": algorithm.last_batch,
+                "step_size": exact_text(exact_step_size(algorithm)),
+                "radius": None if algorithm.radius is None else exact_text(decimal(algorithm.radius)),
+                "sigma": exact_text(self.sigma),
+            },
+            "schedule": {
+                "learn_epochs": algorithm.learn_epochs,
+                "start_distance": None if self.run.start_distance is None else exact_text(self.run.start_distance),
+            },
+            "reference": accountant.reference,
+            "requests": [{"points": points, "steps": count} for points, count in self.requests],
+            "placement": list(batches) if isinstance(batches, tuple) else batches,
+        }
+        names = [*inputs["problem"], *inputs["algorithm"], *inputs["schedule"], "reference", "epsilon", "delta"]
+        words = texts.Words(inputs, self.kind, len(self.newest), self.run.period, self.run.sizes, algorithm.dropped_points)
+        certificate: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "statement": words.statement(),
+            **inputs,
+            "theorems": words.theorems(),
+            "assumptions": words.assumptions(),
+            "limits": words.limits(),
+            "constants": {name: origins.get(name, GIVEN) for name in names},
+            "witness": {
+                "kind": self.kind,
+                "older": [
+                    {"request": s + 1, "count": self.requests[s][0], "cases": [self._written(case) for case in cases]}
+                    for s, cases in enumerate(self.older)
+                ],
+                "newest": [
+                    {"weight": exact_text(weight), "count": points, "cases": [self._written(case) for case in cases]}
+                    for weight, cases, points in self.newest
+                ],
+                "grid": None if self.drawn is None else {"step": self.drawn.step, "base": "0"},
+            },
+            "result": result,
+            "digests": {
+                "inputs": digest(inputs),
+                "problem_file": None if problem_file is None else "sha256:" + hashlib.sha256(problem_file).hexdigest(),
+                "content": "",
+            },
+            "software": {"name": "unlearning-accountant", "version": __version__},
+            "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "signature": None,
+        }
+        certificate["digests"]["content"] = digest(certificate)
+        return certificate
+
+    def _written(self, case: Case) -> dict[str, Any]:
+        return {
+            "placed": [[v.lag, v.count, v.size] for v in case.placed],
+            "pieces": [[piece.first, piece.last, piece.a] for piece in case.pieces],
+            "window": {"steps": case.window[0], "start": case.window[1]},
+            "mu": list(self._mu_ends(case)),
+        }
+
+
+def _mixture(weights: Sequence[Fraction], mus: Sequence[Any], ar: Precise, *, tangent: bool = False) -> Mixture:
+    log_mu = np.array([ar.log(mu) for mu in mus], dtype=object)[None]
+    return Mixture(ar.log(ar.asarray(list(weights))), log_mu, GDPCurve(tangent=tangent))
+
+
+def _check(
+    accountant: UnlearningAccountant, requests: Sequence[tuple[int, int]] | None, start_distance: float | None
+) -> None:
+    """Refuse what has no certificate."""
+    algorithm: PNSGD = accountant.algorithm
+    if accountant.bound != "optimal":
+        raise InputError(f"bound must be optimal for a certificate, which proves at least as much, got {accountant.bound}")
+    if not accountant.constant:
+        raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
+    if accountant.batches == "reshuffle":
+        raise InputError("batches must be random, worst, a position or numbers per batch for a certificate, got reshuffle")
+    if requests is None:
+        if start_distance is None:
+            accountant.check()
+        return
+    if start_distance is not None:
+        raise InputError("start_distance cannot be given with requests, which learning leads to")
+    if accountant.batches not in ("random", "worst"):
+        raise InputError(f"batches must be random or worst with requests, got {accountant.batches}")
+    if accountant.group_size != 1:
+        raise InputError(f"group_size must be left out with requests, which bring their own, got {accountant.group_size}")
+    if isinstance(accountant.reference, int) or accountant.starts_apart:
+        raise InputError(f"reference must be matched (or converged after converged learning) with requests, got "
+                         f"{accountant.reference}")  # fmt: skip
+    if algorithm.log_contraction == 0:
+        raise InputError("requests need strong_convexity > 0: without contraction their distances are not bounded for ever")
+
+
+def _checked(requests: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int]]:
+    found = []
+    for points, count in requests:
+        found.append((integer("points", points, at_least=1, at_most=n), integer("steps", count, at_least=0)))
+    if not found:
+        raise InputError("requests must have at least one entry, got none")
+    if sum(points for points, _ in found) > n:
+        raise InputError(f"points must sum to at most n = {n}, got {sum(points for points, _ in found)}")
+    return found
+
+
+__all__ = ["ClaimError", "RandomGroup", "canonical", "certify", "digest", "math"]
