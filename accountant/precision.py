@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.arithmetic import Precise
+from accountant.arithmetic import MAX_DIGITS, Precise
 from accountant.arithmetic.multiprecision import Multiprecision
 from accountant.components import Mixture
 from accountant.constants import Number, Read, decimal, exact_step_size
@@ -32,7 +32,6 @@ from accountant.validation import InputError, UnreachableError, choice, integer,
 ARITHMETICS: Final = ("interval", "mp")
 #: Digits that an enclosure has where nobody asks for another number.
 DEFAULT_DIGITS: Final = 40
-MAX_DIGITS: Final = 1000
 #: Doublings of the working precision before giving up.
 _ATTEMPTS: Final = 7
 UNKNOWNS: Final = ("sigma", "epsilon", "delta", "rdp")

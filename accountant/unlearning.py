@@ -432,6 +432,11 @@ class UnlearningAccountant:
         )
 
     @property
+    def minimum_steps(self) -> int:
+        """Fewest unlearning steps about which the bound says anything."""
+        return self._bound.minimum_steps
+
+    @property
     def kind(self) -> str:
         """What the bound proves: "gdp", or a Rényi family."""
         return self._bound.curve(self._setting).kind

@@ -7,9 +7,12 @@ object arrays: of multiprecision numbers (``multiprecision.py``: evaluation) and
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from accountant.arithmetic.double import DOUBLE
+
+#: Most digits that are asked for.
+MAX_DIGITS: Final = 1000
 
 #: An array of whatever number type the arithmetic works on.
 Numbers = Any

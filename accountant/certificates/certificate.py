@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -22,7 +21,7 @@ from accountant.arithmetic import Precise
 from accountant.certificates import texts
 from accountant.certificates.drawn import Drawn
 from accountant.certificates.witness import Case, Run, Visits
-from accountant.components import EveryPlacement, Mixture, Placed, RandomGroup
+from accountant.components import EveryPlacement, Mixture, Placed
 from accountant.constants import decimal, exact_step_size
 from accountant.divergences.curves import GDPCurve
 from accountant.precision import Enclosure, PrivacyCurve, exact_text, rounded, settle
@@ -112,8 +111,6 @@ class _Built:
         with Interval(_BITS) as ar:
             self.older = [self._worst(s, ar) for s in range(len(self.requests) - 1)]
             self.newest = self._newest(ar)
-        if not all(cases for _, cases, _ in self.newest if _ or cases):
-            raise InputError("the settings prove nothing: no shifts bring the distance to zero")
         self.drawn = self._drawn() if self.kind == "drawn" else None
 
     # --- the witness
@@ -166,8 +163,8 @@ class _Built:
             self.kind = "drawn"
         found = []
         for j, size in enumerate(sizes):
-            found.append((Fraction(size, n), one([1 if i == j else 0 for i in range(len(sizes))]) if False else [
-                self.run.best([Visits(self._lag(last, j), 1, size)], age, ar, alone=alone)], 1))
+            case = self.run.best([Visits(self._lag(last, j), 1, size)], age, ar, alone=alone)
+            found.append((Fraction(size, n), [case], 1))
             if self.progress is not None:
                 self.progress(j, len(sizes) * 3)
         if dropped:
@@ -177,12 +174,9 @@ class _Built:
     def _drawn(self) -> Drawn:
         from accountant.arithmetic.interval import Interval
 
-        with Interval(_BITS) as ar:
+        with Interval(_BITS):
             highs = [Fraction(0) if not cases else Fraction(self._mu_ends(cases[0])[1]) for _, cases, _ in self.newest]
-            older = self._older_mu(ar)
-            return Drawn(
-                self.requests[-1][0], [weight for weight, _, _ in self.newest], highs, float(ar.midpoint(ar.asarray(older)))
-            )
+            return Drawn(self.requests[-1][0], [weight for weight, _, _ in self.newest], highs)
 
     def _mu_ends(self, case: Case) -> tuple[str, str]:
         return settle(lambda ar, bits: self.run.mu(case.pieces, ar), DIGITS, "interval").ends
@@ -255,7 +249,7 @@ class _Built:
         deltas = _CURVE if self.drawn is None else _SHORT_CURVE
         for k, at in enumerate(deltas):
             found = self._epsilon(at, self._guess(float(at), float(mu.upper)))
-            curve.append({"delta": exact_text(at) if at.denominator < 10 else rounded(at, 3, up=True), "epsilon": list(found.ends)})
+            curve.append({"delta": exact_text(at), "epsilon": list(found.ends)})
             if self.progress is not None:
                 self.progress(len(deltas) + k, 3 * len(deltas))
         result = {"mu": list(mu.ends), "delta": list(delta.ends), "epsilon": list(proved.ends), "curve": curve}
@@ -381,6 +375,3 @@ def _checked(requests: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int
     if sum(points for points, _ in found) > n:
         raise InputError(f"points must sum to at most n = {n}, got {sum(points for points, _ in found)}")
     return found
-
-
-__all__ = ["ClaimError", "RandomGroup", "canonical", "certify", "digest", "math"]

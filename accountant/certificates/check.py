@@ -239,8 +239,8 @@ def statement(t: Terms) -> str:
              "averaged over the batch of the last request's points, earlier requests at their worst"}
     where = "given the numbers of deleted points in the batches" if type(place) is list else order.get(
         place, f"given that {subject} {are} in batch {place}")
-    return (f"After {several(t.q, 'request')} and {several(t.steps[-1], 'step')} of unlearning since the last, with noise sigma "
-            f"= {v['sigma']}, the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from "
+    return (f"After {several(t.q, 'request')} and {several(t.steps[-1], 'step')} of unlearning since the last, with noise "
+            f"sigma = {v['sigma']}, the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from "
             f"{reference} with {subject} {change[v['adjacency'], are]}, {where}.")
 
 def theorems(cert: Any, t: Terms) -> list[dict[str, str]]:
@@ -424,8 +424,8 @@ def check_witness(cert: Any, t: Terms) -> Iterator[str]:
             for k, (case, placed) in enumerate(zip(entry["cases"], places, strict=True)):
                 check_case(case, placed, t, t.age(i if group == "older" else t.q - 1), f"{field}.cases[{k}]")
                 mu = ball(case["mu"][1])
-                told.append((mu.mid(), f"{field}.cases[{k}]: mu = {mu.str(12, radius=False)}, {several(len(case['pieces']), 'piece')}"
-                             f" of shifts cover the differences in batches [lag, points, size] {show(placed)}"))
+                told.append((mu.mid(), f"{field}.cases[{k}]: mu = {mu.str(12, radius=False)}, the shifts of "
+                             f"{several(len(case['pieces']), 'piece')} cover the differences of [lag, points, size] {show(placed)}"))
         mus = [mu for mu, _ in told]
         yield from (line for _, line in told[:8]) if len(told) <= 8 else [
             f"witness.{group}: {len(told)} cases, the shifts of each cover its differences; mu from "

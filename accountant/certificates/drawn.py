@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import lcm
 from typing import Any, Final
-
-import numpy as np
 
 from accountant.arithmetic import Precise
 from accountant.precision import rounded
@@ -24,7 +23,7 @@ class Drawn:
     weights: exact probabilities of the batches; highs: upper ends of their mu.
     """
 
-    def __init__(self, points: int, weights: Sequence[Fraction], highs: Sequence[Fraction], older: float) -> None:
+    def __init__(self, points: int, weights: Sequence[Fraction], highs: Sequence[Fraction]) -> None:
         self.points, self.highs = points, list(highs)
         largest = max(highs)
         self.step = rounded(largest / _CELLS, 6, up=True) if largest > 0 else "1"
@@ -32,8 +31,6 @@ class Drawn:
 
     def _law(self, weights: list[Fraction]) -> tuple[list[int], int]:
         """Numbers of ways to every multiple of the step, and of ways in all."""
-        from math import lcm
-
         from flint import fmpz_poly
 
         step, whole = Fraction(self.step), lcm(*(weight.denominator for weight in weights))
@@ -61,6 +58,3 @@ class Drawn:
             mus.append(older + ar.asarray(step * k)[()])
             below = 0
         return weights, mus
-
-
-__all__ = ["Drawn", "np"]

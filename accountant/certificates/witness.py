@@ -8,17 +8,19 @@ first and the last of them, and the whole window, can be vertices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from accountant.arithmetic import Precise
-from accountant.constants import Number, decimal, exact_gap, exact_step_size
+from accountant.constants import decimal, exact_gap, exact_step_size
 from accountant.geometry import geometric_sum, log_power
 from accountant.precision import rounded
 from accountant.problem import ADJACENCIES
 from accountant.unlearning import UnlearningAccountant
+from accountant.validation import InputError
 
 #: Digits of the shifts, and by how much they are enlarged so that rounding cannot leave a distance open.
 DIGITS: Final = 44
@@ -82,10 +84,6 @@ class Run:
             total = total + a * a * geometric_sum(log_c, length, stride=2, arithmetic=ar)
         return ar.sqrt(ar.asarray(total / ar.asarray(self.variance)[()])[()])
 
-    def arrivals_end(self, window: Window, age: int) -> int | None:
-        """Visits of a batch that a window can hold, None for no limit."""
-        return None if window[0] is None else self.epochs
-
     def case(self, placed: Sequence[Visits], window: Window, age: int, ar: Precise) -> Case:
         """The cheapest shifts for these points, ``age`` steps after their request."""
         log_c, steps = self.log_c(ar), window[0]
@@ -98,8 +96,8 @@ class Run:
             number = max((last - age - visits.lag) // self.period + 1, 0)
             return number if steps is None or self.epochs is None else min(number, self.epochs)
 
-        def rise(first: int, last: int | None) -> Any:
-            """What arrives at steps first <= r <= last, times c^r."""
+        def rise(first: int, last: int | None, whole: bool) -> Any:
+            """What arrives at steps first <= r <= last, times c^r; with the start of the window if it is ``whole``."""
             total: Any = ar.asarray(0)[()]
             for visits in placed:
                 before = count(visits, first - 1)
@@ -109,7 +107,7 @@ class Run:
                     at = age + visits.lag + before * self.period
                     own = geometric_sum(log_c, number, stride=self.period, arithmetic=ar)
                     total = total + h * ar.exp(log_power(log_c, at)) * own
-            if last is not None and last == steps and start:
+            if whole and steps is not None and start:
                 total = total + ar.asarray(start)[()] * ar.exp(log_power(log_c, steps))
             return total
 
@@ -129,10 +127,9 @@ class Run:
         pieces: list[tuple[int, int | None, Any, Any]] = []
         first = 0
         for end in vertices:
-            whole = end is None
-            last = steps if whole else end + 1  # type: ignore[operator]
+            last = steps if end is None else end + 1
             length = float("inf") if last is None else last - first
-            own = rise(first, (steps if whole else end))
+            own = rise(first, limit if end is None else end, end is None)
             spread = ar.exp(log_power(log_c, 2 * first)) * geometric_sum(log_c, length, stride=2, arithmetic=ar)
             piece = (first, last, own, spread)
             while pieces and not ar.surely_greater(pieces[-1][2] * piece[3], piece[2] * pieces[-1][3]):
@@ -175,8 +172,6 @@ class Run:
 
     def _restarts(self, visits: Visits, age: int) -> list[int]:
         """Numbers of visits to come at which a start from the diameter may be cheapest (see ``shifts/cyclic.py``)."""
-        import math
-
         assert self.diameter is not None
         ratio = float(min(self.diameter / (self.unit * visits.count / visits.size), Fraction(10) ** 300))
         log_q = self.period * math.log1p(-float(self.gap)) if self.gap < 1 else -math.inf
@@ -193,9 +188,6 @@ class Run:
         """The case of the window that proves most."""
         cases = [self.case(placed, window, age, ar) for window in self.windows(placed, age, alone=alone)]
         usable = [case for case in cases if case.window[0] != 0]
+        if not usable:
+            raise InputError("the settings prove nothing: no shifts bring the distance to zero")
         return min(usable, key=lambda case: float(ar.midpoint(ar.asarray(self.mu(case.pieces, ar)))))
-
-
-def number_for(ar: Precise) -> Number:
-    """Certificates read numbers as decimals."""
-    return Number(ar, decimal)

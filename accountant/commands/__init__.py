@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from accountant.commands import compare, curve, delta, epochs, epsilon, plan, presets, reproduce, sigma, verify
+from accountant.commands import certify, check, compare, curve, delta, epochs, epsilon, plan, presets, reproduce, sigma, verify
 from accountant.commands.options import VersionOption, register
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve
     register(app, function)
 register(app, compare.compare, needs="setup")
 register(app, verify.verify, needs=None)
+register(app, certify.certify)
+app.command()(check.check)
 app.command()(reproduce.reproduce)
 app.command()(presets.presets)
 

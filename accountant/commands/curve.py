@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from accountant.commands import present
-from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
+from accountant.commands.options import (
+    COUNT,
+    NUMBER,
+    DeltaOption,
+    EpochsOption,
+    PrecisionOption,
+    Shared,
+    SigmaOption,
+    StepsOption,
+)
 from accountant.divergences.renyi import MAX_ALPHA
 from accountant.validation import choice, integer, number
 
@@ -29,6 +38,7 @@ def curve(
     start: FromOption = None,
     stop: ToOption = None,
     points: PointsOption = 12,
+    precision: PrecisionOption = None,
 ) -> None:
     """epsilon against delta, or Renyi epsilon against alpha, for one run.
 
@@ -36,6 +46,7 @@ def curve(
     """
     import numpy as np
 
+    present.check_precision(precision)
     choice("over", over, ("delta", "alpha"))
     integer("points", points, at_least=2, at_most=10_000)
     defaults = (1e-12, 0.1) if over == "delta" else (1.5, 64.0)
@@ -52,13 +63,25 @@ def curve(
     names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
+    if precision is not None:
+        unknown = "epsilon" if over == "delta" else "rdp"
+        found = [
+            present.precise(shared, precision, unknown, sigma=sigma, **{names[0]: at}, **length)[0] or {}
+            for at in grid.tolist()
+        ]
+        for point, block in zip(result["points"], found, strict=True):
+            point["precise"] = block[unknown]
+        result["precision"] = {key: found[0][key] for key in ("digits", "arithmetic", "proved", "inputs")}
     if not shared.json:
         titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
+        if precision is not None:
+            titles.append(f"to {present.plural(precision, 'digit')}")
         table = present.plain_table(titles)
         for point in result["points"]:
-            at, value = point.values()
+            at, value = point[names[0]], point[names[1]]
             # Rounded to where the printed value holds: a smaller alpha, a larger delta.
-            table.add_row(present.digits(at, 10, down=over == "alpha"), present.digits(value, 10))
+            exact = [point["precise"]] if precision is not None else []
+            table.add_row(present.digits(at, 10, down=over == "alpha"), present.digits(value, 10), *exact)
         screen = present.console()
         screen.print(f"Privacy curve over {over}", style="italic")
         screen.print(table)

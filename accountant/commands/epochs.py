@@ -7,20 +7,26 @@ from typing import Annotated
 import typer
 
 from accountant.commands import present
-from accountant.commands.options import DeltaOption, EpsilonOption, Shared, SigmaOption
+from accountant.commands.options import DeltaOption, EpsilonOption, PrecisionOption, Shared, SigmaOption
 from accountant.unlearning import UnlearningAccountant
 
 InSteps = Annotated[bool, typer.Option("--steps", help="Answer in single steps instead of whole epochs.")]
 
 
 def epochs(
-    shared: Shared, sigma: SigmaOption, epsilon: EpsilonOption, delta: DeltaOption = None, steps: InSteps = False
+    shared: Shared,
+    sigma: SigmaOption,
+    epsilon: EpsilonOption,
+    delta: DeltaOption = None,
+    steps: InSteps = False,
+    precision: PrecisionOption = None,
 ) -> None:
     """The fewest unlearning epochs (or steps) that prove (epsilon, delta); 0 if the learned model is private enough.
 
     Example: accountant epochs --preset mnist --batch-size 128 --sigma 0.001 --epsilon 1 --steps
     """
     unit = "steps" if steps else "epochs"
+    present.check_precision(precision)
 
     def fewest(accountant: UnlearningAccountant) -> int:
         solve = accountant.steps if steps else accountant.epochs
@@ -32,11 +38,27 @@ def epochs(
     result = present.record(shared, "epochs", sigma=sigma, epsilon=epsilon, delta=delta, length=length)
     result["epsilon_achieved"] = shared.accountant.epsilon(sigma=sigma, delta=delta, **length)
     result["comparison"] = other = present.comparison(shared, unit, fewest)
+    more = []
+    if precision is not None:
+        question = {"sigma": sigma, "delta": delta}
+        block, more = present.precise(shared, precision, "epsilon", **question, **length)
+        fewer = None
+        if count > shared.accountant.minimum_steps:
+            # One fewer is not enough: that is what makes the count the smallest.
+            before = present.asked(
+                shared.accountant, epochs=None if steps else count - 1, steps=count - 1 if steps else None
+            )
+            found, _ = present.precise(shared, precision, "epsilon", **question, **before)
+            fewer = None if found is None else found["epsilon"]
+        result["precision"] = {**(block or {}), "epsilon_with_one_fewer": fewer}
+        if fewer is not None:
+            more.append(("with one fewer", f"epsilon = {fewer}"))
     rows = [
         (unit, str(count)),
         present.length_row(result),
         present.guarantee_row(result),
         ("epsilon achieved", present.digits(result["epsilon_achieved"], 10)),
+        *more,
         present.noise_row(result),
         present.comparison_row(other, unit, count),
     ]

@@ -75,6 +75,15 @@ EpochsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epoc
 StepsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps N >= 0 (or give --epochs).")]
 
 
+PrecisionOption = Annotated[
+    int | None,
+    typer.Option(
+        **COUNT,
+        help="Also give the answer to this many correct digits, 1 to 1000: proved with the extra certify, else by mpmath.",
+    ),
+]
+
+
 def _print_version(value: bool) -> None:
     if value:
         from accountant import __version__

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from accountant.arithmetic import MAX_DIGITS
 from accountant.assumptions import WORST
 from accountant.commands.options import Shared
 from accountant.tables.printed import digits as digits
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError
+from accountant.validation import InputError, integer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,8 +83,34 @@ def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
     return result
 
 
+def precise(
+    shared: Shared, precision: int | None, unknown: str, **question: Any
+) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
+    """The JSON block and the row of ``--precision``: ``unknown`` to so many digits, rounded up; nothing where it is not asked."""
+    if precision is None:
+        return None, []
+    from accountant.precision import enclose, exact_inputs
+
+    found = enclose(shared.accountant, unknown, digits=precision, **question)
+    known = {name: question.get(name) for name in ("sigma", "epsilon", "delta", "alpha") if name in question}
+    lower, upper = found.ends
+    block = {
+        "digits": precision, "arithmetic": found.arithmetic, "proved": found.proved, unknown: str(found), "lower": lower,
+        "upper": upper, "inputs": exact_inputs(shared.accountant, **known),
+    }  # fmt: skip
+    how = "proved (interval arithmetic)" if found.proved else "evaluated (mpmath), not proved"
+    return block, [(f"{unknown}, {plural(precision, 'digit')}", f"{found}, {how}, rounded up")]
+
+
 def answer(
-    shared: Shared, unknown: str, title: str, *, epochs: int | None, steps: int | None, **known: float | None
+    shared: Shared,
+    unknown: str,
+    title: str,
+    *,
+    epochs: int | None,
+    steps: int | None,
+    precision: int | None = None,
+    **known: float | None,
 ) -> None:
     """Solve for ``unknown`` (a method of the accountant, from the ``known`` numbers), compare, and show."""
 
@@ -91,14 +118,25 @@ def answer(
         value: float = getattr(accountant, unknown)(epochs=epochs, steps=steps, **known)
         return value
 
+    check_precision(precision)
     value = solve(shared.accountant)
     numbers: dict[str, Any] = {"delta": None, **known, unknown: value}
     length = asked(shared.accountant, epochs=epochs, steps=steps)
     result = record(shared, unknown, **numbers, length=length)
     result["comparison"] = comparison(shared, unknown, solve)
     found = [] if unknown == "sigma" else [(unknown, digits(value, 10))]
+    block, more = precise(shared, precision, unknown, epochs=epochs, steps=steps, **known)
+    if block is not None:
+        result["precision"] = block
+    found += more
     rows = [noise_row(result), guarantee_row(result), length_row(result)]
     show(shared, result, [*found, *rows, comparison_row(result["comparison"], unknown, value)], title)
+
+
+def check_precision(precision: int | None) -> None:
+    """Refuse a number of digits before any work is done."""
+    if precision is not None:
+        integer("precision", precision, at_least=1, at_most=MAX_DIGITS)
 
 
 def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:

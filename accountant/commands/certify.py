@@ -1,0 +1,162 @@
+"""``accountant certify``: a certificate of a guarantee, for somebody who trusts neither the maker nor this program."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from accountant.commands import files, present
+from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
+from accountant.settings import KEYS, merged
+from accountant.validation import InputError
+
+ClaimOption = Annotated[
+    float | None, typer.Option(**NUMBER, help="epsilon >= 0 that is claimed; default: the smallest that is proved.")
+]
+OutputOption = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; default: standard output.")]
+KeyOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Ed25519 private key (PEM) that signs the certificate; extra sign.")
+]
+RequestsOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="CSV with columns points and steps: a stream of requests, instead of --epochs or --steps."),
+]
+DistanceOption = Annotated[
+    float | None, typer.Option(**NUMBER, help="Bound on the distance of the two models when unlearning starts.")
+]
+#: Bytes of a requests file that are read.
+_LARGEST: Final = 1 << 22
+
+
+def certify(
+    shared: Shared,
+    sigma: SigmaOption,
+    epsilon: ClaimOption = None,
+    delta: DeltaOption = None,
+    epochs: EpochsOption = None,
+    steps: StepsOption = None,
+    requests: RequestsOption = None,
+    start_distance: DistanceOption = None,
+    output: OutputOption = None,
+    key: KeyOption = None,
+) -> None:
+    """A certificate that (epsilon, delta) holds, which accountant check verifies; exit code 1 if it is not proved.
+
+    Example: accountant certify --preset mnist --batch-size 128 --sigma 0.03 --epochs 1 --epsilon 1 -o certificate.json
+    """
+    from accountant.certificates import certificate as certificates
+    from accountant.certificates.signing import load_key, sign
+
+    private = None if key is None else load_key(_bytes("key", key))
+    problem_file = None if shared.problem is None else _bytes("problem", shared.problem)
+    stream = None
+    if requests is not None:
+        if epochs is not None or steps is not None:
+            raise InputError("epochs and steps must not be given with requests, which say how long unlearning is")
+        stream = _requests(requests)
+    origins = _origins(shared, {"sigma": sigma, "epsilon": epsilon, "delta": delta, "start_distance": start_distance})
+    with files.replacing("output", output) as part:
+        try:
+            with files.progress("certificate") as progress:
+                made = certificates.certify(
+                    shared.accountant, sigma=sigma, epsilon=epsilon, delta=delta, epochs=epochs, steps=steps,
+                    start_distance=start_distance, requests=stream, origins=origins, problem_file=problem_file,
+                    progress=progress,
+                )  # fmt: skip
+        except certificates.ClaimError as error:
+            print(f"Not certified: {error}")
+            raise typer.Exit(1) from None
+        if private is not None:
+            made = sign(made, private)
+        text = certificates.canonical(made)
+        _self_check(text)
+        if part is not None:
+            part.write_bytes(text)
+    if part is None:
+        print(text.decode())
+        return
+    summary = {key: made[key] for key in ("statement", "claim", "result", "digests", "software", "time")}
+    if shared.json:
+        print(json.dumps({"command": "certify", "file": output, "bytes": len(text), **summary}))
+        return
+    screen = present.console()
+    screen.print(made["statement"])
+    table = present.plain_table(["", ""], header=False)
+    for name, value in (
+        ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['claim']['delta']}"),
+        ("digest", made["digests"]["content"]),
+        ("signed", "no" if private is None else f"by {made['signature']['public_key']}"),
+        ("written to", f"{output} ({len(text)} bytes)"),
+    ):
+        table.add_row(name, value)
+    screen.print(table)
+
+
+def _self_check(text: bytes) -> None:
+    """No certificate leaves that the independent checker refuses."""
+    from accountant.certificates import check
+
+    try:
+        for _ in check.check(text):
+            pass
+    except check.Refused as error:
+        raise InputError(f"the certificate is refused by its own check, please report this: {error}") from None
+
+
+def _bytes(name: str, path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
+    if len(data) > _LARGEST:
+        raise InputError(f"{name} file {path} must have at most {_LARGEST} bytes")
+    return data
+
+
+def _requests(path: str) -> list[tuple[int, int]]:
+    try:
+        lines = _bytes("requests", path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"requests file {path} must be UTF-8 text") from None
+    rows = list(csv.reader(lines))
+    header = [cell.strip() for cell in rows[0]] if rows else []
+    if sorted(header) != ["points", "steps"]:
+        raise InputError(f"requests file {path} must have the columns points and steps, got {', '.join(header) or 'none'}")
+    found: list[tuple[int, int]] = []
+    for line, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        try:
+            values = {name: int(cell) for name, cell in zip(header, row, strict=True)}
+        except ValueError:
+            raise InputError(f"line {line} of requests file {Path(path).name} must have two whole numbers, got {row}") from None
+        found.append((values["points"], values["steps"]))
+    return found
+
+
+def _origins(shared: Shared, target: dict[str, Any]) -> dict[str, str]:
+    """Where each constant came from: an option, the problem file, a preset or a default."""
+    in_file = {} if shared.problem is None else merged({}, problem_file=shared.problem)
+    names = [*KEYS["problem"], *KEYS["algorithm"], "reference"]
+    origins = {}
+    for name in names:
+        option = shared.options.get(name)
+        if option is not None and option != "default":
+            origins[name] = "given"
+        elif name in in_file and option is None:
+            origins[name] = "problem file"
+        elif shared.preset is not None and name in ("n", "smoothness", "strong_convexity", "lipschitz"):
+            origins[name] = f"preset {shared.preset}"
+        else:
+            origins[name] = "default: 1/smoothness" if name == "step_size" else "default"
+    for name, value in target.items():
+        if value is None:
+            origins[name] = "default: 1/n" if name == "delta" else "default"
+        else:
+            origins[name] = "problem file" if in_file.get(name) == value else "given"
+    return origins
