@@ -11,10 +11,12 @@ import numpy as np
 from accountant.methods import METHODS, Method, Setup
 from accountant.methods.base import FullBatch
 from accountant.methods.langevin import accumulated_std
+from accountant.methods.pnsgd import BoundMethod
 from accountant.planning import default_retrain_epochs
 from accountant.problem import PRESETS
 from accountant.stream import UNITS
 from accountant.tables.builtin import reported_accuracy
+from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, choice, integer, number
 
 #: Called with the work done and the work there is.
@@ -91,6 +93,11 @@ def setup_for(method: Method, setup: Setup) -> Setup:
         learned = setup.learn_epochs or default_retrain_epochs(setup.algorithm)
         return setup.with_(learn_epochs=learned, radius=setup.radius or PUBLISHED_RADIUS)
     return setup
+
+
+def accountant_behind(method: Method, setup: Setup) -> UnlearningAccountant | None:
+    """The accountant whose bound the method reads for one request; None for methods with a formula of their own."""
+    return method.accountant(setup_for(method, setup)) if isinstance(method, BoundMethod) else None
 
 
 def compare(

@@ -97,8 +97,11 @@ class Ball:
     def __abs__(self) -> Ball:
         return Ball(abs(self.value))
 
-    def __pow__(self, power: int) -> Ball:
-        return Ball(self.value**power)
+    def __pow__(self, power: int) -> Any:
+        if power != 2:
+            return NotImplemented
+        # The library's own power is not a number where zero is inside.
+        return self * self
 
     def _certain(self, other: Any, compare: Callable[[Any, Any], bool], opposite: Callable[[Any, Any], bool]) -> Any:
         if isinstance(other, np.ndarray):

@@ -71,8 +71,8 @@ def certify(
 
     epsilon: the claim; None for the smallest that is proved. delta: default 1/n. epochs or steps: of the one request;
     or requests: (points, steps) of a stream, one after the other, the last released. origins: where each constant came from.
-    problem_file: its bytes, for a digest. Raises ClaimError for a claim that is not proved, InputError for settings that have no
-    certificates (schedules, reshuffled batches, published bounds, which ``optimal`` implies).
+    problem_file: its bytes, for a digest. Raises ClaimError for a claim that is not proved, InputError for settings that have
+    no certificates (schedules, reshuffled batches, published bounds, which ``optimal`` implies).
     """
     built = _Built(accountant, sigma, delta, epochs, steps, start_distance, requests, progress)
     return built.certificate(epsilon, dict(origins or {}), problem_file)

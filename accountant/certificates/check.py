@@ -81,7 +81,8 @@ def show(value: object) -> str:
     """A value from the file, shortened and safe to print."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = 62
-    return short.repr(value).encode("ascii", "backslashreplace").decode()
+    text = short.repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 99 else text[:96] + "..."
 
 def need(condition: bool, field: str, value: object, wanted: object) -> None:
     if not condition:
@@ -240,8 +241,8 @@ def statement(t: Terms) -> str:
     where = "given the numbers of deleted points in the batches" if type(place) is list else order.get(
         place, f"given that {subject} {are} in batch {place}")
     return (f"After {several(t.q, 'request')} and {several(t.steps[-1], 'step')} of unlearning since the last, with noise "
-            f"sigma = {v['sigma']}, the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from "
-            f"{reference} with {subject} {change[v['adjacency'], are]}, {where}.")
+            f"sigma = {v['sigma']}, the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions "
+            f"from {reference} with {subject} {change[v['adjacency'], are]}, {where}.")
 
 def theorems(cert: Any, t: Terms) -> list[dict[str, str]]:
     drawn = cert["witness"]["kind"] == "drawn"
@@ -425,7 +426,7 @@ def check_witness(cert: Any, t: Terms) -> Iterator[str]:
                 check_case(case, placed, t, t.age(i if group == "older" else t.q - 1), f"{field}.cases[{k}]")
                 mu = ball(case["mu"][1])
                 told.append((mu.mid(), f"{field}.cases[{k}]: mu = {mu.str(12, radius=False)}, the shifts of "
-                             f"{several(len(case['pieces']), 'piece')} cover the differences of [lag, points, size] {show(placed)}"))
+                             f"{several(len(case['pieces']), 'piece')} cover [[lag, points, size], ...] = {show(placed)}"))
         mus = [mu for mu, _ in told]
         yield from (line for _, line in told[:8]) if len(told) <= 8 else [
             f"witness.{group}: {len(told)} cases, the shifts of each cover its differences; mu from "

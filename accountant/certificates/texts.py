@@ -42,8 +42,9 @@ class Words:
         }.get(self.reference) or f"retraining for {plural(self.reference, 'epoch')}"
         return (
             f"After {plural(self.count, 'request')} and {plural(self.inputs['requests'][-1]['steps'], 'step')} of unlearning "
-            f"since the last, with noise sigma = {self.inputs['algorithm']['sigma']}, the released model is ({claim['epsilon']}, "
-            f"{claim['delta']})-indistinguishable in both directions from {reference} with {self._subject} {change}, "
+            f"since the last, with noise sigma = {self.inputs['algorithm']['sigma']}, the released model is "
+            f"({claim['epsilon']}, {claim['delta']})-indistinguishable in both directions from {reference} with "
+            f"{self._subject} {change}, "
             f"{self._order()}."
         )
 

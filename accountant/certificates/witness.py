@@ -1,9 +1,9 @@
 """Witnesses: the shifts that prove a mu, few enough numbers to be checked by somebody else.
 
-Steps are counted from the end: r = 0 is the last step, and what arrives at step r still contracts by c^r. In to-come coordinates
-t(r) = sum_{s <= r} c^(2s) and S(r) = sum of what arrives at steps <= r, the cheapest shifts are the least concave majorant of the
-points (t, S); within a piece the shift of step r is a c^(r - first). Along visits to one batch S is convex in t, so only the
-first and the last of them, and the whole window, can be vertices.
+Steps are counted from the end: r = 0 is the last step, and what arrives at step r still contracts by c^r. In to-come
+coordinates t(r) = sum_{s <= r} c^(2s) and S(r) = sum of c^s times what arrives at steps s <= r, the cheapest shifts are the
+least concave majorant of the points (t, S); within a piece the shift of step r is a c^(r - first). Along visits to one batch S
+is convex in t, so only the first and the last of them, and the whole window, can be vertices.
 """
 
 from __future__ import annotations

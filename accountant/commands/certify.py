@@ -23,7 +23,7 @@ KeyOption = Annotated[
 ]
 RequestsOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="CSV with columns points and steps: a stream of requests, instead of --epochs or --steps."),
+    typer.Option(metavar="FILE", help="CSV with columns points and steps: a stream of requests; no --epochs, --steps."),
 ]
 DistanceOption = Annotated[
     float | None, typer.Option(**NUMBER, help="Bound on the distance of the two models when unlearning starts.")

@@ -10,7 +10,9 @@ import typer
 
 from accountant.validation import InputError, MissingExtraError
 
-CertificateArgument = Annotated[str, typer.Argument(metavar="CERTIFICATE", help="The certificate's file; - for standard input.")]
+CertificateArgument = Annotated[
+    str, typer.Argument(metavar="CERTIFICATE", help="The certificate's file; - for standard input.")
+]
 PublicKeyOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Ed25519 public key (PEM) whose signature is demanded; extra sign.")
 ]

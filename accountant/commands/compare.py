@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from accountant.commands import files, pictures, present
-from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, Shared
+from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.validation import InputError, choice, integer, number
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def compare(
     method: MethodOption = None,
     dimension: DimensionOption = None,
     plot: PlotOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """What every method takes for the same (epsilon, delta): noise, steps, cost, accuracy where reported, and assumptions.
 
@@ -59,6 +60,7 @@ def compare(
     from accountant import comparison
     from accountant.methods import METHODS
 
+    present.check_precision(precision)
     setup = shared.setup if dimension is None else shared.setup.with_(dimension=integer("dimension", dimension, at_least=1))
     pictures.check(plot)
     for name in method or []:
@@ -87,10 +89,30 @@ def compare(
         "group": {"points": setup.group_size, "methods": [row.to_dict() for row in group]} if group else None,
         "stream": {"sigma": noise, "requests": count, "methods": [row.to_dict() for row in streams]} if streams else None,
     }
+    if precision is not None:
+        result["precision"] = _precise(setup.with_(group_size=1), single, target, epochs, precision)
     if shared.json:
         print(json.dumps(result, allow_nan=False, ensure_ascii=False))
         return
     _show(setup, result, single, group, streams)
+
+
+def _precise(
+    setup: Any, rows: list[comparison.Compared], target: dict[str, Any], epochs: int, precision: int
+) -> dict[str, Any]:
+    """sigma of one request to so many digits under every bound of noisy SGD; null for the other methods' own formulas."""
+    from accountant import comparison
+    from accountant.methods import METHODS
+    from accountant.precision import available, enclose
+
+    found: dict[str, str | None] = {}
+    for row in rows:
+        accountant = comparison.accountant_behind(METHODS[row.method], setup)
+        found[row.method] = None
+        if accountant is not None and row.sigma is not None:
+            found[row.method] = str(enclose(accountant, "sigma", digits=precision, **target, epochs=epochs))
+    arithmetic = available()
+    return {"digits": precision, "arithmetic": arithmetic, "proved": arithmetic == "interval", "sigma": found}
 
 
 def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
@@ -144,6 +166,12 @@ def _show(
                 _count(row.gradient_evaluations), _share(row.relative), accuracy,
             )  # fmt: skip
         screen.print(table)
+    if "precision" in result:
+        block = result["precision"]
+        how = "proved (interval arithmetic)" if block["proved"] else "evaluated (mpmath), not proved"
+        screen.print(f"sigma for one point to {present.plural(block['digits'], 'digit')}, {how}, rounded up", style="italic")
+        for name, value in block["sigma"].items():
+            screen.print(present.bullet(f"{name}: {value or 'in doubles only'}"))
     if streams:
         stream = result["stream"]
         each = "" if setup.group_size == 1 else f" of {setup.group_size} points each"

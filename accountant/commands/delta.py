@@ -18,4 +18,6 @@ def delta(
 
     Example: accountant delta --preset mnist --batch-size full --sigma 0.03 --epsilon 0.1 --epochs 1
     """
-    present.answer(shared, "delta", "Guarantee at epsilon", epochs=epochs, steps=steps, precision=precision, sigma=sigma, epsilon=epsilon)
+    present.answer(
+        shared, "delta", "Guarantee at epsilon", epochs=epochs, steps=steps, precision=precision, sigma=sigma, epsilon=epsilon
+    )

@@ -38,7 +38,7 @@ def epochs(
     result = present.record(shared, "epochs", sigma=sigma, epsilon=epsilon, delta=delta, length=length)
     result["epsilon_achieved"] = shared.accountant.epsilon(sigma=sigma, delta=delta, **length)
     result["comparison"] = other = present.comparison(shared, unit, fewest)
-    more = []
+    more: list[tuple[str, str]] = []
     if precision is not None:
         question = {"sigma": sigma, "delta": delta}
         block, more = present.precise(shared, precision, "epsilon", **question, **length)

@@ -18,4 +18,6 @@ def epsilon(
 
     Example: accountant epsilon --preset mnist --batch-size full --sigma 0.03 --epochs 1
     """
-    present.answer(shared, "epsilon", "Guarantee at delta", epochs=epochs, steps=steps, precision=precision, sigma=sigma, delta=delta)
+    present.answer(
+        shared, "epsilon", "Guarantee at delta", epochs=epochs, steps=steps, precision=precision, sigma=sigma, delta=delta
+    )

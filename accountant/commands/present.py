@@ -86,7 +86,7 @@ def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
 def precise(
     shared: Shared, precision: int | None, unknown: str, **question: Any
 ) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
-    """The JSON block and the row of ``--precision``: ``unknown`` to so many digits, rounded up; nothing where it is not asked."""
+    """The JSON block and the row of ``--precision``: ``unknown`` to so many digits, rounded up; nothing if not asked."""
     if precision is None:
         return None, []
     from accountant.precision import enclose, exact_inputs

@@ -18,4 +18,6 @@ def sigma(
 
     Example: accountant sigma --preset mnist --epsilon 1 --epochs 1
     """
-    present.answer(shared, "sigma", "Noise needed", epochs=epochs, steps=steps, precision=precision, epsilon=epsilon, delta=delta)
+    present.answer(
+        shared, "sigma", "Noise needed", epochs=epochs, steps=steps, precision=precision, epsilon=epsilon, delta=delta
+    )

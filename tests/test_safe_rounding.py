@@ -1,0 +1,104 @@
+"""Every epsilon in doubles is at least the true one, proved by enclosures, and hardly more."""
+
+import math
+
+import numpy as np
+import pytest
+
+from accountant import PNSGD, Problem, UnlearningAccountant
+from accountant.constants import Number, binary
+from accountant.precision import PrivacyCurve
+
+interval = pytest.importorskip("accountant.arithmetic.interval", reason="needs the extra certify", exc_type=Exception)
+
+#: Noise levels and deltas asked of every run.
+PER_RUN = 10
+CLOSE = 1e-9
+
+
+def random_accountant(rng: np.random.Generator) -> UnlearningAccountant:
+    """Small to large problems, contractions from 1e-12 below one to 1/2, with and without radius, all bounds and references."""
+    batches = int(rng.integers(1, 7))
+    batch = int(10 ** rng.uniform(0, 5))
+    n = batches * batch - int(rng.integers(0, batch)) if rng.random() < 0.3 else batches * batch
+    n = max(n, 2)
+    smoothness = float(10 ** rng.uniform(-3, 3))
+    convexity = smoothness * float(10 ** rng.uniform(-12, -0.3))
+    problem = Problem(
+        n=n,
+        smoothness=smoothness,
+        strong_convexity=convexity,
+        lipschitz=float(10 ** rng.uniform(-2, 2)),
+        adjacency=str(rng.choice(["replace", "zero-out"])),
+    )
+    learned = None if rng.random() < 0.5 else int(10 ** rng.uniform(0, 4))
+    step = float(rng.uniform(0.05, 1.9)) / smoothness
+    radius = float(10 ** rng.uniform(-3, 3)) if rng.random() < 0.3 else None
+    bound = str(rng.choice(["optimal", "optimal", "optimal", "paper", "paper-geometric"]))
+    if bound == "paper" and radius is None:
+        learned = None
+    run = PNSGD(problem, min(batch, n), step_size=step, radius=radius, learn_epochs=learned)
+    where = str(rng.choice(["random", "worst"]))
+    reference: str | int = "matched"
+    if bound == "optimal" and radius is not None and rng.random() < 0.3:
+        reference = int(10 ** rng.uniform(0, 3))
+    return UnlearningAccountant(run, bound=bound, batches=where, reference=reference)
+
+
+def check_one_run(rng: np.random.Generator) -> int:
+    """Ask one run for PER_RUN epsilons in doubles and confirm each by enclosures; how many were confirmed."""
+    accountant = random_accountant(rng)
+    steps = int(10 ** rng.uniform(0, 3)) if rng.random() < 0.8 or accountant.bound != "optimal" else 0
+    scale = float(accountant.sigma(epsilon=1.0, delta=1e-5, steps=steps))
+    if scale < 1e-280 or scale > 1e280:
+        return 0
+    sigma = scale * 10 ** rng.uniform(-1.5, 3, PER_RUN)
+    delta = 10 ** rng.uniform(-12, -0.5, PER_RUN)
+    sigma, delta = np.maximum(sigma, 1e-300), np.where(rng.random(PER_RUN) < 0.1, 10 ** rng.uniform(-300, -12, PER_RUN), delta)
+    epsilon = accountant.epsilon(sigma=sigma, delta=delta, steps=steps)
+    for s, d, e in zip(sigma.tolist(), delta.tolist(), epsilon.tolist(), strict=True):
+        assert any(confirmed(accountant, bits, steps, s, d, e) for bits in (128, 256, 512, 2048)), (accountant, steps, s, d, e)
+    return PER_RUN
+
+
+def confirmed(accountant: UnlearningAccountant, bits: int, steps: int, sigma: float, delta: float, epsilon: float) -> bool:
+    """Whether enclosures of so many bits prove that epsilon is safe and close; AssertionError where they prove that it is not."""
+    with interval.Interval(bits) as ar:
+        curve = PrivacyCurve(accountant.components_at(Number(ar, binary), steps=steps), ar, bits - 48)
+        at = {"sigma": ar.asarray(sigma)[()], "delta": ar.asarray(delta)[()]}
+
+        def log_ratio(value: float) -> tuple[float, float]:
+            """Bounds on log delta(value) - log delta."""
+            given = {"sigma": at["sigma"], "epsilon": ar.asarray(value)[()]}
+            difference = ar.log(curve.answer("delta", given, 0.0)) - ar.log(at["delta"])
+            if not math.isfinite(float(difference)):
+                return (-math.inf, -math.inf) if float(difference) < 0 else (-math.inf, math.inf)
+            low, high = ar.ends(difference)
+            return math.nextafter(float(low), -math.inf), math.nextafter(float(high), math.inf)
+
+        try:
+            if curve.family is not None:
+                true = curve.answer("epsilon", at, epsilon)
+                low, high = ar.ends(true)
+                assert not low > epsilon, (accountant, steps, sigma, delta, epsilon)
+                return bool(high <= epsilon) and epsilon * (1 - CLOSE) <= float(low)
+            low, high = log_ratio(epsilon)
+            assert not low > 0, (accountant, steps, sigma, delta, epsilon)
+            if high > 1e-300 or epsilon == 0:
+                return high <= 0
+            return high <= 0 and (low >= -CLOSE or log_ratio(epsilon * (1 - CLOSE))[1] >= 0)
+        except ArithmeticError:
+            return False
+
+
+def test_ten_thousand_epsilons_in_doubles_are_safe_and_close() -> None:
+    rng, count = np.random.default_rng(20), 0
+    while count < 10_000:
+        count += check_one_run(rng)
+
+
+@pytest.mark.slow
+def test_a_million_epsilons_in_doubles_are_safe_and_close() -> None:
+    rng, count = np.random.default_rng(21), 0
+    while count < 1_000_000:
+        count += check_one_run(rng)
