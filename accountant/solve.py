@@ -86,16 +86,19 @@ def refined_root(
     """
     ar = arithmetic
     x = ar.asarray(max(start, 1e-300))[()]
+    last = math.inf
     for _ in range(_MAX_ITERATIONS):
         value, slope = function(x)
         step = float(ar.midpoint(ar.asarray(value / (-slope * x))))
-        if not math.isfinite(step):
+        if math.isnan(step):
             raise ArithmeticError(f"Newton's method fails at {float(x):g}")
         # Far from the root a step of the logarithm is held down to where the slope still means something.
         move = ar.centre(value / (-slope * x)) if abs(step) < 1 else math.copysign(1.0, step)
         x = ar.centre(ar.asarray(x * ar.exp(move))[()])
-        if abs(step) < 2.0 ** -min(bits / 2 + 2, 1000):
+        # Done, or as fine as this precision goes.
+        if abs(step) < 2.0 ** -min(bits + 6, 1000) or (abs(step) >= last and last < 2.0 ** -min(bits / 2, 900)):
             break
+        last = abs(step)
     if not ar.proves:
         return x
     for slack in range(0, bits, 8):

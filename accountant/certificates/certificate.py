@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from accountant.certificates.witness import Case, Run, Visits
 from accountant.components import EveryPlacement, Mixture, Placed
 from accountant.constants import decimal, exact_step_size
 from accountant.divergences.curves import GDPCurve
+from accountant.divergences.gdp import mixture_epsilon
 from accountant.precision import Enclosure, PrivacyCurve, exact_text, rounded, settle
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, integer, number
@@ -202,8 +204,8 @@ class _Built:
     def _mu(self) -> Enclosure:
         def largest(ar: Precise, bits: int) -> Any:
             if self.drawn is not None:
-                alone = max(self.drawn.highs)
-                return self._older_mu(ar) + self.drawn.points * ar.asarray(alone)[()]
+                alone = self._largest([case for _, cases, _ in self.newest for case in cases], ar)
+                return self._older_mu(ar) + self.drawn.points * alone
             value: Any = ar.asarray(0)[()]
             for mu in self._mus(ar):
                 value = ar.maximum(value, mu)
@@ -224,7 +226,9 @@ class _Built:
 
         return settle(evaluate, DIGITS, "interval")
 
-    def _epsilon(self, delta: Fraction, start: float) -> Enclosure:
+    def _epsilon(self, delta: Fraction) -> Enclosure:
+        start = self._guess(float(delta))
+
         def evaluate(ar: Precise, bits: int) -> Any:
             given = {"delta": ar.asarray(delta)[()], "sigma": ar.asarray(1)[()]}
             return self._curve(ar, bits).answer("epsilon", given, start)
@@ -233,8 +237,7 @@ class _Built:
 
     def certificate(self, claimed: float | None, origins: dict[str, str], problem_file: bytes | None) -> dict[str, Any]:
         mu = self._mu()
-        guess = self._guess(float(self.delta), float(mu.upper))
-        proved = self._epsilon(self.delta, guess)
+        proved = self._epsilon(self.delta)
         if claimed is None:
             epsilon, origins["epsilon"] = Fraction(rounded(proved.upper, 12, up=True)), "smallest that is proved"
         else:
@@ -248,18 +251,30 @@ class _Built:
         curve = []
         deltas = _CURVE if self.drawn is None else _SHORT_CURVE
         for k, at in enumerate(deltas):
-            found = self._epsilon(at, self._guess(float(at), float(mu.upper)))
+            found = self._epsilon(at)
             curve.append({"delta": exact_text(at), "epsilon": list(found.ends)})
             if self.progress is not None:
                 self.progress(len(deltas) + k, 3 * len(deltas))
         result = {"mu": list(mu.ends), "delta": list(delta.ends), "epsilon": list(proved.ends), "curve": curve}
         return self._assembled(epsilon, result, origins, problem_file)
 
-    def _guess(self, delta: float, mu: float) -> float:
-        """Where the search for epsilon starts: the worst component alone."""
-        from accountant.divergences.gdp import gdp_epsilon
+    @cached_property
+    def _doubles(self) -> tuple[Any, Any]:
+        """Weights and mu of the components as doubles."""
+        from accountant.arithmetic.interval import Interval
 
-        return float(gdp_epsilon(delta=delta, mu=min(mu, 1e150))) if mu > 0 else 0.0
+        with Interval(_BITS) as ar:
+            if self.drawn is not None:
+                weights, mus = self.drawn.law(self._older_mu(ar), ar)
+            else:
+                weights, mus = [weight for weight, _, _ in self.newest], self._mus(ar)
+            floats = np.array([float(weight) for weight in weights]), ar.midpoint(np.array(mus, dtype=object))
+        return floats[0] / floats[0].sum(), np.minimum(floats[1], 1e150)
+
+    def _guess(self, delta: float) -> float:
+        """Where the search for epsilon starts: the answer in doubles."""
+        weights, mus = self._doubles
+        return float(mixture_epsilon(delta=delta, weights=weights, mu=mus, tangent=self.drawn is not None))
 
     def _assembled(
         self, epsilon: Fraction, result: dict[str, Any], origins: dict[str, str], problem_file: bytes | None

@@ -119,7 +119,7 @@ class Words:
             return f"the two models are at most {schedule['start_distance']} apart when unlearning starts"
         if schedule["learn_epochs"] is not None:
             return f"learning ran {plural(schedule['learn_epochs'], 'epoch')}"
-        if self.reference == "converged":
+        if self.reference != "matched":
             return "learning has run until its law no longer changes"
         return "learning has converged, or ran for any number of epochs from the initial law of retraining"
 
