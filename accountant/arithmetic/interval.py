@@ -23,6 +23,8 @@ try:
 except ImportError:  # pragma: no cover - the test environment has it
     raise MissingExtraError("interval arithmetic", "python-flint", "certify") from None
 
+#: Of two, in numbers that are turned into fractions.
+_LARGEST_EXPONENT = 1 << 20
 Objects = np.ndarray[Any, np.dtype[np.object_]]
 _INFINITE = (math.inf, -math.inf)
 
@@ -238,6 +240,8 @@ class Interval:
 
 def _fraction(x: Any) -> Fraction:
     mantissa, exponent = (int(part) for part in x.man_exp())
+    if abs(exponent) > _LARGEST_EXPONENT:
+        raise ArithmeticError(f"{x.str(5, radius=False)} is too far from one to be written as a fraction")
     return Fraction(mantissa) * Fraction(2) ** exponent
 
 

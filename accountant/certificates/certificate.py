@@ -25,7 +25,7 @@ from accountant.certificates.witness import Case, Run, Visits
 from accountant.components import EveryPlacement, Mixture, Placed
 from accountant.constants import decimal, exact_step_size
 from accountant.divergences.curves import GDPCurve
-from accountant.divergences.gdp import mixture_epsilon
+from accountant.divergences.gdp import mixture_epsilon, mixture_log_delta
 from accountant.precision import Enclosure, PrivacyCurve, exact_text, rounded, settle
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, integer, number
@@ -40,6 +40,11 @@ _SHORT_CURVE: Final = (Fraction(1, 10**9), Fraction(1, 10**5))
 #: Working precision of the witness.
 _BITS: Final = 640
 GIVEN: Final = "given"
+#: The enclosure of every delta below 1e-1000, and its natural logarithm with some room.
+_NEGLIGIBLE: Final = ("0", "1e-1000")
+_NEGLIGIBLE_LOG: Final = -2310.0
+#: Beyond this epsilon says nothing that anybody would certify.
+_MOST_EPSILON: Final = 10**6
 
 
 class ClaimError(ValueError):
@@ -219,12 +224,18 @@ class _Built:
             return PrivacyCurve(_mixture(weights, mus, ar, tangent=True), ar, bits)
         return PrivacyCurve(_mixture([weight for weight, _, _ in self.newest], self._mus(ar), ar), ar, bits)
 
-    def _delta(self, epsilon: Fraction) -> Enclosure:
+    def _delta(self, epsilon: Fraction) -> tuple[str, str]:
+        weights, mus = self._doubles
+        drawn = self.drawn is not None
+        if mixture_log_delta(epsilon=float(epsilon), weights=weights, mu=mus, tangent=drawn) < _NEGLIGIBLE_LOG:
+            # Nobody needs the digits of such a number, which may have millions of zeros.
+            return _NEGLIGIBLE
+
         def evaluate(ar: Precise, bits: int) -> Any:
             given = {"epsilon": ar.asarray(epsilon)[()], "sigma": ar.asarray(1)[()]}
             return ar.minimum(self._curve(ar, bits).answer("delta", given, 0.0), ar.asarray(1)[()])
 
-        return settle(evaluate, DIGITS, "interval")
+        return settle(evaluate, DIGITS, "interval").ends
 
     def _epsilon(self, delta: Fraction) -> Enclosure:
         start = self._guess(float(delta))
@@ -242,6 +253,8 @@ class _Built:
             epsilon, origins["epsilon"] = Fraction(rounded(proved.upper, 12, up=True)), "smallest that is proved"
         else:
             epsilon = decimal(number("epsilon", claimed, at_least=0))
+        if proved.lower > _MOST_EPSILON:
+            raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, for which there are no certificates: use more noise")
         if proved.upper > epsilon:
             raise ClaimError(
                 f"epsilon = {exact_text(epsilon)} at delta = {exact_text(self.delta)} is not proved: the witness proves "
@@ -255,7 +268,7 @@ class _Built:
             curve.append({"delta": exact_text(at), "epsilon": list(found.ends)})
             if self.progress is not None:
                 self.progress(len(deltas) + k, 3 * len(deltas))
-        result = {"mu": list(mu.ends), "delta": list(delta.ends), "epsilon": list(proved.ends), "curve": curve}
+        result = {"mu": list(mu.ends), "delta": list(delta), "epsilon": list(proved.ends), "curve": curve}
         return self._assembled(epsilon, result, origins, problem_file)
 
     @cached_property

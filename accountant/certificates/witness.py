@@ -25,6 +25,9 @@ from accountant.validation import InputError
 #: Digits of the shifts, and by how much they are enlarged so that rounding cannot leave a distance open.
 DIGITS: Final = 44
 _ENLARGED: Final = 1 + Fraction(1, 10**40)
+#: Natural logarithm below which a shift is written as this.
+_SMALLEST: Final = -184_000.0
+_SMALL: Final = "1e-79000"
 #: Steps of a window, None for ever, and what the distance is at its start.
 Window = tuple[int | None, str]
 
@@ -140,7 +143,10 @@ class Run:
         written = []
         for begin, last, own, spread in pieces:
             a = ar.asarray(own / spread * ar.exp(log_power(log_c, begin)))[()]
-            written.append(Piece(begin, last, rounded(ar.ends(a)[1] * _ENLARGED, DIGITS, up=True)))
+            # Smaller shifts are not written: a larger one is as good.
+            small = bool(ar.midpoint(ar.log(a)) < _SMALLEST)
+            text = _SMALL if small and own != 0 else rounded(ar.ends(a)[1] * _ENLARGED, DIGITS, up=True)
+            written.append(Piece(begin, last, text))
         return Case(tuple(placed), window, tuple(written))
 
     def windows(self, placed: Sequence[Visits], age: int, *, alone: bool) -> list[Window]:
