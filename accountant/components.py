@@ -104,7 +104,11 @@ class OnePoint:
         if self.worst:
             scale = reduce(setting.arithmetic.maximum, scale.T)[:, None]
         elif self.weights.size > self.positions.size:
-            scale = np.append(scale, np.full((scale.shape[0], 1), -np.inf), axis=1)
+            nothing = np.full((scale.shape[0], 1), -np.inf)
+            if setting.starts_apart:
+                # The runs differ in their start whatever the point does: no more than with a point in any batch.
+                nothing = reduce(setting.arithmetic.minimum, scale.T)[:, None]
+            scale = np.append(scale, nothing, axis=1)
         shares: Any = self.weights / self.whole
         if setting.arithmetic is not DOUBLE:
             shares = [Fraction(int(weight), self.whole) for weight in self.weights]

@@ -69,6 +69,8 @@ def rounded(value: Fraction, digits: int, *, up: bool) -> str:
 
 def exact_text(value: Fraction) -> str:
     """A fraction as a decimal where that is short, as p/q otherwise."""
+    if value.denominator == 1 and abs(value.numerator) < 10**21:
+        return str(value.numerator)
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:

@@ -254,7 +254,7 @@ class _Built:
         else:
             epsilon = decimal(number("epsilon", claimed, at_least=0))
         if proved.lower > _MOST_EPSILON:
-            raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, for which there are no certificates: use more noise")
+            raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, which no certificate is made for: use more noise")
         if proved.upper > epsilon:
             raise ClaimError(
                 f"epsilon = {exact_text(epsilon)} at delta = {exact_text(self.delta)} is not proved: the witness proves "
@@ -380,6 +380,12 @@ def _check(
     if requests is None:
         if start_distance is None:
             accountant.check()
+        apart = accountant.starts_apart or start_distance is not None
+        if apart and algorithm.dropped_points and accountant.batches == "random":
+            raise InputError(
+                "last_batch=drop has no certificate with batches=random where the two runs start apart, which a dropped point does "
+                "not change: use batches=worst"
+            )
         return
     if start_distance is not None:
         raise InputError("start_distance cannot be given with requests, which learning leads to")

@@ -52,17 +52,22 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
             data = checker.read("/dev/stdin" if certificate == "-" else certificate)
         except OSError as error:
             raise InputError(f"certificate file {certificate} cannot be read: {error.strerror}") from None
-        for fact in checker.check(data, key):
-            facts.append(fact)
-            if not as_json:
-                print(f"ok  {fact}")
+        try:
+            for fact in checker.check(data, key):
+                facts.append(fact)
+                if not as_json:
+                    print(f"ok  {fact}")
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise InputError(f"public-key file {public_key} must be an Ed25519 public key: {error}") from None
     except checker.Refused as error:
         reason = str(error)
     if as_json:
         result: dict[str, Any] = {"command": "check", "valid": reason is None, "facts": facts, "reason": reason}
         print(json.dumps(result))
     elif reason is None:
-        print("VALID: every fact holds.")
+        print(f"valid: {json.loads(data)['statement']}")
     else:
         print(f"REFUSED: {reason}")
     if reason is not None:
