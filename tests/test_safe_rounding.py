@@ -62,7 +62,7 @@ def check_one_run(rng: np.random.Generator) -> int:
 
 
 def confirmed(accountant: UnlearningAccountant, bits: int, steps: int, sigma: float, delta: float, epsilon: float) -> bool:
-    """Whether enclosures of so many bits prove that epsilon is safe and close; AssertionError where they prove that it is not."""
+    """Whether enclosures of so many bits prove that epsilon is safe and close; AssertionError where they prove the contrary."""
     with interval.Interval(bits) as ar:
         curve = PrivacyCurve(accountant.components_at(Number(ar, binary), steps=steps), ar, bits - 48)
         at = {"sigma": ar.asarray(sigma)[()], "delta": ar.asarray(delta)[()]}

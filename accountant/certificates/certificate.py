@@ -40,8 +40,8 @@ _SHORT_CURVE: Final = (Fraction(1, 10**9), Fraction(1, 10**5))
 #: Working precision of the witness.
 _BITS: Final = 640
 GIVEN: Final = "given"
-#: The enclosure of every delta below 1e-1000, and its natural logarithm with some room.
-_NEGLIGIBLE: Final = ("0", "1e-1000")
+#: The enclosure of every delta below 1e-1001, and its natural logarithm with some room.
+_NEGLIGIBLE: Final = ("0", "1e-1001")
 _NEGLIGIBLE_LOG: Final = -2310.0
 #: Beyond this epsilon says nothing that anybody would certify.
 _MOST_EPSILON: Final = 10**6
@@ -383,8 +383,8 @@ def _check(
         apart = accountant.starts_apart or start_distance is not None
         if apart and algorithm.dropped_points and accountant.batches == "random":
             raise InputError(
-                "last_batch=drop has no certificate with batches=random where the two runs start apart, which a dropped point does "
-                "not change: use batches=worst"
+                "last_batch=drop has no certificate with batches=random where the two runs start apart, which a dropped "
+                "point does not change: use batches=worst"
             )
         return
     if start_distance is not None:

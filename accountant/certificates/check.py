@@ -367,6 +367,8 @@ def expected(t: Terms, witness: Any) -> tuple[int, Iterator[Entry]]:
     if place == "random" and (p == 1 or witness["kind"] == "drawn"):
         batches = ((fmpq(t.size(j), t.n), 1, [[t.place(s, j, 1)]]) for j in range(t.batches))
         never: list[Entry] = [(fmpq(t.dropped, t.n), 1, [])] * (t.dropped > 0)
+        starts = {case["window"]["start"] for entry in newest for case in entry["cases"]}
+        need(not never or starts == {"common"}, "placement", place, "worst: points are dropped, and the two runs start apart")
         return t.batches + len(never), chain(batches, never)
     if place == "worst" and t.q > 1:
         return 1, iter([(one, p, t.worst(s))])

@@ -39,9 +39,7 @@ class Words:
         reference = {
             "matched": "retraining from the same initial law for as many epochs",
             "converged": "retraining until its law no longer changes",
-        }.get(self.reference) or (
-            f"retraining for {plural(self.reference, 'epoch')} and the steps of unlearning beyond whole epochs, from any start"
-        )
+        }.get(self.reference) or f"retraining for {plural(self.reference, 'epoch')}"
         return (
             f"After {plural(self.count, 'request')} and {plural(self.inputs['requests'][-1]['steps'], 'step')} of unlearning "
             f"since the last, with noise sigma = {self.inputs['algorithm']['sigma']}, the released model is "

@@ -1,0 +1,299 @@
+"""Certificates: valid ones are accepted, changed ones refused, wrong claims not made, and the checker stands alone."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
+
+pytest.importorskip("flint")
+
+from accountant.certificates import check
+from accountant.certificates.certificate import ClaimError, canonical, certify, digest
+
+SMALL = Problem(n=100, smoothness=1.0, strong_convexity=0.1)
+MNIST = preset("mnist")
+INPUTS = ("claim", "problem", "algorithm", "schedule", "reference", "requests", "placement")
+
+
+def accountant(*run: Any, **settings: Any) -> UnlearningAccountant:
+    words = {name: settings.pop(name) for name in ("batches", "reference", "group_size") if name in settings}
+    return UnlearningAccountant(PNSGD(*run, **settings), **words)
+
+
+CASES: dict[str, tuple[UnlearningAccountant, dict[str, Any]]] = {
+    "random": (accountant(SMALL, 30), {"sigma": 0.5, "steps": 3}),
+    "worst, no steps": (accountant(SMALL, 25, batches="worst"), {"sigma": 0.5, "steps": 0}),
+    "finite learning": (accountant(SMALL, 25, learn_epochs=3), {"sigma": 0.5, "steps": 1}),
+    "radius": (accountant(SMALL, 25, radius=0.05), {"sigma": 0.5, "steps": 2}),
+    "retraining for two epochs": (accountant(SMALL, 25, radius=0.05, learn_epochs=9, reference=2), {"sigma": 0.5, "steps": 6}),
+    "convex": (accountant(Problem(n=100, smoothness=1.0), 25, learn_epochs=5), {"sigma": 0.5, "steps": 2}),
+    "given distance": (accountant(SMALL, 25), {"sigma": 0.5, "steps": 2, "start_distance": 0.1}),
+    "group at worst": (accountant(SMALL, 30, batches="worst", group_size=50), {"sigma": 0.5, "steps": 3}),
+    "group listed": (accountant(SMALL, 30, group_size=2), {"sigma": 0.5, "steps": 3}),
+    "group drawn": (accountant(MNIST, 2048, group_size=50), {"sigma": 0.03, "steps": 3}),
+    "stream": (accountant(SMALL, 30), {"sigma": 0.5, "requests": [(1, 3), (2, 1), (1, 5)]}),
+    "dropped": (accountant(SMALL, 30, last_batch="drop"), {"sigma": 0.5, "steps": 3}),
+    "far from one": (accountant(MNIST, 2048), {"sigma": 30.0, "steps": 3, "epsilon": 1.0}),
+}
+
+
+@pytest.fixture(scope="module", name="certificates")
+def made() -> dict[str, dict[str, Any]]:
+    return {name: certify(who, **question) for name, (who, question) in CASES.items()}
+
+
+def resealed(certificate: dict[str, Any]) -> bytes:
+    """With digests that fit again, as somebody who cheats would make them."""
+    copied = copy.deepcopy(certificate)
+    copied["digests"]["inputs"] = digest({name: copied[name] for name in INPUTS})
+    copied["digests"]["content"] = ""
+    copied["digests"]["content"] = digest({**copied, "signature": None})
+    return json.dumps(copied).encode()
+
+
+def reason(data: bytes) -> str | None:
+    """Why the checker refuses, None if it does not."""
+    try:
+        list(check.check(data))
+    except check.Refused as refused:
+        return str(refused)
+    return None
+
+
+def test_certificates_of_every_kind_are_accepted(certificates: dict[str, dict[str, Any]]) -> None:
+    for name, certificate in certificates.items():
+        assert reason(json.dumps(certificate).encode()) is None, name
+
+
+def test_claims_are_what_the_accountant_proves(certificates: dict[str, dict[str, Any]]) -> None:
+    for name, (who, question) in CASES.items():
+        if name in ("stream", "group drawn", "far from one"):
+            continue
+        in_doubles = who.epsilon(**question)
+        low, high = (float(end) for end in certificates[name]["result"]["epsilon"])
+        assert low <= in_doubles, name
+        assert high == pytest.approx(in_doubles, rel=1e-9), name
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(value, dict):
+        return [leaf for key in value for leaf in leaves(value[key], (*path, key))]
+    if isinstance(value, list):
+        return [leaf for key, item in enumerate(value) for leaf in leaves(item, (*path, key))]
+    return [path]
+
+
+def changed(certificate: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any] | None:
+    """One leaf changed by the least: a number by one in its last digit, a text by a letter; None for what is null."""
+    copied = copy.deepcopy(certificate)
+    place = copied
+    for key in path[:-1]:
+        place = place[key]
+    old = place[path[-1]]
+    if old is None:
+        return None
+    if type(old) is int:
+        place[path[-1]] = old + 1
+        return copied
+    for at in range(len(old) - 1, -1, -1):
+        if old[at].isalnum():
+            new = str((int(old[at]) + 1) % 10) if old[at].isdigit() else ("b" if old[at] == "a" else "a")
+            place[path[-1]] = old[:at] + new + old[at + 1 :]
+            return copied
+    return None
+
+
+def test_every_leaf_that_is_changed_by_the_least_is_refused(certificates: dict[str, dict[str, Any]]) -> None:
+    count = 0
+    for name in ("random", "radius", "stream", "group listed", "retraining for two epochs", "worst, no steps"):
+        for path in leaves(certificates[name]):
+            new = changed(certificates[name], path)
+            if new is not None and path[0] != "signature":
+                assert reason(json.dumps(new).encode()), (name, path)
+                count += 1
+    assert count > 400
+
+
+def test_statement_inputs_and_texts_are_refused_also_with_new_digests(certificates: dict[str, dict[str, Any]]) -> None:
+    certificate = certificates["random"]
+    words = certificate["statement"].split(" ")
+    for at, word in enumerate(words):
+        new = {**certificate, "statement": " ".join([*words[:at], word + "s", *words[at + 1 :]])}
+        assert "statement" in (reason(resealed(new)) or ""), word
+    wrong = 0
+    for path in leaves(certificate):
+        new = changed(certificate, path)
+        if new is None or path[0] in ("digests", "software", "time", "constants", "signature", "result"):
+            continue
+        if "pieces" in path and type(path[-1]) is int and path[-1] == 2:
+            continue  # the last of its digits lies within the enclosure of mu: as good a witness
+        assert reason(resealed(new)), path
+        wrong += 1
+    assert wrong > 50
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "keyword"),
+    [
+        (("problem", "smoothness"), "0.9", ""),
+        (("algorithm", "sigma"), "0.6", ""),
+        (("claim", "epsilon"), "0.001", ""),
+        (("claim", "delta"), "0.001", ""),
+        (("requests", 0, "steps"), 4, ""),
+        (("placement",), "worst", ""),
+        (("reference",), "converged", ""),
+        (("witness", "newest", 0, "weight"), "31/100", "weight"),
+        (("witness", "newest", 0, "cases", 0, "pieces", 0, 2), "0.0001", "witness"),
+        (("assumptions", 0, "status"), "checked by the program", "assumptions"),
+        (("theorems", 0, "source"), "folklore", "theorems"),
+        (("limits", 0), "None.", "limits"),
+        (("constants", "sigma"), "preset mnist", "constants"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    certificates: dict[str, dict[str, Any]], path: tuple[Any, ...], value: Any, keyword: str
+) -> None:
+    new = copy.deepcopy(certificates["random"])
+    place: Any = new
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert reason(resealed(new))
+    assert keyword in (reason(resealed(new)) or "")
+
+
+def test_a_claim_a_millionth_too_small_is_refused_at_creation() -> None:
+    who, question = CASES["random"]
+    with pytest.raises(ClaimError, match="is not proved"):
+        certify(who, **question, epsilon=who.epsilon(**question) * (1 - 1e-6))
+
+
+def test_a_stream_of_a_hundred_requests_stays_small() -> None:
+    certificate = certify(accountant(MNIST, 128), sigma=0.03, requests=[(1, 20)] * 100)
+    assert len(canonical(certificate)) < 1_000_000
+    assert reason(canonical(certificate)) is None
+
+
+@pytest.mark.parametrize(
+    ("who", "question", "message"),
+    [
+        (accountant(SMALL, 30, batches="reshuffle"), {"sigma": 1.0, "steps": 1}, "reshuffle"),
+        (UnlearningAccountant(PNSGD(SMALL, 30), bound="paper"), {"sigma": 1.0, "steps": 1}, "optimal"),
+        (accountant(SMALL, 30), {"sigma": 1.0, "requests": []}, "at least one"),
+        (accountant(SMALL, 30), {"sigma": 1.0, "requests": [(99, 1), (2, 1)]}, "at most n"),
+        (accountant(SMALL, 30), {"sigma": 1e-12, "steps": 0}, "more noise"),
+        (
+            accountant(SMALL, 30, last_batch="drop", radius=1.0, learn_epochs=3, reference=2),
+            {"sigma": 1.0, "steps": 1},
+            "dropped point",
+        ),
+    ],
+)
+def test_what_has_no_certificate_is_refused_in_one_sentence(who: Any, question: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        certify(who, **question)
+
+
+def test_dropped_points_are_refused_by_the_checker_where_runs_start_apart(certificates: dict[str, dict[str, Any]]) -> None:
+    new = copy.deepcopy(certificates["dropped"])
+    for entry in new["witness"]["newest"]:
+        for case in entry["cases"]:
+            case["window"] = {"steps": 3, "start": "diameter"}
+    assert "start apart" in (reason(resealed(new)) or "")
+
+
+def test_the_checker_runs_alone(certificates: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    shutil.copy(check.__file__, tmp_path / "check.py")
+    good, bad = json.dumps(certificates["random"]), json.dumps(certificates["random"]).replace("0.5", "0.6", 1)
+    for text, code in ((good, 0), (bad, 1), ("{", 1), ("", 1)):
+        (tmp_path / "certificate.json").write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-I", "check.py", "certificate.json"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+    assert "accountant" not in Path(check.__file__).read_text().replace("unlearning-accountant", "")
+
+
+def test_the_canonical_form_is_that_of_the_standard(certificates: dict[str, dict[str, Any]]) -> None:
+    rfc8785 = pytest.importorskip("rfc8785")
+    for certificate in certificates.values():
+        assert canonical(certificate) == rfc8785.dumps(certificate)
+
+
+def test_every_certificate_has_the_shape_of_the_schema(certificates: dict[str, dict[str, Any]]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(Path(check.__file__).with_name("schema.json").read_text())
+    for certificate in certificates.values():
+        jsonschema.Draft202012Validator(schema).validate(certificate)
+
+
+def test_signatures_are_demanded_and_verified(certificates: dict[str, dict[str, Any]]) -> None:
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    from accountant.certificates.signing import load_key, sign
+
+    private, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    certificate = certificates["random"]
+    signed = sign(certificate, load_key(pem))
+    mine, theirs = (
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for key in (private, other)
+    )
+    assert list(check.check(json.dumps(signed).encode(), mine))
+    assert pem.split(b"\n")[1] not in canonical(signed)
+    forged = {**signed, "time": "2020-01-01T00:00:00Z"}
+    plain = json.dumps(certificate).encode()
+    for data, key in ((json.dumps(signed).encode(), theirs), (plain, mine), (resealed(forged), mine)):
+        with pytest.raises(check.Refused):
+            list(check.check(data, key))
+    with pytest.raises(InputError, match="Ed25519"):
+        load_key(b"-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----")
+
+
+def fuzz(seed: int, count: int, certificate: dict[str, Any]) -> None:
+    """Changed files end in Refused, or say the same as before."""
+    rng = np.random.default_rng(seed)
+    original = json.dumps(certificate).encode()
+    for _ in range(count):
+        data = bytearray(original)
+        for _ in range(int(rng.integers(1, 4))):
+            at, kind = int(rng.integers(len(data))), int(rng.integers(4))
+            if kind == 0:
+                data[at] = int(rng.integers(256))
+            elif kind == 1:
+                del data[at : at + int(rng.integers(1, 60))]
+            elif kind == 2:
+                data[at:at] = original[at : at + int(rng.integers(1, 60))]
+            else:
+                data[at:at] = [b"null", b"[]", b"1e999999999", b"-1", b"{", b"9" * 40, b"NaN"][int(rng.integers(7))]
+        if reason(bytes(data)) is None:
+            assert json.loads(data) == certificate
+
+
+def test_three_thousand_broken_files_are_refused(certificates: dict[str, dict[str, Any]]) -> None:
+    fuzz(1, 3000, certificates["stream"])
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_broken_files_are_refused(certificates: dict[str, dict[str, Any]]) -> None:
+    fuzz(2, 50_000, certificates["stream"])
+    fuzz(3, 50_000, certificates["random"])
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.json"
+    with huge.open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(check.Refused):
+        check.read(str(huge))
