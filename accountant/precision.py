@@ -189,8 +189,13 @@ class PrivacyCurve:
         self.ar, self.bits = ar, bits
         self.tangent = mixture.curve.kind == TANGENT
         self.family = None if self.tangent or mixture.curve.kind == "gdp" else mixture.curve.kind
-        self.log_weights = mixture.log_weights
-        self.mu = ar.exp(mixture.log_scale[0])
+        log_mu, self.log_weights = mixture.log_scale[0], mixture.log_weights
+        if self.family is None and log_mu.size > 1:
+            # What never moves adds nothing to a Gaussian delta.
+            moving = ~np.isneginf(ar.midpoint(log_mu))
+            if moving.any():
+                log_mu, self.log_weights = log_mu[moving], self.log_weights[moving]
+        self.mu = ar.exp(log_mu)
 
     def answer(self, unknown: str, given: dict[str, Any], start: float) -> Any:
         ar = self.ar
