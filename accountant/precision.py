@@ -26,7 +26,7 @@ from accountant.divergences.curves import TANGENT
 from accountant.divergences.hockey_stick import hockey_stick
 from accountant.solve import refined_root
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, UnreachableError, choice, integer, number
+from accountant.validation import UnreachableError, choice, integer, number
 
 #: By name; interval where it is installed.
 ARITHMETICS: Final = ("interval", "mp")
@@ -164,16 +164,17 @@ def settle(evaluate: Callable[[Precise, int], Any], digits: int, name: str) -> E
     wanted = int(digits * 3.322) + 5
     before: Fraction | None = None
     reason = "its enclosure stays too wide"
-    for ar in _arithmetics(name, wanted + 64):
+    for attempt, ar in enumerate(_arithmetics(name, wanted + 64)):
         with ar:
             try:
-                value = evaluate(ar, wanted + 8)
+                # Roots inside get finer, too: what follows from them may be worse conditioned.
+                value = evaluate(ar, wanted + 8 + 64 * attempt)
+                if not math.isfinite(float(ar.midpoint(ar.asarray(value)))) or ar.accuracy(value) < wanted:
+                    continue
+                lower, upper = ar.ends(value)
             except ArithmeticError as error:
-                reason = str(error)[:200]
+                reason = str(error)[:200] or type(error).__name__
                 continue
-            if not math.isfinite(float(ar.midpoint(ar.asarray(value)))) or ar.accuracy(value) < wanted:
-                continue
-            lower, upper = ar.ends(value)
         if ar.proves:
             return Enclosure(lower, upper, digits, name)
         if before is not None and abs(before - lower) * 2**wanted <= abs(lower):
@@ -260,7 +261,7 @@ class PrivacyCurve:
 
         # One component: K' = (2 a beta + b) rho.
         a, b, _ = renyi.FAMILIES[self.family]
-        guess = (float(ar.midpoint(epsilon / rho.max() if rho.size == 1 else epsilon / self._largest(rho))) - b) / (2 * a)
+        guess = (float(ar.midpoint(epsilon / self._largest(rho))) - b) / (2 * a)
         beta = refined_root(excess, start=max(guess, 1e-3), arithmetic=ar, bits=self.bits)
         value = renyi.moment(np.array([beta]), self.log_weights, rho, self.family, ar).value[0] - beta * epsilon
         return ar.minimum(value, ar.asarray(0)[()])
@@ -300,6 +301,3 @@ class PrivacyCurve:
         a, b, c = renyi.FAMILIES[family]
         slope = -2 * (beta * (a * beta + b) + c) * found.tilted[0] / beta / sigma
         return (found.value[0] - log_delta) / beta, slope
-
-
-__all__ = ["ARITHMETICS", "Enclosure", "InputError", "enclose", "exact_inputs", "exact_text", "rounded", "settle"]

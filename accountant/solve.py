@@ -87,6 +87,8 @@ def refined_root(
     ar = arithmetic
     x = ar.asarray(max(start, 1e-300))[()]
     last = math.inf
+    # A step in doubles shows a thousand bits; each further one doubles what is right.
+    unseen = max(math.ceil(math.log2((bits + 6) / 1000)), 0)
     for _ in range(_MAX_ITERATIONS):
         value, slope = function(x)
         step = float(ar.midpoint(ar.asarray(value / (-slope * x))))
@@ -97,7 +99,9 @@ def refined_root(
         x = ar.centre(ar.asarray(x * ar.exp(move))[()])
         # Done, or as fine as this precision goes.
         if abs(step) < 2.0 ** -min(bits + 6, 1000) or (abs(step) >= last and last < 2.0 ** -min(bits / 2, 900)):
-            break
+            unseen -= 1
+            if unseen < 0:
+                break
         last = abs(step)
     if not ar.proves:
         return x

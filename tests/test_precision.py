@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from problems import random_algorithm
 
-from accountant import PNSGD, InputError, UnlearningAccountant, preset
+from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 from accountant.arithmetic import Precise
 from accountant.components import Mixture
 from accountant.constants import binary
@@ -124,3 +124,32 @@ def test_questions_without_an_answer_are_refused_in_one_sentence() -> None:
     ):
         with pytest.raises(InputError, match=message):
             enclose(who, "epsilon", sigma=0.03, epochs=1, **settings)
+
+
+@pytest.mark.parametrize(
+    ("accountant", "unknown", "digits", "question"),
+    [
+        # A small delta hangs on its order more finely than its digits; c = 0 forgets what came before; more than doubles show.
+        (UnlearningAccountant(PNSGD(preset("mnist"), 512), bound="paper"), "delta", 40, {"sigma": 0.03, "epsilon": 2.0}),
+        (
+            UnlearningAccountant(
+                PNSGD(Problem(n=6, smoothness=0.5, strong_convexity=0.5), 3, learn_epochs=3), batches="worst"
+            ),
+            "epsilon", 40, {"sigma": 0.1, "delta": 1e-7},
+        ),
+        (UnlearningAccountant(PNSGD(preset("mnist"))), "epsilon", 1000, {"sigma": 0.03}),
+    ],
+)  # fmt: skip
+def test_hard_questions_have_the_same_digits_in_both_arithmetics(
+    accountant: UnlearningAccountant, unknown: str, digits: int, question: dict[str, float]
+) -> None:
+    proved, evaluated = (
+        enclose(accountant, unknown, digits=digits, arithmetic=name, epochs=1, **question) for name in ("interval", "mp")
+    )
+    assert abs(proved.upper - evaluated.upper) * 10 ** (digits - 1) <= proved.upper
+
+
+def test_a_number_with_a_million_zeros_is_refused_in_one_sentence() -> None:
+    accountant = UnlearningAccountant(PNSGD(preset("mnist"), 128))
+    with pytest.raises(InputError, match="too far from one"):
+        enclose(accountant, "delta", arithmetic="interval", sigma=0.03, epsilon=10.0, epochs=1)

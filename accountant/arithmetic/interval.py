@@ -58,7 +58,8 @@ class Ball:
             return NotImplemented
         x, y = self.value, Ball.of(other).value
         if type(x) is float or type(y) is float:
-            return _infinite(_size(x) + _size(y))
+            # Whatever is finite makes no difference, and its sign need not be known.
+            return _infinite(sum(part for part in (x, y) if type(part) is float))
         return Ball(x + y)
 
     def __mul__(self, other: Any) -> Any:
