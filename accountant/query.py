@@ -24,8 +24,10 @@ class Query:
         self.steps, self.start = steps, start
         self.curve = bound.curve(setting)
         # The constants enter as logarithms, whose errors grow with their size.
-        constants = (setting.algorithm.eta, setting.algorithm.problem.lipschitz, setting.algorithm.problem.n)
-        self.rounding = 8 * DOUBLE.unit_roundoff * sum(abs(math.log(value)) for value in constants)
+        constants = [setting.algorithm.eta, setting.algorithm.problem.lipschitz, setting.algorithm.problem.n]
+        if setting.algorithm.radius is not None:
+            constants.append(setting.algorithm.radius)
+        self.magnitude = sum(abs(math.log(value)) for value in constants)
 
     def mixture(self, steps: Floats, start: Floats) -> Mixture:
         """Components at sigma = 1 for rows (P,), (P,)."""
@@ -36,7 +38,10 @@ class Query:
             mixture = mixture._replace(log_scale=mixture.log_scale[rows])
         else:
             mixture = self.components.mixture(self.bound, self.setting, steps, log(start))
-        return mixture._replace(log_scale=mixture.log_scale + self.rounding)
+        # So does the logarithm of what is left after many steps, which far smaller noise may make up for.
+        log_scale = mixture.log_scale
+        size = self.magnitude + np.abs(np.where(np.isfinite(log_scale), log_scale, 0.0))
+        return mixture._replace(log_scale=log_scale + 8 * DOUBLE.unit_roundoff * size)
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""

@@ -97,6 +97,24 @@ def test_ten_thousand_epsilons_in_doubles_are_safe_and_close() -> None:
         count += check_one_run(rng)
 
 
+@pytest.mark.parametrize(
+    ("n", "smoothness", "strong_convexity", "batch", "step", "steps", "sigma"),
+    [
+        (765, 0.001961310098069378, 0.0009779615383877513, 191, 0.534510201669824, 2097, 3.9253627684697757e-281),
+        (1409, 0.001012788437702677, 1.3804382304897336e-05, 352, 1.2349610941866502, 38289, 2.135990053059172e-280),
+        (2596, 307.00554093185406, 47.511094042588255, 865, 0.39815838782579, 10220, 1.5419103847866252e-283),
+    ],
+)
+def test_tiny_noise_after_many_steps_is_safe(
+    n: int, smoothness: float, strong_convexity: float, batch: int, step: float, steps: int, sigma: float
+) -> None:
+    # log mu at sigma = 1 is about -640 here: its rounding is larger than that of a handful of logarithms.
+    problem = Problem(n=n, smoothness=smoothness, strong_convexity=strong_convexity)
+    accountant = UnlearningAccountant(PNSGD(problem, batch, step_size=step / smoothness), batches="worst")
+    epsilon = float(accountant.epsilon(sigma=sigma, delta=1e-8, steps=steps))
+    assert any(confirmed(accountant, bits, steps, sigma, 1e-8, epsilon) for bits in (256, 512, 2048))
+
+
 @pytest.mark.slow
 def test_a_million_epsilons_in_doubles_are_safe_and_close() -> None:
     rng, count = np.random.default_rng(21), 0
