@@ -20,9 +20,8 @@ from accountant._version import __version__
 from accountant.algorithm import PNSGD
 from accountant.arithmetic import Precise
 from accountant.certificates import texts
-from accountant.certificates.drawn import Drawn
 from accountant.certificates.witness import Case, Run, Visits
-from accountant.components import EveryPlacement, Mixture, Placed
+from accountant.components import Mixture, Placed
 from accountant.constants import decimal, exact_step_size
 from accountant.divergences.curves import GDPCurve
 from accountant.divergences.gdp import mixture_epsilon, mixture_log_delta
@@ -34,9 +33,8 @@ FORMAT: Final = "unlearning-certificate"
 VERSION: Final = 1
 #: Digits of the enclosures.
 DIGITS: Final = 40
-#: delta of the points of the curve; fewer where each is costly.
+#: delta of the points of the curve.
 _CURVE: Final = tuple(Fraction(1, 10**k) for k in range(12, 0, -1))
-_SHORT_CURVE: Final = (Fraction(1, 10**9), Fraction(1, 10**5))
 #: Working precision of the witness.
 _BITS: Final = 640
 GIVEN: Final = "given"
@@ -110,15 +108,14 @@ class _Built:
             accountant.epsilon(sigma=sigma, delta=accountant_delta, epochs=epochs, steps=steps, start_distance=start_distance)
         else:
             self.requests = _checked(requests, n)
+        self.known: dict[int, list[Any]] = {}
         distance = None if start_distance is None else decimal(number("start_distance", start_distance, at_least=0))
         self.run = Run(accountant, sigma=self.sigma, start_distance=distance)
-        self.kind = "listed"
         from accountant.arithmetic.interval import Interval
 
         with Interval(_BITS) as ar:
             self.older = [self._worst(s, ar) for s in range(len(self.requests) - 1)]
             self.newest = self._newest(ar)
-        self.drawn = self._drawn() if self.kind == "drawn" else None
 
     # --- the witness
 
@@ -160,14 +157,6 @@ class _Built:
                 where = len(sizes) - 1 if accountant.batches == "worst" else int(str(accountant.batches))
                 counts = [1 if j == where else 0 for j in range(len(sizes))]
             return [(Fraction(1), one([*counts, *[0] * (len(sizes) - len(counts))]), 1)]
-        if points > 1 and alone and isinstance(accountant.components, EveryPlacement):
-            listed = accountant.components
-            return [
-                (chance, one([int(count) for count in counts.tolist()]), 1)
-                for counts, chance in zip(listed.counts, listed.chances, strict=True)
-            ]
-        if points > 1:
-            self.kind = "drawn"
         found = []
         for j, size in enumerate(sizes):
             case = self.run.best([Visits(self._lag(last, j), 1, size)], age, ar, alone=alone)
@@ -177,13 +166,6 @@ class _Built:
         if dropped:
             found.append((Fraction(dropped, n), [], 1))
         return found
-
-    def _drawn(self) -> Drawn:
-        from accountant.arithmetic.interval import Interval
-
-        with Interval(_BITS):
-            highs = [Fraction(0) if not cases else Fraction(self._mu_ends(cases[0])[1]) for _, cases, _ in self.newest]
-            return Drawn(self.requests[-1][0], [weight for weight, _, _ in self.newest], highs)
 
     def _mu_ends(self, case: Case) -> tuple[str, str]:
         return settle(lambda ar, bits: self.run.mu(case.pieces, ar), DIGITS, "interval").ends
@@ -200,34 +182,30 @@ class _Built:
             largest = ar.maximum(largest, self.run.mu(case.pieces, ar))
         return largest
 
-    def _mus(self, ar: Precise) -> list[Any]:
-        older = self._older_mu(ar)
-        return [older + points * self._largest(cases, ar) for _, cases, points in self.newest]
+    def _mus(self, ar: Precise, bits: int) -> list[Any]:
+        """mu of every component, kept for each precision."""
+        if bits not in self.known:
+            older = self._older_mu(ar)
+            self.known[bits] = [older + points * self._largest(cases, ar) for _, cases, points in self.newest]
+        return self.known[bits]
 
     # --- what it proves
 
     def _mu(self) -> Enclosure:
         def largest(ar: Precise, bits: int) -> Any:
-            if self.drawn is not None:
-                alone = self._largest([case for _, cases, _ in self.newest for case in cases], ar)
-                return self._older_mu(ar) + self.drawn.points * alone
             value: Any = ar.asarray(0)[()]
-            for mu in self._mus(ar):
+            for mu in self._mus(ar, bits):
                 value = ar.maximum(value, mu)
             return value
 
         return settle(largest, DIGITS, "interval")
 
     def _curve(self, ar: Precise, bits: int) -> PrivacyCurve:
-        if self.drawn is not None:
-            weights, mus = self.drawn.law(self._older_mu(ar), ar)
-            return PrivacyCurve(_mixture(weights, mus, ar, tangent=True), ar, bits)
-        return PrivacyCurve(_mixture([weight for weight, _, _ in self.newest], self._mus(ar), ar), ar, bits)
+        return PrivacyCurve(_mixture([weight for weight, _, _ in self.newest], self._mus(ar, bits), ar), ar, bits)
 
     def _delta(self, epsilon: Fraction) -> tuple[str, str]:
         weights, mus = self._doubles
-        drawn = self.drawn is not None
-        if mixture_log_delta(epsilon=float(epsilon), weights=weights, mu=mus, tangent=drawn) < _NEGLIGIBLE_LOG:
+        if mixture_log_delta(epsilon=float(epsilon), weights=weights, mu=mus) < _NEGLIGIBLE_LOG:
             # Nobody needs the digits of such a number, which may have millions of zeros.
             return _NEGLIGIBLE
 
@@ -262,12 +240,11 @@ class _Built:
             )
         delta = self._delta(epsilon)
         curve = []
-        deltas = _CURVE if self.drawn is None else _SHORT_CURVE
-        for k, at in enumerate(deltas):
+        for k, at in enumerate(_CURVE):
             found = self._epsilon(at)
             curve.append({"delta": exact_text(at), "epsilon": list(found.ends)})
             if self.progress is not None:
-                self.progress(len(deltas) + k, 3 * len(deltas))
+                self.progress(len(_CURVE) + k, 3 * len(_CURVE))
         result = {"mu": list(mu.ends), "delta": list(delta), "epsilon": list(proved.ends), "curve": curve}
         return self._assembled(epsilon, result, origins, problem_file)
 
@@ -277,93 +254,84 @@ class _Built:
         from accountant.arithmetic.interval import Interval
 
         with Interval(_BITS) as ar:
-            if self.drawn is not None:
-                weights, mus = self.drawn.law(self._older_mu(ar), ar)
-            else:
-                weights, mus = [weight for weight, _, _ in self.newest], self._mus(ar)
-            floats = np.array([float(weight) for weight in weights]), ar.midpoint(np.array(mus, dtype=object))
+            weights = np.array([float(weight) for weight, _, _ in self.newest])
+            floats = weights, ar.midpoint(np.array(self._mus(ar, _BITS), dtype=object))
         return floats[0] / floats[0].sum(), np.minimum(floats[1], 1e150)
 
     def _guess(self, delta: float) -> float:
         """Where the search for epsilon starts: the answer in doubles."""
         weights, mus = self._doubles
-        return float(mixture_epsilon(delta=delta, weights=weights, mu=mus, tangent=self.drawn is not None))
+        return float(mixture_epsilon(delta=delta, weights=weights, mu=mus))
 
     def _assembled(
         self, epsilon: Fraction, result: dict[str, Any], origins: dict[str, str], problem_file: bytes | None
     ) -> dict[str, Any]:
         accountant, algorithm, problem = self.accountant, self.accountant.algorithm, self.accountant.algorithm.problem
-        batches = accountant.batches
         inputs: dict[str, Any] = {
-            "claim": {"epsilon": exact_text(epsilon), "delta": exact_text(self.delta)},
-            "problem": {
-                "n": problem.n,
-                **{k: exact_text(decimal(getattr(problem, k))) for k in ("smoothness", "strong_convexity", "lipschitz")},
-                "adjacency": problem.adjacency,
-            },
-            "algorithm": {
-                "batch_size": algorithm.batch_size,
-                "last_batch": algorithm.last_batch,
-                "step_size": exact_text(exact_step_size(algorithm)),
-                "radius": None if algorithm.radius is None else exact_text(decimal(algorithm.radius)),
-                "sigma": exact_text(self.sigma),
-            },
-            "schedule": {
-                "learn_epochs": algorithm.learn_epochs,
-                "start_distance": None if self.run.start_distance is None else exact_text(self.run.start_distance),
-            },
+            "n": problem.n,
+            **{name: exact_text(decimal(getattr(problem, name))) for name in ("smoothness", "strong_convexity", "lipschitz")},
+            "adjacency": problem.adjacency,
+            "batch_size": algorithm.batch_size,
+            "last_batch": algorithm.last_batch,
+            "step_size": exact_text(exact_step_size(algorithm)),
+            "radius": None if algorithm.radius is None else exact_text(decimal(algorithm.radius)),
+            "sigma": exact_text(self.sigma),
+            "learn_epochs": algorithm.learn_epochs,
+            "start_distance": None if self.run.start_distance is None else exact_text(self.run.start_distance),
             "reference": accountant.reference,
             "requests": [{"points": points, "steps": count} for points, count in self.requests],
-            "placement": list(batches) if isinstance(batches, tuple) else batches,
+            "placement": self._placement(),
+            "epsilon": exact_text(epsilon),
+            "delta": exact_text(self.delta),
         }
-        names = [*inputs["problem"], *inputs["algorithm"], *inputs["schedule"], "reference", "epsilon", "delta"]
-        words = texts.Words(inputs, self.kind, len(self.newest), self.run.period, self.run.sizes, algorithm.dropped_points)
+        older = [(Fraction(1), cases, points) for (points, _), cases in zip(self.requests, self.older, strict=False)]
         certificate: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
-            "statement": words.statement(),
-            **inputs,
-            "theorems": words.theorems(),
-            "assumptions": words.assumptions(),
-            "limits": words.limits(),
-            "constants": {name: origins.get(name, GIVEN) for name in names},
-            "witness": {
-                "kind": self.kind,
-                "older": [
-                    {"request": s + 1, "count": self.requests[s][0], "cases": [self._written(case) for case in cases]}
-                    for s, cases in enumerate(self.older)
-                ],
-                "newest": [
-                    {"weight": exact_text(weight), "count": points, "cases": [self._written(case) for case in cases]}
-                    for weight, cases, points in self.newest
-                ],
-                "grid": None if self.drawn is None else {"step": self.drawn.step, "base": "0"},
-            },
+            "statement": texts.statement(inputs, self.run.period),
+            "inputs": inputs,
+            "origins": {name: origins.get(name, GIVEN) for name in inputs},
+            "theorems": texts.THEOREMS,
+            "assumptions": texts.ASSUMPTIONS,
+            "limits": texts.LIMITS,
+            "witness": [
+                {"weight": exact_text(weight), "count": points, "cases": [self._written(case) for case in cases]}
+                for weight, cases, points in older + self.newest
+            ],
             "result": result,
             "digests": {
                 "inputs": digest(inputs),
                 "problem_file": None if problem_file is None else "sha256:" + hashlib.sha256(problem_file).hexdigest(),
                 "content": "",
             },
-            "software": {"name": "unlearning-accountant", "version": __version__},
+            "software": f"unlearning-accountant {__version__}",
             "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "signature": None,
         }
         certificate["digests"]["content"] = digest(certificate)
         return certificate
 
+    def _placement(self) -> str | list[list[int]]:
+        """random, worst, or [batch, points] of the batches that contain some."""
+        batches = self.accountant.batches
+        if isinstance(batches, str):
+            return batches
+        counts = list(batches) if isinstance(batches, tuple) else [0] * int(batches) + [self.requests[-1][0]]
+        return [[batch, count] for batch, count in enumerate(counts) if count]
+
     def _written(self, case: Case) -> dict[str, Any]:
         return {
             "placed": [[v.lag, v.count, v.size] for v in case.placed],
             "pieces": [[piece.first, piece.last, piece.a] for piece in case.pieces],
-            "window": {"steps": case.window[0], "start": case.window[1]},
+            "steps": case.window[0],
+            "start": case.window[1],
             "mu": list(self._mu_ends(case)),
         }
 
 
-def _mixture(weights: Sequence[Fraction], mus: Sequence[Any], ar: Precise, *, tangent: bool = False) -> Mixture:
+def _mixture(weights: Sequence[Fraction], mus: Sequence[Any], ar: Precise) -> Mixture:
     log_mu = np.array([ar.log(mu) for mu in mus], dtype=object)[None]
-    return Mixture(ar.log(ar.asarray(list(weights))), log_mu, GDPCurve(tangent=tangent))
+    return Mixture(ar.log(ar.asarray(list(weights))), log_mu, GDPCurve())
 
 
 def _check(
@@ -377,6 +345,13 @@ def _check(
         raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
     if accountant.batches == "reshuffle":
         raise InputError("batches must be random, worst, a position or numbers per batch for a certificate, got reshuffle")
+    if requests is not None and accountant.batches not in ("random", "worst"):
+        raise InputError(f"batches must be random or worst with requests, got {accountant.batches}")
+    last = accountant.group_size if requests is None else requests[-1][0] if requests else 1
+    if accountant.batches == "random" and last > 1:
+        raise InputError(
+            f"batches must be worst (or say where the points are) for a certificate of {last} points at once, got random"
+        )
     if requests is None:
         if start_distance is None:
             accountant.check()
@@ -389,8 +364,6 @@ def _check(
         return
     if start_distance is not None:
         raise InputError("start_distance cannot be given with requests, which learning leads to")
-    if accountant.batches not in ("random", "worst"):
-        raise InputError(f"batches must be random or worst with requests, got {accountant.batches}")
     if accountant.group_size != 1:
         raise InputError(f"group_size must be left out with requests, which bring their own, got {accountant.group_size}")
     if isinstance(accountant.reference, int) or accountant.starts_apart:

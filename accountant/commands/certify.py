@@ -79,7 +79,7 @@ def certify(
     if part is None:
         print(text.decode())
         return
-    summary = {key: made[key] for key in ("statement", "claim", "result", "digests", "software", "time")}
+    summary = {key: made[key] for key in ("statement", "inputs", "result", "digests", "software", "time")}
     if shared.json:
         print(json.dumps({"command": "certify", "file": output, "bytes": len(text), **summary}))
         return
@@ -87,9 +87,9 @@ def certify(
     screen.print(made["statement"])
     table = present.plain_table(["", ""], header=False)
     for name, value in (
-        ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['claim']['delta']}"),
+        ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['inputs']['delta']}"),
         ("digest", made["digests"]["content"]),
-        ("signed", "no" if private is None else f"by {made['signature']['public_key']}"),
+        ("signed", "no" if private is None else f"by {made['signature'].split(' ')[1]}"),
         ("written to", f"{output} ({len(text)} bytes)"),
     ):
         table.add_row(name, value)
@@ -108,11 +108,7 @@ def _self_check(text: bytes) -> None:
 
 
 def _bytes(name: str, path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
+    data = files.contents(name, path, _LARGEST + 1)
     if len(data) > _LARGEST:
         raise InputError(f"{name} file {path} must have at most {_LARGEST} bytes")
     return data

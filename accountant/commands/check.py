@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
+from accountant.commands import files
 from accountant.validation import InputError, MissingExtraError
 
 CertificateArgument = Annotated[
@@ -40,28 +42,27 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
         raise MissingExtraError("check", "python-flint", "certify") from None
     key = None
     if public_key is not None:
-        try:
-            import cryptography  # noqa: F401
-        except ImportError:
-            raise MissingExtraError("public-key", "cryptography", "sign") from None
-        key = _read("public-key", public_key)
+        from accountant.certificates import signing
+
+        key = signing.load_public_key(files.contents("public-key", public_key, 1 << 16))
+    data = files.contents("certificate", certificate, checker.LARGEST_FILE + 1)
     facts: list[str] = []
     reason: str | None = None
+
+    def proved() -> Iterator[str]:
+        yield from checker.check(data)
+        made = json.loads(data)
+        if key is not None:
+            yield f"signature: made with the key {signing.verify(made, key)}"
+        else:
+            yield "signature: " + ("absent" if made["signature"] is None else "present, not checked (no public key was given)")
+
     try:
-        try:
-            data = checker.read("/dev/stdin" if certificate == "-" else certificate)
-        except OSError as error:
-            raise InputError(f"certificate file {certificate} cannot be read: {error.strerror}") from None
-        try:
-            for fact in checker.check(data, key):
-                facts.append(fact)
-                if not as_json:
-                    print(f"ok  {fact}")
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise InputError(f"public-key file {public_key} must be an Ed25519 public key: {error}") from None
-    except checker.Refused as error:
+        for fact in proved():
+            facts.append(fact)
+            if not as_json:
+                print(f"ok  {fact}")
+    except (checker.Refused, ValueError) as error:
         reason = str(error)
     if as_json:
         result: dict[str, Any] = {"command": "check", "valid": reason is None, "facts": facts, "reason": reason}
@@ -73,10 +74,3 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
     if reason is not None:
         raise typer.Exit(1)
 
-
-def _read(name: str, path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(1 << 16)
-    except OSError as error:
-        raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None

@@ -18,6 +18,17 @@ Progress = Callable[[int, int], None]
 _PATIENCE: Final = 2.0
 
 
+def contents(name: str, path: str, most: int) -> bytes:
+    """The first ``most`` bytes of a file, of standard input for -; InputError where it cannot be read."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(most)
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
+
+
 @contextmanager
 def replacing(name: str, path: str | None) -> Iterator[Path | None]:
     """An empty file beside ``path`` that takes its place at the end, if all goes well; InputError now if it could not."""
