@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.divergences import gdp, hockey_stick, renyi
+from accountant.divergences import composition, gdp, hockey_stick, renyi
 from accountant.divergences.curves import TANGENT
 from accountant.shapes import plain
-from accountant.validation import InputError, choice, mixture, numbers
+from accountant.validation import InputError, choice, integer, mixture, number, numbers
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 FORMAT: Final = 1
 GAUSSIAN: Final = ("gdp", TANGENT)
 KINDS: Final = (*GAUSSIAN, *renyi.FAMILIES)
+#: What a result of two roundings is raised by.
+_UP: Final = 1 + 1e-15
+#: Steps of epsilon on which a single Gaussian is fitted above a curve, and how near it gets.
+_STEPS: Final = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +91,102 @@ class Guarantee:
 
     @property
     def mu_worst(self) -> float | None:
-        """Largest mu of the mixture, for which the guarantee is GDP whatever the component; None for a Rényi curve."""
+        """Smallest mu for which the guarantee is mu-GDP, the largest of the mixture; None for a Rényi curve.
+
+        No smaller one will do: as epsilon grows, the divergence of the largest exceeds that of any smaller mu by any factor.
+        """
         return float(self.values.max()) if self.kind in GAUSSIAN else None
+
+    def gdp(self, smallest_delta: float) -> float:
+        """Smallest mu whose delta(epsilon) is at least this one's wherever that is ``smallest_delta`` in (0, 1) or more.
+
+        A single Gaussian for those who never ask about smaller delta; at most ``mu_worst``. InputError for a Rényi curve.
+        """
+        if self.kind not in GAUSSIAN:
+            raise InputError("gdp must be asked of a guarantee of kind gdp, got a Rényi curve")
+        number("smallest_delta", smallest_delta, above=0, below=1)
+        worst = float(self.values.max())
+        top = float(self.epsilon(smallest_delta))
+        if self.values.size == 1 or top == 0:
+            return worst if self.values.size == 1 else min(worst, float(gdp.gdp_mu(epsilon=0.0, delta=self.delta(0.0))) * _UP)
+        # Between two points of the grid delta is at most what it is at the left one, and epsilon at most the right one.
+        epsilon = np.append(0.0, np.linspace(0.0, top, _STEPS)[1:])
+        delta = np.asarray(self.delta(epsilon))
+        left, right = np.minimum(delta[:-1], 1 - 1e-16), epsilon[1:]
+        return min(worst, float(_mu_above(right, left)))
+
+    def compose(self, other: Guarantee) -> Guarantee:
+        """Both releases together, with independent randomness: ``other`` may be chosen after seeing the first.
+
+        Gaussian mixtures: exact for single mu and up to 20000 pairs of components, else on a grid whose effect is raised to the
+        safe side (less than 1e-6 of epsilon at delta >= 1e-30; smaller delta may be bounded more loosely). A "gdp-tangent" law
+        counts as its worst component. Rényi curves add up, exactly up to 20000 components and beyond as their worst ones; a
+        Gaussian guarantee beside one is read as Rényi. InputError for curves of two families.
+        """
+        if not isinstance(other, Guarantee):
+            raise InputError(f"other must be a Guarantee, got {other!r}")
+        one, two = self._composable(), other._composable()
+        if one.kind != two.kind:
+            one, two = one._as_renyi(), two._as_renyi()
+        if one.kind != two.kind:
+            raise InputError(f"other must be of a family that composes with {one.kind}, got {two.kind}")
+        squares = one.kind == "gdp"
+        power = 2 if squares else 1
+        weights, sums = composition.sum_of_two(
+            (one.weights, one.values**power), (two.weights, two.values**power), squares=squares
+        )
+        return one._composed(
+            weights, sums, (self, other), {"composed": [_thawed(self.context), _thawed(other.context)]},
+            f"Both of these, with independent randomness. First: {self.statement} Second: {other.statement}",
+            conversion=one.conversion if one.conversion == two.conversion else "basic",
+        )  # fmt: skip
+
+    def self_compose(self, count: int) -> Guarantee:
+        """``count`` >= 1 such releases together, with independent randomness; see :meth:`compose`."""
+        times = integer("count", count, at_least=1)
+        if times == 1:
+            return self
+        one = self._composable()
+        squares = one.kind == "gdp"
+        weights, sums = composition.sum_of_many(one.weights, one.values ** (2 if squares else 1), times, squares=squares)
+        return one._composed(
+            weights, sums, (self,), {"times": times, "of": _thawed(self.context)},
+            f"{times} releases with independent randomness, each: {self.statement}",
+        )  # fmt: skip
+
+    def _composable(self) -> Guarantee:
+        """Itself, or the single worst component of a law that is an upper bound for convex functions of mu only."""
+        if self.kind != TANGENT:
+            return self
+        return Guarantee("gdp", np.ones(1), self.values.max(keepdims=True))
+
+    def _as_renyi(self) -> Guarantee:
+        if self.kind != "gdp":
+            return self
+        return Guarantee("linear", self.weights, 0.5 * self.values**2 * _UP, conversion="improved")
+
+    def _composed(
+        self,
+        weights: Floats,
+        sums: Floats,
+        parts: tuple[Guarantee, ...],
+        context: dict[str, Any],
+        statement: str,
+        conversion: str | None = None,
+    ) -> Guarantee:
+        limit = hockey_stick.MAX_MU**2 if self.kind == "gdp" else renyi.MAX_RHO
+        if not sums.max() <= limit * (1 - 1e-9):
+            raise InputError("the composition is too large: nothing is guaranteed any more")
+        lines = dict.fromkeys(line for part in parts for line in part.assumptions)
+        return Guarantee(
+            kind=self.kind,
+            weights=weights,
+            values=np.sqrt(sums) * _UP if self.kind == "gdp" else sums,
+            conversion=self.conversion if conversion is None else conversion,
+            statement=statement,
+            assumptions=(*lines, "composed releases draw their noise and their batch orders independently of one another"),
+            context=context,
+        )
 
     def rdp(self, alpha: ArrayLike) -> Any:
         """Bound on both Rényi divergences of order ``alpha`` > 1; broadcasts."""
@@ -115,6 +213,17 @@ class Guarantee:
             1 - delta - np.exp(np.minimum(epsilon, 700)) * x[..., None], np.exp(-epsilon) * (1 - delta - x[..., None])
         )
         return plain(np.maximum(lines.max(axis=-1) * (1 - 1e-13), 0.0))
+
+    def __str__(self) -> str:
+        """The statement, a few points of the curve, and what it all rests on."""
+        curve = ", ".join(f"{float(self.epsilon(delta)):.6g} at {delta:g}" for delta in (1e-3, 1e-6, 1e-9))
+        renyi_ = f"Rényi ({self.kind}), {self.conversion} conversion"
+        kind = {"gdp": "GDP", TANGENT: "GDP, convex majorant"}.get(self.kind, renyi_)
+        lines = [
+            self.statement or "A privacy curve.",
+            f"{kind}, {self.values.size} component{'s' if self.values.size != 1 else ''}; epsilon at delta: {curve}",
+        ]
+        return "\n".join([*lines, *(f"- {line}" for line in self.assumptions)])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; floats keep every bit."""
@@ -157,6 +266,19 @@ class Guarantee:
 
     def __hash__(self) -> int:
         return hash((self.kind, self.weights.tobytes(), self.values.tobytes(), self.conversion))
+
+
+def _mu_above(epsilon: Floats, delta: Floats) -> Any:
+    """Smallest mu with delta(epsilon; mu) >= delta at every one of the points, rounded up."""
+    high = 1.0
+    while not np.all(np.asarray(gdp.gdp_delta(epsilon=epsilon, mu=high)) * (1 - 1e-9) >= delta):
+        high *= 2
+    low = 0.0
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        enough = np.all(np.asarray(gdp.gdp_delta(epsilon=epsilon, mu=middle)) * (1 - 1e-9) >= delta)
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def _frozen(value: Any) -> Any:
