@@ -7,7 +7,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from accountant import PNSGD, Guarantee, InputError, UnlearningAccountant, preset
@@ -71,7 +71,7 @@ def test_the_grid_is_on_the_safe_side_and_close(count: int, monkeypatch: pytest.
     close_above(SMALL.compose(OTHER), [SMALL, OTHER], 1e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(
     st.lists(st.floats(1e-3, 3.0), min_size=2, max_size=3),
     st.lists(st.floats(0.01, 1.0), min_size=4, max_size=4),
@@ -86,7 +86,7 @@ def test_random_mixtures_on_the_grid_are_never_below_the_truth(mus: list[float],
     found = Guarantee("gdp", w, np.sqrt(x))
     for delta in (1e-2, 1e-6):
         truth = true_epsilon([part] * count, delta)
-        assert truth <= float(found.epsilon(delta)) <= truth + 1e-6
+        assert truth <= float(found.epsilon(delta)) <= truth + 1e-6 * max(1.0, truth)
 
 
 def test_a_coarse_grid_without_the_raise_would_be_unsafe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ _DRAWS: Final = 1000
 #: Probabilities that underflow count as this.
 _LEAST: Final = 1e-300
 #: Grid points up to the largest outcome.
-_GRID: Final = 1 << 12
+_GRID: Final = 1 << 13
 #: Listed weights are products of probabilities that are right to this, and outcomes are raised for it.
 _SAFE: Final = 1 + 1e-11
 
