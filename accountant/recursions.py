@@ -11,14 +11,18 @@ contributes what it has not contracted since. Two recursions, both with a state 
 - the published bounds: Z^(s+1) = c^(N_s) Z^(s) + Z, at most 2R, in their own formulas.
 
 Steps go on in the cycle of batches where the last request stopped, so positions count from there (docs/theory.md, "Streams").
+
+Every formula runs in any arithmetic, so that a stream that doubles have answered can be followed with many digits. What only
+decides which formula is read (how places are pooled, when learning counts as endless) is decided by doubles in all of them.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -26,15 +30,18 @@ from numpy.typing import NDArray
 
 from accountant import groups, solve
 from accountant.algorithm import PNSGD
+from accountant.arithmetic import DOUBLE, Numbers
 from accountant.assumptions import RANDOM
 from accountant.bounds import Bound, Setting
+from accountant.components import Mixture
+from accountant.constants import DOUBLES, Constants, Number
 from accountant.divergences import hockey_stick
-from accountant.divergences.curves import rounded_up
-from accountant.geometry import geometric_sum, log_power
+from accountant.divergences.curves import GDPCurve, rounded_up
+from accountant.geometry import geometric_sum, log_add, log_power
 from accountant.reference import MATCHED
 from accountant.shifts.cyclic import log_mu_decay
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import UnreachableError
+from accountant.validation import InputError, UnreachableError
 
 Floats = NDArray[np.float64]
 
@@ -49,13 +56,17 @@ _YOUNG: Final = 64
 _SAFE: Final = 1 + 1e-12
 #: Batches contracted by more than e^-100 since their visit are not told apart.
 _FORGOTTEN: Final = 100.0
-#: log of a mu with which nothing is private.
+#: log of a mu with which nothing is private, and of the largest that curves are read at.
 _LARGEST: Final = 300.0
+_READABLE: Final = 345.0
+GRID: Final = "a group at random in a stream is averaged on a grid, of which doubles are all there is; use batches=worst"
 
 
 @dataclass(slots=True)
 class StreamState:
     """All that the past requests leave behind. Distances are in units of 2 eta M (replace) or eta M (zero-out).
+
+    distance, tracked and mu are numbers of the stream's arithmetic.
 
     distance: sum over requests of their worst distances, contracted by what ran since, without projection (published bounds:
         at most 2R). tracked: the same, never above 2R. mu: sum of the worst mu (finite learning only). since: steps after the
@@ -66,9 +77,9 @@ class StreamState:
     points: int = 0
     steps: int = 0
     since: int = 0
-    distance: float = 0.0
-    tracked: float = 0.0
-    mu: float = 0.0
+    distance: Any = 0.0
+    tracked: Any = 0.0
+    mu: Any = 0.0
     span: float = 0.0
 
 
@@ -80,14 +91,17 @@ class Place:
     phase: int
     epochs: float
     #: Distance of the points at their worst positions.
-    worst: float
+    worst: Any
     #: Largest sum of the earlier requests with which a number of steps is enough.
     room: dict[int, float] = field(default_factory=dict)
     limits: dict[tuple[int, int], float] = field(default_factory=dict)
 
 
 class Rule(ABC):
-    """How requests add up under a bound: whether a number of steps is enough, and the state after it."""
+    """How requests add up under a bound: whether a number of steps is enough, and the state after it.
+
+    number: what it computes with. Whether steps are enough is asked in doubles only.
+    """
 
     def __init__(
         self,
@@ -98,7 +112,14 @@ class Rule(ABC):
         epsilon: float,
         delta: float,
         fewest: int,
+        number: Number = DOUBLES,
     ) -> None:
+        self.number, self.arithmetic, self.double = number, number.arithmetic, number.arithmetic is DOUBLE
+        # What one request after the other asks of single numbers.
+        self.exp: Callable[[Any], Any] = math.exp if self.double else self.arithmetic.exp
+        self.least: Callable[[Any, Any], Any] = min if self.double else self.arithmetic.minimum
+        #: What computed doubles are raised by.
+        self.safe = _SAFE if self.double else 1
         self.bound = bound
         #: Fewest steps (or epochs) that the bound speaks about.
         self.fewest = fewest
@@ -109,18 +130,31 @@ class Rule(ABC):
         self.log_delta = np.log(np.array([delta]))
         self.log_sigma = math.log(sigma)
         self.period = self.algorithm.steps_per_epoch
-        self.log_c = self.algorithm.log_contraction
-        self.log_unit = self.algorithm.log_unit_sensitivity
-        limit = math.log(self.algorithm.diameter) - self.log_unit
-        self.limit = math.exp(limit) if limit < 700 else math.inf
+        self.constants = Constants(self.algorithm, number)
+        self.log_c, self.log_unit = self.constants.log_contraction, self.constants.log_unit_sensitivity
+        limit = self.constants.log_diameter - self.log_unit
+        self.limit = self.exp(limit) if float(limit) < 700 else math.inf
         self.positions = np.arange(self.period, dtype=np.float64) if self.period > 1 else np.zeros(1)
         self.sizes = self.algorithm.batch_sizes(self.positions)
         #: Only a short last batch makes the place in the cycle matter.
         self.turning = bool(self.sizes[0] != self.sizes[-1])
         self.learned = learned_epochs(self.algorithm)
-        self.every = float(geometric_sum(self.log_c, math.inf, stride=self.period))
+        self.every = self.sum(math.inf, stride=self.period)
+        #: Whether only the ball bounds what learning leads to.
+        self.drifts = math.isinf(self.learned) and self.log_c == 0
         self._places: dict[tuple[int, int, float], Place] = {}
-        self._kept: dict[int, float] = {}
+        self._kept: dict[int, Any] = {}
+
+    def sum(self, terms: float, *, stride: float) -> Any:
+        """1 + q + ... + q^(terms-1), q = c^stride, as a single number."""
+        total = geometric_sum(self.log_c, terms, stride=stride, arithmetic=self.arithmetic)
+        return float(total) if self.double else np.asarray(total)[()]
+
+    def within(self, log: Any) -> Any:
+        """exp, on the safe side where the range of doubles ends."""
+        if not self.double:
+            return self.exp(log)
+        return math.exp(max(log, -680.0)) if log < 680 else math.inf
 
     @abstractmethod
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
@@ -131,12 +165,23 @@ class Rule(ABC):
         """Carry the distances (or mu) of all requests past this one and its steps."""
 
     @abstractmethod
-    def before(self, state: StreamState, place: Place, steps: int) -> tuple[float, float]:
-        """What :meth:`epsilon_after` needs to know of the earlier requests, before this one is answered with ``steps``."""
+    def before(self, state: StreamState, place: Place, steps: int) -> tuple[Any, Any]:
+        """What :meth:`mixtures` needs to know of the earlier requests, before this one is answered with ``steps``."""
 
     @abstractmethod
+    def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
+        """Privacy curves after this request and ``steps``, each of which holds, at the rule's sigma; for pasts (P, 2)."""
+
     def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
         """epsilon after this request and ``steps``, for several pasts (P, 2); inf where nothing is proved."""
+        epsilon = np.full(before.shape[0], np.inf)
+        for mixture in self.mixtures(place, steps, before):
+            some = mixture.log_scale.max(axis=1) < _READABLE
+            if some.any():
+                log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
+                found = mixture.curve.epsilon(log_delta, mixture.log_weights, mixture.log_scale[some])
+                epsilon[some] = np.minimum(epsilon[some], found)
+        return epsilon
 
     @abstractmethod
     def mu_now(self, state: StreamState) -> float | None:
@@ -160,34 +205,44 @@ class Rule(ABC):
             place = self._places[key] = Place(points, phase, epochs, self._worst(points, phase, epochs))
         return place
 
-    def kept(self, steps: int) -> float:
+    def kept(self, steps: int) -> Any:
         """c^steps."""
         kept = self._kept.get(steps)
         if kept is None:
-            kept = self._kept[steps] = math.exp(float(log_power(self.log_c, float(steps))))
+            kept = self._kept[steps] = self.exp(self.log_kept(steps))
         return kept
 
-    def _worst(self, points: int, phase: int, epochs: float) -> float:
-        if math.isinf(epochs) and self.log_c == 0:
+    def log_kept(self, steps: int) -> Any:
+        """log c^steps, as a single number."""
+        return log_power(self.log_c, float(steps))[()]
+
+    def _worst(self, points: int, phase: int, epochs: float) -> Any:
+        if self.drifts:
             return math.inf
-        distances = _distances(self.algorithm, phase, epochs)
+        distances = _distances(self.algorithm, phase, epochs, self.number)
         # Dropped points are never the worst.
         used = min(points, int(self.sizes.sum()))
-        return float(groups.worst_counts(distances, self.sizes, used) @ distances)
+        worst = groups.worst_counts(self.arithmetic.midpoint(distances), self.sizes, used) @ distances
+        return float(worst) if self.double else worst
 
-    def worst(self, state: StreamState, place: Place) -> float:
+    def worst(self, state: StreamState, place: Place) -> Any:
         """The newest points' distance at their worst positions, just before they are deleted."""
         if place.phase >= 0 or place.points > 1:
             return place.worst
-        short = self.kept(state.steps % self.period) / self.sizes[-1]
-        every = float(geometric_sum(self.log_c, place.epochs, stride=self.period)) if self.learned < math.inf else self.every
-        return float(max(1 / self.sizes[0], short)) * every
+        last, first = (self.arithmetic.asarray(1)[()] / float(size) for size in (self.sizes[-1], self.sizes[0]))
+        short = self.kept(state.steps % self.period) * last
+        every = self.sum(place.epochs, stride=self.period) if self.learned < math.inf else self.every
+        return self.arithmetic.maximum(first, short) * every
 
-    def shares(self, place: Place) -> tuple[Floats, Floats, bool]:
+    def shares(self, place: Place) -> tuple[Numbers, Numbers, bool]:
         """Weights and distances of the newest request's placements, and whether only convex functions may read them."""
-        if not self.random or math.isinf(place.worst):
-            return np.ones(1), np.array([place.worst]), False
-        return _random_shares(self.algorithm, place.points, place.phase, place.epochs)
+        if not self.random or self.drifts:
+            return self.arithmetic.asarray([1]), np.array([place.worst]), False
+        if self.double:
+            return _random_shares(self.algorithm, place.points, place.phase, place.epochs)
+        if place.points > 1:
+            raise InputError(GRID)
+        return _one_share(self.algorithm, place.phase, place.epochs, self.number)
 
 
 def learned_epochs(algorithm: PNSGD) -> float:
@@ -207,21 +262,29 @@ def _ages(algorithm: PNSGD, phase: int) -> Floats:
     return (phase - 1 - positions) % period
 
 
-def _distances(algorithm: PNSGD, phase: int, epochs: float) -> Floats:
+def _distances(algorithm: PNSGD, phase: int, epochs: float, number: Number = DOUBLES) -> Numbers:
     """How far apart the models are when a point of each batch is deleted, (J,), in units of 2 eta M."""
-    log_c, period = algorithm.log_contraction, algorithm.steps_per_epoch
-    each = geometric_sum(log_c, epochs, stride=period) / algorithm.batch_sizes(np.arange(period))
-    return np.asarray(np.exp(log_power(log_c, _ages(algorithm, phase))) * each)
+    log_c, period, ar = Constants(algorithm, number).log_contraction, algorithm.steps_per_epoch, number.arithmetic
+    each = geometric_sum(log_c, epochs, stride=period, arithmetic=ar) / algorithm.batch_sizes(np.arange(period))
+    return np.asarray(ar.exp(log_power(log_c, _ages(algorithm, phase))) * each)
+
+
+def _one_share(algorithm: PNSGD, phase: int, epochs: float, number: Number = DOUBLES) -> tuple[Numbers, Numbers, bool]:
+    """What :meth:`Rule.shares` says of one point at random."""
+    distances, sizes = _distances(algorithm, phase, epochs, number), algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch))
+    if algorithm.dropped_points:
+        distances, sizes = np.append(distances, 0.0), np.append(sizes, float(algorithm.dropped_points))
+    return number.arithmetic.asarray(sizes) / sizes.sum(), distances, False
 
 
 @lru_cache(maxsize=256)
 def _random_shares(algorithm: PNSGD, points: int, phase: int, epochs: float) -> tuple[Floats, Floats, bool]:
     """What :meth:`Rule.shares` says of points at random; remembered across streams, which noise does not change."""
+    if points == 1:
+        return _one_share(algorithm, phase, epochs)
     distances, sizes = _distances(algorithm, phase, epochs), algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch))
     if algorithm.dropped_points:
         distances, sizes = np.append(distances, 0.0), np.append(sizes, float(algorithm.dropped_points))
-    if points == 1:
-        return sizes / sizes.sum(), distances, False
     sampled = groups.sampled_sum(distances, sizes, points, affordable=_AFFORDABLE)
     law = sampled.law
     while law.mass.size > _OUTCOMES:
@@ -237,18 +300,18 @@ class OptimalRule(Rule):
     def __init__(self, accountant: UnlearningAccountant, bound: Bound, **target: Any) -> None:
         super().__init__(accountant, bound, **target)
         #: log of mu per unit of distance; over the infinite chord.
-        self.log_mu = self.log_unit - self.algorithm.log_unit_noise - self.log_sigma
+        self.log_mu = self.log_unit - self.constants.log_unit_noise - self.log_sigma
         self.log_chord = self.log_mu
         if self.log_c < 0:
-            self.log_chord -= 0.5 * math.log(float(geometric_sum(self.log_c, math.inf, stride=2)))
+            self.log_chord = self.log_mu - self.arithmetic.log(self.sum(math.inf, stride=2)) / 2
         one = hockey_stick.log_scale_of(self.epsilon, self.log_delta, np.zeros(1), np.zeros((1, 1)))
         self.most = math.exp(float(one[0]))
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
-        self._excess: dict[int, float] = {}
-        self._decay: dict[int, float] = {}
-        self._lone: dict[tuple[int, float], float] = {}
-        self.bounded = math.isfinite(self.limit)
+        self._excess: dict[int, Any] = {}
+        self._decay: dict[int, Any] = {}
+        self._lone: dict[tuple[int, float], Any] = {}
+        self.bounded = math.isfinite(float(self.limit))
         #: Whether old requests are carried as a distance, on the infinite chord of converged learning.
         self.endless = math.isinf(self.learned) and self.log_c < 0
 
@@ -271,12 +334,11 @@ class OptimalRule(Rule):
             room = place.room[steps] = self._find_room(place, steps)
         return room
 
-    def _factor(self, age: int, steps: int) -> float:
+    def _factor(self, age: int, steps: int) -> Any:
         """mu per unit of distance, ``steps`` from now, of points deleted at least ``age`` steps before that."""
-        log_mu = self.log_chord + float(log_power(self.log_c, float(steps)))
-        return max(math.exp(max(log_mu, -680.0)) * self.excess(age), 1e-300) if log_mu < 680 else math.inf
+        return self.within(self.log_chord + self.log_kept(steps)) * self.excess(age)
 
-    def _old(self, state: StreamState, steps: int) -> float:
+    def _old(self, state: StreamState, steps: int) -> Any:
         """mu of all earlier requests after ``steps`` more."""
         if not state.requests:
             return 0.0
@@ -284,57 +346,62 @@ class OptimalRule(Rule):
             return state.distance * self._factor(state.since + steps, steps)
         if math.isinf(self.learned):
             return math.inf
-        before, after = (float(geometric_sum(self.log_c, span, stride=2)) for span in (state.span, state.span + steps))
-        return state.mu * self.kept(steps) * math.sqrt(before / after) * _SAFE
+        before, after = (self.sum(span, stride=2) for span in (state.span, state.span + steps))
+        return state.mu * self.kept(steps) * self.arithmetic.sqrt(before / after) * self.safe
 
-    def excess(self, age: int) -> float:
+    def excess(self, age: int) -> Any:
         """The string of one converged point over its chord, ``age`` steps after its deletion in the batch visited last."""
         age = min(age, self.straight)
         if age not in self._excess:
-            each = math.log(float(geometric_sum(self.log_c, math.inf, stride=self.period)) / float(self.sizes[0]))
-            chord = each + self.log_chord + float(log_power(self.log_c, float(age)))
-            self._excess[age] = math.exp(self._alone(age, math.inf) - chord) * _SAFE if math.isfinite(chord) else 1.0
+            each = self.arithmetic.log(self.every / float(self.sizes[0]))
+            chord = each + self.log_chord + self.log_kept(age)
+            finite = math.isfinite(float(chord))
+            self._excess[age] = self.exp(self._alone(age, math.inf) - chord) * self.safe if finite else 1.0
         return self._excess[age]
 
-    def _alone(self, steps: int, epochs: float) -> float:
+    def _alone(self, steps: int, epochs: float) -> Any:
         """log mu of one point in a full batch visited last, without projection."""
         known = self._lone.get((steps, epochs))
         if known is None:
-            last = self.positions[-1:]
-            larger = self.algorithm.log_sensitivity(self.positions[:1]) - self.algorithm.log_sensitivity(last)
-            known = float(self._points(last, steps, epochs, project=False)[0] + larger[0]) - self.log_sigma
-            self._lone[steps, epochs] = known
+            alone = self._points(self.positions[-1:], steps, epochs, project=False)[0]
+            known = self._lone[steps, epochs] = alone + self._shorter - self.log_sigma
         return known
 
-    def _points(self, positions: Floats, steps: int, epochs: float, *, project: bool) -> Floats:
+    @cached_property
+    def _shorter(self) -> Any:
+        """log of a full batch's sensitivity over that of the batch visited last."""
+        return (self.constants.log_sensitivity(self.positions[:1]) - self.constants.log_sensitivity(self.positions[-1:]))[0]
+
+    def _points(self, positions: Floats, steps: int, epochs: float, *, project: bool) -> Numbers:
         """log mu at sigma = 1 of a single point at each position, (J,)."""
         learned = None if math.isinf(epochs) else int(epochs)
         algorithm = replace(self.algorithm, learn_epochs=learned, radius=self.algorithm.radius if project else None)
-        setting, count = Setting(algorithm, MATCHED), np.array([float(steps)])
+        setting, count = Setting(algorithm, MATCHED, number=self.number), np.array([float(steps)])
         return self.bound.log_scale(setting, self.bound.log_addend(setting, positions, count, np.zeros(1)), count)[0]
 
-    def _restarted(self, state: StreamState, place: Place, steps: int) -> float:
+    def _restarted(self, state: StreamState, place: Place, steps: int) -> Any:
         """mu from the distance at the newest deletion, which the ball bounds, with shifts in its own steps only."""
-        return self._decayed(min(state.tracked + self.worst(state, place), self.limit), steps)
+        return self._decayed(self.least(state.tracked + self.worst(state, place), self.limit), steps)
 
-    def _decayed(self, distance: float, steps: int) -> float:
+    def _decayed(self, distance: Any, steps: int) -> Any:
         """mu of a distance > 0, ``steps`` later, with shifts in these steps only."""
         factor = self._decay.get(steps)
         if factor is None:
-            decay = float(log_mu_decay(log_c=self.log_c, log_start=0.0, steps=float(steps)))
-            factor = self._decay[steps] = math.exp(decay + self.log_mu) * _SAFE if decay + self.log_mu < 680 else math.inf
-        return max(distance, 1e-300) * max(factor, 1e-300)
+            decay = log_mu_decay(log_c=self.log_c, log_start=0.0, steps=float(steps), arithmetic=self.arithmetic)[()]
+            factor = self._decay[steps] = self.within(decay + self.log_mu) * self.safe
+        return (max(distance, 1e-300) if self.double else distance) * factor
 
-    def newest(self, place: Place, steps: int) -> tuple[Floats, Floats, bool]:
-        """Weights and mu of the newest request alone, and whether only convex functions may read them."""
-        if math.isinf(place.worst):
+    def newest(self, place: Place, steps: int) -> tuple[Numbers, Numbers, bool]:
+        """Weights and log mu of the newest request alone, and whether only convex functions may read them."""
+        ar = self.arithmetic
+        if self.drifts:
             # Only the ball bounds the distance.
             log_mu = self._points(self.positions[-1:], steps, place.epochs, project=True) - self.log_sigma
-            return np.ones(1), rounded_up(np.minimum(log_mu + math.log(place.points), _LARGEST)), False
+            return ar.asarray([1]), log_mu + ar.log(ar.asarray(place.points)), False
         if place.points == 1 and self.random:
             ages, positions, sizes = _ages(self.algorithm, place.phase), self.positions, self.sizes
-            old = log_power(self.log_c, ages) < -_FORGOTTEN
-            if np.count_nonzero(old) > 1:
+            old = ar.midpoint(log_power(self.log_c, ages)) < -_FORGOTTEN
+            if self.double and np.count_nonzero(old) > 1:
                 # All batches of long ago count as the youngest of them.
                 youngest = np.flatnonzero(old)[ages[old].argmin()]
                 share, kept = float(sizes[old].sum()), ~old
@@ -344,22 +411,21 @@ class OptimalRule(Rule):
             # A turned cycle has its short batch elsewhere than the algorithm; mu is proportional to h, without projection.
             log_mu = self._points(where, steps, place.epochs, project=not place.phase) - self.log_sigma
             if place.phase:
-                log_mu += self.algorithm.log_sensitivity(positions) - self.algorithm.log_sensitivity(where)
+                log_mu = log_mu + self.constants.log_sensitivity(positions) - self.constants.log_sensitivity(where)
                 # Where the short batch is one of them, its larger sensitivity may be what counts.
-                log_mu += np.where(sizes > self.sizes[0], math.log(self.sizes[0] / self.sizes[-1]), 0.0)
+                log_mu = log_mu + np.where(sizes > self.sizes[0], -self._shorter, 0.0)
             if self.algorithm.dropped_points:
                 log_mu, sizes = np.append(log_mu, -np.inf), np.append(sizes, float(self.algorithm.dropped_points))
-            return sizes / sizes.sum(), rounded_up(np.minimum(log_mu, _LARGEST)), False
+            return ar.asarray(sizes) / sizes.sum(), log_mu, False
         # mu of a point visited r steps before the last is at most c^r times that of the last, as its distance is.
         weights, distances, convex_only = self.shares(place)
-        one = float(geometric_sum(self.log_c, place.epochs, stride=self.period)) / self.sizes[0]
+        one = ar.log(self.sum(place.epochs, stride=self.period) / float(self.sizes[0]))
         with np.errstate(divide="ignore"):
-            log_mu = np.log(distances) + (self._alone(steps, place.epochs) - math.log(one))
-        return weights, rounded_up(np.minimum(log_mu, _LARGEST)), convex_only
+            return weights, ar.log(distances) + (self._alone(steps, place.epochs) - one), convex_only
 
     def _find_room(self, place: Place, steps: int) -> float:
-        weights, mu, tangent = self.newest(place, steps)
-        log_weights = np.log(weights)
+        weights, log_mu, tangent = self.newest(place, steps)
+        log_weights, mu = np.log(weights), rounded_up(np.minimum(log_mu, _LARGEST))
         target = hockey_stick.rounded_down(self.log_delta)[0]
 
         def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -378,34 +444,30 @@ class OptimalRule(Rule):
     def advance(self, state: StreamState, place: Place, steps: int) -> None:
         kept, worst = self.kept(steps), self.worst(state, place)
         if self.endless:
-            state.distance = (state.distance + worst) * kept * _SAFE
+            state.distance = (state.distance + worst) * kept * self.safe
         elif math.isfinite(self.learned):
-            own = worst * self.sizes[0] / float(geometric_sum(self.log_c, place.epochs, stride=self.period))
+            own = worst * float(self.sizes[0]) / self.sum(place.epochs, stride=self.period)
             alone = self._alone(steps, place.epochs)
             if alone > 680:
                 raise UnreachableError("sigma is so small that what this request leaves is beyond the largest double")
-            newest = own * math.exp(alone) * _SAFE
+            newest = own * self.exp(alone) * self.safe
             state.mu = self._old(state, steps) + newest
             state.span = max(state.span, place.epochs * self.period) + steps
         if self.bounded:
-            state.tracked = min(state.tracked + worst, self.limit) * kept * _SAFE
+            state.tracked = self.least(state.tracked + worst, self.limit) * kept * self.safe
 
-    def before(self, state: StreamState, place: Place, steps: int) -> tuple[float, float]:
+    def before(self, state: StreamState, place: Place, steps: int) -> tuple[Any, Any]:
         """mu of all earlier requests after the steps, and mu of everything from the distance that the ball bounds."""
         return self._old(state, steps), self._restarted(state, place, steps) if self.bounded else math.inf
 
-    def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
-        weights, mu, tangent = self.newest(place, steps)
-        epsilon = np.full(before.shape[0], np.inf)
+    def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
+        weights, log_mu, tangent = self.newest(place, steps)
+        ar = self.arithmetic
+        with np.errstate(divide="ignore"):
+            older, restarted = ar.log(before[:, :1] * self.safe), ar.log(before[:, 1:] * self.safe)
         # Without earlier requests this is the question that a single one asks.
-        readings = ((before[:, :1] * _SAFE + mu, np.log(weights), tangent), (before[:, 1:] * _SAFE, np.zeros(1), False))
-        for total, log_weights, convex_only in readings:
-            some = total.max(axis=1) < math.exp(_LARGEST)
-            if some.any():
-                log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
-                found = hockey_stick.epsilon_of(log_delta, log_weights, total[some], tangent=convex_only)
-                epsilon[some] = np.minimum(epsilon[some], found)
-        return epsilon
+        total = Mixture(ar.log(weights), log_add(older, log_mu[None], ar), GDPCurve(tangent))
+        return [total, Mixture(ar.log(ar.asarray([1])), restarted, GDPCurve())] if self.bounded else [total]
 
     def mu_now(self, state: StreamState) -> float | None:
         mu = self._old(state, 0)
@@ -423,21 +485,16 @@ class PublishedRule(Rule):
             room = place.room[steps] = self._find_room(place, steps)
         return state.distance <= room
 
-    def before(self, state: StreamState, place: Place, steps: int) -> tuple[float, float]:
+    def before(self, state: StreamState, place: Place, steps: int) -> tuple[Any, Any]:
         return state.distance, 0.0
 
-    def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
+    def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
         weights, own, _ = self.shares(place)
-        setting = Setting(self.algorithm, self.reference, given_distance=True)
+        setting, ar = Setting(self.algorithm, self.reference, given_distance=True, number=self.number), self.arithmetic
         with np.errstate(divide="ignore"):
-            log_sum = np.log(np.minimum(before[:, :1] + own, self.limit)) + self.log_unit
+            log_sum = ar.log(ar.minimum(before[:, :1] + own, self.limit)) + self.log_unit
         log_mu = self.bound.log_scale(setting, log_sum, np.full(before.shape[0], float(steps))) - self.log_sigma
-        epsilon = np.full(before.shape[0], np.inf)
-        some = log_mu.max(axis=1) < 345
-        if some.any():
-            log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
-            epsilon[some] = self.bound.curve(setting).epsilon(log_delta, np.log(weights), log_mu[some])
-        return epsilon
+        return [Mixture(ar.log(weights), log_mu, self.bound.curve(setting))]
 
     def _find_room(self, place: Place, steps: int) -> float:
         own = self.shares(place)[1]
@@ -459,7 +516,7 @@ class PublishedRule(Rule):
         return float(-solve.decreasing_root(excess, start=none, low=np.array([-high]), high=none, floor=1e-9 * high)[0])
 
     def advance(self, state: StreamState, place: Place, steps: int) -> None:
-        state.distance = min(state.distance + self.worst(state, place), self.limit) * self.kept(steps)
+        state.distance = self.least(state.distance + self.worst(state, place), self.limit) * self.kept(steps)
 
     def mu_now(self, state: StreamState) -> float | None:
         return None

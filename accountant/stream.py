@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.assumptions import RANDOM, WORST
 from accountant.bounds import BOUNDS
+from accountant.components import Mixture
+from accountant.constants import DOUBLES, Number
 from accountant.recursions import OptimalRule, Place, PublishedRule, Rule, StreamState, learned_epochs
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, integer, number, numbers
@@ -67,23 +69,27 @@ class UnlearningStream:
         self.first_bound = first_bound
         self._stride = accountant.algorithm.steps_per_epoch if unit == "epochs" else 1
         self._check(accountant, first_bound)
-        self._rule = self._rule_of(accountant.bound)
-        self._first = self._rule if first_bound is None else self._rule_of(first_bound)
+        self._set_rules(self.sigma, DOUBLES)
         self.state = StreamState()
         self.pending = 0
         self._n = accountant.algorithm.problem.n
         self._guess = 0
 
-    def _rule_of(self, bound: str) -> Rule:
-        rule = OptimalRule if bound == "optimal" else PublishedRule
-        return rule(
-            self.accountant,
-            BOUNDS[bound],
-            sigma=self.sigma,
-            epsilon=self.epsilon,
-            delta=self.delta,
-            fewest=-(-BOUNDS[bound].minimum_steps // self._stride),
-        )
+    def _set_rules(self, sigma: float, number: Number) -> None:
+        def rule_of(bound: str) -> Rule:
+            rule = OptimalRule if bound == "optimal" else PublishedRule
+            return rule(
+                self.accountant,
+                BOUNDS[bound],
+                sigma=sigma,
+                epsilon=self.epsilon,
+                delta=self.delta,
+                fewest=-(-BOUNDS[bound].minimum_steps // self._stride),
+                number=number,
+            )
+
+        self._rule = rule_of(self.accountant.bound)
+        self._first = self._rule if self.first_bound is None else rule_of(self.first_bound)
 
     @staticmethod
     def _check(accountant: UnlearningAccountant, first_bound: str | None) -> None:
@@ -148,6 +154,35 @@ class UnlearningStream:
         stream.state, stream.pending, stream._guess = StreamState(), 0, 0
         return stream
 
+    def at_unit_noise(self, number: Number) -> UnlearningStream:
+        """The stream before its first request at sigma = 1, in any arithmetic: for :meth:`mixtures` and :meth:`answer`."""
+        stream = self.fresh()
+        stream._set_rules(1.0, number)
+        return stream
+
+    def mixtures(self, points: int, count: int) -> list[Mixture]:
+        """The privacy curves, each of which holds, if the next request were answered with ``count`` steps (or epochs).
+
+        Empty where nothing is proved. InputError where only doubles have them: groups at random, averaged on a grid.
+        """
+        rule, place = self._next(points)
+        if count < rule.fewest:
+            return []
+        steps = count * self._stride
+        before = np.array([rule.before(self.state, place, steps)], dtype=object)
+        found = rule.mixtures(place, steps, rule.arithmetic.asarray(before))
+        return [mixture for mixture in found if rule.arithmetic.midpoint(mixture.log_scale).max() < np.inf]
+
+    def answer(self, points: int, count: int) -> None:
+        """Answer a request with ``count`` steps (or epochs), enough or not."""
+        rule, place = self._next(points)
+        self._advance(rule, place, points, count)
+
+    def _next(self, points: int) -> tuple[Rule, Place]:
+        """The rule of the next request, and its place."""
+        rule = self._rule if self.state.requests else self._first
+        return rule, rule.place(self.state, points)
+
     def arrive(self, points: int = 1) -> None:
         """A request comes in; it is merged with those that wait already."""
         if type(points) is not int or points < 1:
@@ -197,8 +232,7 @@ class UnlearningStream:
         for at, (count, size) in enumerate(zip(lengths.astype(int).tolist(), sizes.astype(int).tolist(), strict=True)):
             self.arrive(size)
             self.pending = 0
-            rule = self._rule if self.state.requests else self._first
-            place = rule.place(self.state, size)
+            rule, place = self._next(size)
             with suppress(UnreachableError):
                 needed[at] = self._fewest(rule, place)
             if count >= rule.fewest:
@@ -216,8 +250,7 @@ class UnlearningStream:
         return Followed(epsilon, needed)
 
     def _process(self, points: int) -> int:
-        rule = self._rule if self.state.requests else self._first
-        place = rule.place(self.state, points)
+        rule, place = self._next(points)
         count = self._fewest(rule, place)
         self._advance(rule, place, points, count)
         return count * self._stride
