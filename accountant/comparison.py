@@ -16,7 +16,6 @@ from accountant.planning import default_retrain_epochs
 from accountant.problem import PRESETS
 from accountant.stream import UNITS
 from accountant.tables.builtin import reported_accuracy
-from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, choice, integer, number
 
 #: Called with the work done and the work there is.
@@ -95,9 +94,13 @@ def setup_for(method: Method, setup: Setup) -> Setup:
     return setup
 
 
-def accountant_behind(method: Method, setup: Setup) -> UnlearningAccountant | None:
-    """The accountant whose bound the method reads for one request; None for methods with a formula of their own."""
-    return method.accountant(setup_for(method, setup)) if isinstance(method, BoundMethod) else None
+def enclosed_sigma(method: Method, setup: Setup, *, digits: int, epsilon: float, delta: float, epochs: int) -> str | None:
+    """sigma of one request to so many digits, rounded up; None for methods with a formula of their own."""
+    if not isinstance(method, BoundMethod):
+        return None
+    own = setup_for(method, setup)
+    steps = epochs * method.steps_per_epoch(own)
+    return str(method.enclose(own, "sigma", digits=digits, steps=steps, epsilon=epsilon, delta=delta))
 
 
 def compare(

@@ -2,16 +2,17 @@
 
 ``interval`` encloses every result, so all digits that it gives are proved; it needs the extra ``certify``. ``mp`` evaluates at
 two precisions that agree. Numbers are read as the decimals that they print as (0.03 is 3/100), and the defaults delta = 1/n and
-step_size = 1/smoothness are exact fractions.
+step_size = 1/smoothness are exact fractions, also where they come as the doubles next to them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
+from functools import lru_cache, reduce
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -24,14 +25,18 @@ from accountant.constants import Number, Read, decimal, exact_step_size
 from accountant.divergences import renyi
 from accountant.divergences.curves import TANGENT
 from accountant.divergences.hockey_stick import hockey_stick
+from accountant.recursions import READABLE
 from accountant.solve import refined_root
+from accountant.stream import UnlearningStream
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import UnreachableError, choice, integer, number
+from accountant.validation import InputError, UnreachableError, choice, integer, number
 
 #: By name; interval where it is installed.
 ARITHMETICS: Final = ("interval", "mp")
 #: Digits that an enclosure has where nobody asks for another number.
 DEFAULT_DIGITS: Final = 40
+#: Digits that settle a comparison, which is not asked for to the last one.
+_ENOUGH: Final = 20
 #: Doublings of the working precision before giving up.
 _ATTEMPTS: Final = 7
 UNKNOWNS: Final = ("sigma", "epsilon", "delta", "rdp")
@@ -79,6 +84,12 @@ def exact_text(value: Fraction) -> str:
     return text if text and Fraction(text) == value and len(text) < 60 else f"{value.numerator}/{value.denominator}"
 
 
+def kind() -> dict[str, Any]:
+    """What answers are computed in, for the reader: ``arithmetic``, and whether they are ``proved``."""
+    name = available()
+    return {"arithmetic": name, "proved": name == "interval"}
+
+
 def available() -> str:
     """The best arithmetic that is installed."""
     return "interval" if find_spec("flint") is not None else "mp"
@@ -108,11 +119,11 @@ def enclose(
     integer("precision", digits, at_least=1, at_most=MAX_DIGITS)
     name = choice("arithmetic", available() if arithmetic is None else arithmetic, ARITHMETICS)
     length: dict[str, Any] = {"epochs": epochs, "steps": steps, "start_distance": start_distance}
-    given = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "alpha": alpha}
+    given: dict[str, Any] = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "alpha": alpha}
     needed = {"sigma": ("epsilon", "delta"), "epsilon": ("sigma", "delta"), "delta": ("sigma", "epsilon"),
               "rdp": ("sigma", "alpha")}[unknown]  # fmt: skip
-    if "delta" in needed and delta is None:
-        given["delta"] = _default_delta(accountant, read)
+    if "delta" in needed:
+        given["delta"] = _exact_delta(accountant, delta, read)
     exact = {}
     for key in needed:
         value = given[key]
@@ -128,9 +139,11 @@ def enclose(
     return settle(evaluate, digits, name)
 
 
-def _default_delta(accountant: UnlearningAccountant, read: Read) -> Fraction:
-    double = accountant.default_delta
-    return Fraction(1, accountant.algorithm.problem.n) if read is decimal else read(double)
+def _exact_delta(accountant: UnlearningAccountant, delta: float | Fraction | None, read: Read = decimal) -> Any:
+    """delta; 1/n exactly where none is given, or a double that is 1/n to the last bit."""
+    n = accountant.algorithm.problem.n
+    given = accountant.default_delta if delta is None else delta
+    return Fraction(1, n) if read is decimal and type(given) is float and given == 1 / n else given
 
 
 def exact_inputs(accountant: UnlearningAccountant, **values: float | None) -> dict[str, str]:
@@ -141,22 +154,111 @@ def exact_inputs(accountant: UnlearningAccountant, **values: float | None) -> di
     if algorithm.radius is not None:
         inputs["radius"] = decimal(algorithm.radius)
     for name, value in values.items():
-        if value is not None:
-            inputs[name] = decimal(value)
-        elif name == "delta":
-            inputs[name] = _default_delta(accountant, decimal)
+        exact = _exact_delta(accountant, value) if name == "delta" else value
+        if exact is not None:
+            inputs[name] = exact if isinstance(exact, Fraction) else decimal(exact)
     return {name: exact_text(value) for name, value in inputs.items()}
 
 
-def _arithmetics(name: str, bits: int) -> Iterator[Precise]:
-    if name == "mp":
-        for attempt in range(_ATTEMPTS):
-            yield Multiprecision(int(bits * 2**attempt / 3.32) + 1)
-    else:
-        from accountant.arithmetic.interval import Interval
+class EnclosedStream:
+    """A stream that somebody answers, followed to ``digits`` digits, 1 to 1000.
 
-        for attempt in range(_ATTEMPTS):
-            yield Interval(bits * 2**attempt)
+    It starts before the first request of ``stream``, which stays as it is. Numbers are read as decimals. Raises InputError
+    where only doubles have an answer (groups at random), UnreachableError where nothing is proved.
+    """
+
+    def __init__(self, stream: UnlearningStream, *, digits: int = DEFAULT_DIGITS, arithmetic: str | None = None) -> None:
+        self.digits = integer("precision", digits, at_least=1, at_most=MAX_DIGITS)
+        self.name = choice("arithmetic", available() if arithmetic is None else arithmetic, ARITHMETICS)
+        self.stream = stream
+        self.exact = {"sigma": decimal(stream.sigma), "epsilon": decimal(stream.epsilon)}
+        delta = _exact_delta(stream.accountant, stream.delta)
+        self.exact["delta"] = delta if isinstance(delta, Fraction) else decimal(delta)
+        self._answered: list[tuple[int, int]] = []
+        # Each working precision follows on its own; most are never asked for.
+        self._copies: dict[Precise, tuple[UnlearningStream, list[int]]] = {}
+
+    def answer(self, points: int, count: int) -> None:
+        """Take the next request, of so many points, as answered with ``count`` steps (or epochs)."""
+        self._answered.append((points, count))
+
+    def enclose(self, unknown: str, points: int, count: int, *, digits: int | None = None) -> Enclosure:
+        """What the next request reaches if it is answered with ``count`` steps (or epochs).
+
+        "epsilon" at the stream's sigma and delta, or "sigma", the smallest that reaches the stream's epsilon at its delta.
+        """
+        choice("unknown", unknown, ("sigma", "epsilon"))
+
+        def evaluate(ar: Precise, bits: int) -> Any:
+            found = []
+            given = {key: ar.asarray(value)[()] for key, value in self.exact.items() if key != unknown}
+            for mixture in self._copy(ar).mixtures(points, count):
+                start = self._start(mixture, ar, unknown)
+                if start is not None:
+                    found.append(PrivacyCurve(mixture, ar, bits).answer(unknown, given, start))
+            if not found:
+                raise UnreachableError(f"nothing is proved after {count} {self.stream.unit}")
+            return reduce(ar.minimum, found)
+
+        return settle(evaluate, self.digits if digits is None else digits, self.name)
+
+    def fewest(self, points: int, count: int) -> int | None:
+        """The fewest steps (or epochs) for the next request, from what doubles say; None if even that is not certain."""
+
+        def meets(number: int) -> bool:
+            return self.enclose("epsilon", points, number, digits=_ENOUGH).upper <= self.exact["epsilon"]
+
+        return confirmed(count, meets)
+
+    def _copy(self, ar: Precise) -> UnlearningStream:
+        """The stream in that arithmetic, at sigma = 1, after all requests so far."""
+        stream, done = self._copies.setdefault(ar, (self.stream.at_unit_noise(Number(ar)), [0]))
+        for points, count in self._answered[done[0] :]:
+            try:
+                stream.answer(points, count)
+            except ArithmeticError:
+                # It stopped halfway.
+                del self._copies[ar]
+                raise
+            done[0] += 1
+        return stream
+
+    def _start(self, mixture: Mixture, ar: Precise, unknown: str) -> float | None:
+        """The answer in doubles, where the search starts; None where nothing is proved."""
+        log_scale, log_weights = ar.midpoint(mixture.log_scale), ar.midpoint(mixture.log_weights)
+        peak, log_delta = float(log_scale.max()), np.array([math.log(self.stream.delta)])
+        if unknown == "epsilon":
+            log_mu = log_scale - math.log(self.stream.sigma)
+            return float(mixture.curve.epsilon(log_delta, log_weights, log_mu)[0]) if log_mu.max() < READABLE else None
+        if peak == -math.inf:
+            return 0.0
+        scale = mixture.curve.log_scale(np.array([self.stream.epsilon]), log_delta, log_weights, log_scale - peak)
+        return math.exp(min(peak - float(scale[0]), 690.0))
+
+
+def confirmed(count: int, meets: Callable[[int], bool]) -> int | None:
+    """The smallest whole number that ``meets``, from what doubles say it is; None if even that is not certain."""
+
+    def fewer() -> bool:
+        try:
+            return meets(count - 1)
+        except InputError:
+            # Nothing is proved there, or the bound says nothing about it.
+            return False
+
+    while count > 0 and fewer():
+        count -= 1
+    return count if meets(count) else None
+
+
+@lru_cache(maxsize=64)
+def _arithmetic(name: str, bits: int) -> Precise:
+    """One of the kind, so that what was computed in it can be used again."""
+    if name == "mp":
+        return Multiprecision(int(bits / 3.32) + 1)
+    from accountant.arithmetic.interval import Interval
+
+    return Interval(bits)
 
 
 def settle(evaluate: Callable[[Precise, int], Any], digits: int, name: str) -> Enclosure:
@@ -164,7 +266,7 @@ def settle(evaluate: Callable[[Precise, int], Any], digits: int, name: str) -> E
     wanted = int(digits * 3.322) + 5
     before: Fraction | None = None
     reason = "its enclosure stays too wide"
-    for attempt, ar in enumerate(_arithmetics(name, wanted + 64)):
+    for attempt, ar in enumerate(_arithmetic(name, (wanted + 64) * 2**k) for k in range(_ATTEMPTS)):
         with ar:
             try:
                 # Roots inside get finer, too: what follows from them may be worse conditioned.

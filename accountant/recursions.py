@@ -58,7 +58,7 @@ _SAFE: Final = 1 + 1e-12
 _FORGOTTEN: Final = 100.0
 #: log of a mu with which nothing is private, and of the largest that curves are read at.
 _LARGEST: Final = 300.0
-_READABLE: Final = 345.0
+READABLE: Final = 345.0
 GRID: Final = "a group at random in a stream is averaged on a grid, of which doubles are all there is; use batches=worst"
 
 
@@ -176,7 +176,7 @@ class Rule(ABC):
         """epsilon after this request and ``steps``, for several pasts (P, 2); inf where nothing is proved."""
         epsilon = np.full(before.shape[0], np.inf)
         for mixture in self.mixtures(place, steps, before):
-            some = mixture.log_scale.max(axis=1) < _READABLE
+            some = mixture.log_scale.max(axis=1) < READABLE
             if some.any():
                 log_delta = np.broadcast_to(self.log_delta, int(some.sum()))
                 found = mixture.curve.epsilon(log_delta, mixture.log_weights, mixture.log_scale[some])

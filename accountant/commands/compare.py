@@ -103,16 +103,13 @@ def _precise(
     """sigma of one request to so many digits under every bound of noisy SGD; null for the other methods' own formulas."""
     from accountant import comparison
     from accountant.methods import METHODS
-    from accountant.precision import available, enclose
 
     found: dict[str, str | None] = {}
     for row in rows:
-        accountant = comparison.accountant_behind(METHODS[row.method], setup)
-        found[row.method] = None
-        if accountant is not None and row.sigma is not None:
-            found[row.method] = str(enclose(accountant, "sigma", digits=precision, **target, epochs=epochs))
-    arithmetic = available()
-    return {"digits": precision, "arithmetic": arithmetic, "proved": arithmetic == "interval", "sigma": found}
+        known = row.sigma is not None
+        question = {"digits": precision, "epochs": epochs, **target}
+        found[row.method] = comparison.enclosed_sigma(METHODS[row.method], setup, **question) if known else None
+    return {**present.kind(precision), "sigma": found}
 
 
 def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
@@ -168,8 +165,7 @@ def _show(
         screen.print(table)
     if "precision" in result:
         block = result["precision"]
-        how = "proved (interval arithmetic)" if block["proved"] else "evaluated (mpmath), not proved"
-        screen.print(f"sigma for one point to {present.plural(block['digits'], 'digit')}, {how}, rounded up", style="italic")
+        screen.print(f"sigma for one point {present.how(block)}", style="italic")
         for name, value in block["sigma"].items():
             screen.print(present.bullet(f"{name}: {value or 'in doubles only'}"))
     if streams:

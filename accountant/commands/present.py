@@ -133,6 +133,19 @@ def answer(
     show(shared, result, [*found, *rows, comparison_row(result["comparison"], unknown, value)], title)
 
 
+def kind(precision: int) -> dict[str, Any]:
+    """The JSON block of ``--precision`` where answers stand elsewhere: the digits, and what they were computed in."""
+    from accountant import precision as engine
+
+    return {"digits": precision, **engine.kind()}
+
+
+def how(block: dict[str, Any]) -> str:
+    """That block in words."""
+    proved = "proved (interval arithmetic)" if block["proved"] else "evaluated (mpmath), not proved"
+    return f"to {plural(block['digits'], 'digit')}, {proved}, rounded up"
+
+
 def check_precision(precision: int | None) -> None:
     """Refuse a number of digits before any work is done."""
     if precision is not None:

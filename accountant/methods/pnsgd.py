@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from accountant.methods.langevin import accumulated_std
 from accountant.stream import Followed, UnlearningStream
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, UnreachableError
+
+if TYPE_CHECKING:
+    from accountant.precision import Enclosure
 
 
 @lru_cache(maxsize=512)
@@ -46,15 +49,26 @@ class BoundMethod(Method):
     def check(self, setup: Setup) -> None:
         self.accountant(setup).check()
 
+    def run(self, steps: Floats) -> Floats:
+        """The steps that the method runs, of those asked about."""
+        return steps
+
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
-        return self._proved(self.accountant(setup).epsilon, setup, sigma=sigma, delta=delta, steps=steps)
+        return self._proved(self.accountant(setup).epsilon, setup, sigma=sigma, delta=delta, steps=self.run(steps))
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
-        proved = self._proved(self.accountant(setup).delta, setup, sigma=sigma, epsilon=epsilon, steps=steps)
+        proved = self._proved(self.accountant(setup).delta, setup, sigma=sigma, epsilon=epsilon, steps=self.run(steps))
         return np.minimum(proved, 1.0)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        return np.asarray(self.accountant(setup).sigma(epsilon=epsilon, delta=delta, steps=steps))
+        return np.asarray(self.accountant(setup).sigma(epsilon=epsilon, delta=delta, steps=self.run(steps)))
+
+    def enclose(self, setup: Setup, unknown: str, *, digits: int, steps: float, **question: Any) -> Enclosure:
+        """"sigma", "epsilon" or "delta" from the others, numbers for once, to so many digits (``precision.enclose``)."""
+        from accountant.precision import enclose
+
+        count = int(self.run(np.array([steps]))[0])
+        return enclose(self.accountant(setup), unknown, digits=digits, steps=count, **question)
 
     def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
         count = getattr(self.accountant(setup), unit)
