@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from accountant.stream import UnlearningStream
 from accountant.traffic import EPOCH, SHORTEST, Arrival, Queue, duration
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import LARGEST, MAX_COUNT, SMALLEST, InputError, integer, number, shown
+
+if TYPE_CHECKING:
+    from accountant.precision import Enclosure
 
 Floats = NDArray[np.float64]
 #: Called with the work done and the work there is, in no particular unit.
@@ -172,6 +175,53 @@ def make_plan(
         averaging=stream.averaging,
         dated=queue.dated,
     )
+
+
+class Reached(NamedTuple):
+    """A plan to many digits, as decimals rounded up.
+
+    requests: epsilon after every processed request. epsilon: the largest of them. sigma: the smallest with which the plan's
+    steps keep every request at its target, where asked for. None: not known, for the ``reason``.
+    """
+
+    requests: tuple[str | None, ...]
+    epsilon: str | None
+    sigma: str | None
+    reason: str | None
+
+
+def reached(
+    accountant: UnlearningAccountant, made: Plan, *, digits: int, sigma: bool = False, progress: Progress | None = None
+) -> Reached:
+    """What a plan of the accountant reaches, to ``digits`` digits (1 to 1000); ``sigma``: whether its noise is asked for."""
+    from accountant.precision import EnclosedStream
+
+    stream = UnlearningStream(
+        accountant, sigma=made.sigma, epsilon=made.epsilon, delta=made.delta, unit=made.unit, first_bound=made.first_bound
+    )
+    enclosed = EnclosedStream(stream, digits=digits)
+    stride = accountant.algorithm.steps_per_epoch if made.unit == "epochs" else 1
+    unknowns = ("epsilon", "sigma") if sigma else ("epsilon",)
+    found: dict[str, list[Enclosure | None]] = {name: [] for name in unknowns}
+    reason = None
+    for row in made.requests:
+        for name in unknowns:
+            try:
+                found[name].append(enclosed.enclose(name, row.points, row.steps // stride))
+            except InputError as error:
+                found[name].append(None)
+                reason = reason or f"request {row.request}: {error}"
+        enclosed.answer(row.points, row.steps // stride)
+        if progress is not None:
+            progress(row.request, len(made.requests))
+
+    def largest(name: str) -> str | None:
+        known = [answer for answer in found.get(name, []) if answer is not None]
+        complete = known and len(known) == len(made.requests)
+        return str(max(known, key=lambda answer: answer.upper)) if complete else None
+
+    each = tuple(None if answer is None else str(answer) for answer in found["epsilon"])
+    return Reached(each, largest("epsilon"), largest("sigma"), reason)
 
 
 def _window_and_deadline(

@@ -10,7 +10,7 @@ import typer
 
 from accountant import planning, traffic
 from accountant.commands import files, pictures, present
-from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, Shared
+from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.validation import InputError, integer
 
 RequestsOption = Annotated[
@@ -69,11 +69,13 @@ def plan(
     first_bound: FirstBoundOption = None,
     csv: CsvOption = None,
     plot: PlotOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """What every deletion request costs, and from which one on retraining once is cheaper.
 
     Example: accountant plan --preset mnist --batch-size full --sigma 0.03 --epsilon 1 --requests 100 --unit epochs
     """
+    present.check_precision(precision)
     if sigma is None and not optimize:
         raise InputError("sigma must be given, or left to optimize")
     if max_sigma is not None and not optimize:
@@ -94,11 +96,18 @@ def plan(
             made = planning.make_plan(
                 shared.accountant, arrivals, **choice, **target, retrain_epochs=retrain_epochs, progress=progress
             )
+            precise = None
+            if precision is not None:
+                precise = planning.reached(
+                    shared.accountant, made, digits=precision, sigma=sigma is None, progress=progress
+                )
+        result = _record(shared, made, delta_is_default=delta is None)
+        if precision is not None and precise is not None:
+            _add_digits(shared, result, precise, precision)
         if rows_file is not None:
-            _write_csv(rows_file, made)
+            _write_csv(rows_file, result["requests"])
         if plot is not None and picture is not None:
             _draw(picture, made, Path(plot).suffix[1:].lower())
-    result = _record(shared, made, delta_is_default=delta is None)
     if shared.json:
         present.show(shared, result, [], "")
         return
@@ -153,6 +162,19 @@ def _record(shared: Shared, made: planning.Plan, *, delta_is_default: bool) -> d
     }
 
 
+def _add_digits(shared: Shared, result: dict[str, Any], precise: planning.Reached, precision: int) -> None:
+    """The block of ``--precision``, and epsilon after every request."""
+    from accountant.precision import exact_inputs
+
+    for row, epsilon in zip(result["requests"], precise.requests, strict=True):
+        row["precise"] = epsilon
+    known = {name: result[name] for name in ("sigma", "epsilon", "delta")}
+    result["precision"] = {
+        **present.kind(precision), "epsilon": precise.epsilon, "sigma": precise.sigma, "reason": precise.reason,
+        "inputs": exact_inputs(shared.accountant, **known),
+    }  # fmt: skip
+
+
 def _totals(result: dict[str, Any], made: planning.Plan) -> list[tuple[str, str]]:
     count, points = len(made.requests), sum(row.points for row in made.requests)
     spent, each = made.total_gradient_evaluations, made.retrain_gradient_evaluations
@@ -183,6 +205,12 @@ def _totals(result: dict[str, Any], made: planning.Plan) -> list[tuple[str, str]
     reached = [row.mu_worst for row in made.requests if row.mu_worst is not None]
     if reached:
         rows.append(("mu, worst batch", f"{present.digits(max(reached))} at most, over all requests"))
+    if "precision" in result:
+        block = result["precision"]
+        meanings = {"epsilon": "at most, over all requests", "sigma": "would do for these steps"}
+        rows += [(name, f"{block[name]} {words}, {present.how(block)}") for name, words in meanings.items() if block[name]]
+        if block["reason"]:
+            rows.append(("digits lack", block["reason"]))
     return rows
 
 
@@ -228,13 +256,13 @@ def _compact(value: int) -> str:
     return str(value) if value < 10**5 else f"{value / 1000:.4g}k"
 
 
-def _write_csv(path: Path, made: planning.Plan) -> None:
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     import csv
 
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, planning.PlannedRequest._fields, lineterminator="\n")
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(made.to_dict()["requests"])
+        writer.writerows(rows)
 
 
 def _draw(path: Path, made: planning.Plan, kind: str) -> None:

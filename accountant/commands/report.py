@@ -33,6 +33,8 @@ _COLUMNS: Final = (
 _VERDICT: Final = 2
 #: With what the row claims, where there is room.
 _WIDE: Final = (*_COLUMNS[: _VERDICT + 1], "sigma", "epochs", *_COLUMNS[_VERDICT + 1 :])
+#: What is shown to many digits, with the JSON's names.
+_PRECISE: Final = {"epsilon achieved": "epsilon_achieved", "sigma needed": "sigma_needed", "epochs needed": "epochs_needed"}
 _LIST_COLUMNS: Final = ("list", "batch", "sigma", "eps", "claimed", "tightest", "epochs", "needed")
 _MEANING: Final = "achieved: epsilon under the claimed bound; tightest: under the tightest bound known for the same run"
 #: Verdicts on the screen, with their colours, those that need a look first.
@@ -59,26 +61,35 @@ class Output(Protocol):
 
 
 @contextmanager
-def outputs(as_json: bool, markdown: bool, page: Path | None) -> Iterator[list[Output]]:
-    """What is written row by row: to standard output, and to an HTML file."""
+def outputs(
+    as_json: bool, markdown: bool, page: Path | None, precision: dict[str, Any] | None = None
+) -> Iterator[list[Output]]:
+    """What is written row by row: to standard output, and to an HTML file; ``precision``: the block of that option."""
     made: list[Output] = []
     with ExitStack() as stack:
         if as_json:
-            made.append(_Json())
+            made.append(_Json(precision))
         if markdown:
-            made.append(_Markdown())
+            made.append(_Markdown(precision))
         if page is not None:
-            made.append(_Html(stack.enter_context(open(page, "w", encoding="utf-8"))))
+            made.append(_Html(stack.enter_context(open(page, "w", encoding="utf-8")), precision))
         yield made
 
 
 def cells(row: Checked, *, wide: bool = False) -> list[str]:
     """The columns of a row, for people; epsilon rounded up, as what is needed is."""
     given = [_shown(row.sigma), _shown(row.epochs)] if wide else []
+    precise = [] if row.precise is None or not wide else [row.precise[name] or "-" for name in _PRECISE.values()]
     return [
         str(row.row), row.method, row.verdict, *given, _shown(row.epsilon_claimed),
-        *map(_up, (row.epsilon_achieved, row.epsilon_tightest, row.sigma_needed, row.epochs_needed)),
+        *map(_up, (row.epsilon_achieved, row.epsilon_tightest, row.sigma_needed, row.epochs_needed)), *precise,
     ]  # fmt: skip
+
+
+def _titles(table: str | None, precision: dict[str, Any] | None) -> list[str]:
+    """Of the wide columns, with those of many digits."""
+    more = [] if precision is None else [f"{title}, {present.plural(precision['digits'], 'digit')}" for title in _PRECISE]
+    return [*(["table"] if table else []), *_WIDE, *more, "reason"]
 
 
 def _shown(value: float | None) -> str:
@@ -137,8 +148,8 @@ def list_cells(entry: ListSummary) -> list[str]:
 class View:
     """The table on the screen: all rows of a short one, of a longer one those that need a look first."""
 
-    def __init__(self, *, limit: int | None) -> None:
-        self.limit = limit
+    def __init__(self, *, limit: int | None, precision: dict[str, Any] | None = None) -> None:
+        self.limit, self.precision = limit, precision
         self.kept: dict[str, list[tuple[int, str | None, Checked]]] = {verdict: [] for verdict in _SCREEN}
         self.count = 0
 
@@ -166,6 +177,10 @@ class View:
             if row.reason and (row.verdict in ("fails", "unchecked") or row.rounding or row.request):
                 where = (f"{name}, " if name else "") + f"row {row.row}"
                 screen.print(present.bullet(f"{where}: {row.reason}"))
+        if self.precision is not None:
+            screen.print(f"The same {present.how(self.precision)}", style="italic")
+            for name, row in ((name, row) for _, name, row in rows if row.precise is not None):
+                screen.print(present.bullet((f"{name}, " if name else "") + f"row {row.row}: {_precise(row)}"))
         self._lists(screen, summaries)
         screen.print()
         screen.print(f"[bold]{sentence(summaries)}[/bold]")
@@ -208,14 +223,23 @@ class View:
             screen.print(f"{len(entries) - _LISTS} more lists not shown (--json shows them)")
 
 
+def _precise(row: Checked) -> str:
+    """What a row says to many digits, in words."""
+    assert row.precise is not None
+    says = [f"{title} {row.precise[name]}" for title, name in _PRECISE.items() if row.precise[name] is not None]
+    return ", ".join(says) or row.precise["reason"] or "nothing to compute"
+
+
 class _Json:
     """One object, written as it comes: command, rows, lists, summary, assumptions, version."""
 
-    def __init__(self) -> None:
-        self.separator = '{"command": "verify", "rows": ['
+    def __init__(self, precision: dict[str, Any] | None) -> None:
+        self.separator, self.precision = '{"command": "verify", "rows": [', precision
 
     def row(self, table: str | None, row: Checked) -> None:
         values = row._asdict() | ({} if table is None else {"table": table})
+        if row.precise is None:
+            del values["precise"]
         sys.stdout.write(self.separator + json.dumps(values, allow_nan=False, ensure_ascii=False))
         self.separator = ",\n"
 
@@ -226,6 +250,7 @@ class _Json:
             "lists": [asdict(entry) | ({} if name is None else {"table": name}) for name, entry in lists(summaries)],
             "summary": total(summaries),
             "rounding": sum(summary.rounding for _, summary in summaries),
+            **({} if self.precision is None else {"precision": self.precision}),
             "assumptions": notes(summaries),
             "version": __version__,
         }
@@ -235,11 +260,11 @@ class _Json:
 class _Markdown:
     """A Markdown table on standard output, and the summary below it."""
 
-    def __init__(self) -> None:
-        self.started = False
+    def __init__(self, precision: dict[str, Any] | None) -> None:
+        self.started, self.precision = False, precision
 
     def row(self, table: str | None, row: Checked) -> None:
-        titles = [*(["table"] if table else []), *_WIDE, "reason"]
+        titles = _titles(table, self.precision)
         if not self.started:
             print(_markdown(titles))
             print("|" + " --- |" * len(titles))
@@ -265,14 +290,13 @@ def _markdown(values: list[str]) -> str:
 class _Html:
     """One page without anything from elsewhere; readable without colour, too."""
 
-    def __init__(self, file: IO[str]) -> None:
-        self.file = file
+    def __init__(self, file: IO[str], precision: dict[str, Any] | None) -> None:
+        self.file, self.precision = file, precision
         self.started = False
 
     def row(self, table: str | None, row: Checked) -> None:
         if not self.started:
-            titles = [*(["table"] if table else []), *_WIDE, "reason"]
-            self.file.write(_HEAD + _tags("tr", "th", titles) + "</thead><tbody>\n")
+            self.file.write(_HEAD + _tags("tr", "th", _titles(table, self.precision)) + "</thead><tbody>\n")
             self.started = True
         shown = [*([table] if table else []), *cells(row, wide=True), row.reason]
         at = _VERDICT + (1 if table else 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from accountant.commands import files, pictures, present
+from accountant.commands.options import PrecisionOption
 from accountant.validation import InputError, choice
 
 if TYPE_CHECKING:
@@ -33,43 +34,63 @@ _TITLES: Final = {
 
 
 def reproduce(
-    what: WhatArgument, *, json: JsonOption = False, csv: CsvOption = None, plot: PlotOption = None, all: AllOption = False
+    what: WhatArgument,
+    *,
+    json: JsonOption = False,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
+    all: AllOption = False,
+    precision: PrecisionOption = None,
 ) -> None:
     """Tables and figures of Chien, Wang, Chen & Li (NeurIPS 2024): the accounting, beside the reported values.
 
     Example: accountant reproduce table3
     """
     try:
-        _reproduce(what, json, csv, plot, all)
+        _reproduce(what, json, csv, plot, all, precision)
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 
-def _reproduce(what: str, as_json: bool, csv: str | None, plot: str | None, everything: bool) -> None:
+def _reproduce(
+    what: str, as_json: bool, csv: str | None, plot: str | None, everything: bool, precision: int | None
+) -> None:
     from accountant import __version__, reproduction
 
     choice("what", what, reproduction.TARGETS)
+    present.check_precision(precision)
+    if precision is not None:
+        reproduction.check_digits(what)
     if plot is not None and not what.startswith("figure"):
         raise InputError(f"plot must go with a figure, got {what}")
     pictures.check(plot)
     with files.replacing("csv", csv) as rows, files.replacing("plot", plot) as picture, files.progress("computing") as progress:
-        made = reproduction.reproduce(what, progress=progress)
+        made = reproduction.reproduce(what, digits=precision, progress=progress)
         if rows is not None:
+            flat = [_flat(row) for row in made.rows]
             with open(rows, "w", newline="", encoding="utf-8") as file:
-                writer = csv_module.DictWriter(file, list(made.rows[0]), lineterminator="\n")
+                writer = csv_module.DictWriter(file, list(flat[0]), lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(made.rows)
+                writer.writerows(flat)
         if picture is not None and plot is not None:
             _DRAWN[what](picture, Path(plot).suffix[1:].lower(), made)
+    block = None if precision is None else present.kind(precision)
     if as_json:
-        record = {"command": "reproduce", **made.to_dict(), "version": __version__}
+        more = {} if block is None else {"precision": block}
+        record = {"command": "reproduce", **made.to_dict(), **more, "version": __version__}
         print(json_module.dumps(record, allow_nan=False, ensure_ascii=False))
         return
-    _show(made, everything)
+    _show(made, everything, block)
 
 
-def _show(made: Reproduction, everything: bool) -> None:
+def _flat(row: Row) -> Row:
+    """With the digits as columns of their own: precise_ours, precise_optimal."""
+    digits = {f"precise_{name}": value for name, value in row.get("precise", {}).items()}
+    return {name: value for name, value in row.items() if name != "precise"} | digits
+
+
+def _show(made: Reproduction, everything: bool, block: dict[str, Any] | None) -> None:
     screen = present.console()
     screen.print(f"{made.name}: {made.title}", style="italic")
     rows = made.rows
@@ -85,6 +106,10 @@ def _show(made: Reproduction, everything: bool) -> None:
     for row in rows:
         table.add_row(*(_cell(name, row[name]) for name in made.columns))
     screen.print(table)
+    if block is not None:
+        screen.print(f"ours and optimal of these rows, in their order, {present.how(block)}", style="italic")
+        for row in rows:
+            screen.print(present.bullet(", ".join(value or "in doubles only" for value in row["precise"].values())))
     if len(rows) < len(made.rows):
         screen.print(f"the {len(rows)} rows of {len(made.rows)} that differ most (--all, --json or --csv show the others)")
     if made.largest_difference is not None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files
-from accountant.commands.options import COUNT, NUMBER, DeltaOption, Shared
+from accountant.commands import files, present
+from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.settings import SCHEDULE
 from accountant.validation import InputError
 
@@ -71,6 +71,7 @@ def verify(
     all: AllOption = False,
     markdown: MarkdownOption = False,
     html: HtmlOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Check a table of claims "this noise and these epochs give this guarantee", row by row.
 
@@ -87,6 +88,7 @@ def verify(
     from accountant.tables.verdicts import WASTEFUL
     from accountant.tables.verify import Verification
 
+    present.check_precision(precision)
     if builtin == (table is not None):
         raise InputError("give a table or --builtin, got " + ("both" if builtin else "neither"))
     if markdown and shared.json:
@@ -104,10 +106,12 @@ def verify(
         checks = []
         for source in _tables(stack, table, builtin, format):
             claims = Claims(source, columns=_columns(column), defaults=defaults)
-            check = Verification(claims, wasteful=WASTEFUL if wasteful is None else wasteful, progress=progress)
+            limit = WASTEFUL if wasteful is None else wasteful
+            check = Verification(claims, wasteful=limit, digits=precision, progress=progress)
             checks.append((source.name if builtin else None, check))
-        view = report.View(limit=None if all else _SHOWN)
-        with report.outputs(shared.json, markdown, page) as outputs:
+        block = None if precision is None else present.kind(precision)
+        view = report.View(limit=None if all else _SHOWN, precision=block)
+        with report.outputs(shared.json, markdown, page, block) as outputs:
             for name, check in checks:
                 for row in check:
                     for output in outputs:

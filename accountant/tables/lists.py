@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from accountant.tables.printed import digits
 from accountant.tables.verdicts import ARITHMETIC, Checked, ListSummary, checked, finite, unchecked, value_of
 from accountant.validation import InputError, shown
 
+if TYPE_CHECKING:
+    from accountant.tables.precise import PreciseList
+
 Floats = NDArray[np.float64]
 
 
@@ -23,6 +26,8 @@ class RequestList:
     def __init__(self, first: Claim) -> None:
         self.first = first
         self._due = 1
+        #: Follows the list to many digits, where they are asked for.
+        self.precise: PreciseList | None = None
         self.refusal: str | None = None
         sigma, epsilon = value_of(first.sigma), value_of(first.epsilon)
         self.summary = ListSummary(

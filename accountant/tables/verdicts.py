@@ -14,6 +14,8 @@ VERDICTS: Final = ("certified", "certified-tighter", "fails", "wasteful", "unche
 WASTEFUL: Final = 1.1
 #: A printed sigma is taken to be right to twelve digits: whoever computed it rounds, too.
 ARITHMETIC: Final = 1 + 1e-12
+#: What a row says to many digits, if asked to.
+PRECISE: Final = ("epsilon_achieved", "epsilon_tightest", "sigma_needed", "epochs_needed", "sigma_tightest")
 
 
 class Checked(NamedTuple):
@@ -23,6 +25,7 @@ class Checked(NamedTuple):
     smallest that would have done under the claimed bound (epochs_needed of a request: after the requests before it), and
     sigma_tightest under the tightest one, for rows that the claimed bound does not certify. factor: given over needed.
     rounding: the row fails, but some number that rounds to the printed one would do.
+    precise: where digits were asked for, the numbers of ``PRECISE`` as decimals rounded up, and the reason of what is missing.
     """
 
     row: int
@@ -43,6 +46,7 @@ class Checked(NamedTuple):
     sigma_tightest: float | None
     factor: float | None
     rounding: bool
+    precise: dict[str, str | None] | None = None
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from accountant.methods import METHODS, Setup
 from accountant.tables.claims import Claim, Claims
@@ -18,6 +18,9 @@ from accountant.tables.lists import RequestList
 from accountant.tables.rows import check_rows
 from accountant.tables.verdicts import WASTEFUL, Checked, Summary, unchecked, value_of
 from accountant.validation import number
+
+if TYPE_CHECKING:
+    from accountant.tables.precise import PreciseRows
 
 #: Called with the rows done so far and the rows there are, 0 while the table is read for the first time.
 Progress = Callable[[int, int], None]
@@ -32,13 +35,17 @@ class Verification:
     """Iterates over the checked rows, in the order of the table; ``summary`` is complete after the last.
 
     wasteful: factor of noise (or epochs) beyond what the claimed bound needs, from which a row is called so. The whole table is
-    read once before anything is computed, so that a cell that is no number stops it at once.
+    read once before anything is computed, so that a cell that is no number stops it at once. digits: also give every row's
+    numbers to so many digits (``Checked.precise``).
     """
 
-    def __init__(self, claims: Claims, *, wasteful: float = WASTEFUL, progress: Progress | None = None) -> None:
+    def __init__(
+        self, claims: Claims, *, wasteful: float = WASTEFUL, digits: int | None = None, progress: Progress | None = None
+    ) -> None:
         self.claims = claims
         self.wasteful = number("wasteful", wasteful, at_least=1)
         self.progress = progress or (lambda done, total: None)
+        self.digits = digits
         self.summary = Summary(ignored=claims.ignored)
         self._lists: dict[Any, RequestList] = {}
         self.total = 0
@@ -53,11 +60,15 @@ class Verification:
         done = 0
         while chunk := list(islice(claims, _CHUNK)):
             rows: list[Checked | None] = [None] * len(chunk)
+            owners: list[RequestList | None] = [None] * len(chunk)
             single = [at for at, claim in enumerate(chunk) if claim.request is None]
             self._singles(chunk, single, rows)
-            self._requests(chunk, [at for at, claim in enumerate(chunk) if claim.request is not None], rows)
-            for claim, row in zip(chunk, rows, strict=True):
+            self._requests(chunk, [at for at, claim in enumerate(chunk) if claim.request is not None], rows, owners)
+            for at, (claim, row) in enumerate(zip(chunk, rows, strict=True)):
                 assert row is not None
+                if self.digits is not None:
+                    row = row._replace(precise=self._precise(owners[at], self.digits).strings(claim, row))
+                    self.progress(done + at + 1, self.total)
                 self.summary.rows += 1
                 self.summary.verdicts[row.verdict] += 1
                 self.summary.rounding += row.rounding
@@ -79,9 +90,21 @@ class Verification:
             for at, row in zip(members, check_rows(claims, self.wasteful), strict=True):
                 rows[at] = row
 
+    def _precise(self, owner: RequestList | None, digits: int) -> PreciseRows:
+        """What knows the digits of a row: of its list, which it is a request of, or of rows by themselves."""
+        from accountant.tables.precise import PreciseList, PreciseRows
+
+        if owner is None:
+            return PreciseRows(digits)
+        if owner.precise is None:
+            owner.precise = PreciseList(owner.claimed, owner.best, digits)
+        return owner.precise
+
     # --- streams
 
-    def _requests(self, chunk: Sequence[Claim], which: Iterable[int], rows: list[Checked | None]) -> None:
+    def _requests(
+        self, chunk: Sequence[Claim], which: Iterable[int], rows: list[Checked | None], owners: list[RequestList | None]
+    ) -> None:
         members: dict[int, tuple[RequestList, list[int]]] = {}
         for at in which:
             claim = chunk[at]
@@ -97,12 +120,14 @@ class Verification:
             members.setdefault(id(entry), (entry, []))[1].append(at)
         for entry, own in members.values():
             for at, row in zip(own, entry.check([chunk[at] for at in own], self.wasteful), strict=True):
-                rows[at] = row
+                rows[at], owners[at] = row, entry
 
 
-def verify(claims: Claims, *, wasteful: float = WASTEFUL, progress: Progress | None = None) -> tuple[list[Checked], Summary]:
+def verify(
+    claims: Claims, *, wasteful: float = WASTEFUL, digits: int | None = None, progress: Progress | None = None
+) -> tuple[list[Checked], Summary]:
     """All rows and the summary at once, for tables that fit in memory."""
-    verification = Verification(claims, wasteful=wasteful, progress=progress)
+    verification = Verification(claims, wasteful=wasteful, digits=digits, progress=progress)
     return list(verification), verification.summary
 
 
