@@ -146,6 +146,11 @@ def test_questions_without_an_answer_are_refused_in_one_sentence() -> None:
             "epsilon", 40, {"sigma": 0.1, "delta": 1e-7},
         ),
         (UnlearningAccountant(PNSGD(preset("mnist"))), "epsilon", 1000, {"sigma": 0.03}),
+        # Without contraction and with endless learning only the ball bounds the distance.
+        (
+            UnlearningAccountant(PNSGD(Problem(n=18, smoothness=1.0), 16, step_size=0.3, radius=0.01), batches="worst"),
+            "epsilon", 40, {"sigma": 1.0, "delta": 1e-5},
+        ),
     ],
 )  # fmt: skip
 def test_hard_questions_have_the_same_digits_in_both_arithmetics(

@@ -49,6 +49,9 @@ def log_mu_cyclic(
     """
     ar = arithmetic
     gaps, after, before = ar.asarray(visits) - 1, ar.asarray(tail) + 1, ar.asarray(lead)
+    # Without contraction, differences that never stopped arriving add up to infinity: not computed, as inf/inf is no number.
+    unbounded = (gaps == np.inf) & (log_c == 0)
+    gaps = ar.asarray(np.where(unbounded, 0, gaps))
     log_h = ar.asarray(log_sensitivity)
     log_z = np.where(gaps == np.inf, -np.inf, log_start)
     scale = ar.maximum(log_h, log_z)
@@ -68,8 +71,7 @@ def log_mu_cyclic(
             geometric_sum(log_c, after, stride=2, arithmetic=ar),
         ]
         log_mu = scale + log_power(log_c, after - 1) + ar.log(_taut(rise, length, ar))
-    # Without contraction, differences that never stopped arriving add up to infinity.
-    return np.where((gaps == np.inf) & (log_c == 0), np.inf, log_mu)
+    return np.where(unbounded, np.inf, log_mu)
 
 
 def _taut(rise: list[Numbers], length: list[Numbers], arithmetic: Arithmetic) -> Numbers:
