@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.algorithm import PNSGD
 from accountant.arithmetic import DOUBLE
 from accountant.bounds import Bound, Setting
 from accountant.components import Components, Mixture
@@ -23,11 +24,6 @@ class Query:
         self.bound, self.setting, self.components = bound, setting, components
         self.steps, self.start = steps, start
         self.curve = bound.curve(setting)
-        # The constants enter as logarithms, whose errors grow with their size.
-        constants = [setting.algorithm.eta, setting.algorithm.problem.lipschitz, setting.algorithm.problem.n]
-        if setting.algorithm.radius is not None:
-            constants.append(setting.algorithm.radius)
-        self.magnitude = sum(abs(math.log(value)) for value in constants)
 
     def mixture(self, steps: Floats, start: Floats) -> Mixture:
         """Components at sigma = 1 for rows (P,), (P,)."""
@@ -38,10 +34,7 @@ class Query:
             mixture = mixture._replace(log_scale=mixture.log_scale[rows])
         else:
             mixture = self.components.mixture(self.bound, self.setting, steps, log(start))
-        # So does the logarithm of what is left after many steps, which far smaller noise may make up for.
-        log_scale = mixture.log_scale
-        size = self.magnitude + np.abs(np.where(np.isfinite(log_scale), log_scale, 0.0))
-        return mixture._replace(log_scale=log_scale + 8 * DOUBLE.unit_roundoff * size)
+        return mixture._replace(log_scale=raised(self.setting.algorithm, mixture.log_scale))
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""
@@ -56,6 +49,18 @@ class Query:
             rows = flat[0] == steps
             result[rows] = in_blocks(block, *(array[rows] for array in flat), width=self.components.width)
         return result.reshape(shape)
+
+
+def raised(algorithm: PNSGD, log_scale: Floats) -> Floats:
+    """log mu at sigma = 1 with its rounding errors on top."""
+    # The constants enter as logarithms, whose errors grow with their size.
+    constants = [algorithm.eta, algorithm.problem.lipschitz, algorithm.problem.n]
+    if algorithm.radius is not None:
+        constants.append(algorithm.radius)
+    magnitude = sum(abs(math.log(value)) for value in constants)
+    # So does the logarithm of what is left after many steps, which far smaller noise may make up for.
+    size = magnitude + np.abs(np.where(np.isfinite(log_scale), log_scale, 0.0))
+    return log_scale + 8 * DOUBLE.unit_roundoff * size
 
 
 def log(values: Floats) -> Floats:

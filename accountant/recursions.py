@@ -38,6 +38,7 @@ from accountant.constants import DOUBLES, Constants, Number
 from accountant.divergences import hockey_stick
 from accountant.divergences.curves import GDPCurve, rounded_up
 from accountant.geometry import geometric_sum, log_add, log_power
+from accountant.query import raised
 from accountant.reference import MATCHED
 from accountant.shifts.cyclic import log_mu_decay
 from accountant.unlearning import UnlearningAccountant
@@ -155,6 +156,10 @@ class Rule(ABC):
         if not self.double:
             return self.exp(log)
         return math.exp(max(log, -680.0)) if log < 680 else math.inf
+
+    def raised(self, log_mu: Numbers) -> Numbers:
+        """log mu at sigma = 1, on the safe side of the rounding of doubles."""
+        return raised(self.algorithm, log_mu) if self.double else log_mu
 
     @abstractmethod
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
@@ -377,7 +382,8 @@ class OptimalRule(Rule):
         learned = None if math.isinf(epochs) else int(epochs)
         algorithm = replace(self.algorithm, learn_epochs=learned, radius=self.algorithm.radius if project else None)
         setting, count = Setting(algorithm, MATCHED, number=self.number), np.array([float(steps)])
-        return self.bound.log_scale(setting, self.bound.log_addend(setting, positions, count, np.zeros(1)), count)[0]
+        log_mu = self.bound.log_scale(setting, self.bound.log_addend(setting, positions, count, np.zeros(1)), count)[0]
+        return self.raised(log_mu)
 
     def _restarted(self, state: StreamState, place: Place, steps: int) -> Any:
         """mu from the distance at the newest deletion, which the ball bounds, with shifts in its own steps only."""
@@ -493,8 +499,8 @@ class PublishedRule(Rule):
         setting, ar = Setting(self.algorithm, self.reference, given_distance=True, number=self.number), self.arithmetic
         with np.errstate(divide="ignore"):
             log_sum = ar.log(ar.minimum(before[:, :1] + own, self.limit)) + self.log_unit
-        log_mu = self.bound.log_scale(setting, log_sum, np.full(before.shape[0], float(steps))) - self.log_sigma
-        return [Mixture(ar.log(weights), log_mu, self.bound.curve(setting))]
+        log_mu = self.raised(self.bound.log_scale(setting, log_sum, np.full(before.shape[0], float(steps))))
+        return [Mixture(ar.log(weights), log_mu - self.log_sigma, self.bound.curve(setting))]
 
     def _find_room(self, place: Place, steps: int) -> float:
         own = self.shares(place)[1]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from accountant import PNSGD, Problem, UnlearningAccountant
+from accountant import PNSGD, Problem, UnlearningAccountant, UnlearningStream
 from accountant.constants import Number, binary
 from accountant.precision import PrivacyCurve
 
@@ -112,6 +112,9 @@ def test_tiny_noise_after_many_steps_is_safe(
     problem = Problem(n=n, smoothness=smoothness, strong_convexity=strong_convexity)
     accountant = UnlearningAccountant(PNSGD(problem, batch, step_size=step / smoothness), batches="worst")
     epsilon = float(accountant.epsilon(sigma=sigma, delta=1e-8, steps=steps))
+    assert any(confirmed(accountant, bits, steps, sigma, 1e-8, epsilon) for bits in (256, 512, 2048))
+    # The first request of a stream is the same question.
+    epsilon = float(UnlearningStream(accountant, sigma=sigma, epsilon=1.0, delta=1e-8).follow([steps]).epsilon[0])
     assert any(confirmed(accountant, bits, steps, sigma, 1e-8, epsilon) for bits in (256, 512, 2048))
 
 
