@@ -1,0 +1,444 @@
+"""Losses that derive their own smoothness, strong convexity and gradient bound, and a numerical check of the three.
+
+The loss of a point is l(s; y) + regularisation/2 ||w||^2, with scores s = W x of one output or one per class, so the data part
+of its gradient is r x^T with r = dl/ds. With rows of norm at most B = ``feature_bound`` and curvature of l at most kappa,
+
+    L = kappa B^2 + lambda,    m = lambda,    M = rho B with rho the supremum of ||r||.
+
+Clipping the data part of a gradient to norm C leaves r alone up to C/||x|| and scales it beyond. With one output r is
+a nondecreasing function of s with slopes in [0, kappa]; cut off at +-C/||x|| it still is, so it is the derivative of
+another convex, kappa-smooth loss (the Huber loss for squares): L and m stay, and M = min(rho B, C). What is minimised is then
+that other loss, wherever the cut is reached. With several outputs the scaled r need not be a gradient at all, so clipping
+there is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.problem import Problem
+from accountant.validation import InputError, integer, number
+
+#: Real arrays of the trainer, float32 or float64.
+Array = NDArray[Any]
+#: Rows may be longer than the stated bound by what rounding to float32 does.
+_ROUNDING: Final = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(ABC):
+    """One point's loss. Scores have the outputs on their last axis; labels broadcast to the axes before it.
+
+    regularisation: lambda >= 0 of lambda/2 ||w||^2 over all parameters. An intercept is a constant feature, and counts in the
+        norm. feature_bound: B > 0, at least the 2-norm of every row; rows beyond it are refused.
+    clip: C > 0, bound on the norm of the data part of a gradient, imposed by clipping; None: none is needed.
+    Raises InputError for values outside their domain.
+    """
+
+    regularisation: float
+    feature_bound: float = 1.0
+    clip: float | None = None
+
+    name: ClassVar[str]
+    #: Supremum of ||dl/ds|| and of the curvature of l in s.
+    steepest: ClassVar[float]
+    #: What labels are.
+    labels: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "regularisation", number("regularisation", self.regularisation, at_least=0))
+        set_(self, "feature_bound", number("feature_bound", self.feature_bound, above=0))
+        if self.clip is not None:
+            set_(self, "clip", number("clip", self.clip, above=0))
+
+    @property
+    @abstractmethod
+    def curvature(self) -> float:
+        """kappa, supremum of the largest eigenvalue of the Hessian of l in the scores."""
+
+    @property
+    def outputs(self) -> int:
+        """Scores per point: 1, or the number of classes."""
+        return 1
+
+    @property
+    def smoothness(self) -> float:
+        """L = kappa B^2 + lambda."""
+        return self.curvature * self.feature_bound**2 + self.regularisation
+
+    @property
+    def strong_convexity(self) -> float:
+        """m = lambda: the data part is only known to be convex."""
+        return self.regularisation
+
+    @property
+    def lipschitz(self) -> float:
+        """M, bound on the norm of the data part of a per-sample gradient."""
+        bound = self.steepest * self.feature_bound
+        return bound if self.clip is None else min(bound, self.clip)
+
+    def problem(self, n: int, *, adjacency: str = "replace") -> Problem:
+        """The accountant's problem of ``n`` points under this loss."""
+        return Problem(
+            n=n,
+            smoothness=self.smoothness,
+            strong_convexity=self.strong_convexity,
+            lipschitz=self.lipschitz,
+            adjacency=adjacency,
+        )
+
+    @abstractmethod
+    def values(self, scores: Array, labels: Array) -> Array:
+        """l(s; y) without the clipping, of shape (...) for scores (..., outputs)."""
+
+    @abstractmethod
+    def derivatives(self, scores: Array, labels: Array) -> Array:
+        """r = dl/ds without the clipping, in the shape of the scores."""
+
+    def predictions(self, scores: Array) -> Array:
+        """Labels for scores (..., outputs), shape (...)."""
+        return np.where(scores[..., 0] >= 0, 1, -1)
+
+    def check_labels(self, labels: ArrayLike) -> Array:
+        """The labels (n,) as an array, or InputError."""
+        array = _vector(labels)
+        bad = (array != 1) & (array != -1)
+        if bad.any():
+            raise InputError(f"labels must be {self.labels} for {self.name}, got {array[bad][0]}")
+        return array
+
+    def clipped(self, scores: Array, labels: Array, limits: Array | None) -> Array:
+        """r with the clipping: ``limits`` (...) are C/||x||, None where no row reaches its own."""
+        r = self.derivatives(scores, labels)
+        return r if limits is None else np.clip(r, -limits[..., None], limits[..., None], out=r)
+
+    def limits(self, norms: Array) -> Array | None:
+        """M/||x|| for rows of these norms, None if r never exceeds them; a row of zeros has none."""
+        with np.errstate(divide="ignore"):
+            limits = self.lipschitz / norms
+        return None if (limits >= self.steepest).all() else limits
+
+
+class _Margin(Loss):
+    """A loss of the margin y s, for labels +1 and -1."""
+
+    steepest = 1.0
+    labels = "1 or -1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logistic(_Margin):
+    """log(1 + exp(-y s)): kappa = 1/4, rho = 1."""
+
+    name = "logistic"
+
+    @property
+    def curvature(self) -> float:
+        return 0.25
+
+    def values(self, scores: Array, labels: Array) -> Array:
+        return np.logaddexp(0, -labels * scores[..., 0])
+
+    def derivatives(self, scores: Array, labels: Array) -> Array:
+        # -y/(1 + e^(y s)) = -y (1 - tanh(y s/2))/2, which cannot overflow; far out it loses relative, not absolute accuracy.
+        y = labels[..., None]
+        r = np.tanh(scores * 0.5 * y)
+        r -= 1
+        r *= 0.5 * y
+        return r
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothedHinge(_Margin):
+    """0 from the margin 1 on, linear up to 1 - width, a parabola between: kappa = 1/width, rho = 1."""
+
+    width: float = 1.0
+
+    name = "smoothed-hinge"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "width", number("width", self.width, above=0))
+
+    @property
+    def curvature(self) -> float:
+        return 1 / self.width
+
+    def values(self, scores: Array, labels: Array) -> Array:
+        short = np.maximum(1 - labels * scores[..., 0], 0)
+        return np.where(short < self.width, short**2 / (2 * self.width), short - self.width / 2)
+
+    def derivatives(self, scores: Array, labels: Array) -> Array:
+        y = labels[..., None]
+        r: Array = np.clip((1 - y * scores) / self.width, 0, 1)
+        r *= -y
+        return r
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ridge(Loss):
+    """(s - y)^2/2 for any real labels: kappa = 1, and no bound on the gradient, so ``clip`` must be given.
+
+    Clipped, a residual counts with at most C/||x||: a Huber loss, which is the squares' while residuals are smaller.
+    """
+
+    name = "ridge"
+    steepest = math.inf
+    labels = "finite numbers"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clip is None:
+            raise InputError("clip must be given for ridge, > 0: gradients of squares have no bound of their own")
+
+    @property
+    def curvature(self) -> float:
+        return 1.0
+
+    def values(self, scores: Array, labels: Array) -> Array:
+        return np.square(scores[..., 0] - labels) / 2
+
+    def derivatives(self, scores: Array, labels: Array) -> Array:
+        return scores - labels[..., None]
+
+    def predictions(self, scores: Array) -> Array:
+        return scores[..., 0]
+
+    def check_labels(self, labels: ArrayLike) -> Array:
+        return _vector(labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multinomial(Loss):
+    """log sum_j exp(s_j) - s_y for labels 0 ... classes - 1.
+
+    kappa = 1/2: the Hessian diag(p) - p p^T has eigenvalues up to 1/2, attained at two classes of probability 1/2 each.
+    rho = sqrt(2): r = p - e_y, whose norm tends to sqrt(2) where all probability is on one wrong class.
+    """
+
+    classes: int = field(kw_only=True)
+
+    name = "multinomial"
+    steepest = math.sqrt(2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "classes", integer("classes", self.classes, at_least=2))
+        least = self.steepest * self.feature_bound
+        if self.clip is not None and self.clip < least:
+            raise InputError(
+                f"clip must be left out or at least sqrt(2) feature_bound = {least:.10g} for multinomial, got {self.clip}: "
+                "clipping several outputs below it need not leave a convex loss"
+            )
+
+    @property
+    def curvature(self) -> float:
+        return 0.5
+
+    @property
+    def outputs(self) -> int:
+        return self.classes
+
+    @property
+    def labels(self) -> str:  # type: ignore[override]
+        """What labels are."""
+        return f"integers from 0 to {self.classes - 1}"
+
+    def values(self, scores: Array, labels: Array) -> Array:
+        top = scores.max(axis=-1, keepdims=True)
+        own = np.take_along_axis(scores - top, self._index(scores, labels), axis=-1)[..., 0]
+        return np.log(np.exp(scores - top).sum(axis=-1)) - own
+
+    def derivatives(self, scores: Array, labels: Array) -> Array:
+        r = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        r /= r.sum(axis=-1, keepdims=True)
+        at = self._index(scores, labels)
+        np.put_along_axis(r, at, np.take_along_axis(r, at, axis=-1) - 1, axis=-1)
+        return r
+
+    def _index(self, scores: Array, labels: Array) -> NDArray[np.int64]:
+        return np.broadcast_to(labels, scores.shape[:-1]).astype(np.int64)[..., None]
+
+    def predictions(self, scores: Array) -> Array:
+        return scores.argmax(axis=-1)
+
+    def check_labels(self, labels: ArrayLike) -> Array:
+        array = _vector(labels)
+        bad = (array < 0) | (array >= self.classes) | (array != np.floor(array))
+        if bad.any():
+            raise InputError(f"labels must be {self.labels} for {self.name}, got {array[bad][0]}")
+        return array
+
+    def clipped(self, scores: Array, labels: Array, limits: Array | None) -> Array:
+        # Rows longer than the bound by a rounding error are left alone: scaling r would not be exact either.
+        return self.derivatives(scores, labels)
+
+    def limits(self, norms: Array) -> None:
+        return None
+
+
+LOSSES: Final[dict[str, type[Loss]]] = {loss.name: loss for loss in (Logistic, Multinomial, Ridge, SmoothedHinge)}
+
+
+def _vector(labels: ArrayLike) -> Array:
+    try:
+        array = np.asarray(labels)
+        if array.dtype.kind not in "iuf":
+            raise ValueError
+        array = array.astype(np.float64)
+    except (ValueError, TypeError):
+        raise InputError("labels must be a numeric array of shape (n,)") from None
+    if array.ndim != 1:
+        raise InputError(f"labels must have shape (n,), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"labels must be finite, got {array[~np.isfinite(array)][0]} at row {_first(~np.isfinite(array))}")
+    return array
+
+
+def _first(bad: NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(bad)[0])
+
+
+def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
+    """Features (n, d), finite and of row norm at most ``feature_bound``, and labels (n,), or InputError; float32 is kept."""
+    try:
+        array = np.asarray(features)
+        if array.dtype.kind not in "iuf":
+            raise ValueError
+        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (ValueError, TypeError):
+        raise InputError("features must be a numeric array of shape (n, d)") from None
+    if array.ndim != 2 or not array.shape[1]:
+        raise InputError(f"features must have shape (n, d) with d >= 1, got {array.shape}")
+    y = loss.check_labels(labels)
+    if y.size != array.shape[0]:
+        raise InputError(f"labels must be one for each of the {array.shape[0]} rows of features, got {y.size}")
+    norms = row_norms(array)
+    bad = ~np.isfinite(norms)
+    if bad.any():
+        raise InputError(f"features must be finite numbers, got {_odd(array[_first(bad)])} in row {_first(bad)}")
+    long = norms > loss.feature_bound * (1 + _ROUNDING)
+    if long.any():
+        row = _first(long)
+        raise InputError(
+            f"features must have rows of norm at most feature_bound = {loss.feature_bound:g}, got {norms[row]:.10g} in row {row}"
+        )
+    return array, y
+
+
+def _odd(row: Array) -> str:
+    finite = np.isfinite(row)
+    return "numbers too large to square" if finite.all() else str(row[~finite][0])
+
+
+def row_norms(features: Array) -> Array:
+    """2-norms of the rows, summed in float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
+
+
+def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
+    """Scores (n, trials, outputs) of parameters (outputs*d, trials), or (outputs*d,) for one trial, on features (n, d)."""
+    x = np.asarray(features)
+    w = np.asarray(parameters)
+    wanted = loss.outputs * x.shape[-1]
+    if x.ndim != 2 or w.ndim not in (1, 2) or w.shape[0] != wanted:
+        raise InputError(f"parameters must have shape ({wanted}, trials) or ({wanted},) for these features, got {w.shape}")
+    trials = 1 if w.ndim == 1 else w.shape[1]
+    weights = w.reshape(wanted, trials).T.reshape(trials * loss.outputs, x.shape[1])
+    return (x @ weights.T).reshape(x.shape[0], trials, loss.outputs)
+
+
+def predict(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
+    """Predicted labels (n, trials)."""
+    return loss.predictions(scores(loss, parameters, features))
+
+
+def accuracy(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Share of right predictions of every trial, (trials,)."""
+    return (predict(loss, parameters, features) == loss.check_labels(labels)[:, None]).mean(axis=0)
+
+
+def objective(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Mean loss of every trial, regulariser included and gradients unclipped, (trials,)."""
+    w = np.asarray(parameters, dtype=np.float64)
+    data = loss.values(scores(loss, w, features), loss.check_labels(labels)[:, None]).mean(axis=0)
+    return data + loss.regularisation / 2 * np.square(w.reshape(w.shape[0], -1)).sum(axis=0)
+
+
+def gradient(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Mean clipped gradient of every trial, regulariser included, in the shape of the parameters."""
+    x, y = check_points(loss, features, labels)
+    w = np.asarray(parameters, dtype=np.float64)
+    s = scores(loss, w, x)
+    limits = loss.limits(row_norms(x))
+    r = loss.clipped(s, y[:, None], None if limits is None else limits[:, None])
+    # (trials*outputs, n) @ (n, d)
+    data = (r.reshape(x.shape[0], -1).T @ x).reshape(s.shape[1], -1).T / x.shape[0]
+    return data.reshape(w.shape) + loss.regularisation * w
+
+
+class Measured(NamedTuple):
+    """Extremes over points and parameters: what L, m and M have to hold for."""
+
+    smoothness: float
+    strong_convexity: float
+    lipschitz: float
+    #: Largest asymmetry of a Hessian: zero up to rounding if r is a gradient at all.
+    asymmetry: float
+
+
+def measure(loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0) -> Measured:
+    """Largest and smallest eigenvalue of every point's Hessian and the largest norm of its data gradient.
+
+    Hessians by central differences of the clipped derivatives, which cost two digits less than half of a double's: about 1e-9.
+    parameters: (outputs*d, trials); by default zeros and 63 random points of norms from 0.01 to 1000.
+    """
+    x, y = check_points(loss, features, labels)
+    x = x.astype(np.float64)
+    if parameters is None:
+        size = loss.outputs * x.shape[1]
+        directions = np.random.default_rng(seed).standard_normal((size, 64))
+        directions /= np.linalg.norm(directions, axis=0)
+        parameters = directions * np.concatenate([[0.0], np.geomspace(0.01, 1000, 63)])
+    s, norms = scores(loss, parameters, x), row_norms(x)
+    limits = loss.limits(norms)
+    given = (y[:, None], None if limits is None else limits[:, None])
+    k, step = loss.outputs, 1e-5
+    hessian = np.empty((*s.shape, k))
+    for j in range(k):
+        move = step * np.eye(k)[j]
+        hessian[..., j] = (loss.clipped(s + move, *given) - loss.clipped(s - move, *given)) / (2 * step)
+    turned = np.swapaxes(hessian, -1, -2)
+    values = np.linalg.eigvalsh((hessian + turned) / 2) * norms[:, None, None] ** 2
+    # A Hessian r' x x^T has zeros beside those of r', unless there is one feature only.
+    flat = 0.0 if x.shape[1] > 1 else math.inf
+    r = np.linalg.norm(loss.clipped(s, *given), axis=-1)
+    return Measured(
+        smoothness=float(max(values.max(), 0.0)) + loss.regularisation,
+        strong_convexity=float(min(values.min(), flat)) + loss.regularisation,
+        lipschitz=float((r * norms[:, None]).max()),
+        asymmetry=float(np.abs(hessian - turned).max()),
+    )
+
+
+def check_constants(loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0) -> Measured:
+    """:func:`measure`, and InputError if a point breaks L, m or M by more than a millionth or r is not a gradient."""
+    found = measure(loss, features, labels, parameters=parameters, seed=seed)
+    slack = _ROUNDING * loss.smoothness
+    for name, value, bound, broken in (
+        ("smoothness", found.smoothness, loss.smoothness, found.smoothness > loss.smoothness + slack),
+        ("strong_convexity", found.strong_convexity, loss.strong_convexity, found.strong_convexity < loss.strong_convexity - slack),
+        ("lipschitz", found.lipschitz, loss.lipschitz, found.lipschitz > loss.lipschitz * (1 + _ROUNDING)),
+        ("asymmetry", found.asymmetry, 0.0, found.asymmetry > _ROUNDING * loss.curvature),
+    ):
+        if broken or math.isnan(value):
+            raise InputError(f"{name} of {loss.name} must be {bound:.10g}, but a point has {value:.10g}")
+    return found
