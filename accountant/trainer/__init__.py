@@ -1,6 +1,16 @@
 """The reference trainer: the losses, noisy SGD exactly as it is accounted for, baselines and data."""
 
-from accountant.trainer.losses import LOSSES, Logistic, Loss, Multinomial, Ridge, SmoothedHinge, accuracy, check_constants, predict
+from accountant.trainer.losses import (
+    LOSSES,
+    Logistic,
+    Loss,
+    Multinomial,
+    Ridge,
+    SmoothedHinge,
+    accuracy,
+    check_constants,
+    predict,
+)
 from accountant.trainer.training import Run, Trainer
 
 __all__ = [

@@ -1,8 +1,8 @@
 """What noisy SGD competes with, on the same loss and data: each is the trainer with other steps and noise.
 
-- Descent-to-Delete: full-batch descent without noise, of step size 2/(L + m); one N(0, sigma^2 I) on what is released. The inner
-  model of :func:`descent_to_delete` is the secret that unlearning goes on from (``d2d``, ``d2d-exact``); without a secret it
-  goes on from the release itself: :func:`release` with ``keep_secret=False`` (``d2d-open``).
+- Descent-to-Delete: full-batch descent without noise, of step size 2/(L + m); one N(0, sigma^2 I) on what is released. The
+  inner model of :func:`descent_to_delete` is the secret that unlearning goes on from (``d2d``, ``d2d-exact``); without a
+  secret it goes on from the release itself: :func:`release` with ``keep_secret=False`` (``d2d-open``).
 - Langevin unlearning: full-batch noisy descent, of step size at most 1/L.
 - Retraining: full-batch descent without noise on what is left.
 """
@@ -34,8 +34,8 @@ def descent_to_delete(loss: Loss, problem: Problem, **options: Any) -> Trainer:
 def release(run: Run, *, sigma: float, trials: int = 1, seed: int | None = None, keep_secret: bool = True) -> tuple[Array, Run]:
     """Parameters with N(0, sigma^2 I) on them, and the run that unlearning goes on from.
 
-    trials: releases of every trial of the run. sigma: a standard deviation >= 0, D2D's own meaning. With ``keep_secret`` the run
-    stays what it is. Without, it goes on from the release, which is then one per trial.
+    trials: releases of every trial of the run. sigma: a standard deviation >= 0, D2D's own meaning. With ``keep_secret`` the
+    run stays what it is. Without, it goes on from the release, which is then one per trial.
     """
     std, count = number("sigma", sigma, at_least=0), integer("trials", trials, at_least=1)
     if count > 1 and not keep_secret:

@@ -1,7 +1,7 @@
 """Two digits as data: MNIST from files, or scikit-learn's small digits; and the points that replace deleted ones.
 
-Preparation is that of the published experiments: pixels scaled to [-1/2, 1/2], flattened, every row divided by its 2-norm; label
-+1 for a 3, -1 for an 8; of MNIST the first 11264 training rows, all 3s before all 8s.
+Preparation is that of the published experiments: pixels scaled to [-1/2, 1/2], flattened, every row divided by its 2-norm;
+label +1 for a 3, -1 for an 8; of MNIST the first 11264 training rows, all 3s before all 8s.
 """
 
 from __future__ import annotations
@@ -130,16 +130,17 @@ def _prepared(place: Path, what: str, images: Any, labels: Any, white: int) -> t
 
 def _npz_arrays(place: Path) -> list[Any]:
     try:
-        with np.load(place, allow_pickle=False) as file:
+        with open(place, "rb") as raw:
+            file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("one array, not several")
+                raise ValueError("it holds one array")
             missing = [name for name in _ARRAYS if name not in file]
             if missing:
                 raise ValueError(f"no array {missing[0]}")
             return [file[name] for name in _ARRAYS]
     except OSError as error:
         raise InputError(f"data file {place} cannot be read: {error.strerror or error}") from None
-    except (*_DAMAGE, AttributeError) as error:
+    except _DAMAGE as error:
         raise InputError(f"data file {place} must be a .npz file of {', '.join(_ARRAYS)}: {_words(error)}") from None
 
 

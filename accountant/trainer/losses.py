@@ -328,7 +328,8 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
     if long.any():
         row = _first(long)
         raise InputError(
-            f"features must have rows of norm at most feature_bound = {loss.feature_bound:g}, got {norms[row]:.10g} in row {row}"
+            f"features must have rows of norm at most feature_bound = {loss.feature_bound:g}, got {norms[row]:.10g} in row "
+            f"{row}"
         )
     return array, y
 
@@ -395,7 +396,9 @@ class Measured(NamedTuple):
     asymmetry: float
 
 
-def measure(loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0) -> Measured:
+def measure(
+    loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0
+) -> Measured:
     """Largest and smallest eigenvalue of every point's Hessian and the largest norm of its data gradient.
 
     Hessians by central differences of the clipped derivatives, which cost two digits less than half of a double's: about 1e-9.
@@ -429,16 +432,19 @@ def measure(loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: A
     )
 
 
-def check_constants(loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0) -> Measured:
+def check_constants(
+    loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0
+) -> Measured:
     """:func:`measure`, and InputError if a point breaks L, m or M by more than a millionth or r is not a gradient."""
     found = measure(loss, features, labels, parameters=parameters, seed=seed)
-    slack = _ROUNDING * loss.smoothness
-    for name, value, bound, broken in (
-        ("smoothness", found.smoothness, loss.smoothness, found.smoothness > loss.smoothness + slack),
-        ("strong_convexity", found.strong_convexity, loss.strong_convexity, found.strong_convexity < loss.strong_convexity - slack),
-        ("lipschitz", found.lipschitz, loss.lipschitz, found.lipschitz > loss.lipschitz * (1 + _ROUNDING)),
-        ("asymmetry", found.asymmetry, 0.0, found.asymmetry > _ROUNDING * loss.curvature),
+    for name, bound, sign, scale in (
+        ("smoothness", loss.smoothness, 1, loss.smoothness),
+        ("strong_convexity", loss.strong_convexity, -1, loss.smoothness),
+        ("lipschitz", loss.lipschitz, 1, loss.lipschitz),
+        ("asymmetry", 0.0, 1, loss.curvature),
     ):
-        if broken or math.isnan(value):
-            raise InputError(f"{name} of {loss.name} must be {bound:.10g}, but a point has {value:.10g}")
+        value = getattr(found, name)
+        if not sign * (value - bound) <= _ROUNDING * scale:
+            most = "at most" if sign > 0 else "at least"
+            raise InputError(f"{name} of {loss.name} must be {most} {bound:.10g}, but a point has {value:.10g}")
     return found

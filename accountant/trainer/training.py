@@ -7,9 +7,9 @@ Batch sizes, step sizes, noise levels and numbers of steps come from the same :c
 parameters over the same batch order. Zero-out makes a row zero, and with it the data part of its gradient, for every loss here.
 
 What the noise is worth. Guarantees are about Gaussian noise and real numbers. Here noise is what NumPy's generator (PCG64,
-seeded from ``seed`` or else with 256 bits of the operating system) makes of it in floating point: its values have gaps, a
-largest size (about 8 standard deviations and more are never drawn in float32) and a generator that is not cryptographic. Nothing
-is claimed against somebody who reads the last bits of released parameters (Mironov 2012), guesses the seed, or measures time.
+seeded from ``seed`` or else with 256 bits of the operating system) makes of it in floating point: its values have gaps and a
+largest size (some 8 standard deviations in float32, 12 in float64), and PCG64 is not a cryptographic generator. Nothing is
+claimed against somebody who reads the last bits of released parameters (Mironov 2012), guesses the seed, or measures time.
 A seed makes results reproducible, so whoever knows it can subtract the noise: give none where a guarantee matters.
 """
 
@@ -308,7 +308,7 @@ class Trainer:
         check_memory(fixed + most, lower=lower)
 
     def _continue(self, run: Run, parts: list[_Part], progress: Progress | None) -> Run:
-        w = np.ascontiguousarray(run.parameters.T)
+        w = np.array(run.parameters.T, order="C")
         norms = row_norms(run.features)
         limits = self.loss.limits(norms)
         data = _Data(run.features, run.labels, None if limits is None else limits.astype(self.dtype))
