@@ -222,6 +222,14 @@ def test_steps_are_those_of_a_plain_loop(loss: Loss, labels: Any, radius: float 
             assert np.linalg.norm(run.parameters) <= radius * (1 + 1e-12)
 
 
+def test_long_runs_whose_rows_are_reordered_first_are_the_same() -> None:
+    loss, labels = CASES[0]
+    for orders in ("own", "shared"):
+        trainer = each(loss, labels, sigma=0, trials=3, orders=orders, algorithm={"batch_size": 9})
+        run = trainer.learn(X, labels, epochs=7)
+        np.testing.assert_allclose(run.parameters[:, 0], loop(trainer, run, X, labels, start=np.zeros(5), steps=35), atol=1e-13)
+
+
 def test_batches_larger_than_what_is_multiplied_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = each(CASES[0][0], SIGNS, trials=3, algorithm={"batch_size": 20}).learn(X, SIGNS)
     monkeypatch.setattr("accountant.trainer.training._ROWS", 3)

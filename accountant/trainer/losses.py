@@ -117,7 +117,12 @@ class Loss(ABC):
     def clipped(self, scores: Array, labels: Array, limits: Array | None) -> Array:
         """r with the clipping: ``limits`` (...) are C/||x||, None where no row reaches its own."""
         r = self.derivatives(scores, labels)
-        return r if limits is None else np.clip(r, -limits[..., None], limits[..., None], out=r)
+        if limits is not None:
+            most = limits[..., None]
+            # np.clip does the same at several times the cost of a call.
+            np.minimum(r, most, out=r)
+            np.maximum(r, -most, out=r)
+        return r
 
     def limits(self, norms: Array) -> Array | None:
         """M/||x|| for rows of these norms, None if r never exceeds them; a row of zeros has none."""

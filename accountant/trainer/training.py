@@ -36,10 +36,13 @@ Progress = Callable[[int, int], None]
 
 ORDERS: Final = ("own", "shared")
 DTYPES: Final = ("float32", "float64")
-#: Bytes of one batch of a group of trials with orders of their own: both products with it should find it in the cache.
-_CACHED: Final = 3 << 19
+#: Bytes of one batch of a group of trials with orders of their own: more trials share the cost of a call, but both products
+#: with a batch should find it in a cache that other things are in too.
+_CACHED: Final = 1 << 19
 #: Most bytes of reordered rows of such a group.
 _REORDERED: Final = 1 << 28
+#: Epochs from which reordering all rows once is faster than picking out every batch when it comes.
+_REORDERING: Final = 6
 #: Numbers of noise drawn at a time.
 _NOISE: Final = 1 << 20
 #: Rows of a batch that are multiplied at a time.
@@ -283,10 +286,10 @@ class Trainer:
     def _layout(self, stretch: Stretch) -> PNSGD:
         return replace(self.algorithm, batch_size=stretch.batch_size)
 
-    def _group(self, batch_size: int, rows: int, features: int) -> int:
+    def _group(self, batch_size: int, features: int) -> int:
         """Trials with orders of their own that advance together."""
-        bytes_ = features * self.dtype.itemsize
-        return max(1, min(self.trials, _CACHED // (batch_size * bytes_), _REORDERED // max(rows * bytes_, 1)))
+        row = features * self.dtype.itemsize
+        return max(1, min(self.trials, _CACHED // (batch_size * row), _REORDERED // (self.algorithm.problem.n * row)))
 
     def _check_memory(self, parts: list[_Part], features: int) -> None:
         n, item, outputs = self.algorithm.problem.n, self.dtype.itemsize, self.loss.outputs
@@ -297,9 +300,8 @@ class Trainer:
         most = 0
         for part in parts:
             batch = int(part.layout.batch_size)
-            rows = min(n, part.steps * batch)
-            together = self._group(batch, rows, features) if own and batch < n else self.trials
-            reordered = 0 if batch == n else rows * features * item * (together if own else 1)
+            together = self._group(batch, features) if own and batch < n else self.trials
+            reordered = 0 if batch == n else n * features * item * (together if own else 1)
             noise = max(together * outputs * features, _NOISE) * item
             most = max(most, reordered + noise + 4 * min(batch, _ROWS) * together * outputs * item)
         lower = f"lower trials ({self.trials}), run them a part at a time"
@@ -321,7 +323,7 @@ class Trainer:
             at = at if size == batch else 0
             visits = _Visits(part.layout, at, part.steps)
             together = run.orders.shape[0] == 1 or size == n
-            group = self.trials if together else self._group(size, visits.points.size, data.features.shape[1])
+            group = self.trials if together else self._group(size, data.features.shape[1])
             plans.append((part, visits, together, group))
             batch, at = size, (at + part.steps) % per_epoch
         total = sum(part.steps * -(-self.trials // group) for part, _, _, group in plans)
@@ -330,12 +332,12 @@ class Trainer:
             if together:
                 # The one batch of a full pass is the same whatever the order.
                 whole = visits.points.size == n and visits.starts.size == 1
-                rows = data if whole else data.take(run.orders[0][visits.points])
+                rows = data if whole else data.take(run.orders[0][visits.points], ahead=visits.ahead)
                 self._advance(w, rows, part, visits, run.generators, ticks)
                 continue
             for first in range(0, self.trials, group):
                 some = slice(first, first + group)
-                rows = data.take(run.orders[some][:, visits.points])
+                rows = data.take(run.orders[some][:, visits.points], ahead=visits.ahead)
                 self._advance(w[some], rows, part, visits, run.generators[some], ticks)
                 del rows
         if not np.isfinite(w).all():
@@ -358,7 +360,9 @@ class Trainer:
         trials, size = w.shape
         eta = np.broadcast_to(np.asarray(part.step_size, dtype=np.float64), (part.steps,))
         std = math.sqrt(2) * np.sqrt(eta) * np.broadcast_to(self.sigma * np.asarray(part.sigma), (part.steps,))
-        shrink = 1 - eta * self.loss.regularisation
+        # Lists: taking single numbers out of arrays is slow.
+        shrink, rates = (1 - eta * self.loss.regularisation).tolist(), eta.tolist()
+        spans = list(zip(visits.starts.tolist(), (visits.starts + visits.sizes).tolist(), strict=True))
         lines = w.reshape(trials, self.loss.outputs, -1)
         at_once = min(part.steps, max(1, _NOISE // w.size), 64)
         noise = np.empty((trials, at_once, size), w.dtype) if std.any() else None
@@ -370,11 +374,10 @@ class Trainer:
                     generator.standard_normal(dtype=w.dtype, out=row[: end - begin])
                 noise[:, : end - begin] *= std[begin:end, None].astype(w.dtype)
             for k in range(begin, end):
-                slot = k % visits.starts.size
-                low, high = visits.starts[slot], visits.starts[slot] + visits.sizes[slot]
+                low, high = spans[k % len(spans)]
                 sum_ = self._gradients(lines, data, low, high).reshape(trials, size)
-                sum_ *= float(eta[k]) / float(visits.sizes[slot])
-                w *= float(shrink[k])
+                sum_ *= rates[k] / (high - low)
+                w *= shrink[k]
                 w -= sum_
                 if noise is not None:
                     w += noise[:, k - begin]
@@ -388,14 +391,13 @@ class Trainer:
         total: Array | None = None
         for start in range(low, high, _ROWS):
             rows = slice(start, min(start + _ROWS, high))
+            x = data.batch(rows)
             if data.labels.ndim == 1:
-                x = data.features[rows]
                 scores = (x @ w.reshape(trials * outputs, features).T).reshape(-1, trials, outputs)
                 limits = None if data.limits is None else data.limits[rows, None]
                 r = self.loss.clipped(scores, data.labels[rows, None], limits)
                 part = (r.reshape(x.shape[0], -1).T @ x).reshape(w.shape)
             else:
-                x = data.features[:, rows]
                 scores = np.matmul(x, w.transpose(0, 2, 1))
                 limits = None if data.limits is None else data.limits[:, rows]
                 r = self.loss.clipped(scores, data.labels[:, rows], limits)
@@ -409,27 +411,42 @@ class Trainer:
 
 
 class _Data(NamedTuple):
-    """Rows with their labels and clipping limits, (m, ...) or a set (t, m, ...) for each trial."""
+    """Rows with their labels and clipping limits, (m, ...) or a set (t, m, ...) for each trial.
+
+    rows: (m,) or (t, m), where each lies in ``features``; None if they lie there as they are.
+    """
 
     features: Array
     labels: Array
     limits: Array | None
+    rows: NDArray[np.int64] | None = None
 
-    def take(self, rows: NDArray[np.int64]) -> _Data:
+    def take(self, rows: NDArray[np.int64], *, ahead: bool) -> _Data:
+        """These rows, picked out ``ahead`` or batch by batch."""
         limits = None if self.limits is None else self.limits[rows]
-        return _Data(self.features.take(rows, axis=0), self.labels[rows], limits)
+        if ahead:
+            return _Data(self.features.take(rows, axis=0), self.labels[rows], limits)
+        return _Data(self.features, self.labels[rows], limits, rows)
+
+    def batch(self, at: slice) -> Array:
+        """Features of the rows ``at``, (b, d) or (t, b, d)."""
+        if self.rows is None:
+            return self.features[..., at, :]
+        return self.features.take(self.rows[..., at], axis=0)
 
 
 class _Visits:
     """The batches that steps from batch ``first`` on visit, in that order: where each lies among the visited points.
 
     points: places in the permutation, (m,), visit after visit, each batch once. starts, sizes: (visited batches,) in points.
+    ahead: whether the rows are worth picking out before the first step.
     """
 
     def __init__(self, layout: PNSGD, first: int, steps: int) -> None:
         visited = (first + np.arange(min(steps, layout.steps_per_epoch))) % layout.steps_per_epoch
         self.sizes = layout.batch_sizes(visited).astype(np.int64)
         self.starts = np.cumsum(self.sizes) - self.sizes
+        self.ahead = steps >= _REORDERING * visited.size
         offsets = np.arange(self.sizes.sum()) - np.repeat(self.starts, self.sizes)
         self.points = np.repeat(visited * int(layout.batch_size), self.sizes) + offsets
 
