@@ -1,6 +1,7 @@
 """Speed of the trainer at MNIST's sizes beside a plain loop; results of one run in README.md.
 
-Times are those of the processor, so that other work on the machine counts little. Run: OMP_NUM_THREADS=1 python benchmarks/trainer.py
+Times are those of the processor, so that other work on the machine counts little.
+Run: OMP_NUM_THREADS=1 python benchmarks/trainer.py
 """
 
 from __future__ import annotations

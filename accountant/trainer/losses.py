@@ -29,6 +29,8 @@ from accountant.validation import InputError, integer, number
 Array = NDArray[Any]
 #: Rows may be longer than the stated bound by what rounding to float32 does.
 _ROUNDING: Final = 1e-6
+#: Numbers in the Hessians that are measured at a time.
+_AT_ONCE: Final = 1 << 21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,7 +361,11 @@ def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
         raise InputError(f"parameters must have shape ({wanted}, trials) or ({wanted},) for these features, got {w.shape}")
     trials = 1 if w.ndim == 1 else w.shape[1]
     weights = w.reshape(wanted, trials).T.reshape(trials * loss.outputs, x.shape[1])
-    return (x @ weights.T).reshape(x.shape[0], trials, loss.outputs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = (x @ weights.T).reshape(x.shape[0], trials, loss.outputs)
+    if not np.isfinite(result).all():
+        raise InputError("parameters and features must be finite numbers whose products do not overflow")
+    return result
 
 
 def predict(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
@@ -416,6 +422,15 @@ def measure(
         directions = np.random.default_rng(seed).standard_normal((size, 64))
         directions /= np.linalg.norm(directions, axis=0)
         parameters = directions * np.concatenate([[0.0], np.geomspace(0.01, 1000, 63)])
+    weights = np.asarray(parameters, dtype=np.float64)
+    trials, k = (1 if weights.ndim == 1 else weights.shape[1]), loss.outputs
+    rows = max(1, _AT_ONCE // (trials * k * k))
+    parts = [_measure(loss, x[i : i + rows], y[i : i + rows], weights) for i in range(0, y.size, rows)]
+    smoothness, strong_convexity, lipschitz, asymmetry = zip(*parts, strict=True)
+    return Measured(max(smoothness), min(strong_convexity), max(lipschitz), max(asymmetry))
+
+
+def _measure(loss: Loss, x: Array, y: Array, parameters: Array) -> Measured:
     s, norms = scores(loss, parameters, x), row_norms(x)
     limits = loss.limits(norms)
     given = (y[:, None], None if limits is None else limits[:, None])

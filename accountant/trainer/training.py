@@ -58,7 +58,7 @@ class _Part(NamedTuple):
     sigma: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """Where a number of trials stands. Treat it as fixed: unlearning gives another one.
 
@@ -156,9 +156,9 @@ class Trainer:
             raise InputError(f"initial must be a number or one for each of the {size} parameters, got {self.initial.size}")
         parts = self._learning(epochs, steps)
         given = None if orders is None else self._given_orders(orders)
-        self._check_memory(parts, x.shape[1])
-        # The order that all trials share is the last child's, so that it does not depend on who else draws.
-        *own, common = self._seeds.spawn(self.trials + 1)
+        self._check_memory(parts, x.shape[1], self.orders == "own" if given is None else given.shape[0] > 1)
+        # Children of a child: what a trial draws depends on the call and on its number, not on how many there are.
+        common, *own = self._seeds.spawn(1)[0].spawn(self.trials + 1)
         generators = tuple(np.random.default_rng(seed) for seed in own)
         if given is not None:
             order = given
@@ -177,7 +177,8 @@ class Trainer:
         start = Run(
             parameters=w.T,
             orders=order,
-            features=x.astype(self.dtype, copy=x is features),
+            # A copy: the caller may change theirs.
+            features=np.array(x, dtype=self.dtype),
             labels=y.astype(self.dtype),
             steps=0,
             batch_size=0,
@@ -208,6 +209,11 @@ class Trainer:
         n = self.algorithm.problem.n
         if not isinstance(run, Run) or run.trials != self.trials or run.features.shape[0] != n:
             raise InputError(f"run must be a Run of this trainer's {self.trials} trials on {n} points")
+        if run.parameters.dtype != self.dtype or run.parameters.shape[0] != self.loss.outputs * run.features.shape[1]:
+            raise InputError(
+                f"run must have {self.dtype} parameters, {self.loss.outputs} for each feature, got {run.parameters.dtype} of "
+                f"shape {run.parameters.shape}"
+            )
         rows = _indices(removed, n)
         if run.zeroed[rows].any():
             raise InputError(f"removed must name points that are still there, got {rows[run.zeroed[rows]][0]}")
@@ -226,7 +232,7 @@ class Trainer:
             if new_x.shape != (rows.size, run.features.shape[1]):
                 wanted = (rows.size, run.features.shape[1])
                 raise InputError(f"features must have shape {wanted} to replace the removed points, got {new_x.shape}")
-        self._check_memory(parts, run.features.shape[1])
+        self._check_memory(parts, run.features.shape[1], run.orders.shape[0] > 1)
         x, y = run.features.copy(), run.labels.copy()
         x[rows], y[rows] = new_x, new_y
         changed = replace(run, features=x, labels=y, zeroed=zeroed, requests=run.requests + 1)
@@ -291,11 +297,11 @@ class Trainer:
         row = features * self.dtype.itemsize
         return max(1, min(self.trials, _CACHED // (batch_size * row), _REORDERED // (self.algorithm.problem.n * row)))
 
-    def _check_memory(self, parts: list[_Part], features: int) -> None:
+    def _check_memory(self, parts: list[_Part], features: int, own: bool) -> None:
+        """``own``: whether trials have batch orders of their own."""
         n, item, outputs = self.algorithm.problem.n, self.dtype.itemsize, self.loss.outputs
-        own = self.orders == "own"
-        # Data, labels and clipping limits; orders; parameters before and after, and a gradient.
-        fixed = n * (features + 3) * item + (self.trials if own else 1) * n * 8
+        # Data, labels, norms and clipping limits; orders; parameters before and after, and a gradient.
+        fixed = n * (features * item + 32) + (self.trials if own else 1) * n * 8
         fixed += 4 * self.trials * outputs * features * item
         most = 0
         for part in parts:
@@ -328,18 +334,19 @@ class Trainer:
             batch, at = size, (at + part.steps) % per_epoch
         total = sum(part.steps * -(-self.trials // group) for part, _, _, group in plans)
         ticks = _Ticks(progress, total)
-        for part, visits, together, group in plans:
-            if together:
-                # The one batch of a full pass is the same whatever the order.
-                whole = visits.points.size == n and visits.starts.size == 1
-                rows = data if whole else data.take(run.orders[0][visits.points], ahead=visits.ahead)
-                self._advance(w, rows, part, visits, run.generators, ticks)
-                continue
-            for first in range(0, self.trials, group):
-                some = slice(first, first + group)
-                rows = data.take(run.orders[some][:, visits.points], ahead=visits.ahead)
-                self._advance(w[some], rows, part, visits, run.generators[some], ticks)
-                del rows
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part, visits, together, group in plans:
+                if together:
+                    # The one batch of a full pass is the same whatever the order.
+                    whole = visits.points.size == n and visits.starts.size == 1
+                    rows = data if whole else data.take(run.orders[0][visits.points], ahead=visits.ahead)
+                    self._advance(w, rows, part, visits, run.generators, ticks)
+                    continue
+                for first in range(0, self.trials, group):
+                    some = slice(first, first + group)
+                    rows = data.take(run.orders[some][:, visits.points], ahead=visits.ahead)
+                    self._advance(w[some], rows, part, visits, run.generators[some], ticks)
+                    del rows
         if not np.isfinite(w).all():
             raise InputError(f"sigma must be small enough for {self.dtype} parameters, got {self.sigma}: they overflowed")
         parameters = w.T
