@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from accountant.bounds import Bound, Setting
 from accountant.components import Mixture
 from accountant.constants import DOUBLES, Constants, Number
 from accountant.divergences import hockey_stick
-from accountant.divergences.curves import GDPCurve, rounded_up
+from accountant.divergences.curves import TANGENT, GDPCurve, rounded_up
 from accountant.geometry import geometric_sum, log_add, log_power
 from accountant.query import raised
 from accountant.reference import MATCHED
@@ -96,6 +96,15 @@ class Place:
     #: Largest sum of the earlier requests with which a number of steps is enough.
     room: dict[int, float] = field(default_factory=dict)
     limits: dict[tuple[int, int], float] = field(default_factory=dict)
+
+
+class CurveAfter(NamedTuple):
+    """The privacy curve after a request, in the terms of a Guarantee: weights and values (J,)."""
+
+    kind: str
+    weights: Floats
+    values: Floats
+    conversion: str = "exact"
 
 
 class Rule(ABC):
@@ -187,6 +196,21 @@ class Rule(ABC):
                 found = mixture.curve.epsilon(log_delta, mixture.log_weights, mixture.log_scale[some])
                 epsilon[some] = np.minimum(epsilon[some], found)
         return epsilon
+
+    def curve_after(self, place: Place, steps: int, before: tuple[float, float]) -> CurveAfter:
+        """The curve of which :meth:`epsilon_after` is one value; UnreachableError where nothing is proved."""
+        best, least = None, math.inf
+        for mixture in self.mixtures(place, steps, np.array([before])):
+            if mixture.log_scale.max() < READABLE:
+                epsilon = mixture.curve.epsilon(np.array([self.log_delta]), mixture.log_weights, mixture.log_scale)[0]
+                if epsilon < least:
+                    best, least = mixture, float(epsilon)
+        if best is None:
+            raise UnreachableError(f"nothing is proved after {steps} steps")
+        weights, mu, curve = np.exp(best.log_weights), rounded_up(best.log_scale[0]), best.curve
+        gaussian = curve.kind in ("gdp", TANGENT)
+        values = mu if gaussian else 0.5 * mu**2
+        return CurveAfter(curve.kind, weights / weights.sum(), values, getattr(curve, "conversion", "exact"))
 
     @abstractmethod
     def mu_now(self, state: StreamState) -> float | None:

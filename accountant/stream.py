@@ -18,9 +18,10 @@ from accountant.assumptions import RANDOM, WORST
 from accountant.bounds import BOUNDS
 from accountant.components import Mixture
 from accountant.constants import DOUBLES, Number
+from accountant.guarantee import Guarantee
 from accountant.recursions import OptimalRule, Place, PublishedRule, Rule, StreamState, learned_epochs
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, integer, number, numbers
+from accountant.validation import MAX_COUNT, InputError, UnreachableError, choice, integer, number, numbers, shown
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +37,13 @@ class Followed(NamedTuple):
     epsilon: Floats
     #: Fewest steps (or epochs) that would have done, after the requests before; inf where none would.
     needed: Floats
+
+
+class Planned(NamedTuple):
+    """What a request would take, and what would then hold of it and all before it."""
+
+    steps: int
+    guarantee: Guarantee
 
 
 class UnlearningStream:
@@ -208,6 +216,34 @@ class UnlearningStream:
         except UnreachableError:
             self.pending -= points
             raise
+
+    def planned(self, points: int = 1) -> Planned:
+        """What :meth:`request` would answer now: the steps, and the whole guarantee after them. Nothing changes."""
+        self.arrive(points)
+        total = self.pending
+        self.pending -= points
+        rule = self._rule if self.state.requests else self._first
+        place = rule.place(self.state, total)
+        steps = self._fewest(rule, place) * self._stride
+        after = rule.curve_after(place, steps, rule.before(self.state, place, steps))
+        state = self.state
+        sums = {"requests": state.requests + 1, "points": state.points + total, "steps": state.steps + steps}
+        accountant = self.accountant
+        lines = [*accountant.assumptions()]
+        if sums["points"] > 1:
+            lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for all of them")
+        if state.requests:
+            lines.append(
+                "each request is answered over the same batch order, going on where the last one stopped; earlier requests count "
+                "at their worst positions"
+            )
+        statement = (
+            f"After {sums['requests']} requests, answered with {sums['steps']} unlearning steps with noise sigma="
+            f"{shown(self.sigma)}, the unlearned model is indistinguishable from one retrained on what is left, up to the curve "
+            f"given here ({accountant.bound} bound, batches {accountant.batches}, reference {accountant.reference})."
+        )
+        context = {**self._settings(), **sums, "source": rule.bound.source}
+        return Planned(steps, Guarantee(*after, statement=statement, assumptions=tuple(lines), context=context))
 
     def request_all(self, points: ArrayLike) -> NDArray[np.int64]:
         """:meth:`request` for each entry of a one-dimensional array."""

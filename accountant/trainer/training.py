@@ -214,7 +214,7 @@ class Trainer:
                 f"run must have {self.dtype} parameters, {self.loss.outputs} for each feature, got {run.parameters.dtype} of "
                 f"shape {run.parameters.shape}"
             )
-        rows = _indices(removed, n)
+        rows = row_numbers("removed", removed, n)
         if run.zeroed[rows].any():
             raise InputError(f"removed must name points that are still there, got {rows[run.zeroed[rows]][0]}")
         parts = self._unlearning(run, epochs, steps)
@@ -490,19 +490,20 @@ def _length(epochs: int | None, steps: int | None, per_epoch: int) -> int:
     return integer("steps", steps, at_least=0)
 
 
-def _indices(removed: Any, n: int) -> NDArray[np.int64]:
+def row_numbers(name: str, value: Any, n: int) -> NDArray[np.int64]:
+    """One or more different row numbers from 0 to n - 1, (S,), or InputError that calls them ``name``."""
     try:
-        array = np.atleast_1d(np.asarray(removed))
+        array = np.atleast_1d(np.asarray(value))
     except ValueError:
         array = np.empty((0, 0))
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iu":
-        raise InputError(f"removed must be row numbers, integers from 0 to {n - 1}, got {removed!r}")
+        raise InputError(f"{name} must be row numbers, integers from 0 to {n - 1}, got {value!r}")
     outside = (array < 0) | (array >= n)
     if outside.any():
-        raise InputError(f"removed must be row numbers from 0 to {n - 1}, got {array[outside][0]}")
+        raise InputError(f"{name} must be row numbers from 0 to {n - 1}, got {array[outside][0]}")
     values, counts = np.unique(array, return_counts=True)
     if values.size < array.size:
-        raise InputError(f"removed must name every point once, got {values[counts > 1][0]} {counts.max()} times")
+        raise InputError(f"{name} must name every point once, got {values[counts > 1][0]} {counts.max()} times")
     return array.astype(np.int64)
 
 

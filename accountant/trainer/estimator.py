@@ -1,0 +1,512 @@
+"""scikit-learn estimators that unlearn: ``fit``, ``predict``, and ``unlearn`` with the steps that the accountant plans.
+
+    model = PNSGDClassifier(epsilon=1.0, delta=1e-4, batch_size=128, random_state=None).fit(X, y)
+    model.unlearn([17, 42])      # two rows of X, as one request
+    model.guarantee_             # what holds now, of every request so far
+
+The noise is calibrated once, at ``fit``, so that ``unlearn_epochs`` are enough for one row. Each request then runs the fewest steps
+of :class:`~accountant.stream.UnlearningStream`, which counts everything asked for before, over the batch order of learning.
+
+What the guarantee takes for granted is the list ``guarantee_.assumptions``. Above all: nothing but the rows themselves may have
+been learned from the deleted rows. A ``StandardScaler`` before this estimator, settings picked by a grid search or a
+``feature_bound`` measured on the data are such things; ``Normalizer``, fixed scales and fixed settings are not.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from os import PathLike
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.algorithm import PNSGD
+from accountant.guarantee import Guarantee
+from accountant.stream import UnlearningStream
+from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, Ridge, SmoothedHinge, check_points, row_norms, scores
+from accountant.trainer.training import Run, Trainer, row_numbers
+from accountant.unlearning import UnlearningAccountant
+from accountant.validation import InputError, MissingExtraError, UnreachableError, choice, integer, number
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils.metaestimators import available_if
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError:
+    raise MissingExtraError("the estimators", "scikit-learn", "sklearn") from None
+
+LONG_ROWS: Final = ("scale", "leave")
+CLASSIFIER_LOSSES: Final = (Logistic.name, SmoothedHinge.name)
+_FLOATS: Final = (np.float64, np.float32)
+
+
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What both estimators share; parameters are those of the subclasses."""
+
+    epsilon: float
+    delta: float | None
+    batch_size: int | None
+    learn_epochs: int
+    unlearn_epochs: int
+    regularisation: float
+    feature_bound: float
+    long_rows: str
+    fit_intercept: bool
+    adjacency: str
+    bound: str
+    batches: str
+    radius: float | None
+    sigma: float | None
+    dtype: str
+    random_state: int | None
+
+    _run: Run
+    _guarantee: Guarantee | None
+
+    @abstractmethod
+    def _loss(self, feature_bound: float) -> Loss:
+        """The loss on rows of norm at most ``feature_bound``, intercept included."""
+
+    @abstractmethod
+    def _labels(self, y: Any) -> Array:
+        """Targets, checked, as the loss wants them."""
+
+    def _check_left(self, rows: NDArray[np.int64], labels: Array, zeroed: bool) -> None:
+        """InputError if what is left after a request is not enough."""
+
+    def _learn(self, X: Array, labels: Array) -> None:
+        rows = self._rows(X)
+        self._set_up(rows.shape[0], float(row_norms(rows).max()))
+        self._long = int((row_norms(rows) > self._loss_.feature_bound * (1 + 1e-6)).sum()) if self.long_rows == "leave" else 0
+        self._guarantee, self.requests_, self.steps_run_ = None, (), ()
+        self._release(self._trainer.learn(rows, labels, epochs=self.learn_epochs))
+
+    def _set_up(self, n: int, widest: float) -> None:
+        """Loss, accountant, noise, trainer and stream for n rows, the longest of norm ``widest``."""
+        bound = number("feature_bound", self.feature_bound, above=0)
+        if not isinstance(self.fit_intercept, (bool, np.bool_)):
+            raise InputError(f"fit_intercept must be True or False, got {self.fit_intercept!r}")
+        bound = float(np.hypot(bound, 1.0)) if self.fit_intercept else bound
+        self._loss_ = self._loss(bound)
+        # Longer rows are trained on with constants that hold of them; these were read off the data, so unlearning is refused.
+        loss = self._loss(widest) if self.long_rows == "leave" and widest > bound else self._loss_
+        learned = integer("learn_epochs", self.learn_epochs, at_least=1)
+        # Published streams are about converged learning, which covers every finite one.
+        converged = self.bound == "paper" and loss.strong_convexity > 0
+        algorithm = PNSGD(
+            loss.problem(n, adjacency=self.adjacency),
+            "full" if self.batch_size is None else self.batch_size,
+            radius=self.radius,
+            learn_epochs=None if converged else learned,
+        )
+        accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
+        self.delta_ = accountant.default_delta if self.delta is None else number("delta", self.delta, above=0, below=1)
+        epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
+        if self.sigma is None:
+            self.sigma_ = float(accountant.sigma(epsilon=self.epsilon, delta=self.delta_, epochs=epochs))
+        else:
+            self.sigma_ = number("sigma", self.sigma, above=0)
+        self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=self.epsilon, delta=self.delta_)
+        self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
+
+    def _rows(self, X: Array) -> Array:
+        """X (n, d) scaled to the bound, if it is, and with the constant feature, if there is one."""
+        if choice("long_rows", self.long_rows, LONG_ROWS) == "scale":
+            X = scaled(X, number("feature_bound", self.feature_bound, above=0))
+        return np.concatenate([X, np.ones((X.shape[0], 1), X.dtype)], axis=1) if self.fit_intercept else X
+
+    def _release(self, run: Run) -> None:
+        self._run = run
+        weights = run.parameters[:, 0].reshape(run_outputs(run), -1)
+        self._publish(
+            weights[:, :-1].copy() if self.fit_intercept else weights.copy(),
+            weights[:, -1].copy() if self.fit_intercept else np.zeros(weights.shape[0], weights.dtype),
+        )
+
+    @abstractmethod
+    def _publish(self, weights: Array, constants: Array) -> None:
+        """Set coef_ and intercept_."""
+
+    def _scores(self, X: ArrayLike) -> Array:
+        """Scores (n, outputs)."""
+        check_is_fitted(self)
+        rows = self._rows(validate_data(self, X, reset=False, dtype=_FLOATS))
+        return scores(self._loss_, self._run.parameters, rows)[:, 0]
+
+    @property
+    def guarantee_(self) -> Guarantee:
+        """What holds of the model as it is now, of every request so far; AttributeError before the first one."""
+        guarantee = getattr(self, "_guarantee", None)
+        if guarantee is None:
+            raise AttributeError("guarantee_ is there after the first unlearn(...): nothing has been unlearned yet")
+        return guarantee
+
+    def planned_steps(self, points: int = 1) -> int:
+        """Steps that a request of so many rows would run now; UnreachableError where no number is enough."""
+        check_is_fitted(self)
+        return self._stream.planned(points).steps
+
+    def unlearn(
+        self, indices: ArrayLike, X: ArrayLike | None = None, y: ArrayLike | None = None, *, max_steps: int | None = None
+    ) -> Self:
+        """Answer one request: the rows ``indices`` of the X given to fit, (S,), go, and the fewest steps that are enough run.
+
+        X (S, d), y (S,): under adjacency replace rows that take their places; they must not depend on the removed rows. By
+            default rows of zeros, of which a model learns nothing.
+        max_steps: refuse a request that needs more; default what learning ran, beyond which retraining costs less (or
+            unlearn_epochs, if these are more).
+        Returns self. Raises InputError, and changes nothing, for rows out of range or removed before, where less would be left
+        than one row (of every class, if these were read from y), and where rows were left longer than feature_bound;
+        UnreachableError where no number of steps, or none up to max_steps, reaches (epsilon, delta).
+        """
+        check_is_fitted(self)
+        if self._long:
+            raise InputError(
+                f"long_rows must be scale for unlearning, or feature_bound larger: {self._long} rows are longer than "
+                f"feature_bound = {self.feature_bound:g}, so no guarantee holds"
+            )
+        n = self._run.zeroed.size
+        rows = row_numbers("indices", indices, n)
+        again = np.isin(rows, [row for request in self.requests_ for row in request])
+        if again.any():
+            raise InputError(f"indices must name rows that have not been removed before, got {rows[again][0]}")
+        features, labels = self._replacements(rows.size, X, y)
+        zeroed = X is None
+        if zeroed and self._run.zeroed.sum() + rows.size >= n:
+            raise InputError(f"indices must leave at least one of the {n} rows, got all that were left")
+        self._check_left(rows, labels, zeroed)
+        per_epoch = self._trainer.algorithm.steps_per_epoch
+        most = max(self.learn_epochs, self.unlearn_epochs) * per_epoch
+        most = most if max_steps is None else integer("max_steps", max_steps, at_least=0)
+        help_ = "fit again without the rows, or ask for fewer at a time; a larger sigma or epsilon at fit leaves more room"
+        try:
+            planned = self._stream.planned(int(rows.size))
+        except UnreachableError as error:
+            raise UnreachableError(f"{error}: {help_}") from None
+        if planned.steps > most:
+            raise UnreachableError(f"this request needs {planned.steps} steps, more than max_steps = {most}: {help_}")
+        given = {} if self.adjacency == "zero-out" else {"features": features, "labels": labels}
+        run = self._trainer.unlearn(self._run, rows, steps=planned.steps, **given)
+        if zeroed:
+            # Not even the target of a removed row is kept.
+            targets, gone = run.labels.copy(), run.zeroed.copy()
+            targets[rows], gone[rows] = labels, True
+            run = replace(run, labels=targets, zeroed=gone)
+        self._stream.request(int(rows.size))
+        lines = (*planned.guarantee.assumptions, *self._assumptions(replaced=not zeroed))
+        self._guarantee = replace(planned.guarantee, assumptions=lines)
+        self.requests_ = (*self.requests_, tuple(rows.tolist()))
+        self.steps_run_ = (*self.steps_run_, planned.steps)
+        self._release(run)
+        return self
+
+    def _replacements(self, count: int, X: ArrayLike | None, y: ArrayLike | None) -> tuple[Array, Array]:
+        """Rows and labels that take the removed ones' places."""
+        if (X is None) != (y is None):
+            raise InputError(f"X and y must be given together, got {'X' if y is None else 'y'} only")
+        if X is None:
+            return np.zeros((count, self._run.features.shape[1])), np.full(count, self._filler())
+        if self.adjacency == "zero-out":
+            raise InputError("X and y must be left out under adjacency zero-out: replacement rows need adjacency='replace' at fit")
+        X, y = validate_data(self, X, y, reset=False, dtype=_FLOATS)
+        if X.shape[0] != count:
+            raise InputError(f"X must have a row for each of the {count} removed ones, got {X.shape[0]}")
+        features = self._rows(X)
+        norms, most = row_norms(features), self._loss_.feature_bound * (1 + 1e-6)
+        if (norms > most).any():
+            raise InputError(f"X must have rows of norm at most feature_bound, got row {norms.argmax()} beyond it; scale them")
+        return features, self._labels(y)
+
+    def _filler(self) -> float:
+        """A label that tells nothing."""
+        return 0.0
+
+    def _assumptions(self, *, replaced: bool) -> list[str]:
+        lines = [
+            "settings, and whatever was done to the rows before fit, do not depend on the deleted rows",
+            "requests do not depend on models released before them",
+        ]
+        if self.long_rows == "scale":
+            lines.append(f"every row is scaled down to norm {self.feature_bound:g} by itself, in learning and in prediction")
+        if replaced or any("replacement rows" in line for line in (self._guarantee.assumptions if self._guarantee else ())):
+            lines.append("replacement rows do not depend on the deleted ones")
+        if self.random_state is not None:
+            lines.append("random_state, which was given, is a secret: whoever knows it can subtract the noise")
+        return lines
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the state to one .npz file without pickles, readable by its owner only; :meth:`load` goes on from it exactly.
+
+        It holds the training data, which unlearning needs, the batch order and the state of the noise: keep it secret. Go on
+        from one copy only, as models released from two would share their noise.
+        """
+        from accountant.trainer.saved import write
+
+        check_is_fitted(self)
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """The estimator that :meth:`save` wrote; InputError for a file that cannot be read, is damaged or is another's."""
+        from accountant.trainer.saved import read
+
+        return read(cls, path)
+
+    def _restore(self, run: Run, more: Mapping[str, Any]) -> None:
+        """Back to the state that was saved; InputError where its parts do not fit together."""
+        n = run.zeroed.size
+        norms = row_norms(run.features)
+        self._set_up(n, float(norms.max()))
+        self._long = int((norms > self._loss_.feature_bound * (1 + 1e-6)).sum()) if self.long_rows == "leave" else 0
+        check_points(self._trainer.loss, run.features, run.labels)
+        self._stream = UnlearningStream.from_json(more["stream"], self._stream.accountant)
+        self.requests_ = tuple(tuple(row_numbers("requests", request, n).tolist()) for request in more["requests"])
+        self.steps_run_ = tuple(integer("steps", steps, at_least=0) for steps in more["steps"])
+        removed = [row for request in self.requests_ for row in request]
+        self._guarantee = None if more["guarantee"] is None else Guarantee.from_json(more["guarantee"])
+        algorithm, stream = self._trainer.algorithm, self._stream
+        steps = self.learn_epochs * algorithm.steps_per_epoch + stream.total_steps
+        whole = len(set(removed)) == len(removed) == stream.points and sum(self.steps_run_) == stream.total_steps
+        whole &= len(self.requests_) == len(self.steps_run_) == stream.requests and stream.pending == 0
+        whole &= (self._guarantee is None) == (not removed)
+        whole &= set(np.flatnonzero(run.zeroed).tolist()) <= set(removed) and not run.features[run.zeroed].any()
+        whole &= run.parameters.shape == (self._loss_.outputs * run.features.shape[1], 1) and bool(np.isfinite(run.parameters).all())
+        whole &= run.parameters.dtype == run.features.dtype == run.labels.dtype == self._trainer.dtype
+        whole &= self.n_features_in_ + bool(self.fit_intercept) == run.features.shape[1]
+        if not whole:
+            raise InputError("its parts do not fit together")
+        self._release(
+            replace(
+                run,
+                steps=steps,
+                batch_size=int(algorithm.batch_size),
+                next_batch=steps % algorithm.steps_per_epoch,
+                requests=stream.requests,
+            )
+        )
+
+
+class PNSGDClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """Linear classification by noisy projected SGD that can unlearn rows with an (epsilon, delta) guarantee.
+
+    epsilon >= 0, delta in (0, 1) (default 1/n): what holds after every request.
+    loss: "logistic" (multinomial for more than two classes) or "smoothed-hinge" (two classes, no probabilities).
+    batch_size: rows per batch, at most n; None: all. learn_epochs >= 1: epochs of learning, accounted for as so many.
+    unlearn_epochs >= 0: epochs after which one row is unlearned: the noise is calibrated to that.
+    regularisation: lambda >= 0 of lambda/2 ||w||^2, the intercept included.
+    feature_bound: B > 0, bound on the 2-norm of rows, set without looking at them. long_rows: "scale" rows down to it, each by
+        itself, here and in prediction; "leave" them, and then unlearning is refused if there are any.
+    fit_intercept: a constant feature 1 is added; rows then have norm at most sqrt(B^2 + 1).
+    classes: all labels there may be, (k,), k >= 2; None: those of y, of each of which a row must then stay.
+    adjacency: "zero-out" (a removed row has no gradient any more) or "replace" (another row may take its place; twice the noise).
+    bound: "optimal", "paper" or "paper-geometric". batches: "random" (average over the batch order) or "worst" (any order).
+    radius: R > 0 of the ball that parameters are projected on; None: no projection. sigma > 0: noise; None: calibrated.
+    dtype: "float64" or "float32". random_state: an integer >= 0 for reproducible results, with which whoever knows it can subtract
+        the noise; None: seeded by the operating system, and not by NumPy's global state.
+
+    After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each request),
+    steps_run_ (its steps) and, after the first one, guarantee_. Raises InputError (at fit) for values outside their domain.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.0,
+        delta: float | None = None,
+        loss: str = "logistic",
+        batch_size: int | None = None,
+        learn_epochs: int = 50,
+        unlearn_epochs: int = 1,
+        regularisation: float = 0.01,
+        feature_bound: float = 1.0,
+        long_rows: str = "scale",
+        fit_intercept: bool = True,
+        classes: ArrayLike | None = None,
+        adjacency: str = "zero-out",
+        bound: str = "optimal",
+        batches: str = "random",
+        radius: float | None = None,
+        sigma: float | None = None,
+        dtype: str = "float64",
+        random_state: int | None = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.delta = delta
+        self.loss = loss
+        self.batch_size = batch_size
+        self.learn_epochs = learn_epochs
+        self.unlearn_epochs = unlearn_epochs
+        self.regularisation = regularisation
+        self.feature_bound = feature_bound
+        self.long_rows = long_rows
+        self.fit_intercept = fit_intercept
+        self.classes = classes
+        self.adjacency = adjacency
+        self.bound = bound
+        self.batches = batches
+        self.radius = radius
+        self.sigma = sigma
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.loss != SmoothedHinge.name
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self."""
+        X, y = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y if self.classes is None else np.asarray(self.classes))
+        if self.classes_.size < 2:
+            raise InputError(f"y must have at least 2 classes, got 1 class, {self.classes_[0]!r}")
+        self._learn(X, self._labels(y))
+        return self
+
+    def _loss(self, feature_bound: float) -> Loss:
+        given: dict[str, Any] = {"regularisation": self.regularisation, "feature_bound": feature_bound}
+        count = int(self.classes_.size)
+        if choice("loss", self.loss, CLASSIFIER_LOSSES) == SmoothedHinge.name:
+            if count > 2:
+                raise InputError(f"loss=smoothed-hinge needs 2 classes, got {count}; loss=logistic takes more")
+            return SmoothedHinge(**given)
+        return Logistic(**given) if count == 2 else Multinomial(classes=count, **given)
+
+    def _labels(self, y: Any) -> Array:
+        at = np.searchsorted(self.classes_, y)
+        at = np.minimum(at, self.classes_.size - 1)
+        strange = self.classes_[at] != y
+        if np.any(strange):
+            raise InputError(f"y must have labels of {self.classes_.tolist()}, got {np.asarray(y)[strange][0]!r}")
+        return 2.0 * at - 1 if self.classes_.size == 2 else at.astype(np.float64)
+
+    def _filler(self) -> float:
+        return -1.0 if self.classes_.size == 2 else 0.0
+
+    def _check_left(self, rows: NDArray[np.int64], labels: Array, zeroed: bool) -> None:
+        if self.classes is not None:
+            return
+        left, there = self._run.labels.copy(), ~self._run.zeroed
+        left[rows], there[rows] = labels, not zeroed
+        missing = np.setdiff1d(self._labels(self.classes_), left[there])
+        if missing.size:
+            name = self.classes_[self._labels(self.classes_) == missing[0]].tolist()[0]
+            raise InputError(
+                f"indices must leave a row of every class, got the last of {name!r}: retraining would not know it; classes=... at "
+                "fit says which there may be"
+            )
+
+    def _assumptions(self, *, replaced: bool) -> list[str]:
+        lines = super()._assumptions(replaced=replaced)
+        if self.classes is None:
+            lines.append("the classes were read from the labels, and all of them are still there")
+        return lines
+
+    def _publish(self, weights: Array, constants: Array) -> None:
+        self.coef_, self.intercept_ = weights, constants
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Scores (n,) of the second class, or (n, k) of more than two, for rows X (n, d)."""
+        s = self._scores(X)
+        return s[:, 0] if s.shape[1] == 1 else s
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Labels (n,) for rows X (n, d)."""
+        s = self._scores(X)
+        at = (s[:, 0] > 0).astype(np.int64) if s.shape[1] == 1 else s.argmax(axis=1)
+        return self.classes_[at]
+
+    @available_if(lambda self: self.loss == Logistic.name)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Probabilities (n, k) for rows X (n, d); loss "logistic" only."""
+        from scipy.special import expit, softmax
+
+        s = self._scores(X)
+        return np.hstack([expit(-s), expit(s)]) if s.shape[1] == 1 else softmax(s, axis=1)
+
+
+class PNSGDRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+    """Linear regression by noisy projected SGD that can unlearn rows with an (epsilon, delta) guarantee.
+
+    The loss is half a squared residual, with the gradient clipped to norm ``clip``: a residual beyond clip/||x|| counts like one of
+    that size (Huber). So targets should have a scale of about 1: divide them by a number chosen without looking at them.
+
+    clip: C > 0, bound on the norm of a row's gradient, in units of the target times those of the features.
+    All else as for :class:`PNSGDClassifier`; coef_ (d,), intercept_ a float.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.0,
+        delta: float | None = None,
+        clip: float = 1.0,
+        batch_size: int | None = None,
+        learn_epochs: int = 50,
+        unlearn_epochs: int = 1,
+        regularisation: float = 0.01,
+        feature_bound: float = 1.0,
+        long_rows: str = "scale",
+        fit_intercept: bool = True,
+        adjacency: str = "zero-out",
+        bound: str = "optimal",
+        batches: str = "random",
+        radius: float | None = None,
+        sigma: float | None = None,
+        dtype: str = "float64",
+        random_state: int | None = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.delta = delta
+        self.clip = clip
+        self.batch_size = batch_size
+        self.learn_epochs = learn_epochs
+        self.unlearn_epochs = unlearn_epochs
+        self.regularisation = regularisation
+        self.feature_bound = feature_bound
+        self.long_rows = long_rows
+        self.fit_intercept = fit_intercept
+        self.adjacency = adjacency
+        self.bound = bound
+        self.batches = batches
+        self.radius = radius
+        self.sigma = sigma
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from rows X (n, d), n >= 2, with targets y (n,). Returns self."""
+        X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
+        self._learn(X, self._labels(y))
+        return self
+
+    def _loss(self, feature_bound: float) -> Loss:
+        return Ridge(regularisation=self.regularisation, feature_bound=feature_bound, clip=self.clip)
+
+    def _labels(self, y: Any) -> Array:
+        return np.asarray(y, dtype=np.float64)
+
+    def _publish(self, weights: Array, constants: Array) -> None:
+        self.coef_, self.intercept_ = weights[0], float(constants[0])
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predictions (n,) for rows X (n, d)."""
+        return self._scores(X)[:, 0]
+
+
+def scaled(X: Array, bound: float) -> Array:
+    """Rows (n, d) of norm at most ``bound``: longer ones are scaled down to it, each by itself; no overflow on the way."""
+    long = ~(row_norms(X) <= bound)
+    if not long.any():
+        return X
+    part = X[long].astype(np.float64)
+    part /= np.abs(part).max(axis=1, keepdims=True)
+    part *= (bound / row_norms(part))[:, None]
+    result = X.copy()
+    result[long] = part
+    return result
