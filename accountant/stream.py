@@ -226,21 +226,20 @@ class UnlearningStream:
         place = rule.place(self.state, total)
         steps = self._fewest(rule, place) * self._stride
         after = rule.curve_after(place, steps, rule.before(self.state, place, steps))
-        state = self.state
+        accountant, state = self.accountant, self.state
         sums = {"requests": state.requests + 1, "points": state.points + total, "steps": state.steps + steps}
-        accountant = self.accountant
         lines = [*accountant.assumptions()]
         if sums["points"] > 1:
-            lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for all of them")
+            lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for them all")
         if state.requests:
             lines.append(
-                "each request is answered over the same batch order, going on where the last one stopped; earlier requests count "
-                "at their worst positions"
+                "each request goes on over the same batch order where the last one stopped; earlier requests count at their "
+                "worst positions"
             )
         statement = (
             f"After {sums['requests']} requests, answered with {sums['steps']} unlearning steps with noise sigma="
-            f"{shown(self.sigma)}, the unlearned model is indistinguishable from one retrained on what is left, up to the curve "
-            f"given here ({accountant.bound} bound, batches {accountant.batches}, reference {accountant.reference})."
+            f"{shown(self.sigma)}, the unlearned model is indistinguishable from one retrained on what is left, up to the "
+            f"curve given here ({accountant.bound} bound, batches {accountant.batches}, reference {accountant.reference})."
         )
         context = {**self._settings(), **sums, "source": rule.bound.source}
         return Planned(steps, Guarantee(*after, statement=statement, assumptions=tuple(lines), context=context))

@@ -1,4 +1,9 @@
-"""The reference trainer: the losses, noisy SGD exactly as it is accounted for, baselines and data."""
+"""The reference trainer: the losses, noisy SGD exactly as it is accounted for, baselines and data.
+
+``PNSGDClassifier`` and ``PNSGDRegressor`` can be imported from here too; only that imports scikit-learn (extra ``sklearn``).
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from accountant.trainer.losses import (
     LOSSES,
@@ -13,6 +18,10 @@ from accountant.trainer.losses import (
 )
 from accountant.trainer.training import Run, Trainer
 
+if TYPE_CHECKING:
+    from accountant.trainer.estimator import PNSGDClassifier as PNSGDClassifier
+    from accountant.trainer.estimator import PNSGDRegressor as PNSGDRegressor
+
 __all__ = [
     "LOSSES",
     "Logistic",
@@ -26,3 +35,11 @@ __all__ = [
     "check_constants",
     "predict",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("PNSGDClassifier", "PNSGDRegressor"):
+        from accountant.trainer import estimator
+
+        return getattr(estimator, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,8 +4,8 @@
     model.unlearn([17, 42])      # two rows of X, as one request
     model.guarantee_             # what holds now, of every request so far
 
-The noise is calibrated once, at ``fit``, so that ``unlearn_epochs`` are enough for one row. Each request then runs the fewest steps
-of :class:`~accountant.stream.UnlearningStream`, which counts everything asked for before, over the batch order of learning.
+The noise is calibrated once, at ``fit``, so that ``unlearn_epochs`` are enough for one row. Each request then runs the fewest
+steps of :class:`~accountant.stream.UnlearningStream`, which counts all earlier requests, over the batch order of learning.
 
 What the guarantee takes for granted is the list ``guarantee_.assumptions``. Above all: nothing but the rows themselves may have
 been learned from the deleted rows. A ``StandardScaler`` before this estimator, settings picked by a grid search or a
@@ -26,7 +26,18 @@ from numpy.typing import ArrayLike, NDArray
 from accountant.algorithm import PNSGD
 from accountant.guarantee import Guarantee
 from accountant.stream import UnlearningStream
-from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, Ridge, SmoothedHinge, check_points, row_norms, scores
+from accountant.trainer.losses import (
+    ROUNDING,
+    Array,
+    Logistic,
+    Loss,
+    Multinomial,
+    Ridge,
+    SmoothedHinge,
+    check_points,
+    row_norms,
+    scores,
+)
 from accountant.trainer.training import Run, Trainer, row_numbers
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, MissingExtraError, UnreachableError, choice, integer, number
@@ -64,11 +75,20 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     dtype: str
     random_state: int | None
 
+    _loss: Loss
     _run: Run
+    _stream: UnlearningStream
+    _trainer: Trainer
+    #: Rows that were left longer than the bound.
+    _long: int
     _guarantee: Guarantee | None
+    #: The parameters at fit, as text.
+    _params: dict[str, str]
+    requests_: tuple[tuple[int, ...], ...]
+    steps_run_: tuple[int, ...]
 
     @abstractmethod
-    def _loss(self, feature_bound: float) -> Loss:
+    def _loss_of(self, feature_bound: float) -> Loss:
         """The loss on rows of norm at most ``feature_bound``, intercept included."""
 
     @abstractmethod
@@ -78,27 +98,44 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _check_left(self, rows: NDArray[np.int64], labels: Array, zeroed: bool) -> None:
         """InputError if what is left after a request is not enough."""
 
+    def _forget(self) -> None:
+        """Unfitted, lest a fit that fails leaves parts of two."""
+        for name in [name for name in vars(self) if name.endswith("_") or name.startswith("_")]:
+            delattr(self, name)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
+    def _check_fitted(self) -> None:
+        """NotFittedError before fit, InputError where parameters were changed after it."""
+        check_is_fitted(self)
+        now = self.get_params(deep=False)
+        changed = [name for name, shown in self._params.items() if repr(now[name]) != shown]
+        if changed:
+            raise InputError(f"{changed[0]} must stay what it was at fit, {self._params[changed[0]]}, got {now[changed[0]]!r}")
+
     def _learn(self, X: Array, labels: Array) -> None:
         rows = self._rows(X)
-        self._set_up(rows.shape[0], float(row_norms(rows).max()))
-        self._long = int((row_norms(rows) > self._loss_.feature_bound * (1 + 1e-6)).sum()) if self.long_rows == "leave" else 0
+        self._set_up(row_norms(rows))
         self._guarantee, self.requests_, self.steps_run_ = None, (), ()
         self._release(self._trainer.learn(rows, labels, epochs=self.learn_epochs))
 
-    def _set_up(self, n: int, widest: float) -> None:
-        """Loss, accountant, noise, trainer and stream for n rows, the longest of norm ``widest``."""
+    def _set_up(self, norms: NDArray[np.float64]) -> None:
+        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,)."""
         bound = number("feature_bound", self.feature_bound, above=0)
+        epsilon = number("epsilon", self.epsilon, at_least=0)
         if not isinstance(self.fit_intercept, (bool, np.bool_)):
             raise InputError(f"fit_intercept must be True or False, got {self.fit_intercept!r}")
         bound = float(np.hypot(bound, 1.0)) if self.fit_intercept else bound
-        self._loss_ = self._loss(bound)
+        self._loss = self._loss_of(bound)
         # Longer rows are trained on with constants that hold of them; these were read off the data, so unlearning is refused.
-        loss = self._loss(widest) if self.long_rows == "leave" and widest > bound else self._loss_
+        self._long = int((norms > bound * (1 + ROUNDING)).sum())
+        loss = self._loss_of(float(norms.max())) if self._long else self._loss
         learned = integer("learn_epochs", self.learn_epochs, at_least=1)
         # Published streams are about converged learning, which covers every finite one.
         converged = self.bound == "paper" and loss.strong_convexity > 0
         algorithm = PNSGD(
-            loss.problem(n, adjacency=self.adjacency),
+            loss.problem(norms.size, adjacency=self.adjacency),
             "full" if self.batch_size is None else self.batch_size,
             radius=self.radius,
             learn_epochs=None if converged else learned,
@@ -107,10 +144,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.delta_ = accountant.default_delta if self.delta is None else number("delta", self.delta, above=0, below=1)
         epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
         if self.sigma is None:
-            self.sigma_ = float(accountant.sigma(epsilon=self.epsilon, delta=self.delta_, epochs=epochs))
+            self.sigma_ = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
         else:
             self.sigma_ = number("sigma", self.sigma, above=0)
-        self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=self.epsilon, delta=self.delta_)
+        self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=epsilon, delta=self.delta_)
         self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
 
     def _rows(self, X: Array) -> Array:
@@ -121,7 +158,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _release(self, run: Run) -> None:
         self._run = run
-        weights = run.parameters[:, 0].reshape(run_outputs(run), -1)
+        self._params = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+        weights = run.parameters[:, 0].reshape(self._loss.outputs, -1)
         self._publish(
             weights[:, :-1].copy() if self.fit_intercept else weights.copy(),
             weights[:, -1].copy() if self.fit_intercept else np.zeros(weights.shape[0], weights.dtype),
@@ -133,9 +171,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _scores(self, X: ArrayLike) -> Array:
         """Scores (n, outputs)."""
-        check_is_fitted(self)
+        self._check_fitted()
         rows = self._rows(validate_data(self, X, reset=False, dtype=_FLOATS))
-        return scores(self._loss_, self._run.parameters, rows)[:, 0]
+        return scores(self._loss, self._run.parameters, rows)[:, 0]
 
     @property
     def guarantee_(self) -> Guarantee:
@@ -147,7 +185,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def planned_steps(self, points: int = 1) -> int:
         """Steps that a request of so many rows would run now; UnreachableError where no number is enough."""
-        check_is_fitted(self)
+        self._check_fitted()
         return self._stream.planned(points).steps
 
     def unlearn(
@@ -163,7 +201,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         than one row (of every class, if these were read from y), and where rows were left longer than feature_bound;
         UnreachableError where no number of steps, or none up to max_steps, reaches (epsilon, delta).
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if self._long:
             raise InputError(
                 f"long_rows must be scale for unlearning, or feature_bound larger: {self._long} rows are longer than "
@@ -189,7 +227,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             raise UnreachableError(f"{error}: {help_}") from None
         if planned.steps > most:
             raise UnreachableError(f"this request needs {planned.steps} steps, more than max_steps = {most}: {help_}")
-        given = {} if self.adjacency == "zero-out" else {"features": features, "labels": labels}
+        given: dict[str, Any] = {} if self.adjacency == "zero-out" else {"features": features, "labels": labels}
         run = self._trainer.unlearn(self._run, rows, steps=planned.steps, **given)
         if zeroed:
             # Not even the target of a removed row is kept.
@@ -197,11 +235,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             targets[rows], gone[rows] = labels, True
             run = replace(run, labels=targets, zeroed=gone)
         self._stream.request(int(rows.size))
-        lines = (*planned.guarantee.assumptions, *self._assumptions(replaced=not zeroed))
-        self._guarantee = replace(planned.guarantee, assumptions=lines)
         self.requests_ = (*self.requests_, tuple(rows.tolist()))
         self.steps_run_ = (*self.steps_run_, planned.steps)
         self._release(run)
+        self._guarantee = replace(planned.guarantee, assumptions=(*planned.guarantee.assumptions, *self._assumptions()))
         return self
 
     def _replacements(self, count: int, X: ArrayLike | None, y: ArrayLike | None) -> tuple[Array, Array]:
@@ -211,28 +248,28 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         if X is None:
             return np.zeros((count, self._run.features.shape[1])), np.full(count, self._filler())
         if self.adjacency == "zero-out":
-            raise InputError("X and y must be left out under adjacency zero-out: replacement rows need adjacency='replace' at fit")
-        X, y = validate_data(self, X, y, reset=False, dtype=_FLOATS)
-        if X.shape[0] != count:
-            raise InputError(f"X must have a row for each of the {count} removed ones, got {X.shape[0]}")
-        features = self._rows(X)
-        norms, most = row_norms(features), self._loss_.feature_bound * (1 + 1e-6)
+            raise InputError("X and y must be left out under adjacency zero-out, which replaces nothing")
+        x, labels = validate_data(self, X, y, reset=False, dtype=_FLOATS)
+        if x.shape[0] != count:
+            raise InputError(f"X must have a row for each of the {count} removed ones, got {x.shape[0]}")
+        features = self._rows(x)
+        norms, most = row_norms(features), self._loss.feature_bound * (1 + ROUNDING)
         if (norms > most).any():
             raise InputError(f"X must have rows of norm at most feature_bound, got row {norms.argmax()} beyond it; scale them")
-        return features, self._labels(y)
+        return features, self._labels(labels)
 
     def _filler(self) -> float:
         """A label that tells nothing."""
         return 0.0
 
-    def _assumptions(self, *, replaced: bool) -> list[str]:
+    def _assumptions(self) -> list[str]:
         lines = [
             "settings, and whatever was done to the rows before fit, do not depend on the deleted rows",
             "requests do not depend on models released before them",
         ]
         if self.long_rows == "scale":
             lines.append(f"every row is scaled down to norm {self.feature_bound:g} by itself, in learning and in prediction")
-        if replaced or any("replacement rows" in line for line in (self._guarantee.assumptions if self._guarantee else ())):
+        if self._run.zeroed.sum() < sum(map(len, self.requests_)):
             lines.append("replacement rows do not depend on the deleted ones")
         if self.random_state is not None:
             lines.append("random_state, which was given, is a secret: whoever knows it can subtract the noise")
@@ -246,7 +283,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """
         from accountant.trainer.saved import write
 
-        check_is_fitted(self)
+        self._check_fitted()
         write(self, path)
 
     @classmethod
@@ -259,9 +296,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _restore(self, run: Run, more: Mapping[str, Any]) -> None:
         """Back to the state that was saved; InputError where its parts do not fit together."""
         n = run.zeroed.size
-        norms = row_norms(run.features)
-        self._set_up(n, float(norms.max()))
-        self._long = int((norms > self._loss_.feature_bound * (1 + 1e-6)).sum()) if self.long_rows == "leave" else 0
+        self._set_up(row_norms(run.features))
         check_points(self._trainer.loss, run.features, run.labels)
         self._stream = UnlearningStream.from_json(more["stream"], self._stream.accountant)
         self.requests_ = tuple(tuple(row_numbers("requests", request, n).tolist()) for request in more["requests"])
@@ -274,7 +309,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         whole &= len(self.requests_) == len(self.steps_run_) == stream.requests and stream.pending == 0
         whole &= (self._guarantee is None) == (not removed)
         whole &= set(np.flatnonzero(run.zeroed).tolist()) <= set(removed) and not run.features[run.zeroed].any()
-        whole &= run.parameters.shape == (self._loss_.outputs * run.features.shape[1], 1) and bool(np.isfinite(run.parameters).all())
+        size = self._loss.outputs * run.features.shape[1]
+        whole &= run.parameters.shape == (size, 1) and bool(np.isfinite(run.parameters).all())
         whole &= run.parameters.dtype == run.features.dtype == run.labels.dtype == self._trainer.dtype
         whole &= self.n_features_in_ + bool(self.fit_intercept) == run.features.shape[1]
         if not whole:
@@ -302,14 +338,14 @@ class PNSGDClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         itself, here and in prediction; "leave" them, and then unlearning is refused if there are any.
     fit_intercept: a constant feature 1 is added; rows then have norm at most sqrt(B^2 + 1).
     classes: all labels there may be, (k,), k >= 2; None: those of y, of each of which a row must then stay.
-    adjacency: "zero-out" (a removed row has no gradient any more) or "replace" (another row may take its place; twice the noise).
+    adjacency: "zero-out" (a removed row has no gradient any more) or "replace" (another may take its place; twice the noise).
     bound: "optimal", "paper" or "paper-geometric". batches: "random" (average over the batch order) or "worst" (any order).
     radius: R > 0 of the ball that parameters are projected on; None: no projection. sigma > 0: noise; None: calibrated.
-    dtype: "float64" or "float32". random_state: an integer >= 0 for reproducible results, with which whoever knows it can subtract
-        the noise; None: seeded by the operating system, and not by NumPy's global state.
+    dtype: "float64" or "float32". random_state: an integer >= 0 for reproducible results: whoever knows it can subtract the
+        noise, so give none where a guarantee matters; None: seeded by the operating system, not by NumPy's global state.
 
-    After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each request),
-    steps_run_ (its steps) and, after the first one, guarantee_. Raises InputError (at fit) for values outside their domain.
+    After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each),
+    steps_run_ (the steps of each) and, after the first one, guarantee_. Raises InputError at fit for values out of range.
     """
 
     def __init__(
@@ -360,29 +396,31 @@ class PNSGDClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self."""
-        X, y = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y if self.classes is None else np.asarray(self.classes))
+        self._forget()
+        x, labels = validate_data(self, X, y, dtype=_FLOATS, ensure_min_samples=2)
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels if self.classes is None else np.asarray(self.classes))
         if self.classes_.size < 2:
             raise InputError(f"y must have at least 2 classes, got 1 class, {self.classes_[0]!r}")
-        self._learn(X, self._labels(y))
+        self._learn(x, self._labels(labels))
         return self
 
-    def _loss(self, feature_bound: float) -> Loss:
+    def _loss_of(self, feature_bound: float) -> Loss:
         given: dict[str, Any] = {"regularisation": self.regularisation, "feature_bound": feature_bound}
         count = int(self.classes_.size)
         if choice("loss", self.loss, CLASSIFIER_LOSSES) == SmoothedHinge.name:
             if count > 2:
-                raise InputError(f"loss=smoothed-hinge needs 2 classes, got {count}; loss=logistic takes more")
+                raise InputError(f"Only binary classification is supported by loss=smoothed-hinge, got {count} classes")
             return SmoothedHinge(**given)
         return Logistic(**given) if count == 2 else Multinomial(classes=count, **given)
 
     def _labels(self, y: Any) -> Array:
-        at = np.searchsorted(self.classes_, y)
-        at = np.minimum(at, self.classes_.size - 1)
-        strange = self.classes_[at] != y
-        if np.any(strange):
-            raise InputError(f"y must have labels of {self.classes_.tolist()}, got {np.asarray(y)[strange][0]!r}")
+        places = {label: place for place, label in enumerate(self.classes_.tolist())}
+        values, inverse = np.unique(y, return_inverse=True)
+        strange = [value for value in values.tolist() if value not in places]
+        if strange:
+            raise InputError(f"y must have labels of {self.classes_.tolist()}, got {strange[0]!r}")
+        at = np.array([places[value] for value in values.tolist()])[inverse]
         return 2.0 * at - 1 if self.classes_.size == 2 else at.astype(np.float64)
 
     def _filler(self) -> float:
@@ -397,12 +435,12 @@ class PNSGDClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         if missing.size:
             name = self.classes_[self._labels(self.classes_) == missing[0]].tolist()[0]
             raise InputError(
-                f"indices must leave a row of every class, got the last of {name!r}: retraining would not know it; classes=... at "
-                "fit says which there may be"
+                f"indices must leave a row of every class, got the last of {name!r}, which retraining would not know; fit with "
+                "classes=... says which there may be"
             )
 
-    def _assumptions(self, *, replaced: bool) -> list[str]:
-        lines = super()._assumptions(replaced=replaced)
+    def _assumptions(self) -> list[str]:
+        lines = super()._assumptions()
         if self.classes is None:
             lines.append("the classes were read from the labels, and all of them are still there")
         return lines
@@ -433,8 +471,8 @@ class PNSGDClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 class PNSGDRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """Linear regression by noisy projected SGD that can unlearn rows with an (epsilon, delta) guarantee.
 
-    The loss is half a squared residual, with the gradient clipped to norm ``clip``: a residual beyond clip/||x|| counts like one of
-    that size (Huber). So targets should have a scale of about 1: divide them by a number chosen without looking at them.
+    The loss is half a squared residual, with the gradient clipped to norm ``clip``: a residual beyond clip/||x|| counts like
+    one of that size (Huber). So targets should have a scale of about 1: divide them by a number chosen without looking at them.
 
     clip: C > 0, bound on the norm of a row's gradient, in units of the target times those of the features.
     All else as for :class:`PNSGDClassifier`; coef_ (d,), intercept_ a float.
@@ -481,11 +519,12 @@ class PNSGDRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from rows X (n, d), n >= 2, with targets y (n,). Returns self."""
-        X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
-        self._learn(X, self._labels(y))
+        self._forget()
+        x, labels = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True, ensure_min_samples=2)
+        self._learn(x, self._labels(labels))
         return self
 
-    def _loss(self, feature_bound: float) -> Loss:
+    def _loss_of(self, feature_bound: float) -> Loss:
         return Ridge(regularisation=self.regularisation, feature_bound=feature_bound, clip=self.clip)
 
     def _labels(self, y: Any) -> Array:
