@@ -100,8 +100,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _forget(self) -> None:
         """Unfitted, lest a fit that fails leaves parts of two."""
-        for name in [name for name in vars(self) if name.endswith("_") or name.startswith("_")]:
-            delattr(self, name)
+        for name in ("coef_", "requests_", "steps_run_", "_guarantee"):
+            vars(self).pop(name, None)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
