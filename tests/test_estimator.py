@@ -20,7 +20,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from accountant import PNSGD, Guarantee, InputError, UnlearningAccountant, UnlearningStream, UnreachableError, gdp_delta
+from accountant import (
+    PNSGD,
+    Guarantee,
+    InputError,
+    Problem,
+    UnlearningAccountant,
+    UnlearningStream,
+    UnreachableError,
+    gdp_delta,
+)
 from accountant.trainer import Logistic, Multinomial, PNSGDClassifier, PNSGDRegressor, Ridge, SmoothedHinge
 from accountant.trainer.data import load_digits
 
@@ -504,6 +513,9 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         set_header("params", {**model.get_params(), "epsilon": 2.0}),
         set_header("params", {**model.get_params(), "learn_epochs": 11}),
         set_header("generator", {}),
+        set_header("sigma", 2 * model.sigma_),
+        set_header("sigma", None),
+        set_header("n_features", "4x"),
         set_header("stream", "{}"),
         set_header("requests", [[1, 2]]),
         set_header("requests", [[1, 1]]),
@@ -531,10 +543,43 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_digits() -> None:
-    digits = load_digits()
-    model = PNSGDClassifier(batch_size=32, epsilon=1.0, random_state=1).fit(digits.features, digits.labels)
-    for row in range(5):
-        model.unlearn([row])
-    assert model.score(digits.test_features, digits.test_labels) > 0.85
-    assert model.guarantee_.epsilon(model.delta_) <= 1.0
-    assert max(model.steps_run_) <= 2 * model._trainer.algorithm.steps_per_epoch
+    digits, shares = load_digits(), []
+    for seed in range(4):
+        model = PNSGDClassifier(batch_size=32, fit_intercept=False, random_state=seed).fit(digits.features, digits.labels)
+        for row in range(5):
+            model.unlearn([row])
+        shares.append(model.score(digits.test_features, digits.test_labels))
+        assert model.guarantee_.epsilon(model.delta_) <= 1.0
+    assert np.mean(shares) > 0.75
+    assert model.steps_run_[0] == model._trainer.algorithm.steps_per_epoch < max(model.steps_run_)
+
+
+def test_streams_plan_what_they_then_do() -> None:
+    """The curve's epsilon is that of follow, bit for bit: groups, balls, short batches and all bounds included."""
+    for batch_size, learn_epochs, bound, radius in [
+        (60, None, "optimal", None),
+        (7, 5, "optimal", 2.0),
+        (6, 5, "optimal", 0.05),
+        (7, None, "paper", 2.0),
+        (6, 5, "paper-geometric", None),
+    ]:
+        problem = Problem(n=60, smoothness=1.0, strong_convexity=0.2)
+        algorithm = PNSGD(problem, batch_size, learn_epochs=learn_epochs, radius=radius)
+        for batches in ("random", "worst"):
+            accountant = UnlearningAccountant(algorithm, bound=bound, batches=batches)
+            stream = UnlearningStream(accountant, sigma=accountant.sigma(epsilon=1.0, epochs=1), epsilon=1.0)
+            fresh, counts, found = stream.fresh(), [], []
+            sizes = [1, 1, 3, 1, 12]
+            for size in sizes:
+                before = stream.to_json()
+                steps, guarantee = stream.planned(size)
+                assert stream.to_json() == before
+                assert stream.request(size) == steps
+                counts.append(steps)
+                found.append(guarantee.epsilon(stream.delta))
+                assert found[-1] <= 1.0
+            assert found == fresh.follow(counts, sizes).epsilon.tolist()
+            assert guarantee.context["points"] == 18
+            assert guarantee.context["steps"] == stream.total_steps
+            assert Guarantee.from_json(guarantee.to_json()) == guarantee
+            assert guarantee.assumptions[-1].endswith("worst positions")

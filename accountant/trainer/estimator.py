@@ -101,7 +101,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _forget(self) -> None:
         """Unfitted, lest a fit that fails leaves parts of two."""
         for name in ("coef_", "requests_", "steps_run_", "_guarantee"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -116,12 +116,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _learn(self, X: Array, labels: Array) -> None:
         rows = self._rows(X)
-        self._set_up(row_norms(rows))
+        self._set_up(row_norms(rows), self.sigma)
         self._guarantee, self.requests_, self.steps_run_ = None, (), ()
         self._release(self._trainer.learn(rows, labels, epochs=self.learn_epochs))
 
-    def _set_up(self, norms: NDArray[np.float64]) -> None:
-        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,)."""
+    def _set_up(self, norms: NDArray[np.float64], sigma: float | None) -> None:
+        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,); sigma None: calibrated."""
         bound = number("feature_bound", self.feature_bound, above=0)
         epsilon = number("epsilon", self.epsilon, at_least=0)
         if not isinstance(self.fit_intercept, (bool, np.bool_)):
@@ -143,10 +143,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
         self.delta_ = accountant.default_delta if self.delta is None else number("delta", self.delta, above=0, below=1)
         epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
-        if self.sigma is None:
+        if sigma is None:
             self.sigma_ = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
         else:
-            self.sigma_ = number("sigma", self.sigma, above=0)
+            self.sigma_ = number("sigma", sigma, above=0)
         self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=epsilon, delta=self.delta_)
         self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
 
@@ -296,9 +296,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _restore(self, run: Run, more: Mapping[str, Any]) -> None:
         """Back to the state that was saved; InputError where its parts do not fit together."""
         n = run.zeroed.size
-        self._set_up(row_norms(run.features))
+        # Not calibrated again, which another version might do to other last digits.
+        self._set_up(row_norms(run.features), number("sigma", more["sigma"], above=0))
         check_points(self._trainer.loss, run.features, run.labels)
-        self._stream = UnlearningStream.from_json(more["stream"], self._stream.accountant)
+        asked, self._stream = self._stream, UnlearningStream.from_json(more["stream"], self._stream.accountant)
         self.requests_ = tuple(tuple(row_numbers("requests", request, n).tolist()) for request in more["requests"])
         self.steps_run_ = tuple(integer("steps", steps, at_least=0) for steps in more["steps"])
         removed = [row for request in self.requests_ for row in request]
@@ -306,6 +307,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         algorithm, stream = self._trainer.algorithm, self._stream
         steps = self.learn_epochs * algorithm.steps_per_epoch + stream.total_steps
         whole = len(set(removed)) == len(removed) == stream.points and sum(self.steps_run_) == stream.total_steps
+        whole &= all(getattr(asked, name) == getattr(stream, name) for name in ("sigma", "epsilon", "delta", "unit"))
         whole &= len(self.requests_) == len(self.steps_run_) == stream.requests and stream.pending == 0
         whole &= (self._guarantee is None) == (not removed)
         whole &= set(np.flatnonzero(run.zeroed).tolist()) <= set(removed) and not run.features[run.zeroed].any()

@@ -52,6 +52,7 @@ def write(model: Any, path: str | PathLike[str]) -> None:
         "names": None if names is None else names.tolist(),
         "classes": None if classes is None else {"values": classes.tolist(), "dtype": classes.dtype.str},
         "generator": run.generators[0].bit_generator.state,
+        "sigma": model.sigma_,
         "stream": model._stream.to_json(),
         "requests": model.requests_,
         "steps": model.steps_run_,
