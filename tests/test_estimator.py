@@ -282,6 +282,9 @@ def test_long_rows_are_scaled_each_by_itself_and_in_prediction() -> None:
     same = classifier().fit(long / np.linalg.norm(long, axis=1, keepdims=True), NAMES)
     np.testing.assert_allclose(model.coef_, same.coef_, atol=1e-12)
     np.testing.assert_array_equal(model.predict(long), same.predict(long))
+    for rows, dtype in ((long, "float32"), (long.astype(np.float32), "float64"), (long, "float64")):
+        kept = classifier(dtype=dtype).fit(rows, NAMES)._run.features
+        assert 0.9999 * math.sqrt(2) < np.linalg.norm(kept.astype(float), axis=1).max() <= math.sqrt(2)
     huge = classifier().fit(np.sign(X) * 1e300, NAMES)
     assert np.isfinite(huge.coef_).all()
     short = X / 10

@@ -27,7 +27,6 @@ from accountant.algorithm import PNSGD
 from accountant.guarantee import Guarantee
 from accountant.stream import UnlearningStream
 from accountant.trainer.losses import (
-    ROUNDING,
     Array,
     Logistic,
     Loss,
@@ -38,7 +37,7 @@ from accountant.trainer.losses import (
     row_norms,
     scores,
 )
-from accountant.trainer.training import Run, Trainer, row_numbers
+from accountant.trainer.training import DTYPES, Run, Trainer, row_numbers
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, MissingExtraError, UnreachableError, choice, integer, number
 
@@ -53,6 +52,8 @@ except ImportError:
 LONG_ROWS: Final = ("scale", "leave")
 CLASSIFIER_LOSSES: Final = (Logistic.name, SmoothedHinge.name)
 _FLOATS: Final = (np.float64, np.float32)
+#: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
+_ROUNDING: Final = 1e-14
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -115,7 +116,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"{changed[0]} must stay what it was at fit, {self._params[changed[0]]}, got {now[changed[0]]!r}")
 
     def _learn(self, X: Array, labels: Array) -> None:
-        rows = self._rows(X)
+        rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
         self._set_up(row_norms(rows), self.sigma)
         self._guarantee, self.requests_, self.steps_run_ = None, (), ()
         self._release(self._trainer.learn(rows, labels, epochs=self.learn_epochs))
@@ -129,7 +130,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         bound = float(np.hypot(bound, 1.0)) if self.fit_intercept else bound
         self._loss = self._loss_of(bound)
         # Longer rows are trained on with constants that hold of them; these were read off the data, so unlearning is refused.
-        self._long = int((norms > bound * (1 + ROUNDING)).sum())
+        self._long = int((norms > bound * (1 + _ROUNDING)).sum()) if self.long_rows == "leave" else 0
         loss = self._loss_of(float(norms.max())) if self._long else self._loss
         learned = integer("learn_epochs", self.learn_epochs, at_least=1)
         # Published streams are about converged learning, which covers every finite one.
@@ -153,7 +154,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: Array) -> Array:
         """X (n, d) scaled to the bound, if it is, and with the constant feature, if there is one."""
         if choice("long_rows", self.long_rows, LONG_ROWS) == "scale":
-            X = scaled(X, number("feature_bound", self.feature_bound, above=0))
+            # Rounding leaves rows on either side of the norm they are scaled to.
+            slack = 2.0**-22 if self.dtype == "float32" or X.dtype == np.float32 else 2.0**-40
+            X = scaled(X, number("feature_bound", self.feature_bound, above=0) * (1 - slack))
         return np.concatenate([X, np.ones((X.shape[0], 1), X.dtype)], axis=1) if self.fit_intercept else X
 
     def _release(self, run: Run) -> None:
@@ -220,13 +223,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         per_epoch = self._trainer.algorithm.steps_per_epoch
         most = max(self.learn_epochs, self.unlearn_epochs) * per_epoch
         most = most if max_steps is None else integer("max_steps", max_steps, at_least=0)
-        help_ = "fit again without the rows, or ask for fewer at a time; a larger sigma or epsilon at fit leaves more room"
+        advice = "fit again without the rows, or ask for fewer at a time; a larger sigma or epsilon at fit leaves more room"
         try:
             planned = self._stream.planned(int(rows.size))
         except UnreachableError as error:
-            raise UnreachableError(f"{error}: {help_}") from None
+            raise UnreachableError(f"{error}: {advice}") from None
         if planned.steps > most:
-            raise UnreachableError(f"this request needs {planned.steps} steps, more than max_steps = {most}: {help_}")
+            raise UnreachableError(f"this request needs {planned.steps} steps, more than max_steps = {most}: {advice}")
         given: dict[str, Any] = {} if self.adjacency == "zero-out" else {"features": features, "labels": labels}
         run = self._trainer.unlearn(self._run, rows, steps=planned.steps, **given)
         if zeroed:
@@ -252,9 +255,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         x, labels = validate_data(self, X, y, reset=False, dtype=_FLOATS)
         if x.shape[0] != count:
             raise InputError(f"X must have a row for each of the {count} removed ones, got {x.shape[0]}")
-        features = self._rows(x)
-        norms, most = row_norms(features), self._loss.feature_bound * (1 + ROUNDING)
-        if (norms > most).any():
+        features = self._rows(x).astype(self.dtype, copy=False)
+        norms, most = row_norms(features), self._loss.feature_bound * (1 + _ROUNDING)
+        if self.long_rows == "leave" and (norms > most).any():
             raise InputError(f"X must have rows of norm at most feature_bound, got row {norms.argmax()} beyond it; scale them")
         return features, self._labels(labels)
 

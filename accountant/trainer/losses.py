@@ -28,7 +28,7 @@ from accountant.validation import InputError, integer, number
 #: Real arrays of the trainer, float32 or float64.
 Array = NDArray[Any]
 #: Rows may be longer than the stated bound by what rounding to float32 does.
-ROUNDING: Final = 1e-6
+_ROUNDING: Final = 1e-6
 #: Numbers in the Hessians that are measured at a time.
 _AT_ONCE: Final = 1 << 21
 
@@ -331,7 +331,7 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
     bad = ~np.isfinite(norms)
     if bad.any():
         raise InputError(f"features must be finite numbers, got {_odd(array[_first(bad)])} in row {_first(bad)}")
-    long = norms > loss.feature_bound * (1 + ROUNDING)
+    long = norms > loss.feature_bound * (1 + _ROUNDING)
     if long.any():
         row = _first(long)
         raise InputError(
@@ -464,7 +464,7 @@ def check_constants(
         ("asymmetry", 0.0, 1, loss.curvature),
     ):
         value = getattr(found, name)
-        if not sign * (value - bound) <= ROUNDING * scale:
+        if not sign * (value - bound) <= _ROUNDING * scale:
             most = "at most" if sign > 0 else "at least"
             raise InputError(f"{name} of {loss.name} must be {most} {bound:.10g}, but a point has {value:.10g}")
     return found
