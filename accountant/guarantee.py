@@ -119,9 +119,9 @@ class Guarantee:
         """Both releases together, with independent randomness: ``other`` may be chosen after seeing the first.
 
         Gaussian mixtures: exact for single mu and up to 20000 pairs of components, else on a grid whose effect is raised to the
-        safe side (less than 1e-6 max(1, epsilon) at delta >= 1e-30; smaller delta may be bounded more loosely). A "gdp-tangent" law
-        counts as its worst component. Rényi curves add up, exactly up to 20000 components and beyond as their worst ones; a
-        Gaussian guarantee beside one is read as Rényi. InputError for curves of two families.
+        safe side (less than 1e-6 max(1, epsilon) at delta >= 1e-30; smaller delta may be bounded more loosely). A law of kind
+        "gdp-tangent" counts as its worst component. Rényi curves add up, exactly up to 20000 components and beyond as their
+        worst ones; a Gaussian guarantee beside one is read as Rényi. InputError for curves of two families.
         """
         if not isinstance(other, Guarantee):
             raise InputError(f"other must be a Guarantee, got {other!r}")
