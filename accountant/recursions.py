@@ -202,7 +202,7 @@ class Rule(ABC):
         best, least = None, math.inf
         for mixture in self.mixtures(place, steps, np.array([before])):
             if mixture.log_scale.max() < READABLE:
-                epsilon = mixture.curve.epsilon(np.array([self.log_delta]), mixture.log_weights, mixture.log_scale)[0]
+                epsilon = mixture.curve.epsilon(np.broadcast_to(self.log_delta, 1), mixture.log_weights, mixture.log_scale)[0]
                 if epsilon < least:
                     best, least = mixture, float(epsilon)
         if best is None:

@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from accountant.commands import certify, check, compare, curve, delta, epochs, epsilon, plan, presets, reproduce, sigma, verify
+from accountant.commands import (
+    audit,
+    certify,
+    check,
+    compare,
+    curve,
+    delta,
+    epochs,
+    epsilon,
+    plan,
+    presets,
+    reproduce,
+    sigma,
+    verify,
+)
 from accountant.commands.options import VersionOption, register
 
 app = typer.Typer(
@@ -26,6 +40,7 @@ register(app, verify.verify, needs=None)
 register(app, certify.certify)
 app.command()(check.check)
 app.command()(reproduce.reproduce)
+app.command()(audit.audit)
 app.command()(presets.presets)
 
 

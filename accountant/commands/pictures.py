@@ -82,10 +82,10 @@ def line(axes: Any, xs: Any, ys: Any, style: int, *, label: str, **more: Any) ->
     axes.plot(xs, ys, **(look | more))
 
 
-def reported(axes: Any, xs: Any, ys: Any, *, first: bool) -> None:
-    """What was reported, as rings around the computed lines; in the legend once."""
-    look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": 8}
-    axes.plot(xs, ys, label="reported" if first else "_", **look)
+def reported(axes: Any, xs: Any, ys: Any, *, first: bool, label: str = "reported", size: float = 8) -> None:
+    """What was reported or measured, as rings around the computed lines; in the legend once."""
+    look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": size}
+    axes.plot(xs, ys, label=label if first else "_", **look)
 
 
 def _same(one: Any, other: Any) -> bool:

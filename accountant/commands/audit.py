@@ -1,0 +1,182 @@
+"""``accountant audit``: run the reference trainer many times, and see how far its output can be told from retraining."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from accountant.commands import files, pictures, present
+from accountant.commands.options import COUNT, NUMBER
+from accountant.validation import InputError, choice, integer, number
+
+if TYPE_CHECKING:
+    from accountant.trainer.audit import Audit, Instance
+
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="small (both of: gaussian, where the exact distance is known; logistic, few points) or mnist (needs --data).",
+    ),
+]
+TrialsOption = Annotated[
+    int | None, typer.Option(**COUNT, help="Trials of each of the two laws, at least 100; default 20000, for mnist 500.")
+]
+ConfidenceOption = Annotated[float, typer.Option(**NUMBER, help="Confidence of each lower bound, between 0 and 1.")]
+SeedOption = Annotated[int | None, typer.Option(**COUNT, help="Seed >= 0, for the same result again.")]
+FaultOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Break the trainer first, to see that it is found: half-noise, short (one epoch too few) or kept."
+    ),
+]
+DataOption = Annotated[
+    str | None, typer.Option(metavar="PATH", help="MNIST for the preset mnist: a .npz file, or a folder with IDX files.")
+]
+PlotOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Draw the errors of the tests beside what is claimed: .png or .svg.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+_PRESETS: Final = ("small", "gaussian", "logistic", "mnist")
+
+
+def audit(
+    *,
+    preset: PresetOption = "small",
+    trials: TrialsOption = None,
+    confidence: ConfidenceOption = 0.99,
+    seed: SeedOption = None,
+    fault: FaultOption = None,
+    data: DataOption = None,
+    plot: PlotOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Lower bounds on epsilon and mu from trials of unlearning against retraining, beside what is claimed.
+
+    Exit code 1 if a claim of optimal or paper is refuted, which only a broken trainer (--fault) should bring about.
+
+    Example: accountant audit --preset small --trials 20000
+    """
+    try:
+        refuted = _audit(preset, trials, confidence, seed, fault, data, plot, json)
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    if refuted:
+        raise typer.Exit(1)
+
+
+def _audit(
+    preset: str,
+    trials: int | None,
+    confidence: float,
+    seed: int | None,
+    fault: str | None,
+    data: str | None,
+    plot: str | None,
+    as_json: bool,
+) -> bool:
+    from accountant import __version__
+    from accountant.trainer import audit as audits
+
+    choice("preset", preset, _PRESETS)
+    count = integer("trials", (500 if preset == "mnist" else 20_000) if trials is None else trials, at_least=audits.LEAST)
+    number("confidence", confidence, above=0, below=1)
+    if fault is not None:
+        choice("fault", fault, tuple(audits.FAULTS))
+    if (data is None) == (preset == "mnist"):
+        raise InputError("data must be given with preset=mnist, and with no other")
+    pictures.check(plot)
+    instances = _instances(preset, data)
+    with files.replacing("plot", plot) as picture, files.progress("trials") as progress:
+        made = [
+            audits.audit(
+                instance, trials=count, confidence=confidence, seed=seed, fault=fault,
+                progress=_part(progress, at, len(instances)),
+            )
+            for at, instance in enumerate(instances)
+        ]  # fmt: skip
+        if picture is not None and plot is not None:
+            _draw(picture, Path(plot).suffix[1:].lower(), made, instances)
+    refuted = any(one.violated for one in made)
+    if as_json:
+        result = {"command": "audit", "audits": [one.to_dict() for one in made], "version": __version__}
+        print(json_module.dumps(result, allow_nan=False))
+    else:
+        for one in made:
+            _show(one)
+    return refuted
+
+
+def _part(progress: files.Progress, at: int, parts: int) -> files.Progress:
+    """Progress of one of several equal parts."""
+    return lambda done, total: progress(at * total + done, parts * total)
+
+
+def _instances(preset: str, data: str | None) -> list[Instance]:
+    from accountant.trainer import audit as audits
+
+    if preset == "mnist":
+        from accountant.trainer.data import load
+
+        assert data is not None
+        digits = load(data)
+        return [audits.data_instance(digits.features, digits.labels)]
+    made = [audits.gaussian_instance(), audits.logistic_instance()]
+    return [instance for instance in made if preset in ("small", instance.name)]
+
+
+def _show(one: Audit) -> None:
+    screen = present.console()
+    screen.print(f"{one.instance}: {one.description}", style="italic")
+    table = present.plain_table(["", f"epsilon at delta = {one.delta:.4g}", "mu"])
+    for column in table.columns[1:]:
+        column.justify = "right"
+    at = f"{100 * one.confidence:g} % lower bound"
+    table.add_row(f"{at}, any law", _down(one.epsilon_lower), "-")
+    table.add_row(f"{at}, GDP", _down(one.epsilon_gdp_lower), _down(one.mu_lower))
+    if one.mu_exact is not None:
+        from accountant.divergences.gdp import gdp_epsilon
+
+        exact = float(gdp_epsilon(delta=one.delta, mu=one.mu_exact))
+        table.add_row("exact", present.rough(exact), present.rough(one.mu_exact))
+    for claim in one.claims:
+        table.add_row(f"claimed by {claim.bound}", present.rough(claim.epsilon), present.rough(claim.mu))
+    screen.print(table)
+    trials = f"{one.trials} trials of unlearning and as many of retraining, sigma = {one.sigma:.4g}"
+    screen.print(trials + ("" if one.fault is None else f", with the trainer broken on purpose: {one.fault}"))
+    if one.violated:
+        screen.print(f"[bold red]REFUTED: the trials contradict {' and '.join(one.violated)}[/bold red]")
+    else:
+        screen.print("no claim is refuted, which proves none")
+    screen.print()
+
+
+def _down(value: float) -> str:
+    return present.digits(value, 4, down=True)
+
+
+def _draw(path: Path, kind: str, made: list[Audit], instances: list[Instance]) -> None:
+    import numpy as np
+
+    figure, panels = pictures.figure(rows=len(made), height=3.4)
+    for axes, one, instance in zip([panels] if len(made) == 1 else panels, made, instances, strict=True):
+        x = np.linspace(0, 1, 400)
+        for style, claim in enumerate(one.claims):
+            guarantee = instance.accountant(claim.bound).guarantee(sigma=instance.sigma, epochs=instance.unlearn_epochs)
+            label = f"least that {claim.bound} allows"
+            pictures.line(axes, x, guarantee.tradeoff(x), style, label=label, marker="", linewidth=1.8)
+        pictures.reported(
+            axes, [a for a, _ in one.errors], [b for _, b in one.errors], first=True, label="threshold tests, counted", size=5
+        )
+        axes.set_xlabel("type I error (retrained taken for unlearned)")
+        axes.set_ylabel("type II error")
+        fault = "" if one.fault is None else f", broken: {one.fault}"
+        axes.set_title(f"{one.instance}, {one.trials} trials{fault}", loc="left", fontsize=11)
+        pictures.legend(axes)
+    pictures.save(figure, path, kind)
