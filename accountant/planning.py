@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant import solve
+from accountant import roots
 from accountant.algorithm import PNSGD
 from accountant.assumptions import RANDOM
 from accountant.problem import PRESETS
@@ -331,7 +331,7 @@ def optimize(
             ) -> NDArray[np.bool_]:
                 return np.array([cost(noise_at(float(count[0])), points) > least])
 
-            found = float(solve.smallest_count(falls_short, low=np.ones(1), high=float(deepest))[0]) - 1
+            found = float(roots.smallest_count(falls_short, low=np.ones(1), high=float(deepest))[0]) - 1
             if found > 0:
                 width, chosen = candidate, noise_at(min(found, float(deepest)))
     return Choice(sigma=chosen, window=width)

@@ -26,7 +26,7 @@ from accountant.divergences import renyi
 from accountant.divergences.curves import TANGENT
 from accountant.divergences.hockey_stick import hockey_stick
 from accountant.recursions import READABLE
-from accountant.solve import refined_root
+from accountant.roots import refined_root
 from accountant.stream import UnlearningStream
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, UnreachableError, choice, integer, number

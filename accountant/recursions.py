@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant import groups, solve
+from accountant import groups, roots
 from accountant.algorithm import PNSGD
 from accountant.arithmetic import DOUBLE, Numbers
 from accountant.assumptions import RANDOM
@@ -468,7 +468,7 @@ class OptimalRule(Rule):
         if mu.size == 1:
             return max(float(self.most - mu[0]), 0.0) / _SAFE
         low = np.array([-1.001 * self.most - 1e-300])
-        room = -solve.decreasing_root(excess, start=none, low=low, high=none, floor=1e3 * self.most)
+        room = -roots.decreasing_root(excess, start=none, low=low, high=none, floor=1e3 * self.most)
         return float(room[0]) / _SAFE
 
     def advance(self, state: StreamState, place: Place, steps: int) -> None:
@@ -543,7 +543,7 @@ class PublishedRule(Rule):
         while fits(high):
             high *= 2
         none = np.zeros(1)
-        return float(-solve.decreasing_root(excess, start=none, low=np.array([-high]), high=none, floor=1e-9 * high)[0])
+        return float(-roots.decreasing_root(excess, start=none, low=np.array([-high]), high=none, floor=1e-9 * high)[0])
 
     def advance(self, state: StreamState, place: Place, steps: int) -> None:
         state.distance = self.least(state.distance + self.worst(state, place), self.limit) * self.kept(steps)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant import assumptions, groups, solve
+from accountant import assumptions, groups, roots
 from accountant.algorithm import PNSGD
 from accountant.assumptions import RANDOM, RESHUFFLE, WORST
 from accountant.bounds import BOUNDS, Bound, Setting
@@ -705,7 +705,7 @@ class UnlearningAccountant:
             def reached(mixture: Mixture, log_mu: Floats, rows: NDArray[np.intp]) -> Floats:
                 return mixture.curve.epsilon(log_delta[rows], mixture.log_weights, log_mu)
 
-            count = solve.smallest_count(holds, low=low, high=high)
+            count = roots.smallest_count(holds, low=low, high=high)
             if np.isinf(count).any():
                 row = np.array([int(np.argmax(np.isinf(count)))])
                 limit = float(each(high[row], row, reached)[0])

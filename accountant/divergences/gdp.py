@@ -105,7 +105,7 @@ def mixture_tradeoff(*, type_i: ArrayLike, weights: ArrayLike, mu: ArrayLike) ->
     """
     from scipy.special import ndtr
 
-    from accountant.solve import decreasing_root
+    from accountant.roots import decreasing_root
 
     log_weights, mus = _components(weights, mu)
     if mus.ndim != 1:

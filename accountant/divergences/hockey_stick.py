@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant import solve
+from accountant import roots
 from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
 
 Floats = NDArray[np.float64]
@@ -225,7 +225,7 @@ def epsilon_of(log_delta: Floats, log_weights: Floats, mu: Floats, *, tangent: b
     start = (largest * (steep + largest / 2))[positive]
     # An error of log delta moves epsilon by up to mu times as much: finer than that there is nothing to find.
     finest = 8 * largest[positive]
-    result[positive] = solve.decreasing_root(excess, start=start, low=np.zeros_like(top), high=top, floor=finest)
+    result[positive] = roots.decreasing_root(excess, start=start, low=np.zeros_like(top), high=top, floor=finest)
     return result
 
 
@@ -248,4 +248,4 @@ def log_scale_of(
         return tail.log_delta - target[active], -tail.by_log_mu
 
     low = np.minimum(-math.log(MAX_MU), high)
-    return -solve.decreasing_root(excess, start=high, low=low, high=high, floor=1.0)
+    return -roots.decreasing_root(excess, start=high, low=low, high=high, floor=1.0)

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant import solve
+from accountant import roots
 from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
 from accountant.divergences.hockey_stick import probability
 from accountant.shapes import broadcast, in_blocks, plain
@@ -92,7 +92,7 @@ def _solve_beta(excess: Callable[[Floats, Indices], tuple[Floats, Floats]], star
             value, slope = excess(np.exp(x), active)
         return np.where(np.isnan(value), -np.inf, value), slope
 
-    return np.exp(solve.decreasing_root(on_log, start=np.log(start), low=-bound, high=bound, floor=1.0))
+    return np.exp(roots.decreasing_root(on_log, start=np.log(start), low=-bound, high=bound, floor=1.0))
 
 
 def best_beta_for_epsilon(log_delta: Floats, log_weights: Floats, rho: Floats, family: str, conversion: str) -> Floats:
@@ -201,7 +201,7 @@ def log_scale_of(
             return excess(x, some[active])
 
         low, high = start[some] - 300.0, start[some] + 20.0
-        result[some] = -solve.decreasing_root(among, start=start[some], low=low, high=high, floor=1.0)
+        result[some] = -roots.decreasing_root(among, start=start[some], low=low, high=high, floor=1.0)
     return result
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant import solve
+from accountant import roots
 from accountant.algorithm import PNSGD
 from accountant.problem import Problem
 from accountant.reference import parse_reference
@@ -179,7 +179,7 @@ class FullBatch(Method):
         def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
             return self.epsilon(setup, sigma=noise[rows], delta=chance[rows], steps=count) <= target[rows]
 
-        return shaped(solve.smallest_count(holds, low=np.zeros(noise.size)), sigma, epsilon, delta)
+        return shaped(roots.smallest_count(holds, low=np.zeros(noise.size)), sigma, epsilon, delta)
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
         noise, target, count = flat(sigma, epsilon, steps)
@@ -198,7 +198,7 @@ class FullBatch(Method):
             def among(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
                 return excess(x, some[rows])
 
-            root = solve.decreasing_root(among, start=high[some], low=low[some], high=high[some])
+            root = roots.decreasing_root(among, start=high[some], low=low[some], high=high[some])
             result[some] = np.minimum(np.exp(root) * (1 + 1e-13), 1.0)
         return shaped(result, sigma, epsilon, steps)
 
@@ -254,9 +254,9 @@ class CountedStream(Stream):
 
         guess = np.array([self._guess])
         if holds(guess, np.zeros(1, dtype=np.intp))[0]:
-            found = solve.smallest_count(holds, low=np.zeros(1), high=guess)
+            found = roots.smallest_count(holds, low=np.zeros(1), high=guess)
         else:
-            found = solve.smallest_count(holds, low=guess + 1)
+            found = roots.smallest_count(holds, low=guess + 1)
         if np.isfinite(found[0]):
             self._guess = float(found[0])
         return float(found[0])
