@@ -25,6 +25,7 @@ from accountant.guarantee import Guarantee
 from accountant.problem import PRESETS, Problem, preset
 from accountant.schedule import Learn, Schedule, Unlearn
 from accountant.shifts.minorant import Shifts, optimal_shifts
+from accountant.solving import solve
 from accountant.stream import UnlearningStream
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, UnreachableError
@@ -60,4 +61,5 @@ __all__ = [
     "rdp_delta",
     "rdp_epsilon",
     "rdp_to_epsilon",
+    "solve",
 ]

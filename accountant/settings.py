@@ -111,11 +111,15 @@ def load(
     problem_file: str | PathLike[str] | None = None,
 ) -> Loaded:
     """:func:`build_accountant` together with the file's target."""
-    settings = merged(options, preset_name=preset_name, problem_file=problem_file)
-    phases = settings.pop(SCHEDULE, None)
+    return assembled(merged(options, preset_name=preset_name, problem_file=problem_file))
+
+
+def assembled(settings: Mapping[str, Any]) -> Loaded:
+    """The accountant of settings by name, as :func:`merged` gives them; other names are left alone. Raises InputError."""
     parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
     check_complete(settings)
     algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
-    schedule = None if phases is None else Schedule.from_list(phases)
+    phases = settings.get(SCHEDULE)
+    schedule = phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
     accountant = UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)
     return Loaded(accountant, {name: number(name, settings[name], at_least=0) for name in TARGET if name in settings})

@@ -130,8 +130,8 @@ class UnlearningAccountant:
             at_least=0,
             at_most=last,
         )
-        if not isinstance(word, str) and size > (room := float(self._position_sizes(np.array([word]))[0])):
-            raise InputError(f"group_size must be at most {room:.0f}, the points in batch {word}, got {size}")
+        if size > (room := self._room(word)):
+            raise InputError(f"group_size must be at most {room}, the points in batch {word}, got {size}")
         return word, size
 
     def _check_combination(self) -> None:
@@ -337,7 +337,8 @@ class UnlearningAccountant:
             what = "reshuffled batches" if self.batches == RESHUFFLE else "a large group at random"
             raise InputError(f"batches={self.batches} averages {what} on a grid, of which doubles are all there is; use worst")
         ar, setting = number.arithmetic, replace(query.setting, number=number)
-        start = ar.log(ar.minimum(ar.asarray(number.read(start_distance or 0.0)), ar.exp(setting.constants.log_diameter)))
+        with np.errstate(divide="ignore"):
+            start = ar.log(ar.minimum(ar.asarray(number.read(start_distance or 0.0)), ar.exp(setting.constants.log_diameter)))
         return query.components.mixture(self._bound, setting, query.steps[None], np.reshape(np.asarray(start), 1))
 
     def step_count(self, *, epochs: int | None = None, steps: int | None = None) -> int:
@@ -507,6 +508,11 @@ class UnlearningAccountant:
         return self._timeline is None or self._timeline.one_unlearn_layout
 
     @property
+    def largest_group(self) -> int:
+        """Most points that can be deleted at once where ``batches`` places them."""
+        return self.group_size if isinstance(self.batches, tuple) else self._room(self.batches)
+
+    @property
     def steps_per_epoch(self) -> int:
         """J of the unlearning epochs that are counted."""
         return self.algorithm.steps_per_epoch if self._timeline is None else self._timeline.unlearn_steps_per_epoch
@@ -536,6 +542,9 @@ class UnlearningAccountant:
 
     def _position_sizes(self, positions: Any) -> Floats:
         return self._sizes[positions] if self._setting.timeline is not None else self.algorithm.batch_sizes(positions)
+
+    def _room(self, batches: str | int) -> int:
+        return self.algorithm.problem.n if isinstance(batches, str) else int(self._position_sizes(np.array([batches]))[0])
 
     @property
     def _every_position(self) -> Floats:
