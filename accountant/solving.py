@@ -83,8 +83,8 @@ def solve(**question: Unpack[Question]) -> float | int:
     Exactly one of sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n and group_size must be None: the unknown.
     What is left out, or is the word "default", has its default (learn_epochs: converged; delta: 1/n, where n is known).
 
-    - sigma, epsilon, delta, epochs, steps: the smallest that proves the target, as the methods of ``UnlearningAccountant``;
-      sigma and delta are never below 1e-300;
+    - sigma, epsilon, delta, epochs, steps: the smallest that proves the target, as the methods of ``UnlearningAccountant`` (but
+      for a rounding, where that is needed to meet it put back); sigma and delta are never below 1e-300;
     - learn_epochs: the largest that meets it; with a reference that starts apart, where learning longer helps, the smallest;
     - group_size: the largest; n: the smallest, all constants staying what they are;
     - batch_size: the largest for given epochs, the smallest for given steps, or as ``extreme`` says ("smallest", "largest").
@@ -95,15 +95,8 @@ def solve(**question: Unpack[Question]) -> float | int:
     search is proved right, UnreachableError where no value meets the target, or where all do and there is no largest.
     """
     unknown, settings = _read(question)
-    if unknown in METHODS:
-        known = {name: settings[name] for name in METHODS if name in settings}
-        value = cast(float, getattr(assembled(settings).accountant, unknown)(**known))
-        if unknown == "delta" and value >= 1:
-            raise _unreachable(unknown, settings, "only delta = 1 is proved, which says nothing")
-        # Put back, the answer has to be of a size that is accepted.
-        tiny = unknown == "delta" or (unknown == "epsilon" and value > 0)
-        return max(value, SMALLEST) if tiny else value
-    return _SOLVERS[unknown](_Search(settings, unknown))
+    search = _Search(settings, unknown)
+    return _SOLVERS[unknown](search) if unknown in _SOLVERS else _own(search)
 
 
 def _read(question: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -153,9 +146,8 @@ def _read(question: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return unknown, settings
 
 
-def _unreachable(unknown: str, settings: Mapping[str, Any], reason: str) -> UnreachableError:
-    said = ", ".join(f"{name}={shown(settings[name])}" for name in METHODS if name in settings)
-    return UnreachableError(f"no {unknown} is the answer for {said}: {reason}")
+def _among(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: settings[name] for name in names if name in settings}
 
 
 @dataclass(frozen=True)
@@ -165,23 +157,18 @@ class _Search:
     settings: dict[str, Any]
     unknown: str
 
-    def accountant(self, value: int) -> UnlearningAccountant:
+    def accountant(self, value: float) -> UnlearningAccountant:
         return assembled(self.settings | {self.unknown: value}).accountant
 
-    @property
-    def length(self) -> dict[str, Any]:
-        """Those of epochs and steps that are given."""
-        return {name: self.settings[name] for name in ("epochs", "steps") if name in self.settings}
-
-    def epsilon(self, value: int) -> float:
+    def epsilon(self, value: float) -> float:
         """What the value proves; inf for nothing."""
+        asked = self.settings | {self.unknown: value}
         try:
-            accountant = self.accountant(value)
-            return float(accountant.epsilon(sigma=self.settings["sigma"], delta=self.settings["delta"], **self.length))
+            return float(self.accountant(value).epsilon(**_among(asked, "sigma", "delta", "epochs", "steps")))
         except UnreachableError:
             return math.inf
 
-    def meets(self, value: int) -> bool:
+    def meets(self, value: float) -> bool:
         """Whether the value, put back, meets the target."""
         return self.epsilon(value) <= self.settings["epsilon"]
 
@@ -213,7 +200,8 @@ class _Search:
         return None
 
     def unreachable(self, reason: str) -> UnreachableError:
-        return _unreachable(self.unknown, self.settings, reason)
+        said = ", ".join(f"{name}={shown(value)}" for name, value in _among(self.settings, *METHODS).items())
+        return UnreachableError(f"no {self.unknown} is the answer for {said}: {reason}")
 
     def at(self, value: int) -> str:
         """What holds at a value, in words."""
@@ -227,7 +215,8 @@ class _Search:
         Between the two ends each batch has at least the smaller of their shares and the smaller of their mu: the law of mu that
         has these, and zero for the rest, proves at least as much.
         """
-        ends = [self.accountant(value).components_at(DOUBLES, **self.length) for value in (low, high)]
+        length = _among(self.settings, "epochs", "steps")
+        ends = [self.accountant(value).components_at(DOUBLES, **length) for value in (low, high)]
         # Dropped points are a last component, which is missing where there are none.
         size = max(end.log_weights.size for end in ends)
 
@@ -244,6 +233,27 @@ class _Search:
             np.append(np.minimum(log_mu, _LARGEST), -np.inf)[None],
         )
         return not met[0]
+
+
+def _own(search: _Search) -> float | int:
+    """The accountant's own answer, which has to meet the target put back."""
+    unknown = search.unknown
+    accountant = assembled(search.settings).accountant
+    value = cast(float, getattr(accountant, unknown)(**_among(search.settings, *METHODS)))
+    if unknown == "sigma":
+        return value
+    if unknown == "epsilon":
+        return max(value, SMALLEST) if value > 0 else value
+    if unknown == "delta":
+        value = max(value, SMALLEST)
+    # Each of the answers is rounded to the safe side, so that there and back may miss by a rounding.
+    push = 2.0**-50
+    while value < 1 or unknown != "delta":
+        if search.meets(value):
+            return value
+        value = value * (1 + push) if unknown == "delta" else value + 1
+        push *= 2
+    raise search.unreachable("only delta = 1 is proved, which says nothing")
 
 
 def _learn_epochs(search: _Search) -> int:
@@ -290,7 +300,7 @@ def _batch_size(search: _Search) -> int:
     n, keep = one.algorithm.problem.n, one.algorithm.last_batch == "keep"
     if n > MAX_POSITIONS:
         raise InputError(f"n must be at most {MAX_POSITIONS} where batch_size is the unknown: all sizes are searched, got {n}")
-    largest = search.settings.get("extreme", "largest" if "epochs" in search.length else "smallest") == "largest"
+    largest = search.settings.get("extreme", "largest" if "epochs" in search.settings else "smallest") == "largest"
     top = n
     if isinstance(one.batches, int) and one.batches > 0:
         # The batch must exist.
@@ -329,7 +339,7 @@ def _n(search: _Search) -> int:
             "last_batch must be keep where n is the unknown of batches=random: the share of dropped points goes up and down "
             "with n"
         )
-    if isinstance(widest.reference, int) and "steps" in search.length:
+    if isinstance(widest.reference, int) and "steps" in search.settings:
         raise InputError(
             f"epochs must be given instead of steps where n is the unknown and reference={widest.reference}: how much of "
             "retraining the steps are changes with n"
@@ -348,7 +358,7 @@ def _n(search: _Search) -> int:
         return search.outermost(*block(count), largest=False) is not None
 
     most = _MOST_BATCHES if batches == RANDOM else MAX_COUNT // size - 1
-    most = min(most, int(MAX_COUNT // max(search.length.get("epochs", 1), 1)))
+    most = min(most, int(MAX_COUNT // max(search.settings.get("epochs", 1), 1)))
     least = -(-fewest // size) if keep else fewest // size
     count = search.smallest(low=least, high=most, holds=holds)
     if count is None:

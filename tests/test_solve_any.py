@@ -209,10 +209,26 @@ def test_the_accountants_own_answers_are_passed_on_and_meet_the_target(
             solve(**question, delta=None)
         return
     found = solve(**question, **{unknown: None})
-    assert found == (max(expected, 1e-300) if unknown == "delta" else expected)
-    if unknown != "epsilon":
-        # delta and epsilon are rounded up each, so that there and back may end a rounding above.
-        assert meets(question | {unknown: found, "epsilon": question["epsilon"] * (1 + 1e-9 * (unknown == "delta"))})
+    assert type(found) is type(expected)
+    assert found == pytest.approx(max(expected, 1e-300) if unknown == "delta" else expected, rel=1e-9)
+    assert meets(question | {unknown: found})
+
+
+def test_there_and_back_at_the_edge() -> None:
+    # The noise of a number of steps, give or take roundings: exactly where steps and delta are decided.
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        question = random_question(rng, epochs=None, steps=int(rng.integers(1, 9)))
+        question["epsilon"] = float(10 ** rng.uniform(-3, 1))
+        noise = solve(**question, sigma=None)
+        for factor in (1 - 1e-14, 1 - 1e-15, 1.0, 1 + 1e-15):
+            question["sigma"] = noise * factor
+            assert meets(question, delta=solve(**question | {"delta": None}))
+            try:
+                steps = solve(**question | {"steps": None})
+            except UnreachableError:
+                continue
+            assert meets(question, steps=steps)
 
 
 def test_the_preset_example() -> None:
