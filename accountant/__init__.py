@@ -25,7 +25,7 @@ from accountant.guarantee import Guarantee
 from accountant.problem import PRESETS, Problem, preset
 from accountant.schedule import Learn, Schedule, Unlearn
 from accountant.shifts.minorant import Shifts, optimal_shifts
-from accountant.solving import solve
+from accountant.solving import NotUniqueWarning, solve
 from accountant.stream import UnlearningStream
 from accountant.unlearning import UnlearningAccountant
 from accountant.validation import InputError, UnreachableError
@@ -37,6 +37,7 @@ __all__ = [
     "Guarantee",
     "InputError",
     "Learn",
+    "NotUniqueWarning",
     "Problem",
     "Schedule",
     "Shifts",

@@ -14,6 +14,7 @@ so it ends together at no larger mu. The published distances obey the same order
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -43,6 +44,10 @@ _SLACK: Final = 1e-9
 _MOST_BATCHES: Final = 100_000
 #: log of a mu with which nothing is private.
 _LARGEST: Final = 345.0
+
+
+class NotUniqueWarning(UserWarning):
+    """The answer is an extreme, but not all values on its other side meet the target; the message names one that does not."""
 
 
 class Question(TypedDict, total=False):
@@ -91,8 +96,10 @@ def solve(**question: Unpack[Question]) -> float | int:
       All sizes are searched, because those that meet the target need not be neighbours.
 
     A count was put back and met the target; the next one beyond it (larger for a largest, smaller for a smallest) did not,
-    unless its range ends there. Raises InputError for arguments outside their domain and for unknowns in settings where no
-    search is proved right, UnreachableError where no value meets the target, or where all do and there is no largest.
+    unless its range ends there. Of n and batch_size the values that meet it need not be neighbours: NotUniqueWarning if the
+    next one inwards, or the next with a short last batch, does not. Raises InputError for arguments outside their domain and
+    for unknowns in settings where no search is proved right, UnreachableError where no value meets the target, or where all
+    do and there is no largest.
     """
     unknown, settings = _read(question)
     search = _Search(settings, unknown)
@@ -203,6 +210,20 @@ class _Search:
         said = ", ".join(f"{name}={shown(value)}" for name, value in _among(self.settings, *METHODS).items())
         return UnreachableError(f"no {self.unknown} is the answer for {said}: {reason}")
 
+    def warn(self, answer: int, which: str, beyond: Iterable[int]) -> int:
+        """The answer, with a warning if one of the values ``beyond`` it, where one may expect it, does not meet the target."""
+        for value in beyond:
+            if not self.meets(value):
+                side = "larger" if value > answer else "smaller"
+                warnings.warn(
+                    f"{self.unknown}={answer} is the {which} that meets the target, but not all {side} ones do: "
+                    f"{self.unknown}={value} does not",
+                    NotUniqueWarning,
+                    stacklevel=4,
+                )
+                break
+        return answer
+
     def at(self, value: int) -> str:
         """What holds at a value, in words."""
         reached = self.epsilon(value)
@@ -300,7 +321,8 @@ def _batch_size(search: _Search) -> int:
     n, keep = one.algorithm.problem.n, one.algorithm.last_batch == "keep"
     if n > MAX_POSITIONS:
         raise InputError(f"n must be at most {MAX_POSITIONS} where batch_size is the unknown: all sizes are searched, got {n}")
-    largest = search.settings.get("extreme", "largest" if "epochs" in search.settings else "smallest") == "largest"
+    which = search.settings.get("extreme", "largest" if "epochs" in search.settings else "smallest")
+    largest = which == "largest"
     top = n
     if isinstance(one.batches, int) and one.batches > 0:
         # The batch must exist.
@@ -316,7 +338,9 @@ def _batch_size(search: _Search) -> int:
             low, high = n // (count + 1) + 1, n // count
         found = search.outermost(low, min(high, top), largest=largest)
         if found is not None:
-            return found
+            # The next size inwards, and the next with the shortest last batch.
+            inwards = [found - 1, low - 1] if largest else [found + 1, high]
+            return search.warn(found, which, (b for b in inwards if 1 <= b <= top and b != found))
         at = low - 1 if largest else high + 1
     raise search.unreachable(f"none from 1 to {top} meets it")
 
@@ -365,7 +389,8 @@ def _n(search: _Search) -> int:
         raise search.unreachable(f"none up to {block(most)[1]} meets it")
     found = search.outermost(*block(count), largest=False)
     assert found is not None
-    return found
+    # The next n, and the next with a last batch of one point.
+    return search.warn(found, "smallest", (found + 1, block(count + 1)[0]))
 
 
 def _check_layout(search: _Search, accountant: UnlearningAccountant) -> None:

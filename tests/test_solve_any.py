@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any, get_type_hints
 
@@ -12,13 +13,28 @@ from hypothesis import strategies as st
 from problems import random_algorithm
 
 import accountant
-from accountant import PNSGD, InputError, Learn, Problem, Schedule, Unlearn, UnlearningAccountant, UnreachableError, solve
+from accountant import (
+    PNSGD,
+    InputError,
+    Learn,
+    NotUniqueWarning,
+    Problem,
+    Schedule,
+    Unlearn,
+    UnlearningAccountant,
+    UnreachableError,
+    solve,
+)
 from accountant.commands.options import KEYS
 from accountant.settings import SCHEDULE, TARGET
 from accountant.solving import Question
 
 BASE: dict[str, Any] = {"sigma": 0.03, "epsilon": 1.0, "delta": 1e-5, "epochs": 1, "preset": "mnist", "batch_size": 128}
 SMALL: dict[str, Any] = {"n": 40, "smoothness": 1.0, "strong_convexity": 0.1, "batch_size": 6, "delta": 1e-3}
+
+
+#: The warning has a test of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::accountant.NotUniqueWarning")
 
 
 def build(question: dict[str, Any]) -> UnlearningAccountant:
@@ -71,6 +87,12 @@ def random_question(rng: np.random.Generator, *, most: int = 40, **fixed: Any) -
     return question
 
 
+def start_apart(question: dict[str, Any], rng: np.random.Generator) -> None:
+    """Another reference, where there is a radius."""
+    if "radius" in question and "bound" not in question:
+        question["reference"] = str(rng.choice(["converged", "4"] if "epochs" in question else ["converged"]))
+
+
 def noise_in_between(question: dict[str, Any], unknown: str, values: list[int], rng: np.random.Generator) -> dict[str, Any]:
     """The question with the noise that one of the values needs."""
     value = int(rng.choice(values))
@@ -91,7 +113,9 @@ def test_batch_size_is_the_extreme_of_all_sizes_that_meet_the_target() -> None:
             keep = question["last_batch"] == "keep"
             values = [b for b in values if j < (-(-question["n"] // b) if keep else question["n"] // b)]
         elif case % 4 == 1:
-            question |= {"group_size": int(rng.integers(1, 5)) % question["n"] + 1 - (question["n"] == 1), "batches": "worst"}
+            question |= {"group_size": min(int(rng.integers(1, 6)), question["n"]), "batches": "worst"}
+        else:
+            start_apart(question, rng)
         question = noise_in_between(question, "batch_size", values, rng)
         among = those_that_meet(question, "batch_size", values)
         assert among
@@ -116,6 +140,8 @@ def test_n_is_the_smallest_of_all_that_meet_the_target() -> None:
         elif case % 5 == 2:
             question |= {"group_size": int(rng.integers(1, 4)), "batches": "worst"}
             size = max(size, question["group_size"])
+        else:
+            start_apart(question, rng)
         if not keep and question["batches"] == "random":
             question["last_batch"] = "keep"
         values = list(range(size, size + 50))
@@ -243,6 +269,34 @@ def test_the_preset_example() -> None:
     found = solve(**BASE | {"sigma": 0.003, "batch_size": None})
     assert meets(mnist, batch_size=found)
     assert not any(meets(mnist, batch_size=b) for b in (*range(found + 1, found + 40), 1000, 3755, 5632, 11264))
+
+
+def test_a_warning_names_a_value_beyond_the_answer_that_does_not_meet_the_target() -> None:
+    question = BASE | {"sigma": 0.003}
+    with pytest.warns(NotUniqueWarning, match="n=5877 is the smallest .* not all larger ones do: n=5889 does not") as caught:
+        assert solve(**question | {"n": None}) == 5877
+    assert caught[0].filename == __file__
+    assert not meets(accountant.preset("mnist").to_dict() | question, n=5889)
+    # Full batches have no short one: every larger n does.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve(**question | {"n": None, "batch_size": "full"})
+    small = SMALL | {"epsilon": 1.0, "epochs": 1, "batch_size": None}
+    named = 0
+    for sigma in np.geomspace(0.05, 0.5, 12):
+        for extreme in ("smallest", "largest"):
+            with warnings.catch_warnings(record=True) as caught_here:
+                warnings.simplefilter("always")
+                try:
+                    found = solve(**small | {"sigma": float(sigma), "extreme": extreme})
+                except UnreachableError:
+                    continue
+            for warning in caught_here:
+                named += 1
+                value = int(str(warning.message).split("batch_size=")[-1].split()[0])
+                assert not meets(SMALL | small | {"sigma": float(sigma)}, batch_size=value)
+                assert (value > found) == (extreme == "smallest")
+    assert named
 
 
 def test_every_name_of_files_and_options_is_an_argument() -> None:
