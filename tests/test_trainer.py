@@ -19,7 +19,7 @@ from accountant.trainer import LOSSES, Logistic, Loss, Multinomial, Ridge, Smoot
 from accountant.trainer import memory as memory_module
 from accountant.trainer.baselines import descent_to_delete, langevin, release, retrain
 from accountant.trainer.data import load, load_digits, load_mnist, random_points, read_idx, unit_rows
-from accountant.trainer.losses import gradient, measure, objective, scores
+from accountant.trainer.losses import check_points, gradient, measure, objective, scores
 from accountant.validation import MissingExtraError
 
 RNG = np.random.default_rng(12)
@@ -720,3 +720,13 @@ def test_overflow_is_announced() -> None:
     refused("sigma must be small enough", lambda: each(loss, labels, sigma=1e200, dtype="float32").learn(X, labels))
     refused("must be finite numbers", lambda: scores(loss, np.full(5, math.nan), X))
     refused("must be finite numbers", lambda: accuracy(loss, np.full(5, 1.5e308), X * 1e10, labels))
+
+
+def test_rows_that_rounding_puts_outside_the_bound_are_put_back() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 30))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    for features in (x * (1 + 5e-7), x.astype(np.float32)):
+        kept, _ = check_points(Logistic(regularisation=0.1), features, np.ones(200))
+        assert np.linalg.norm(kept.astype(np.float64), axis=1).max() <= 1.0
+        assert np.allclose(kept, x, atol=1e-6)

@@ -314,7 +314,10 @@ def _first(bad: NDArray[np.bool_]) -> int:
 
 
 def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
-    """Features (n, d), finite and of row norm at most ``feature_bound``, and labels (n,), or InputError; float32 is kept."""
+    """Features (n, d), finite and of row norm at most ``feature_bound``, and labels (n,), or InputError; float32 is kept.
+
+    Rows longer by rounding only (1e-6) are scaled back.
+    """
     try:
         array = np.asarray(features)
         if array.dtype.kind not in "iuf":
@@ -338,6 +341,12 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
             f"features must have rows of norm at most feature_bound = {loss.feature_bound:g}, got {norms[row]:.10g} in row "
             f"{row}"
         )
+    over = norms > loss.feature_bound
+    if over.any():
+        # The constants hold for rows within the bound: what rounding put outside is put back.
+        array = array.copy()
+        shrink = loss.feature_bound / norms[over] * (1 - 4 * np.finfo(array.dtype).eps)
+        array[over] *= shrink[:, None].astype(array.dtype)
     return array, y
 
 
