@@ -19,7 +19,7 @@ from accountant.geometry import log_power
 from accountant.methods import METHODS, Method, Setup
 from accountant.methods.pnsgd import BoundMethod, BoundStream
 from accountant.problem import PRESET_DIMENSIONS, PRESETS
-from accountant.tables.builtin import TABLES, builtin
+from accountant.tables.builtin import TABLES, builtin, published_lists
 from accountant.tables.claims import Claim, Claims
 from accountant.validation import InputError, choice
 
@@ -171,7 +171,7 @@ def _figure3b(progress: Progress, digits: int | None) -> Reproduction:
     rows: list[Row] = []
     setups = {size: Setup(problem=PRESETS["mnist"], batch_size=size) for size in ("full", 128, 32)}
     target: dict[str, Any] = {"sigma": 0.03, "epsilon": 1.0, "delta": 1 / PRESETS["mnist"].n}
-    reported = _published_lists("sequential", "MNIST")
+    reported = published_lists("sequential", "MNIST")
     work = len(setups) + len(_LANGEVIN_GROUPS) + 1
     for done, (size, setup) in enumerate(setups.items()):
         published = np.cumsum(reported[str(size), 0.03])
@@ -209,9 +209,9 @@ def _figure3b(progress: Progress, digits: int | None) -> Reproduction:
 
 def _figure3d(progress: Progress, digits: int | None) -> Reproduction:
     rows: list[Row] = []
-    lists = [(name, key) for name in ("mnist", "cifar10") for key in _published_lists("paint_unlearning_sigma", name)]
+    lists = [(name, key) for name in ("mnist", "cifar10") for key in published_lists("paint_unlearning_sigma", name)]
     for done, (name, (size, noise)) in enumerate(lists):
-        published = _published_lists("paint_unlearning_sigma", name)[size, noise]
+        published = published_lists("paint_unlearning_sigma", name)[size, noise]
         setup = Setup(problem=PRESETS[name], batch_size="full" if size == "full" else int(size))
         target: dict[str, Any] = {"sigma": noise, "epsilon": 0.01, "delta": 1 / setup.problem.n}
         methods = {"ours": METHODS["pnsgd"], "optimal": METHODS["optimal"]}
@@ -309,13 +309,4 @@ def _confirmed(method: Method, setup: Setup, target: dict[str, Any], totals: Any
         sure = (not found or found[-1] is not None) and enclosed.fewest(1, int(count)) == count
         found.append(f"{int(total)}" if sure else None)
         enclosed.answer(1, int(count))
-    return found
-
-
-def _published_lists(experiment: str, preset: str) -> dict[tuple[str, float], list[int]]:
-    """Epochs per request by (batch size, sigma)."""
-    found: dict[tuple[str, float], list[int]] = {}
-    for row in builtin("k_lists").rows():
-        if row["experiment"] == experiment and row["dataset"].lower() == preset.lower():
-            found.setdefault((row["batch_size"], float(row["sigma"])), []).append(int(row["epochs"]))
     return found

@@ -172,7 +172,7 @@ def _draw(path: Path, kind: str, made: list[Audit], instances: list[Instance]) -
             label = f"least that {claim.bound} allows"
             pictures.line(axes, x, guarantee.tradeoff(x), style, label=label, marker="", linewidth=1.8)
         pictures.reported(
-            axes, [a for a, _ in one.errors], [b for _, b in one.errors], first=True, label="threshold tests, counted", size=5
+            axes, [a for a, _ in one.errors], [b for _, b in one.errors], first=True, label="threshold tests, counted", markersize=5
         )
         axes.set_xlabel("type I error (retrained taken for unlearned)")
         axes.set_ylabel("type II error")

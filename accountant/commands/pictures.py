@@ -45,9 +45,32 @@ def figure(*, rows: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[A
     return made, axes
 
 
-def save(made: Any, path: Path, kind: str) -> None:
+def column(*, rows: int) -> tuple[Any, Any]:
+    """A figure as wide as a column of a journal (3.3 inches), and an array of its axes."""
+    made, axes = figure(rows=rows, height=2.0, width=3.3)
+    # Room for the legend, which is below the axes.
+    made.set_figheight(2.0 * rows + 0.9)
+    return made, [axes] if rows == 1 else list(axes)
+
+
+def finish_column(made: Any, axes: Any, note: str) -> None:
+    """Small print, one legend of all axes below them, and a note on top."""
+    entries: dict[str, Any] = {}
+    for each in axes:
+        each.tick_params(labelsize=7, length=2.5)
+        each.tick_params(which="minor", length=1.5)
+        each.xaxis.label.set_size(8)
+        each.yaxis.label.set_size(8)
+        handles, labels = each.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    axes[0].set_title(note, loc="left", fontsize=7)
+    look = {"ncols": 2, "fontsize": 7, "frameon": False, "handlelength": 2.8, "columnspacing": 1.2, "labelspacing": 0.3}
+    made.legend(list(entries.values()), list(entries), loc="outside lower center", **look)
+
+
+def save(made: Any, path: Path, kind: str, *, dpi: int = 150) -> None:
     """Write the figure as png or svg."""
-    made.savefig(path, format=kind, dpi=150)
+    made.savefig(path, format=kind, dpi=dpi)
 
 
 def _figure_class() -> Any:
@@ -82,10 +105,10 @@ def line(axes: Any, xs: Any, ys: Any, style: int, *, label: str, **more: Any) ->
     axes.plot(xs, ys, **(look | more))
 
 
-def reported(axes: Any, xs: Any, ys: Any, *, first: bool, label: str = "reported", size: float = 8) -> None:
+def reported(axes: Any, xs: Any, ys: Any, *, first: bool, label: str = "reported", **more: Any) -> None:
     """What was reported or measured, as rings around the computed lines; in the legend once."""
-    look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": size}
-    axes.plot(xs, ys, label=label if first else "_", **look)
+    look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": 8}
+    axes.plot(xs, ys, label=label if first else "_", **(look | more))
 
 
 def _same(one: Any, other: Any) -> bool:

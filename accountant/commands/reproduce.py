@@ -1,4 +1,4 @@
-"""``accountant reproduce``: the accounting of the published tables and figures, beside what was reported."""
+"""``accountant reproduce``: the published tables and figures beside what was reported, accounted for or run anew."""
 
 from __future__ import annotations
 
@@ -10,21 +10,57 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, pictures, present
-from accountant.commands.options import PrecisionOption
+from accountant.commands import experiments, files, pictures, present
+from accountant.commands.options import COUNT, PrecisionOption
 from accountant.validation import InputError, choice
 
 if TYPE_CHECKING:
     from accountant.reproduction import Reproduction, Row
 
+_EXPERIMENTS: Final = "Experiments"
+
 WhatArgument = Annotated[
-    str, typer.Argument(metavar="WHAT", help="table1, table2, table3, figure2, figure3b or figure3d of the paper.")
+    str | None,
+    typer.Argument(
+        metavar="WHAT",
+        help="table1, table2, table3, figure2, figure3b or figure3d of the paper; with --out or --data the experiment of "
+        "figure3a, figure3b, figure3c or figure3d.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Run the experiment, and write rows (CSV) and pictures (PNG, SVG) to this folder.",
+        rich_help_panel=_EXPERIMENTS,
+    ),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Run it on MNIST: a .npz file of train_images, train_labels, test_images and test_labels, or a folder of IDX "
+        "files; default scikit-learn's small digits.",
+        rich_help_panel=_EXPERIMENTS,
+    ),
+]
+TrialsOption = Annotated[
+    int | None,
+    typer.Option(**COUNT, help="Independent runs of each setting, >= 1; default 20.", rich_help_panel=_EXPERIMENTS),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(**COUNT, help="Of all randomness, >= 0; the same files from the same seed; default 0.",
+                 rich_help_panel=_EXPERIMENTS),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file.")]
 PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw a figure: a .png or .svg file.")]
-AllOption = Annotated[bool, typer.Option("--all", help="Print every row, however many.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Print every row, however many; without WHAT: run all experiments.")]
 
+#: Figures with nothing to account for without training.
+_ONLY_RUN: Final = ("figure3a", "figure3c")
 #: Rows printed of a longer table.
 _SHOWN: Final = 60
 _TITLES: Final = {
@@ -34,8 +70,12 @@ _TITLES: Final = {
 
 
 def reproduce(
-    what: WhatArgument,
+    what: WhatArgument = None,
     *,
+    out: OutOption = None,
+    data: DataOption = None,
+    trials: TrialsOption = None,
+    seed: SeedOption = None,
     json: JsonOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
@@ -44,20 +84,64 @@ def reproduce(
 ) -> None:
     """Tables and figures of Chien, Wang, Chen & Li (NeurIPS 2024): the accounting, beside the reported values.
 
-    Example: accountant reproduce table3
+    With --out or --data the experiment behind a figure is run: noise and epochs from the accountant, accuracies from training.
+
+    Examples: accountant reproduce table3; accountant reproduce figure3a --data mnist.npz --out figures --trials 20
     """
     try:
-        _reproduce(what, json, csv, plot, all, precision)
+        if out is None and data is None:
+            given = {"trials": trials, "seed": seed}
+            for name in (name for name, value in given.items() if value is not None):
+                raise InputError(f"{name} must go with out or data: without them nothing is run")
+            _reproduce(what, json, csv, plot, all, precision)
+        else:
+            if precision is not None:
+                raise InputError("precision must be left out where an experiment is run")
+            _experiment(what, out, data, trials, seed, json, csv, plot, all)
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 
+def _experiment(
+    what: str | None,
+    out: str | None,
+    data: str | None,
+    trials: int | None,
+    seed: int | None,
+    as_json: bool,
+    csv: str | None,
+    plot: str | None,
+    everything: bool,
+) -> None:
+    from accountant.trainer.figures import EXPERIMENTS
+
+    for name, value in (("csv", csv), ("plot", plot)):
+        if value is not None:
+            raise InputError(f"{name} must be left out where an experiment is run: out is the folder of all its files")
+    if what is None and not everything:
+        raise InputError(f"what must be given, one of {', '.join(EXPERIMENTS)}, or all of them with --all")
+    names = EXPERIMENTS if what is None else (choice("what", what, EXPERIMENTS),)
+    experiments.run(
+        names,
+        out=out,
+        data=data,
+        trials=experiments.TRIALS if trials is None else trials,
+        seed=0 if seed is None else seed,
+        as_json=as_json,
+        everything=everything and what is not None,
+    )
+
+
 def _reproduce(
-    what: str, as_json: bool, csv: str | None, plot: str | None, everything: bool, precision: int | None
+    what: str | None, as_json: bool, csv: str | None, plot: str | None, everything: bool, precision: int | None
 ) -> None:
     from accountant import __version__, reproduction
 
+    if what in _ONLY_RUN:
+        raise InputError(f"out or data must be given for {what}: it is an experiment, which is run")
+    if what is None:
+        raise InputError(f"what must be given, one of {', '.join(reproduction.TARGETS)}")
     choice("what", what, reproduction.TARGETS)
     present.check_precision(precision)
     if precision is not None:

@@ -115,3 +115,12 @@ def reported_accuracy(*, family: str, batch_size: int | str, sigma: float) -> tu
         return found[0] if found else None
     near = min(found, key=lambda row: abs(row[0] - sigma), default=None)
     return near if near is not None and abs(near[0] - sigma) <= 0.05 * sigma else None
+
+
+def published_lists(experiment: str, preset: str) -> dict[tuple[str, float], list[int]]:
+    """Published epochs of each request by (batch size or "full", sigma); empty for other experiments and presets."""
+    found: dict[tuple[str, float], list[int]] = {}
+    for row in builtin("k_lists").rows():
+        if row["experiment"] == experiment and row["dataset"].lower() == preset.lower():
+            found.setdefault((row["batch_size"], float(row["sigma"])), []).append(int(row["epochs"]))
+    return found
