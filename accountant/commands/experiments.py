@@ -47,14 +47,15 @@ def run(
 
     integer("trials", trials, at_least=1)
     integer("seed", seed, at_least=0)
+    if out is not None:
+        pictures.check("figure.png")
     digits, source = _data(data)
-    plans = [figures.experiment(name, digits.labels.size) for name in names]
     results = []
     with ExitStack() as cleanup:
         if out is not None:
-            pictures.check("figure.png")
             cleanup.enter_context(_folder(out))
-        pending = [cleanup.enter_context(_files(plan.name, out)) for plan in plans]
+        pending = [cleanup.enter_context(_files(name, out)) for name in names]
+        plans = [figures.experiment(name, digits.labels.size) for name in names]
         # Figures of one experiment share its rows.
         cells = {plan.cells: plan for plan in plans}
         expected = sum(figures.seconds(plan, digits, trials=trials) for plan in cells.values())
@@ -84,7 +85,7 @@ def run(
                     "name": plan.name,
                     "title": plan.title,
                     "notes": list(plan.notes),
-                    "files": [] if out is None else [f"{plan.name}.{kind}" for kind in _KINDS],
+                    "files": [] if out is None else [os.path.join(out, f"{plan.name}.{kind}") for kind in _KINDS],
                     "rows": [row._asdict() for row in rows],
                 }
                 for plan, rows, _ in results
@@ -178,7 +179,9 @@ def _write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str) 
             pictures.reported(panel, xs, ys, first=True, markersize=6.5, markeredgewidth=0.6)
         panel.set_xlabel(_AXES[across])
         panel.set_ylabel(_AXES[up])
-        if across != "deleted":
+        if across == "deleted":
+            pictures.whole_numbers(panel)
+        else:
             panel.set_xscale("log")
         if up != "accuracy":
             panel.set_yscale("symlog" if across == "deleted" else "log")
@@ -305,7 +308,7 @@ def _cells(row: Row) -> Iterator[str]:
     yield str(row.batch_size)
     yield "-" if row.epsilon is None else f"{row.epsilon:g}"
     yield f"{row.sigma:.4g}"
-    yield str(row.deleted)
+    yield str(row.deleted) if row.points_each == 1 else f"{row.requests} x {row.points_each}"
     yield f"{row.epochs:.4g}"
     yield f"{100 * row.accuracy:.1f}" + ("" if row.standard_error is None else f" ±{100 * row.standard_error:.1f}")
     yield "-" if row.reported_accuracy is None else f"{100 * row.reported_accuracy:.1f}"
