@@ -176,7 +176,7 @@ def _write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str) 
                 rings += [(getattr(row, across), value) for row in curve.rows if (value := _reported(row, up)) is not None]
         if rings:
             xs, ys = zip(*rings, strict=True)
-            pictures.reported(panel, xs, ys, first=True, markersize=6.5, markeredgewidth=0.6)
+            pictures.reported(panel, xs, ys, first=True, markersize=5.5, markeredgewidth=0.6)
         panel.set_xlabel(_AXES[across])
         panel.set_ylabel(_AXES[up])
         if across == "deleted":

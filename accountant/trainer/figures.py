@@ -113,7 +113,8 @@ class Row(NamedTuple):
     steps, epochs: accounted for unlearning so far, over all requests. learn_epochs: of learning, as run. released_std:
     standard deviation per coordinate of all noise in the released model. accuracy, accuracy_std: mean and standard deviation
     over trials of the share of test points that are right; standard_error of that mean. reported_*: what was published for this
-    place in the figure. difference: of the two means in standard errors of it, where both have the same sigma.
+    place in the figure. difference: of the two means, where both have the same sigma, in standard errors from the published
+    spread.
     """
 
     method: str
@@ -330,7 +331,8 @@ def _row(cell: Cell, requests: int, found: Array) -> Row:
     difference = None
     mean = float(found.mean())
     if reported is not None and abs(reported.sigma - cell.sigma) <= _SAME * cell.sigma:
-        total = math.hypot(error or 0.0, reported.std / math.sqrt(reported.trials))
+        # Of one law, if all is right: the spread of many published trials is known better than that of a few.
+        total = reported.std * math.sqrt(1 / count + 1 / reported.trials)
         difference = (mean - reported.accuracy) / total if total > 0 else None
     return Row(
         method=cell.method,
