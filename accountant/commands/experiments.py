@@ -193,7 +193,8 @@ def _write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str) 
 
 
 def _draw(panel: Any, curve: _Curve, across: str, up: str) -> None:
-    rows = sorted(curve.rows, key=lambda row: float(getattr(row, across)))
+    # Along the noise where epochs are across: several settings may take as many.
+    rows = sorted(curve.rows, key=lambda row: float(getattr(row, "sigma" if across == "epochs" else across)))
     xs, ys = ([float(getattr(row, name)) for row in rows] for name in (across, up))
     look: dict[str, Any] = {"linewidth": 1.1, "markersize": 3.5, "linestyle": "-", "markeredgewidth": 0.8}
     if not curve.best:
