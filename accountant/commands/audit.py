@@ -171,9 +171,8 @@ def _draw(path: Path, kind: str, made: list[Audit], instances: list[Instance]) -
             guarantee = instance.accountant(claim.bound).guarantee(sigma=instance.sigma, epochs=instance.unlearn_epochs)
             label = f"least that {claim.bound} allows"
             pictures.line(axes, x, guarantee.tradeoff(x), style, label=label, marker="", linewidth=1.8)
-        pictures.reported(
-            axes, [a for a, _ in one.errors], [b for _, b in one.errors], first=True, label="threshold tests, counted", markersize=5
-        )
+        alpha, beta = zip(*one.errors, strict=True)
+        pictures.reported(axes, alpha, beta, first=True, label="threshold tests, counted", markersize=5)
         axes.set_xlabel("type I error (retrained taken for unlearned)")
         axes.set_ylabel("type II error")
         fault = "" if one.fault is None else f", broken: {one.fault}"
