@@ -1,0 +1,385 @@
+"""Hidden-state accounting in Opacus: what the last iterate of cyclic or reshuffled DP-SGD reveals (the extra ``opacus``).
+
+    from accountant.interop.opacus import register
+    register(PNSGD(problem, batch_size, step_size=learning_rate), batches="reshuffle")
+    engine = PrivacyEngine(accountant="hidden-state")
+    engine.make_private(..., max_grad_norm=problem.lipschitz, poisson_sampling=False)
+
+Opacus adds noise of standard deviation noise_multiplier * max_grad_norm to the sum of a batch's clipped gradients and divides
+by its expected batch size; b sigma sqrt(2/eta)/M is that multiplier in the accountant's words (docs/interop-opacus.md).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, ClassVar, Final
+
+from accountant.algorithm import PNSGD
+from accountant.assumptions import RESHUFFLE
+from accountant.divergences.gdp import mixture_epsilon
+from accountant.guarantee import Guarantee
+from accountant.schedule import Learn, Schedule
+from accountant.unlearning import UnlearningAccountant
+from accountant.validation import InputError, MissingExtraError, integer, number, numbers, shown
+
+try:
+    import torch
+    from opacus import PrivacyEngine
+    from opacus.accountants import IAccountant, register_accountant, registry
+    from opacus.data_loader import DPDataLoader
+    from opacus.optimizers import DPOptimizer
+except ModuleNotFoundError as error:
+    raise MissingExtraError("accountant.interop.opacus", error.name or "opacus", "opacus") from None
+
+#: The name under which Opacus finds the accountant.
+NAME: Final = "hidden-state"
+#: A multiplier is taken for so much less, relatively, which covers every rounding between Opacus's numbers and ours.
+_MARGIN: Final = 1e-12
+#: Opacus's own sample rate is 1/len(data_loader); anything further from 1/J than its rounding is another rate.
+_RATE_ROUNDING: Final = 1e-9
+
+#: Entries of a history: noise multiplier, sample rate, steps.
+History = list[tuple[float, float, int]]
+
+
+class HiddenStateAccountant(IAccountant):
+    """Differential privacy of the last iterate alone, for convex losses and cyclic or reshuffled batches.
+
+    What Opacus creates by name; :func:`register` says the problem and the algorithm, without which nothing is proved and
+    everything is refused. The guarantee is that of ``UnlearningAccountant`` without unlearning (N = 0), for the model after the
+    last recorded step: models published on the way are outside of it. ``history`` is Opacus's list of
+    (noise multiplier, sample rate, steps); no query changes it. Raises InputError.
+
+    Source: shifted interpolation, Bok, Su & Altschuler 2024 (arXiv 2403.00278), with optimal shifts.
+    """
+
+    #: What register() sets on a subclass.
+    _name: ClassVar[str] = NAME
+    _given: ClassVar[PNSGD | None] = None
+    _batches: ClassVar[str | int] = ""
+
+    def __init__(self) -> None:
+        self.history: History = []
+        if self._given is None:
+            raise InputError(
+                f"{self._name} does not know the problem: call accountant.interop.opacus.register(PNSGD(...), batches=...) "
+                "before naming the accountant"
+            )
+        self._algorithm = _as_run(self._given)
+        self._parameters: list[Any] = []
+
+    @classmethod
+    def mechanism(cls) -> str:
+        """The name it is registered under."""
+        return cls._name
+
+    def __len__(self) -> int:
+        """Optimization steps so far."""
+        return sum(steps for _, _, steps in self._entries())
+
+    def step(self, *, noise_multiplier: float, sample_rate: float) -> None:
+        """One more step. noise_multiplier > 0; sample_rate = 1/J, as every batch is one of the J of an epoch."""
+        noise, rate = self._noise(noise_multiplier), self._rate(sample_rate)
+        if self.history and tuple(self.history[-1][:2]) == (noise, rate):
+            self.history[-1] = (noise, rate, self.history[-1][2] + 1)
+        else:
+            self.history.append((noise, rate, 1))
+
+    def get_epsilon(self, delta: float, *args: object, **kwargs: object) -> float:
+        """Smallest epsilon proven at ``delta`` in (0, 1) for the model after the last step, rounded up; 0 before the first."""
+        if args or kwargs:
+            raise InputError(f"get_epsilon takes delta only, got {[*args, *kwargs]}")
+        probability = number("delta", delta, above=0, below=1)
+        entries = self._entries()
+        if not entries:
+            return 0.0
+        first = entries[0][0]
+        question = self._question(entries)
+        unit = _unit_curve(*question)
+        mu = numbers("mu", unit.values / first * (1 + _MARGIN), at_least=0)
+        return float(mixture_epsilon(delta=probability, weights=unit.weights, mu=mu))
+
+    def guarantee(self) -> Guarantee:
+        """The whole privacy curve after the last step, with what it rests on."""
+        entries = self._entries()
+        if not entries:
+            raise InputError("guarantee needs a step, got an empty history")
+        sigma = self.sigma(entries[0][0]) * (1 - _MARGIN)
+        accountant = _accountant(*self._question(entries))
+        return accountant.guarantee(sigma=sigma, **_length(accountant))
+
+    def sigma(self, noise_multiplier: float) -> float:
+        """The sigma of ``PNSGD`` that a noise multiplier amounts to: noise_multiplier M sqrt(eta/2)/b."""
+        return self._noise(noise_multiplier) / self._algorithm.noise_multiplier(1.0)
+
+    def noise_multiplier(self, sigma: float) -> float:
+        """The noise multiplier that a sigma > 0 of ``PNSGD`` amounts to: b sigma sqrt(2/eta)/M."""
+        return self._algorithm.noise_multiplier(number("sigma", sigma, above=0))
+
+    def get_optimizer_hook_fn(self, sample_rate: float) -> Callable[[DPOptimizer], None]:
+        """What DPOptimizer calls in every step, before the model changes.
+
+        Called by ``PrivacyEngine.make_private``, whose data loader and optimizer are checked at once; Poisson sampling is
+        refused there. The optimizer and the size of the batch are checked in every step. A refused step is not taken.
+        """
+        if registry._ACCOUNTANTS.get(self._name) is not type(self):
+            raise InputError(f"name {self._name!r} was registered anew after this accountant was made: make another one")
+        call = _make_private_call()
+        if call is not None:
+            self._check_loader(call["data_loader"], poisson=call["poisson_sampling"])
+            self._check_optimizer(call["optimizer"])
+        self._rate(sample_rate)
+
+        def hook(optimizer: DPOptimizer) -> None:
+            self._check_optimizer(optimizer)
+            self._check_run(optimizer.params)
+            points = len(optimizer.grad_samples[0])
+            if points != self._algorithm.batch_size:
+                raise InputError(
+                    f"every step must be on one whole batch of {self._algorithm.batch_size} points, got {points}: Poisson "
+                    "sampling, BatchMemoryManager and gradient accumulation are not accounted for"
+                )
+            self.step(
+                noise_multiplier=optimizer.noise_multiplier, sample_rate=sample_rate * optimizer.accumulated_iterations
+            )
+
+        return hook
+
+    def state_dict(self, destination: Any = None) -> Any:
+        """Opacus's keys ``history`` and ``mechanism``, and ``settings``: everything that epsilon depends on, as JSON types."""
+        state = super().state_dict(destination)
+        state["settings"] = self._settings()
+        return state
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Take over a history; InputError if it belongs to other settings or is none."""
+        own = self._settings()
+        if isinstance(state_dict, Mapping) and state_dict.get("settings", own) != own:
+            raise InputError(f"state_dict must be of these settings: {own}, got {state_dict['settings']}")
+        if isinstance(state_dict, Mapping) and state_dict and "settings" not in state_dict:
+            raise InputError("state_dict must have the key settings, as hidden-state accountants write it")
+        before = self.history
+        super().load_state_dict(state_dict)
+        try:
+            self.history = self._entries()
+        except InputError:
+            self.history = before
+            raise
+
+    # --- below: checks, and how a history becomes a question
+
+    def _settings(self) -> dict[str, Any]:
+        assert self._given is not None
+        return {"problem": self._given.problem.to_dict(), "algorithm": self._given.to_dict(), "batches": self._batches}
+
+    def _noise(self, value: object) -> float:
+        return number("noise_multiplier", value, above=0)
+
+    def _rate(self, value: object) -> float:
+        per_epoch = self._algorithm.steps_per_epoch
+        rate = number("sample_rate", value, above=0)
+        if abs(rate * per_epoch - 1) > _RATE_ROUNDING:
+            raise InputError(f"sample_rate must be 1/{per_epoch}, one batch of an epoch, got {shown(rate)}")
+        return rate
+
+    def _entries(self) -> History:
+        """The history, checked: Opacus and its users set it, too."""
+        entries: History = []
+        for entry in self.history:
+            if not isinstance(entry, (tuple, list)) or len(entry) != 3:
+                raise InputError(f"history must be a list of (noise_multiplier, sample_rate, steps), got {entry!r}")
+            entries.append((self._noise(entry[0]), self._rate(entry[1]), integer("steps", entry[2], at_least=0)))
+        return deepcopy(entries)
+
+    def _question(self, entries: History) -> tuple[PNSGD, str | int, tuple[tuple[float, int], ...]]:
+        first = entries[0][0]
+        phases: list[tuple[float, int]] = []
+        for noise, _, steps in entries:
+            ratio = noise / first
+            if phases and phases[-1][0] == ratio:
+                steps += phases.pop()[1]
+            phases.append((ratio, steps))
+        return self._algorithm, self._batches, tuple(phases)
+
+    def _check_loader(self, loader: Any, *, poisson: bool) -> None:
+        """The data loader that make_private is about to return."""
+        if poisson or isinstance(loader, DPDataLoader):
+            raise InputError(
+                "poisson_sampling must be False for hidden-state accounting, which is proved for cyclic and reshuffled batches "
+                "only: make_private(..., poisson_sampling=False)"
+            )
+        own = self._algorithm
+        if (points := len(loader.dataset)) != own.problem.n:
+            raise InputError(f"the data set must have n = {own.problem.n} points, got {points}")
+        if loader.batch_size != own.batch_size:
+            raise InputError(f"the data loader must have batch_size = {own.batch_size}, got {loader.batch_size}")
+        data = torch.utils.data
+        sampler = loader.sampler
+        if isinstance(loader.batch_sampler, data.BatchSampler) and type(loader.batch_sampler) is data.BatchSampler:
+            if type(sampler) is data.SequentialSampler and self._batches != RESHUFFLE:
+                return
+            drawn = type(sampler) is data.RandomSampler and not sampler.replacement and sampler.num_samples == own.problem.n
+            if drawn and self._batches == RESHUFFLE:
+                return
+        wanted = "shuffle=True" if self._batches == RESHUFFLE else "shuffle=False"
+        raise InputError(
+            f"the data loader must have {wanted} and no sampler of its own for batches={self._batches}, "
+            f"got {type(sampler).__name__}"
+        )
+
+    def _check_optimizer(self, optimizer: Any) -> None:
+        """A DPOptimizer around plain SGD, with the constants of the algorithm."""
+        if type(optimizer) is not DPOptimizer:
+            raise InputError(f"the optimizer must be a DPOptimizer with flat clipping, got {type(optimizer).__name__}")
+        assert self._given is not None
+        own, inner, problem = self._algorithm, optimizer.original_optimizer, self._given.problem
+        clip, divisor = problem.lipschitz, _divisor(self._given)
+        if optimizer.max_grad_norm != clip:
+            raise InputError(f"max_grad_norm must be the problem's lipschitz = {shown(clip)}, got {optimizer.max_grad_norm}")
+        if optimizer.loss_reduction != "mean":
+            raise InputError(f"loss_reduction must be mean, got {optimizer.loss_reduction}")
+        if optimizer.expected_batch_size != divisor:
+            raise InputError(f"expected_batch_size must be {divisor}, got {optimizer.expected_batch_size}")
+        if type(inner) is not torch.optim.SGD:
+            raise InputError(f"the optimizer must be torch.optim.SGD, got {type(inner).__name__}")
+        for group in inner.param_groups:
+            if group["momentum"] or group["maximize"]:
+                raise InputError("SGD must have momentum=0 and maximize=False: only the model itself is the state")
+            if float(group["lr"]) != own.eta:
+                raise InputError(f"the learning rate must stay at step_size = {shown(own.eta)}, got {group['lr']}")
+            decay = float(group["weight_decay"])
+            # A function with bounded gradients on the whole space is not strongly convex: that must come from the decay.
+            if own.radius is None and decay < problem.strong_convexity:
+                raise InputError(
+                    f"weight_decay must be at least strong_convexity = {shown(problem.strong_convexity)}, which clipped "
+                    f"gradients alone do not have without a radius, got {shown(decay)}"
+                )
+            if decay > problem.smoothness:
+                raise InputError(
+                    f"weight_decay must be at most smoothness = {shown(problem.smoothness)}, which counts it, "
+                    f"got {shown(decay)}"
+                )
+
+    def _check_run(self, parameters: list[Any]) -> None:
+        """One accountant is one run: a second model is a second release, and no longer training of the first."""
+        if not self._parameters:
+            self._parameters = parameters
+        same = len(parameters) == len(self._parameters)
+        if not same or any(a is not b for a, b in zip(parameters, self._parameters, strict=True)):
+            raise InputError("the optimizer must train the model of the earlier steps: another one needs its own PrivacyEngine")
+
+
+def register(
+    algorithm: PNSGD, *, batches: str | int = "random", name: str = NAME, replace: bool = False
+) -> type[HiddenStateAccountant]:
+    """Say what ``PrivacyEngine(accountant=name)`` and ``get_noise_multiplier(accountant=name)`` account for.
+
+    algorithm: the problem (its ``lipschitz`` is Opacus's max_grad_norm, its ``strong_convexity`` and ``smoothness`` count the
+        weight decay), the batch size and the learning rate as ``step_size``. The history says how long learning is, so
+        ``learn_epochs`` must be left out; the batches must have one size: a batch size that divides n, or last_batch="drop"
+        with drop_last=True. A ``radius`` is for loops that project on the ball after every step, which nothing here can check.
+    batches: "random" (shuffle=False on data in random order, averaged over that order), "worst" (shuffle=False, any order), the
+        position of the point's batch, or "reshuffle" (shuffle=True; whole epochs at one noise multiplier only).
+    name: another name for another problem. replace: take the name from other settings.
+
+    Returns the registered class. Raises InputError for settings that are refused, and for a name that has other settings.
+    """
+    if not isinstance(algorithm, PNSGD):
+        raise InputError(f"algorithm must be a PNSGD, got {algorithm!r}")
+    if algorithm.learn_epochs is not None:
+        raise InputError(f"learn_epochs must be left out, as the history says it, got {algorithm.learn_epochs}")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"name must be text, got {name!r}")
+    if isinstance(batches, (list, tuple)):
+        raise InputError(f"batches must be random, worst, reshuffle or a position, got {batches!r}")
+    placed = _accountant(_as_run(algorithm), batches, ((1.0, _as_run(algorithm).steps_per_epoch),)).batches
+    assert not isinstance(placed, tuple)
+    known = registry._ACCOUNTANTS.get(name, HiddenStateAccountant)
+    own = issubclass(known, HiddenStateAccountant)
+    if own and (known._given, known._batches) == (algorithm, placed):
+        return known
+    if not replace and known is not HiddenStateAccountant:
+        raise InputError(f"name {name!r} is registered with other settings: give another name, or replace=True")
+    configured = type(
+        HiddenStateAccountant.__name__, (HiddenStateAccountant,), {"_name": name, "_given": algorithm, "_batches": placed}
+    )
+    register_accountant(name, configured, force=True)
+    return configured
+
+
+def _divisor(algorithm: PNSGD) -> int:
+    """What Opacus divides the sum of a batch by: int(n * (1/J)) in doubles, which may be b - 1 where b divides n."""
+    return int(algorithm.problem.n * (1 / algorithm.steps_per_epoch))
+
+
+def _as_run(algorithm: PNSGD) -> PNSGD:
+    """The algorithm that Opacus runs: its divisor scales the data part of the loss, and not the weight decay."""
+    n, b = algorithm.problem.n, int(algorithm.batch_size)
+    if n % b and algorithm.last_batch == "keep":
+        raise InputError(
+            f"batch_size must divide n = {n}, got {b}: Opacus divides the short last batch as a full one; use drop_last=True "
+            'and last_batch="drop"'
+        )
+    divisor = _divisor(algorithm)
+    if divisor == b:
+        return algorithm
+    if divisor < 1:
+        raise InputError(f"batch_size = {b} makes Opacus's expected batch size 0 for n = {n}: choose another one")
+    scale, problem = b / divisor, algorithm.problem
+    return replace(
+        algorithm,
+        problem=replace(
+            problem,
+            lipschitz=problem.lipschitz * scale,
+            smoothness=problem.smoothness * max(scale, 1.0),
+            strong_convexity=problem.strong_convexity * min(scale, 1.0),
+        ),
+    )
+
+
+@lru_cache(maxsize=16)
+def _accountant(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float, int], ...]) -> UnlearningAccountant:
+    """The accountant of so many steps of learning at such relative noise."""
+    per_epoch = algorithm.steps_per_epoch
+    epochs, left = divmod(phases[0][1], per_epoch)
+    if len(phases) == 1 and not left and epochs:
+        return UnlearningAccountant(replace(algorithm, learn_epochs=epochs), batches=batches)
+    if batches == RESHUFFLE:
+        total = sum(steps for _, steps in phases)
+        raise InputError(
+            f"batches=reshuffle is answered after whole epochs of {per_epoch} steps at one noise multiplier, "
+            f"got {total} steps at {len(phases)}"
+        )
+    schedule = Schedule([Learn(steps=steps, sigma=ratio) for ratio, steps in phases])
+    return UnlearningAccountant(algorithm, batches=batches, schedule=schedule)
+
+
+def _length(accountant: UnlearningAccountant) -> dict[str, int]:
+    """No unlearning, said where the schedule does not say it."""
+    return {"steps": 0} if accountant.schedule is None else {}
+
+
+@lru_cache(maxsize=16)
+def _unit_curve(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float, int], ...]) -> Guarantee:
+    """The curve at noise multiplier one; every mu is proportional to its inverse."""
+    accountant = _accountant(algorithm, batches, phases)
+    return accountant.guarantee(sigma=1 / algorithm.noise_multiplier(1.0), **_length(accountant))
+
+
+def _make_private_call() -> dict[str, Any] | None:
+    """The variables of the ``PrivacyEngine.make_private`` that asks for a hook, None if somebody else does.
+
+    Opacus tells accountants nothing of the sampling but its rate, so this is the only place where Poisson sampling can be told
+    from batches before a step is taken.
+    """
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code is not PrivacyEngine.make_private.__code__:
+        frame = frame.f_back  # type: ignore[assignment]
+    return None if frame is None else dict(frame.f_locals)
+
+
+register_accountant(NAME, HiddenStateAccountant, force=True)
