@@ -217,6 +217,8 @@ class HiddenStateAccountant(IAccountant):
             raise InputError(f"the data set must have n = {own.problem.n} points, got {points}")
         if loader.batch_size != own.batch_size:
             raise InputError(f"the data loader must have batch_size = {own.batch_size}, got {loader.batch_size}")
+        if own.problem.n % loader.batch_size and not loader.drop_last:
+            raise InputError('the data loader must have drop_last=True, as last_batch="drop" says, got False')
         data = torch.utils.data
         sampler = loader.sampler
         if isinstance(loader.batch_sampler, data.BatchSampler) and type(loader.batch_sampler) is data.BatchSampler:
@@ -330,13 +332,15 @@ def _as_run(algorithm: PNSGD) -> PNSGD:
     if divisor < 1:
         raise InputError(f"batch_size = {b} makes Opacus's expected batch size 0 for n = {n}: choose another one")
     scale, problem = b / divisor, algorithm.problem
+    # Without a radius all strong convexity is the weight decay's, which is not divided.
+    curved = 1.0 if algorithm.radius is None else min(scale, 1.0)
     return replace(
         algorithm,
         problem=replace(
             problem,
             lipschitz=problem.lipschitz * scale,
             smoothness=problem.smoothness * max(scale, 1.0),
-            strong_convexity=problem.strong_convexity * min(scale, 1.0),
+            strong_convexity=problem.strong_convexity * curved,
         ),
     )
 
