@@ -212,6 +212,19 @@ def test_histories_whose_noise_changes_are_schedules() -> None:
     assert engine.accountant.guarantee().epsilon(DELTA) == pytest.approx(engine.get_epsilon(DELTA), rel=1e-10)
 
 
+def test_few_stretches_of_noise_are_the_same_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    accountant = interop.register(ALGORITHM)()
+    accountant.history = [(2.0, 1 / J, J), (1.0, 1 / J, 3), (4.0, 1 / J, 2 * J)]
+    few = accountant.get_epsilon(DELTA)
+    monkeypatch.setattr(interop, "_FEW_PHASES", 0)
+    interop._unit_curve.cache_clear()
+    interop._accountant.cache_clear()
+    assert accountant.get_epsilon(DELTA) == pytest.approx(few, rel=1e-10)
+    accountant.history = [(1.0 + k, 1 / J, 10**6) for k in range(10)]
+    with pytest.raises(InputError, match="at most 100000 steps where its noise multiplier changes"):
+        accountant.get_epsilon(DELTA)
+
+
 def test_reshuffled_batches_are_answered_after_whole_epochs_at_one_noise() -> None:
     accountant = interop.register(ALGORITHM, batches="reshuffle")()
     accountant.history = [(2.0, 1 / J, J + 1)]

@@ -18,6 +18,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
+import numpy as np
+
 from accountant.algorithm import PNSGD
 from accountant.assumptions import RESHUFFLE
 from accountant.divergences.gdp import mixture_epsilon
@@ -41,6 +43,10 @@ NAME: Final = "hidden-state"
 _MARGIN: Final = 1e-12
 #: Opacus's own sample rate is 1/len(data_loader); anything further from 1/J than its rounding is another rate.
 _RATE_ROUNDING: Final = 1e-9
+
+#: Stretches of one noise multiplier that are followed as such, however long; more of them are followed step by step.
+_FEW_PHASES: Final = 4
+_MOST_STEPS: Final = 100_000
 
 #: Entries of a history: noise multiplier, sample rate, steps.
 History = list[tuple[float, float, int]]
@@ -352,13 +358,22 @@ def _accountant(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float,
     epochs, left = divmod(phases[0][1], per_epoch)
     if len(phases) == 1 and not left and epochs:
         return UnlearningAccountant(replace(algorithm, learn_epochs=epochs), batches=batches)
+    total = sum(steps for _, steps in phases)
     if batches == RESHUFFLE:
-        total = sum(steps for _, steps in phases)
         raise InputError(
             f"batches=reshuffle is answered after whole epochs of {per_epoch} steps at one noise multiplier, "
             f"got {total} steps at {len(phases)}"
         )
-    schedule = Schedule([Learn(steps=steps, sigma=ratio) for ratio, steps in phases])
+    if len(phases) <= _FEW_PHASES:
+        schedule = Schedule([Learn(steps=steps, sigma=ratio) for ratio, steps in phases])
+    elif total <= _MOST_STEPS:
+        ratios, lengths = zip(*phases, strict=True)
+        schedule = Schedule([Learn(steps=total, sigma=tuple(np.repeat(ratios, lengths).tolist()))])
+    else:
+        raise InputError(
+            f"history must have at most {_MOST_STEPS} steps where its noise multiplier changes more than {_FEW_PHASES} times, "
+            f"got {total}"
+        )
     return UnlearningAccountant(algorithm, batches=batches, schedule=schedule)
 
 
