@@ -409,6 +409,8 @@ def test_a_question_changes_nothing() -> None:
     assert (accountant.get_epsilon(DELTA), len(accountant)) == (0.0, 0)
     with pytest.raises(InputError, match="needs a step"):
         accountant.guarantee()
+    accountant.history = [(3.0, 1 / J, 0)]
+    assert (accountant.get_epsilon(DELTA), len(accountant)) == (0.0, 0)
     accountant.history = [[2.0, 1 / J, J], (2.0, 1 / J, 0), (1.0, 1 / J, 3)]
     before = json.dumps(accountant.state_dict())
     first = accountant.get_epsilon(DELTA)
@@ -445,6 +447,9 @@ def test_extremes_are_answered_in_under_a_second() -> None:
         start = time.perf_counter()
         assert 0 <= accountant.get_epsilon(delta) < float("inf")
         assert time.perf_counter() - start < 1
+    accountant.history = [(1e-200, 1 / J, 100)]
+    with pytest.raises(InputError, match="noise_multiplier = 1e-200 is so small that nothing is guaranteed"):
+        accountant.get_epsilon(DELTA)
     for delta in (0.0, 1.0, -1.0, float("nan"), "x"):
         with pytest.raises(InputError, match="delta must be"):
             accountant.get_epsilon(delta)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar, Final
@@ -23,10 +22,11 @@ import numpy as np
 from accountant.algorithm import PNSGD
 from accountant.assumptions import RESHUFFLE
 from accountant.divergences.gdp import mixture_epsilon
+from accountant.divergences.hockey_stick import MAX_MU
 from accountant.guarantee import Guarantee
 from accountant.schedule import Learn, Schedule
 from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, MissingExtraError, integer, number, numbers, shown
+from accountant.validation import InputError, MissingExtraError, UnreachableError, integer, number, shown
 
 try:
     import torch
@@ -104,9 +104,10 @@ class HiddenStateAccountant(IAccountant):
         if not entries:
             return 0.0
         first = entries[0][0]
-        question = self._question(entries)
-        unit = _unit_curve(*question)
-        mu = numbers("mu", unit.values / first * (1 + _MARGIN), at_least=0)
+        unit = _unit_curve(*self._question(entries))
+        mu = unit.values / first * (1 + _MARGIN)
+        if not mu.max() <= MAX_MU:
+            raise UnreachableError(f"noise_multiplier = {shown(first)} is so small that nothing is guaranteed")
         return float(mixture_epsilon(delta=probability, weights=unit.weights, mu=mu))
 
     def guarantee(self) -> Guarantee:
@@ -193,13 +194,13 @@ class HiddenStateAccountant(IAccountant):
         return rate
 
     def _entries(self) -> History:
-        """The history, checked: Opacus and its users set it, too."""
+        """The history, checked, without empty entries: Opacus and its users set it, too."""
         entries: History = []
         for entry in self.history:
             if not isinstance(entry, (tuple, list)) or len(entry) != 3:
                 raise InputError(f"history must be a list of (noise_multiplier, sample_rate, steps), got {entry!r}")
             entries.append((self._noise(entry[0]), self._rate(entry[1]), integer("steps", entry[2], at_least=0)))
-        return deepcopy(entries)
+        return [entry for entry in entries if entry[2]]
 
     def _question(self, entries: History) -> tuple[PNSGD, str | int, tuple[tuple[float, int], ...]]:
         first = entries[0][0]
