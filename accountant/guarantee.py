@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.divergences import composition, gdp, hockey_stick, renyi
 from accountant.divergences.curves import TANGENT
+from accountant.divergences.privacy_loss import PrivacyLoss, connect_dots
 from accountant.shapes import plain
 from accountant.validation import InputError, choice, integer, mixture, number, numbers
 
@@ -26,6 +27,10 @@ KINDS: Final = (*GAUSSIAN, *renyi.FAMILIES)
 _UP: Final = 1 + 1e-15
 #: Steps of epsilon on which a single Gaussian is fitted above a curve, and how near it gets.
 _STEPS: Final = 4000
+#: Points at which a curve is asked for its privacy loss, times components, and from how many to how many.
+_KNOTS: Final = 1 << 21
+_FEWEST: Final = 1 << 11
+_MOST: Final = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +218,16 @@ class Guarantee:
             1 - delta - np.exp(np.minimum(epsilon, 700)) * x[..., None], np.exp(-epsilon) * (1 - delta - x[..., None])
         )
         return plain(np.maximum(lines.max(axis=-1) * (1 - 1e-13), 0.0))
+
+    def pld(self, *, interval: float = 1e-4, tail: float = 1e-20) -> PrivacyLoss:
+        """A discrete privacy loss, on multiples of ``interval`` > 0, whose curve is above this one's in both directions.
+
+        The smallest such on its grid, for libraries that compose by convolution; where two releases are both guarantees,
+        :meth:`compose` is exact. Losses that count with less than ``tail`` in (0, 1) for delta are infinite.
+        """
+        number("tail", tail, above=0, below=1)
+        most = max(_KNOTS // self.values.size, _FEWEST) if self.kind in GAUSSIAN else _FEWEST
+        return connect_dots(self.delta, largest=float(self.epsilon(tail)), interval=interval, most=min(most, _MOST))
 
     def __str__(self) -> str:
         """The statement, a few points of the curve, and what it all rests on."""
