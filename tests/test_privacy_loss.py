@@ -14,14 +14,16 @@ GUARANTEES = {
     "group": UnlearningAccountant(PNSGD(MNIST, 512), group_size=30).guarantee(sigma=0.02, epochs=1),
     "tangent": Guarantee("gdp-tangent", [0.5, 0.5], [0.2, 3.0]),
     "renyi": UnlearningAccountant(PNSGD(MNIST, 128), bound="paper").guarantee(sigma=0.003, epochs=1),
-    "renyi positions": UnlearningAccountant(PNSGD(MNIST, 128), bound="paper", batches="random").guarantee(sigma=0.003, epochs=1),
+    "renyi positions": UnlearningAccountant(PNSGD(MNIST, 128), bound="paper", batches="random").guarantee(
+        sigma=0.003, epochs=1
+    ),
     "not converged": Guarantee("not-converged", [1.0], [0.05], "improved"),
 }
 named = pytest.mark.parametrize("name", GUARANTEES)
 
 
 def exact_delta(loss: PrivacyLoss, epsilon: float) -> mpmath.mpf:
-    """The divergence of the pair with this loss, by its definition and with 40 digits; negative epsilon is the other direction."""
+    """The divergence of the pair with this loss, by its definition, with 40 digits; below zero it is the other direction."""
     with mpmath.workdps(40):
         terms = [
             mass * (1 - mpmath.exp(epsilon - multiple * mpmath.mpf(loss.interval)))

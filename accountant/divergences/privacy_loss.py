@@ -1,18 +1,18 @@
 """Discrete privacy losses that lie above a privacy curve, in either direction of comparison.
 
-A curve delta(epsilon), epsilon >= 0, that bounds the hockey-stick divergences of P from Q and of Q from P bounds them for negative
-arguments, too: delta(-epsilon) = 1 - e^-epsilon (1 - delta(epsilon)). As functions of x = e^epsilon the true divergences are convex,
-and so is every straight line between points above them: the polygon through bounds at any knots is the curve of a pair whose
-privacy loss takes these knots as its values ("connect the dots", Doroshenko, Ghazi, Kamath, Kumar & Manurangsi 2022, the tightest
-on a grid). Bounds at the knots need not be convex themselves (Rényi curves, rounding): the true curve, convex and below them, is below
-their greatest convex minorant.
+A curve delta(epsilon), epsilon >= 0, that bounds the hockey-stick divergences of P from Q and of Q from P bounds them for
+negative arguments, too: delta(-epsilon) = 1 - e^-epsilon (1 - delta(epsilon)). As functions of x = e^epsilon the true
+divergences are convex, hence below every straight line between points above them: the polygon through bounds at any knots is
+the curve of a pair whose privacy loss takes these knots as its values ("connect the dots", Doroshenko, Ghazi, Kamath, Kumar &
+Manurangsi 2022, the tightest on a grid). Bounds at the knots need not be convex themselves (Rényi curves, rounding): the true
+curve, convex and below them, is below their greatest convex minorant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,10 +46,10 @@ class PrivacyLoss:
         """E[max(0, 1 - e^(epsilon - loss))] at ``epsilon`` >= 0; broadcasts."""
         asked = numbers("epsilon", epsilon, at_least=0)
         losses = self.multiples * self.interval
-        each = np.array([self._excess(losses, value) for value in asked.flat])
+        each = np.array([self._excess(losses, float(value)) for value in asked.flat])
         return plain(each.reshape(asked.shape))
 
-    def _excess(self, losses: Floats, epsilon: float) -> float:
+    def _excess(self, losses: NDArray[Any], epsilon: float) -> float:
         above = np.searchsorted(losses, epsilon, side="right")
         return self.infinite - float(np.expm1(epsilon - losses[above:]) @ self.probabilities[above:])
 
@@ -64,7 +64,9 @@ def connect_dots(delta: Callable[[Floats], Floats], *, largest: float, interval:
     number("interval", interval, above=0)
     last = float(np.ceil(largest / interval))
     if not last <= _MOST:
-        raise InputError(f"interval must be at least {largest / _MOST:.3g}, for losses up to {shown(largest)}, got {shown(interval)}")
+        raise InputError(
+            f"interval must be at least {largest / _MOST:.3g}, for losses up to {shown(largest)}, got {shown(interval)}"
+        )
     knots = np.arange(last + 1) if last < most else np.unique(np.rint(np.linspace(0, last, most)))
     # What differences of neighbours lose, times as many as there are: no curve read from the masses is under the bounds.
     pad = 1 + 1e-13 + (4e-15 / -np.expm1(-(knots[1] - knots[0]) * interval) if last else 0.0)
