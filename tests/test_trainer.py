@@ -571,7 +571,7 @@ def test_damaged_files_give_one_sentence(tmp_path: Path) -> None:
         (bytes([0, 0, 8, 1]) + struct.pack(">I", 5) + b"1234", "5 bytes of data are announced, 4 are there"),
         (bytes([0, 0, 8, 1]) + struct.pack(">I", 3) + b"1234", "3 bytes of data are announced, more are there"),
         (bytes([0, 0, 9, 1]) + struct.pack(">I", 1) + b"1", "header must say bytes"),
-        (gzip.compress(bytes([0, 0, 8, 1], mtime=0) + struct.pack(">I", 40) + bytes(40))[:-12], "IDX"),
+        (gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 40) + bytes(40), mtime=0)[:-12], "IDX"),
         (b"\x1f\x8bnonsense", "IDX"),
     ],
 )

@@ -24,7 +24,7 @@ from flint import arb, ctx, fmpq
 
 LARGEST_FILE, MOST_PAIRS = 2**24, 2**18  # bytes; pairs of a placed batch and a piece in the witness: they bound the time
 PRECISIONS = (256, 512, 1024, 2048, 4096)  # bits: the next one is taken where a comparison is not certain
-FIXED_TEXTS = "sha256:b1173e279efd8005a06a4f71f3a5da8ca4c9602c85d06b7490bb016922951711"  # theorems, assumptions, limits
+FIXED_TEXTS = "sha256:87678f0737e950ee1dca79c446ab20aac2d3e6e9ed0da16d4c55870fd2fbc13f"  # theorems, assumptions, limits
 WORDS = {
     "replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)",
     "matched": "retraining from the same initial law for as many epochs", "converged": "retraining until its law is stable",
@@ -155,7 +155,7 @@ class Terms:
 def check_texts(cert: Any, t: Terms) -> str:
     v, place, texts = t.v, t.v["placement"], [cert["theorems"], cert["assumptions"], cert["limits"]]
     order = WORDS[place] if type(place) is str else f"given {place}, the [batch, points] of the deletion"
-    again = WORDS.get(t.reference, f"retraining from any start for {t.reference} epochs and {t.age[0] % t.batches} steps")
+    again = WORDS.get(t.reference, f"retraining from any start in the ball for {t.reference} epochs and {t.age[0] % t.batches} steps")
     wanted = (f"After {t.steps[-1]} steps of unlearning since request {t.q}, the last one, with noise sigma = {v['sigma']}, "
               f"the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {again} with "
               f"{sum(t.points)} of {t.n} points {WORDS[v['adjacency']]}, {order}.")

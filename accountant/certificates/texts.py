@@ -44,7 +44,7 @@ ASSUMPTIONS: Final = [
             "exact arithmetic",
             _DECLARED,
         ),
-        ("every step projects on a ball of this radius, unless radius is null", _DECLARED),
+        ("the initial models lie in a ball of this radius and every step projects on it, unless radius is null", _DECLARED),
         (
             "learning ran learn_epochs; if that is null, until its law was stable or, with reference matched, for any number "
             "of epochs from the initial law of retraining",
@@ -81,7 +81,7 @@ def statement(inputs: dict[str, Any], batches: int) -> str:
     """The claim in one sentence. inputs: the certificate's; batches: in an epoch."""
     requests, reference, placement = inputs["requests"], inputs["reference"], inputs["placement"]
     extra = sum(request["steps"] for request in requests) % batches
-    again = _REFERENCES.get(reference, f"retraining from any start for {reference} epochs and {extra} steps")
+    again = _REFERENCES.get(reference, f"retraining from any start in the ball for {reference} epochs and {extra} steps")
     order = _ORDERS[placement] if isinstance(placement, str) else f"given {placement}, the [batch, points] of the deletion"
     return (
         f"After {requests[-1]['steps']} steps of unlearning since request {len(requests)}, the last one, with noise sigma = "
