@@ -153,9 +153,9 @@ class Terms:
         return (1 if count is None else -(count * stride * self.log(ctx.prec)).expm1()) / -(stride * self.log(ctx.prec)).expm1()
 
 def check_texts(cert: Any, t: Terms) -> str:
-    v, place, texts = t.v, t.v["placement"], [cert["theorems"], cert["assumptions"], cert["limits"]]
+    v, place, more, texts = t.v, t.v["placement"], t.age[0] % t.batches, [cert["theorems"], cert["assumptions"], cert["limits"]]
     order = WORDS[place] if type(place) is str else f"given {place}, the [batch, points] of the deletion"
-    again = WORDS.get(t.reference, f"retraining from any start in the ball for {t.reference} epochs and {t.age[0] % t.batches} steps")
+    again = WORDS.get(t.reference, f"retraining, from anywhere in the ball, for {t.reference} epochs and {more} steps")
     wanted = (f"After {t.steps[-1]} steps of unlearning since request {t.q}, the last one, with noise sigma = {v['sigma']}, "
               f"the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {again} with "
               f"{sum(t.points)} of {t.n} points {WORDS[v['adjacency']]}, {order}.")

@@ -81,7 +81,7 @@ def statement(inputs: dict[str, Any], batches: int) -> str:
     """The claim in one sentence. inputs: the certificate's; batches: in an epoch."""
     requests, reference, placement = inputs["requests"], inputs["reference"], inputs["placement"]
     extra = sum(request["steps"] for request in requests) % batches
-    again = _REFERENCES.get(reference, f"retraining from any start in the ball for {reference} epochs and {extra} steps")
+    again = _REFERENCES.get(reference, f"retraining, from anywhere in the ball, for {reference} epochs and {extra} steps")
     order = _ORDERS[placement] if isinstance(placement, str) else f"given {placement}, the [batch, points] of the deletion"
     return (
         f"After {requests[-1]['steps']} steps of unlearning since request {len(requests)}, the last one, with noise sigma = "
