@@ -118,7 +118,8 @@ class Guarantee:
         epsilon = np.append(0.0, np.linspace(0.0, top, _STEPS)[1:])
         delta = np.asarray(self.delta(epsilon))
         left, right = np.minimum(delta[:-1], 1 - 1e-16), epsilon[1:]
-        return min(worst, float(_mu_above(right, left)))
+        # gdp_mu is rounded down, by far less than this.
+        return min(worst, float(np.max(gdp.gdp_mu(epsilon=right, delta=left))) * (1 + 1e-9))
 
     def compose(self, other: Guarantee) -> Guarantee:
         """Both releases together, with independent randomness: ``other`` may be chosen after seeing the first.
@@ -281,19 +282,6 @@ class Guarantee:
 
     def __hash__(self) -> int:
         return hash((self.kind, self.weights.tobytes(), self.values.tobytes(), self.conversion))
-
-
-def _mu_above(epsilon: Floats, delta: Floats) -> Any:
-    """Smallest mu with delta(epsilon; mu) >= delta at every one of the points, rounded up."""
-    high = 1.0
-    while not np.all(np.asarray(gdp.gdp_delta(epsilon=epsilon, mu=high)) * (1 - 1e-9) >= delta):
-        high *= 2
-    low = 0.0
-    while high - low > 1e-9 * high:
-        middle = (low + high) / 2
-        enough = np.all(np.asarray(gdp.gdp_delta(epsilon=epsilon, mu=middle)) * (1 - 1e-9) >= delta)
-        low, high = (low, middle) if enough else (middle, high)
-    return high
 
 
 def _frozen(value: Any) -> Any:

@@ -178,9 +178,14 @@ def gaussian_instance(*, mu: float = 2.0, n: int = 20, batch_size: int = 5, cont
         delta=1 / n,
         exact=True,
     )
-    unit = made.accountant("optimal").guarantee(sigma=1.0, epochs=1).mu_worst
+    return _at(made, mu)
+
+
+def _at(instance: Instance, mu: float) -> Instance:
+    """The instance with the noise at which ``optimal`` gives mu."""
+    unit = instance.accountant("optimal").guarantee(sigma=1.0, epochs=1).mu_worst
     assert unit is not None
-    return replace(made, sigma=unit / mu)
+    return replace(instance, sigma=unit / mu)
 
 
 def logistic_instance(*, mu: float = 2.0, n: int = 60, batch_size: int = 20, dimension: int = 5) -> Instance:
@@ -208,9 +213,7 @@ def logistic_instance(*, mu: float = 2.0, n: int = 60, batch_size: int = 20, dim
         sigma=1.0,
         delta=1 / n,
     )
-    unit = made.accountant("optimal").guarantee(sigma=1.0, epochs=1).mu_worst
-    assert unit is not None
-    return replace(made, sigma=unit / mu)
+    return _at(made, mu)
 
 
 def data_instance(
