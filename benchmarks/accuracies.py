@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from accountant import PNSGD, preset
-from accountant.trainer import Logistic, Run, Trainer, accuracy
+from accountant.trainer import Digits, Logistic, Run, Trainer, accuracy, load, random_points
 from accountant.trainer.baselines import retrain
-from accountant.trainer.data import Digits, load, random_points
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PROBLEM = preset("mnist")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from accountant import PNSGD, Learn, Problem, Schedule, Unlearn, UnlearningAccountant, UnlearningStream, optimal_shifts, preset
-from accountant.rates import cosine
-from accountant.tables.claims import Claims
-from accountant.tables.reading import Table
-from accountant.tables.verify import verify
+from accountant.problem.rates import cosine
+from accountant.tables import Table
+from accountant.verification import Claims
+from accountant.verification.verifying import verify
 
 MNIST_32 = PNSGD(preset("mnist"), 32)
 

@@ -43,9 +43,20 @@ def batch_sizes(*, n: int, batch_size: int, last_batch: str) -> list[int]:
 
 
 @mp.workdps(DIGITS)
-def unrolled(*, n: int, batch_size: int, position: int, learn_epochs: int, steps: int, step_size: Real,
-             smoothness: Real, strong_convexity: Real, lipschitz: Real, adjacency: str,
-             last_batch: str) -> Schedule:
+def unrolled(
+    *,
+    n: int,
+    batch_size: int,
+    position: int,
+    learn_epochs: int,
+    steps: int,
+    step_size: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+    adjacency: str,
+    last_batch: str,
+) -> Schedule:
     """Contraction, sensitivity, noise variance at sigma = 1 of T learning epochs, then `steps` steps."""
     sizes = batch_sizes(n=n, batch_size=batch_size, last_batch=last_batch)
     if adjacency not in ("replace", "zero-out") or not 0 <= position < len(sizes):
@@ -58,8 +69,7 @@ def unrolled(*, n: int, batch_size: int, position: int, learn_epochs: int, steps
     return [c] * len(sensitivity), sensitivity, [2 * eta] * len(sensitivity)
 
 
-def _points(contraction: Reals, sensitivity: Reals, variance: Reals,
-            start: Real) -> tuple[list[mpf], list[mpf]]:
+def _points(contraction: Reals, sensitivity: Reals, variance: Reals, start: Real) -> tuple[list[mpf], list[mpf]]:
     """t_k = sum_{i<=k} W_i^2 nu_i^2, S_k = W_0 z_0 + sum_{i<=k} W_i h_i, k = 0..N; W_k = c_{k+1} ... c_N."""
     count = len(contraction)
     if not len(sensitivity) == len(variance) == count:
@@ -114,20 +124,35 @@ def tracked(*, contraction: Reals, sensitivity: Reals, start_distance: Real, dia
     return distances
 
 
-def taut_string_with_diameter(*, contraction: Reals, sensitivity: Reals, variance: Reals,
-                              start_distance: Real, diameter: Real) -> mpf:
+def taut_string_with_diameter(
+    *, contraction: Reals, sensitivity: Reals, variance: Reals, start_distance: Real, diameter: Real
+) -> mpf:
     """The smallest mu over the ordinary start and restarts wherever the tracked distance is the diameter."""
-    distances = tracked(contraction=contraction, sensitivity=sensitivity, start_distance=start_distance,
-                        diameter=diameter)
+    distances = tracked(contraction=contraction, sensitivity=sensitivity, start_distance=start_distance, diameter=diameter)
     starts = [k for k, z in enumerate(distances) if k == 0 or z == _mp(diameter)]
-    return min(taut_string(contraction=contraction[k:], sensitivity=sensitivity[k:], variance=variance[k:],
-                           start_distance=distances[k]) for k in starts)
+    return min(
+        taut_string(
+            contraction=contraction[k:], sensitivity=sensitivity[k:], variance=variance[k:], start_distance=distances[k]
+        )
+        for k in starts
+    )
 
 
 @mp.workdps(DIGITS)
-def gaussian_instance(*, n: int, batch_size: int, position: int, learn_epochs: int, steps: int,
-                      step_size: Real, strong_convexity: Real, lipschitz: Real, adjacency: str,
-                      last_batch: str, sigma: Real = 1) -> tuple[mpf, mpf, mpf]:
+def gaussian_instance(
+    *,
+    n: int,
+    batch_size: int,
+    position: int,
+    learn_epochs: int,
+    steps: int,
+    step_size: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+    adjacency: str,
+    last_batch: str,
+    sigma: Real = 1,
+) -> tuple[mpf, mpf, mpf]:
     """Run f(x; d) = m x^2 / 2 + M d x for both processes: (mean difference, common variance, mu)."""
     sizes = batch_sizes(n=n, batch_size=batch_size, last_batch=last_batch)
     eta, m, lip = _mp(step_size), _mp(strong_convexity), _mp(lipschitz)
@@ -207,6 +232,7 @@ def gdp_log_delta_integral(*, epsilon: Real, mu: Real) -> mpf:
     scale, peak = max(mpf(1), a), max(mpf(0), -a)  # t = u / scale: unit decay, or a Gaussian bump around -a
     low, high = max(mpf(0), peak - 20), peak + (200 if a > 1 else 20)
     with mp.workdps(DIGITS + 20 + int(2 * mp.log10(1 + peak))):
+
         def integrand(u: mpf) -> mpf:
             t = u / scale
             return mp.exp(-a * t - t * t / 2 - peak * peak / 2) * -mp.expm1(-mu * t) / scale
@@ -292,8 +318,9 @@ def gdp_tradeoff(*, type_i: Real, mu: Real) -> mpf:
     alpha = _mp(type_i)
     if alpha <= 0 or alpha >= 1:
         return mpf(1 if alpha <= 0 else 0)
-    return _upper(_mp(mu) - _solve(lambda x: mp.log(alpha) - mp.log(_upper(x)) if alpha < 0.5
-                                   else mp.log(_upper(-x)) - mp.log1p(-alpha)))
+    return _upper(
+        _mp(mu) - _solve(lambda x: mp.log(alpha) - mp.log(_upper(x)) if alpha < 0.5 else mp.log(_upper(-x)) - mp.log1p(-alpha))
+    )
 
 
 @mp.workdps(2 * DIGITS)
@@ -357,12 +384,12 @@ def _cost(order: mpf, conversion: str) -> mpf:
 def _minimum(function: Callable[[mpf], mpf]) -> mpf:
     """min over alpha - 1 > 0, quasi-convex: scan powers of ten, then ternary search in the logarithm."""
     exponents = [mpf(k) for k in range(-80, 81, 4)]
-    values = [function(10 ** x) for x in exponents]
+    values = [function(10**x) for x in exponents]
     best = values.index(min(values))
     low, high = exponents[max(0, best - 1)], exponents[min(len(exponents) - 1, best + 1)]
     while high - low > mpf(10) ** (-DIGITS * 3 // 5):
         left, right = (2 * low + high) / 3, (low + 2 * high) / 3
-        low, high = (low, right) if function(10 ** left) < function(10 ** right) else (left, high)
+        low, high = (low, right) if function(10**left) < function(10**right) else (left, high)
     return function(10 ** ((low + high) / 2))
 
 
@@ -372,8 +399,12 @@ def rdp_epsilon(*, delta: Real, weights: Reals, rhos: Reals, family: str, conver
     probabilities, values, log_inverse = _weights(weights), [_mp(rho) for rho in rhos], -mp.log(_mp(delta))
     if log_inverse <= 0 or max(values) == 0:
         return mpf(0)
-    return max(mpf(0), _minimum(lambda order: (_log_moment(order, probabilities, values, family) + log_inverse
-                                               + _cost(order, conversion)) / order))
+    return max(
+        mpf(0),
+        _minimum(
+            lambda order: (_log_moment(order, probabilities, values, family) + log_inverse + _cost(order, conversion)) / order
+        ),
+    )
 
 
 @mp.workdps(2 * DIGITS)
@@ -382,15 +413,16 @@ def rdp_log_delta(*, epsilon: Real, weights: Reals, rhos: Reals, family: str, co
     probabilities, values, eps = _weights(weights), [_mp(rho) for rho in rhos], _mp(epsilon)
     if max(values) == 0:
         return -mp.inf
-    return min(mpf(0), _minimum(lambda order: _log_moment(order, probabilities, values, family) - order * eps
-                                + _cost(order, conversion)))
+    return min(
+        mpf(0),
+        _minimum(lambda order: _log_moment(order, probabilities, values, family) - order * eps + _cost(order, conversion)),
+    )
 
 
 @mp.workdps(2 * DIGITS)
 def rdp_delta(*, epsilon: Real, weights: Reals, rhos: Reals, family: str, conversion: str) -> mpf:
     """The inverse of rdp_epsilon: the smallest delta over alpha, at most 1."""
-    return mp.exp(rdp_log_delta(epsilon=epsilon, weights=weights, rhos=rhos, family=family,
-                                conversion=conversion))
+    return mp.exp(rdp_log_delta(epsilon=epsilon, weights=weights, rhos=rhos, family=family, conversion=conversion))
 
 
 # Section 4: the published bounds on D_alpha; `batches` is n / b (a real number), `radius` may be infinite
@@ -400,47 +432,96 @@ def _published(alpha: Real, distance: mpf, sigma: Real, step_size: Real, unlearn
     """alpha Z^2 / (2 eta sigma^2), with the published denominator."""
     if unlearning <= 0:
         raise ValueError("the published bounds need an unlearning step")
-    return _mp(alpha) * distance ** 2 / (2 * _mp(step_size) * _mp(sigma) ** 2)
+    return _mp(alpha) * distance**2 / (2 * _mp(step_size) * _mp(sigma) ** 2)
 
 
 @mp.workdps(DIGITS)
-def paper_position(*, alpha: Real, sigma: Real, step_size: Real, lipschitz: Real, batch_size: Real,
-                   batches: Real, contraction: Real, position: Real, unlearn_epochs: Real,
-                   radius: Real) -> mpf:
+def paper_position(
+    *,
+    alpha: Real,
+    sigma: Real,
+    step_size: Real,
+    lipschitz: Real,
+    batch_size: Real,
+    batches: Real,
+    contraction: Real,
+    position: Real,
+    unlearn_epochs: Real,
+    radius: Real,
+) -> mpf:
     """alpha Z_j^2 c^{2Kn/b} / (2 eta sigma^2), Z_j = min(2 eta M c^{n/b-j-1} / (b (1 - c^{n/b})), 2R)."""
     c, count = _mp(contraction), _mp(batches)
     distance = 2 * _mp(radius)
     if c != 1:
         step = 2 * _mp(step_size) * _mp(lipschitz) / _mp(batch_size)
-        distance = min(distance, step * c ** (count - _mp(position) - 1) / (1 - c ** count))
+        distance = min(distance, step * c ** (count - _mp(position) - 1) / (1 - c**count))
     return _published(alpha, distance * c ** (_mp(unlearn_epochs) * count), sigma, step_size, unlearn_epochs)
 
 
 @mp.workdps(DIGITS)
-def paper_converged(*, alpha: Real, sigma: Real, step_size: Real, lipschitz: Real, batch_size: Real,
-                    batches: Real, contraction: Real, unlearn_epochs: Real, radius: Real) -> mpf:
+def paper_converged(
+    *,
+    alpha: Real,
+    sigma: Real,
+    step_size: Real,
+    lipschitz: Real,
+    batch_size: Real,
+    batches: Real,
+    contraction: Real,
+    unlearn_epochs: Real,
+    radius: Real,
+) -> mpf:
     """alpha Z_B^2 c^{2Kn/b} / (2 eta sigma^2), Z_B = min(2 eta M / (b (1 - c^{n/b})), 2R): last position."""
-    return paper_position(alpha=alpha, sigma=sigma, step_size=step_size, lipschitz=lipschitz, radius=radius,
-                          batch_size=batch_size, batches=batches, contraction=contraction,
-                          position=_mp(batches) - 1, unlearn_epochs=unlearn_epochs)
+    return paper_position(
+        alpha=alpha,
+        sigma=sigma,
+        step_size=step_size,
+        lipschitz=lipschitz,
+        radius=radius,
+        batch_size=batch_size,
+        batches=batches,
+        contraction=contraction,
+        position=_mp(batches) - 1,
+        unlearn_epochs=unlearn_epochs,
+    )
 
 
 @mp.workdps(DIGITS)
-def paper_convex(*, alpha: Real, sigma: Real, step_size: Real, lipschitz: Real, batch_size: Real,
-                 batches: Real, learn_epochs: Real, unlearn_epochs: Real, radius: Real) -> mpf:
+def paper_convex(
+    *,
+    alpha: Real,
+    sigma: Real,
+    step_size: Real,
+    lipschitz: Real,
+    batch_size: Real,
+    batches: Real,
+    learn_epochs: Real,
+    unlearn_epochs: Real,
+    radius: Real,
+) -> mpf:
     """alpha Z_B^2 b / (2 eta sigma^2 K n), Z_B = min(2 eta M T / b, 2R)."""
     distance = min(2 * _mp(step_size) * _mp(lipschitz) * _mp(learn_epochs) / _mp(batch_size), 2 * _mp(radius))
     return _published(alpha, distance, sigma, step_size, unlearn_epochs) / _mp(unlearn_epochs) / _mp(batches)
 
 
 @mp.workdps(DIGITS)
-def paper_not_converged(*, alpha: Real, sigma: Real, step_size: Real, lipschitz: Real,
-                        batch_size: Real, batches: Real, contraction: Real, learn_epochs: Real,
-                        unlearn_epochs: Real, radius: Real) -> mpf:
+def paper_not_converged(
+    *,
+    alpha: Real,
+    sigma: Real,
+    step_size: Real,
+    lipschitz: Real,
+    batch_size: Real,
+    batches: Real,
+    contraction: Real,
+    learn_epochs: Real,
+    unlearn_epochs: Real,
+    radius: Real,
+) -> mpf:
     """(alpha - 1/2) / (alpha - 1) (eps_1(2 alpha) + eps_2(2 alpha))."""
     order, c, count, diameter = _mp(alpha), _mp(contraction), _mp(batches), 2 * _mp(radius)
     burned = c ** (_mp(learn_epochs) * count)
-    geometric = _mp(learn_epochs) if c == 1 else (1 - burned) / (1 - c ** count)
+    geometric = _mp(learn_epochs) if c == 1 else (1 - burned) / (1 - c**count)
     step = 2 * _mp(step_size) * _mp(lipschitz) / _mp(batch_size)
     distance = diameter * burned + min(geometric * step, diameter)
     first = _published(2 * order, diameter * burned, sigma, step_size, unlearn_epochs)
@@ -450,8 +531,7 @@ def paper_not_converged(*, alpha: Real, sigma: Real, step_size: Real, lipschitz:
 
 
 @mp.workdps(DIGITS)
-def paper_geometric(*, alpha: Real, sigma: Real, step_size: Real, contraction: Real, steps: Real,
-                    distance: Real) -> mpf:
+def paper_geometric(*, alpha: Real, sigma: Real, step_size: Real, contraction: Real, steps: Real, distance: Real) -> mpf:
     """alpha Z^2 (1 - c^2) c^{2N} / ((1 - c^{2N}) 2 eta sigma^2), N = K n / b; c = 1 is the limit Z^2 / N."""
     bound, square = _published(alpha, _mp(distance), sigma, step_size, steps), _mp(contraction) ** 2
     left = square ** _mp(steps)
@@ -487,21 +567,38 @@ def _check_engine() -> None:
     """Section 2."""
     for c, size, epochs, value in ((mpf("0.9999"), 40, 50, 1.488737), (mpf("0.99"), 10, 100, 1.678157)):
         old, count = c ** (size * (epochs - 1)), size * epochs
-        closed = mp.sqrt(1 + c ** (2 * size - 2) * (1 - c * c) / (1 - c ** size) ** 2 * (1 - old) / (1 + old))
+        closed = mp.sqrt(1 + c ** (2 * size - 2) * (1 - c * c) / (1 - c**size) ** 2 * (1 - old) / (1 + old))
         visits = [int(k % size == size - 1) for k in range(count)]
         taut = taut_string(**_named(([c] * count, visits, [1] * count)))
         _check(f"NoisyCGD {size} x {epochs}", taut, closed)
         _check("  published value", closed, value, 4e-7)
     for count in (20, 40):
         ones = [1] * count
-        _check("projected noisy GD, mu^2 = 4 D h / nu^2",
-               taut_string_with_diameter(**_named((ones, ones, ones)), diameter=5) ** 2, 20)
+        _check(
+            "projected noisy GD, mu^2 = 4 D h / nu^2",
+            taut_string_with_diameter(**_named((ones, ones, ones)), diameter=5) ** 2,
+            20,
+        )
     m, eta, epochs = 0.25, 0.3, 7
-    for last, adjacency, j, steps in (("keep", "replace", 5, 6), ("keep", "replace", 5, 1),
-                                      ("keep", "zero-out", 0, 0), ("drop", "replace", 4, 2),
-                                      ("drop", "replace", 4, 1), ("drop", "zero-out", 2, 7)):
-        layout = {"n": 23, "batch_size": 4, "position": j, "steps": steps, "step_size": eta, "lipschitz": 3.5,
-                  "strong_convexity": m, "adjacency": adjacency, "last_batch": last}
+    for last, adjacency, j, steps in (
+        ("keep", "replace", 5, 6),
+        ("keep", "replace", 5, 1),
+        ("keep", "zero-out", 0, 0),
+        ("drop", "replace", 4, 2),
+        ("drop", "replace", 4, 1),
+        ("drop", "zero-out", 2, 7),
+    ):
+        layout = {
+            "n": 23,
+            "batch_size": 4,
+            "position": j,
+            "steps": steps,
+            "step_size": eta,
+            "lipschitz": 3.5,
+            "strong_convexity": m,
+            "adjacency": adjacency,
+            "last_batch": last,
+        }
         line = unrolled(learn_epochs=epochs, smoothness=2.0, **layout)
         exact, taut = mu_exact(**_named(line)), taut_string(**_named(line))
         mean, variance, lower = gaussian_instance(learn_epochs=epochs, **layout, sigma=2)
@@ -511,17 +608,17 @@ def _check_engine() -> None:
         _check("  its means", sums[-1], -mean)
         _check("  pool adjacent violators", taut_string(**_named(line, 0.7)), _isotonic_mu(line, 0.7))
         c, h, count, scale = line[0][0], max(line[1]), 6 if last == "keep" else 5, mp.sqrt(2 * mpf(eta))
-        learned = h * c ** (count - 1 - j) * (1 - c ** (epochs * count)) / (1 - c ** count)
+        learned = h * c ** (count - 1 - j) * (1 - c ** (epochs * count)) / (1 - c**count)
         walk = tracked(contraction=line[0], sensitivity=line[1], start_distance=0, diameter=mp.inf)
         _check("  distance Z_T", walk[epochs * count], learned)
-        chord = learned * c ** steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * len(line[0]))))
+        chord = learned * c**steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * len(line[0]))))
         _check("  matched closed form is mu_exact", exact, chord / scale)
         converged = taut_string(**_named(unrolled(learn_epochs=400, smoothness=2.0, **layout)))
-        chord = h * c ** (count - 1 - j) / (1 - c ** count) * c ** steps * mp.sqrt(1 - c * c) / scale
+        chord = h * c ** (count - 1 - j) / (1 - c**count) * c**steps * mp.sqrt(1 - c * c) / scale
         assert (abs(converged / chord - 1) < 1e-40) == (2 * steps >= 2 * j - count), "chord feasibility"
         assert exact <= taut <= converged, "lower bound, finite T, converged"
         if steps:
-            always = learned * c ** steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * steps))) / scale
+            always = learned * c**steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * steps))) / scale
             only = tuple(part[-steps:] for part in line)
             _check("  always feasible form", taut_string(**_named(only, learned)), always)
     assert taut_string(**_named(([0.5, 0.5], [1, 1], [1, 0]))) == mp.inf
@@ -530,8 +627,20 @@ def _check_engine() -> None:
 
 def _check_gdp() -> None:
     """Section 3, Gaussian and mixed."""
-    for eps, mu in ((1e4, 1e-12), (1, 1e-12), (1e-9, 1e-3), (1e-9, 1e-12), (0, 0.5), (1, 1), (1e4, 141),
-                    (1, 0.02697), (5, 1e-5), (1e-30, 1e-3), (3, 6), (0.01, 5)):
+    for eps, mu in (
+        (1e4, 1e-12),
+        (1, 1e-12),
+        (1e-9, 1e-3),
+        (1e-9, 1e-12),
+        (0, 0.5),
+        (1, 1),
+        (1e4, 141),
+        (1, 0.02697),
+        (5, 1e-5),
+        (1e-30, 1e-3),
+        (3, 6),
+        (0.01, 5),
+    ):
         value = gdp_log_delta(epsilon=eps, mu=mu)
         _check(f"log delta({eps}; {mu})", value, gdp_log_delta_integral(epsilon=eps, mu=mu), 1e-50)
         with mp.workdps(2 * DIGITS):
@@ -563,14 +672,13 @@ def _check_gdp() -> None:
 def _check_renyi() -> None:
     """Section 3, Renyi."""
     rho, one = mpf(0.3), {"weights": [1], "rhos": [0.3], "family": "linear", "conversion": "basic"}
-    _check("rho + 2 sqrt(rho log 1/delta)", rdp_epsilon(delta=mpf("1e-5"), **one),
-           rho + 2 * mp.sqrt(rho * mp.log(10 ** 5)))
+    _check("rho + 2 sqrt(rho log 1/delta)", rdp_epsilon(delta=mpf("1e-5"), **one), rho + 2 * mp.sqrt(rho * mp.log(10**5)))
     _check("mixture_rdp of one", mixture_rdp(alpha=3.5, weights=[1], mus=[1.5]), 3.5 * 1.125)
     weights, mus = [0.25, 0.5, 0.25], [0, 0.5, 1.5]
     for family in ("linear", "not-converged"):
         ends = [mixture_epsilon(delta=1e-6, weights=weights, mus=mus)]
         for conversion in ("improved", "basic"):
-            kind = {"weights": weights, "rhos": [mu ** 2 / 2 for mu in mus], "family": family}
+            kind = {"weights": weights, "rhos": [mu**2 / 2 for mu in mus], "family": family}
             ends.append(rdp_epsilon(delta=1e-6, conversion=conversion, **kind))
             back = rdp_delta(epsilon=ends[-1], conversion=conversion, **kind)
             _check(f"{family}, {conversion}: inverse", back, 1e-6)
@@ -593,15 +701,22 @@ TABLE = """11264 0.05 0.66695533 0.072046652
 
 def _check_published() -> None:
     """Sections 4 and 6: the MNIST preset, one unlearning epoch, and 100 deletions at sigma = 0.03."""
-    n, m = 11264, Fraction(11264, 10 ** 6)
+    n, m = 11264, Fraction(11264, 10**6)
     eta, log_n = 1 / (Fraction(1, 4) + m), mp.log(n)
     c = contraction(step_size=eta, smoothness=1 / eta, strong_convexity=m)
     unit, chord = 2 * _mp(eta), mp.sqrt((1 - c * c) / (2 * _mp(eta)))
     for row in TABLE.splitlines():
         eps, paper, optimal = map(mpf, row.split()[1:])
         b = int(row.split()[0])
-        preset = {"step_size": eta, "lipschitz": 1, "batch_size": b, "batches": n // b, "contraction": c,
-                  "unlearn_epochs": 1, "radius": mp.inf}
+        preset = {
+            "step_size": eta,
+            "lipschitz": 1,
+            "batch_size": b,
+            "batches": n // b,
+            "contraction": c,
+            "unlearn_epochs": 1,
+            "radius": mp.inf,
+        }
         root = mp.sqrt(log_n + eps) - mp.sqrt(log_n)  # rho + 2 sqrt(rho log n) = eps
         sigma = mp.sqrt(paper_converged(alpha=1, sigma=1, **preset)) / root
         _check(f"table b={b} eps={row.split()[1]} paper", sigma, paper, 1e-7)
@@ -609,30 +724,50 @@ def _check_published() -> None:
         basic = {"weights": [1], "rhos": [spent], "family": "linear", "conversion": "basic"}
         _check("  spends epsilon", rdp_epsilon(delta=Fraction(1, n), **basic), eps)
         distances = [unit / b * c ** (n // b - 1 - j) / (1 - c ** (n // b)) for j in range(n // b)]
-        sigma = sigma_optimal(weights=[Fraction(b, n)] * (n // b), epsilon=eps, delta=Fraction(1, n),
-                              mus_at_sigma_one=[z * c ** (n // b) * chord for z in distances])
+        sigma = sigma_optimal(
+            weights=[Fraction(b, n)] * (n // b),
+            epsilon=eps,
+            delta=Fraction(1, n),
+            mus_at_sigma_one=[z * c ** (n // b) * chord for z in distances],
+        )
         _check("  optimal", sigma, optimal, 1e-7)
-    convex = {"alpha": 3, "sigma": 0.03, "step_size": eta, "lipschitz": 1, "batch_size": 32, "batches": 352,
-              "unlearn_epochs": 2, "radius": 5}
-    geometric = paper_geometric(alpha=3, sigma=0.03, step_size=eta, contraction=1, steps=704,
-                                distance=9 * unit / 32)
+    convex = {
+        "alpha": 3,
+        "sigma": 0.03,
+        "step_size": eta,
+        "lipschitz": 1,
+        "batch_size": 32,
+        "batches": 352,
+        "unlearn_epochs": 2,
+        "radius": 5,
+    }
+    geometric = paper_geometric(alpha=3, sigma=0.03, step_size=eta, contraction=1, steps=704, distance=9 * unit / 32)
     _check("convex is the geometric variant at c = 1", paper_convex(learn_epochs=9, **convex), geometric)
-    _check("not converged, T large", paper_not_converged(learn_epochs=10 ** 4, contraction=c, **convex),
-           2.5 * paper_converged(contraction=c, **convex))
+    _check(
+        "not converged, T large",
+        paper_not_converged(learn_epochs=10**4, contraction=c, **convex),
+        2.5 * paper_converged(contraction=c, **convex),
+    )
     fixed = {"alpha": 1, "sigma": 0.03, "step_size": eta, "contraction": c}
     rho, mu = (mp.sqrt(log_n + 1) - mp.sqrt(log_n)) ** 2, gdp_mu(epsilon=1, delta=Fraction(1, n))
-    rules = {"paper": lambda z, k: k > 0 and _published(1, z * c ** k, 0.03, eta, k) <= rho,
-             "geometric": lambda z, k: k > 0 and paper_geometric(distance=z, steps=k, **fixed) <= rho,
-             "optimal": lambda z, k: z * c ** k * chord / 0.03 <= mu}
+    rules = {
+        "paper": lambda z, k: k > 0 and _published(1, z * c**k, 0.03, eta, k) <= rho,
+        "geometric": lambda z, k: k > 0 and paper_geometric(distance=z, steps=k, **fixed) <= rho,
+        "optimal": lambda z, k: z * c**k * chord / 0.03 <= mu,
+    }
     # 886 is the geometric variant from the first request on; from the second request on it is 887
-    for first, later, total in (("paper", "paper", 1786), ("geometric", "geometric", 886),
-                                ("paper", "geometric", 887), ("optimal", "optimal", 358)):
+    for first, later, total in (
+        ("paper", "paper", 1786),
+        ("geometric", "geometric", 886),
+        ("paper", "geometric", 887),
+        ("optimal", "optimal", 358),
+    ):
         distance, spent = mpf(0), 0
         for request in range(100):
             distance, steps = distance + unit / n / (1 - c), 0
             while not rules[later if request else first](distance, steps):
                 steps += 1
-            distance, spent = distance * c ** steps, spent + steps
+            distance, spent = distance * c**steps, spent + steps
         _check(f"100 requests, {first} then {later}", spent, total, 0)
 
 

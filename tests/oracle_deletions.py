@@ -65,8 +65,9 @@ def sensitivity(*, step_size: Real, lipschitz: Real, size: int, adjacency: str) 
 
 
 @mp.workdps(DIGITS)
-def unrolled_phases(*, n: int, cell: int, phases: Sequence[Phase], lipschitz: Real, smoothness: Real,
-                    strong_convexity: Real, adjacency: str) -> Schedule:
+def unrolled_phases(
+    *, n: int, cell: int, phases: Sequence[Phase], lipschitz: Real, smoothness: Real, strong_convexity: Real, adjacency: str
+) -> Schedule:
     """Contraction, sensitivity and noise variance 2 eta sigma^2 of every step, for the point at index `cell`.
 
     The batches of a phase are consecutive blocks of the one permutation, the last one shorter and kept. The cycle goes
@@ -88,8 +89,9 @@ def unrolled_phases(*, n: int, cell: int, phases: Sequence[Phase], lipschitz: Re
             first = batch * phase["batch_size"]
             seen = phase["learn"] and first <= cell < first + sizes[batch]
             contractions.append(contraction(step_size=eta, smoothness=smoothness, strong_convexity=strong_convexity))
-            sensitivities.append(sensitivity(step_size=eta, lipschitz=lipschitz, size=sizes[batch],
-                                             adjacency=adjacency) if seen else mpf(0))
+            sensitivities.append(
+                sensitivity(step_size=eta, lipschitz=lipschitz, size=sizes[batch], adjacency=adjacency) if seen else mpf(0)
+            )
             variances.append(2 * _mp(eta) * _mp(sigma) ** 2)
             batch = (batch + 1) % len(sizes)
     return contractions, sensitivities, variances
@@ -99,8 +101,18 @@ def unrolled_phases(*, n: int, cell: int, phases: Sequence[Phase], lipschitz: Re
 
 
 @mp.workdps(DIGITS)
-def unrolled_stream(*, n: int, batch_size: int, learn_epochs: int, requests: Sequence[Request], step_size: Real,
-                    lipschitz: Real, smoothness: Real, strong_convexity: Real, adjacency: str) -> Schedule:
+def unrolled_stream(
+    *,
+    n: int,
+    batch_size: int,
+    learn_epochs: int,
+    requests: Sequence[Request],
+    step_size: Real,
+    lipschitz: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    adjacency: str,
+) -> Schedule:
     """The arrays (sigma = 1) of learning, then every request and its steps, against the final dataset from the start.
 
     A point counts at the visits of its batch until it is deleted. The cycle goes on where it stopped.
@@ -123,13 +135,23 @@ def unrolled_stream(*, n: int, batch_size: int, learn_epochs: int, requests: Seq
 
 def _batch_mean(*, data: Sequence[int], batch: int, batch_size: int) -> mpf:
     """The mean of the data of one block of the permutation."""
-    block = data[batch * batch_size:(batch + 1) * batch_size]
+    block = data[batch * batch_size : (batch + 1) * batch_size]
     return mpf(sum(block)) / len(block)
 
 
 @mp.workdps(DIGITS)
-def gaussian_stream(*, n: int, batch_size: int, learn_epochs: int, requests: Sequence[Request], step_size: Real,
-                    lipschitz: Real, smoothness: Real, strong_convexity: Real, adjacency: str) -> tuple[mpf, mpf]:
+def gaussian_stream(
+    *,
+    n: int,
+    batch_size: int,
+    learn_epochs: int,
+    requests: Sequence[Request],
+    step_size: Real,
+    lipschitz: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    adjacency: str,
+) -> tuple[mpf, mpf]:
     """Run the stream and its retraining on f(x; d) = m x^2 / 2 + M d x: (mean difference, common variance).
 
     The data are n explicit points: +1 if it will be deleted, then -1 (replace) or 0 (zero-out); 0 all the others.
@@ -154,8 +176,10 @@ def gaussian_stream(*, n: int, batch_size: int, learn_epochs: int, requests: Seq
     batches = -(-n // batch_size)
     unlearned = retrained = variance = mpf(0)
     step = 0
-    for points, steps in [([], learn_epochs * batches),
-                          *((points, request["steps"]) for points, request in zip(chosen, requests, strict=True))]:
+    for points, steps in [
+        ([], learn_epochs * batches),
+        *((points, request["steps"]) for points, request in zip(chosen, requests, strict=True)),
+    ]:
         for point in points:
             data[point] = after
         here = [_batch_mean(data=data, batch=j, batch_size=batch_size) for j in range(batches)]
@@ -191,22 +215,45 @@ def group_placements(*, sizes: Sequence[int], group: int) -> Iterator[tuple[tupl
 
 
 @mp.workdps(DIGITS)
-def group_arrays(*, n: int, batch_size: int, learn_epochs: int, counts: Sequence[int], steps: int, step_size: Real,
-                 lipschitz: Real, smoothness: Real, strong_convexity: Real, adjacency: str) -> Schedule:
+def group_arrays(
+    *,
+    n: int,
+    batch_size: int,
+    learn_epochs: int,
+    counts: Sequence[int],
+    steps: int,
+    step_size: Real,
+    lipschitz: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    adjacency: str,
+) -> Schedule:
     """The arrays (sigma = 1) of T epochs with counts[j] deleted points in batch j, then `steps` steps without them."""
     sizes = batch_sizes(n=n, batch_size=batch_size, last_batch="keep")
     if any(not 0 <= many <= size for many, size in zip(counts, sizes, strict=True)):
         raise ValueError("a batch has fewer points than are deleted")
-    once = [many * sensitivity(step_size=step_size, lipschitz=lipschitz, size=size, adjacency=adjacency)
-            for many, size in zip(counts, sizes, strict=True)]
+    once = [
+        many * sensitivity(step_size=step_size, lipschitz=lipschitz, size=size, adjacency=adjacency)
+        for many, size in zip(counts, sizes, strict=True)
+    ]
     sensitivities = once * learn_epochs + [mpf(0)] * steps
     c = contraction(step_size=step_size, smoothness=smoothness, strong_convexity=strong_convexity)
     return [c] * len(sensitivities), sensitivities, [2 * _mp(step_size)] * len(sensitivities)
 
 
 @mp.workdps(DIGITS)
-def group_mu_converged(*, n: int, batch_size: int, counts: Sequence[int], steps: int, step_size: Real, lipschitz: Real,
-                       smoothness: Real, strong_convexity: Real, adjacency: str) -> mpf:
+def group_mu_converged(
+    *,
+    n: int,
+    batch_size: int,
+    counts: Sequence[int],
+    steps: int,
+    step_size: Real,
+    lipschitz: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    adjacency: str,
+) -> mpf:
     """mu at sigma = 1 after converged learning (c < 1), to about NEGLIGIBLE digits.
 
     The string starts at the exact stationary distance z = c^J z + sum_j h_j c^(J-1-j), so many epochs before the end of
@@ -217,12 +264,21 @@ def group_mu_converged(*, n: int, batch_size: int, counts: Sequence[int], steps:
         raise ValueError("converged learning needs a contraction")
     batches = len(counts)
     epochs = 1 if c == 0 else 1 + int(mp.ceil(NEGLIGIBLE / (-batches * mp.log10(c))))
-    line = group_arrays(n=n, batch_size=batch_size, learn_epochs=epochs, counts=counts, steps=steps, step_size=step_size,
-                        lipschitz=lipschitz, smoothness=smoothness, strong_convexity=strong_convexity,
-                        adjacency=adjacency)
+    line = group_arrays(
+        n=n,
+        batch_size=batch_size,
+        learn_epochs=epochs,
+        counts=counts,
+        steps=steps,
+        step_size=step_size,
+        lipschitz=lipschitz,
+        smoothness=smoothness,
+        strong_convexity=strong_convexity,
+        adjacency=adjacency,
+    )
     epoch = {"contraction": line[0][:batches], "sensitivity": line[1][:batches]}
     gained = tracked(**epoch, start_distance=0, diameter=mp.inf)[-1]
-    return taut_string(**_named(line, gained / (1 - c ** batches)))
+    return taut_string(**_named(line, gained / (1 - c**batches)))
 
 
 def _mixed(*, pairs: Sequence[tuple[Fraction, mpf]]) -> tuple[list[Fraction], list[mpf]]:
@@ -234,8 +290,9 @@ def _mixed(*, pairs: Sequence[tuple[Fraction, mpf]]) -> tuple[list[Fraction], li
 
 
 @mp.workdps(DIGITS)
-def group_epsilon(*, sizes: Sequence[int], group: int, delta: Real, sigma: Real,
-                  mu_of: Callable[[tuple[int, ...]], Real]) -> mpf:
+def group_epsilon(
+    *, sizes: Sequence[int], group: int, delta: Real, sigma: Real, mu_of: Callable[[tuple[int, ...]], Real]
+) -> mpf:
     """The smallest epsilon of the mixture over all placements; mu_of(counts) is mu at sigma = 1."""
     pairs = [(chance, _mp(mu_of(counts)) / _mp(sigma)) for counts, chance in group_placements(sizes=sizes, group=group)]
     weights, mus = _mixed(pairs=pairs)
@@ -246,8 +303,18 @@ def group_epsilon(*, sizes: Sequence[int], group: int, delta: Real, sigma: Real,
 
 
 @mp.workdps(DIGITS)
-def reshuffled_mixture(*, n: int, batch_size: int, learn_epochs: int, steps: int, step_size: Real, lipschitz: Real,
-                       smoothness: Real, strong_convexity: Real, adjacency: str) -> tuple[list[Fraction], list[mpf]]:
+def reshuffled_mixture(
+    *,
+    n: int,
+    batch_size: int,
+    learn_epochs: int,
+    steps: int,
+    step_size: Real,
+    lipschitz: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    adjacency: str,
+) -> tuple[list[Fraction], list[mpf]]:
     """Probability, and mu at sigma = 1, of each of the J^T sequences of batches that hold the deleted point.
 
     The order is that of itertools.product, first learning epoch first. The `steps` steps have no sensitivity.
@@ -262,8 +329,9 @@ def reshuffled_mixture(*, n: int, batch_size: int, learn_epochs: int, steps: int
         for epoch, j in enumerate(sequence):
             line[epoch * len(sizes) + j] = units[j]
         weights.append(prod((Fraction(sizes[j], n) for j in sequence), start=Fraction(1)))
-        mus.append(taut_string(contraction=[c] * count, sensitivity=line, variance=[2 * _mp(step_size)] * count,
-                               start_distance=0))
+        mus.append(
+            taut_string(contraction=[c] * count, sensitivity=line, variance=[2 * _mp(step_size)] * count, start_distance=0)
+        )
     return weights, mus
 
 
@@ -271,9 +339,21 @@ def reshuffled_mixture(*, n: int, batch_size: int, learn_epochs: int, steps: int
 
 
 @mp.workdps(DIGITS)
-def stream_epochs(*, rule: str, requests: int, sigma: Real, epsilon: Real, delta: Real, n: int, step_size: Real,
-                  lipschitz: Real, smoothness: Real, strong_convexity: Real, adjacency: str = "replace",
-                  radius: Real = mp.inf) -> list[int]:
+def stream_epochs(
+    *,
+    rule: str,
+    requests: int,
+    sigma: Real,
+    epsilon: Real,
+    delta: Real,
+    n: int,
+    step_size: Real,
+    lipschitz: Real,
+    smoothness: Real,
+    strong_convexity: Real,
+    adjacency: str = "replace",
+    radius: Real = mp.inf,
+) -> list[int]:
     """The fewest epochs after each of `requests` single deletions, each request as cheap as it can be in its turn.
 
     "optimal": Z c^K sqrt(1 - c^2) / (sqrt(2 eta) sigma) <= mu(epsilon, delta), K >= 0, without a radius.
@@ -300,11 +380,11 @@ def stream_epochs(*, rule: str, requests: int, sigma: Real, epsilon: Real, delta
         distance = min(distance + gained, 2 * _mp(radius))
         epochs = 0 if rule == "optimal" else 1
         while True:
-            left = distance * c ** epochs
+            left = distance * c**epochs
             if rule == "optimal":
                 enough = left * mp.sqrt(1 - c * c) / (mp.sqrt(2 * eta) * noise) <= largest_mu
             else:
-                rho = left ** 2 / (2 * eta * noise ** 2)  # D_alpha = rho alpha
+                rho = left**2 / (2 * eta * noise**2)  # D_alpha = rho alpha
                 if rule == "paper-then-geometric" and request > 0:
                     rho *= (1 - c * c) / (1 - c ** (2 * epochs))
                 enough = rho + 2 * mp.sqrt(rho * log_inverse) <= _mp(epsilon)
@@ -321,9 +401,14 @@ def stream_epochs(*, rule: str, requests: int, sigma: Real, epsilon: Real, delta
 
 PROBLEM = {"step_size": 0.3, "lipschitz": 3.5, "smoothness": 2.0, "strong_convexity": 0.25}
 N_MNIST = 11264
-M_MNIST = Fraction(N_MNIST, 10 ** 6)
-MNIST = {"step_size": 1 / (Fraction(1, 4) + M_MNIST), "lipschitz": 1, "smoothness": Fraction(1, 4) + M_MNIST,
-         "strong_convexity": M_MNIST, "adjacency": "replace"}
+M_MNIST = Fraction(N_MNIST, 10**6)
+MNIST = {
+    "step_size": 1 / (Fraction(1, 4) + M_MNIST),
+    "lipschitz": 1,
+    "smoothness": Fraction(1, 4) + M_MNIST,
+    "strong_convexity": M_MNIST,
+    "adjacency": "replace",
+}
 
 
 def _same(left: Schedule, right: Schedule) -> None:
@@ -334,8 +419,13 @@ def _same(left: Schedule, right: Schedule) -> None:
 
 def _phase(learn: bool, batch_size: int, steps: int, step_size: float = 0.3, sigma: float = 1.0) -> Phase:
     """A phase with constant parameters."""
-    return {"learn": learn, "batch_size": batch_size, "steps": steps, "step_size": [step_size] * steps,
-            "sigma": [sigma] * steps}
+    return {
+        "learn": learn,
+        "batch_size": batch_size,
+        "steps": steps,
+        "step_size": [step_size] * steps,
+        "sigma": [sigma] * steps,
+    }
 
 
 def _gaussian_phases(n: int, cell: int, phases: Sequence[Phase], adjacency: str) -> tuple[mpf, mpf]:
@@ -361,17 +451,33 @@ def _check_phases() -> None:
     bounds = {name: PROBLEM[name] for name in ("lipschitz", "smoothness", "strong_convexity")}
     for adjacency in ("replace", "zero-out"):
         for cell in range(23):
-            whole = unrolled_phases(n=23, cell=cell, phases=[_phase(True, 4, 42), _phase(False, 4, 5)], **bounds,
-                                    adjacency=adjacency)
-            _same(whole, unrolled(n=23, batch_size=4, position=cell // 4, learn_epochs=7, steps=5, **PROBLEM,
-                                  adjacency=adjacency, last_batch="keep"))
+            whole = unrolled_phases(
+                n=23, cell=cell, phases=[_phase(True, 4, 42), _phase(False, 4, 5)], **bounds, adjacency=adjacency
+            )
+            _same(
+                whole,
+                unrolled(
+                    n=23,
+                    batch_size=4,
+                    position=cell // 4,
+                    learn_epochs=7,
+                    steps=5,
+                    **PROBLEM,
+                    adjacency=adjacency,
+                    last_batch="keep",
+                ),
+            )
             split = [_phase(True, 4, 5), _phase(True, 4, 37), _phase(False, 4, 2), _phase(False, 4, 3)]
             _same(whole, unrolled_phases(n=23, cell=cell, phases=split, **bounds, adjacency=adjacency))
             mixed: list[Phase] = [
                 {**_phase(True, 4, 9), "step_size": [0.3 / (k + 1) for k in range(9)]},
                 {**_phase(True, 4, 5), "sigma": [1 + k / 7 for k in range(5)]},
-                _phase(True, 23, 3, 0.7, 0.2), _phase(True, 10, 8), _phase(True, 4, 6),
-                _phase(False, 4, 3, 0.11), _phase(False, 7, 2, 0.5, 3.0)]
+                _phase(True, 23, 3, 0.7, 0.2),
+                _phase(True, 10, 8),
+                _phase(True, 4, 6),
+                _phase(False, 4, 3, 0.11),
+                _phase(False, 7, 2, 0.5, 3.0),
+            ]
             line = unrolled_phases(n=23, cell=cell, phases=mixed, **bounds, adjacency=adjacency)
             mean, variance = _gaussian_phases(23, cell, mixed, adjacency)
             lower = abs(mean) / mp.sqrt(variance)
@@ -387,36 +493,53 @@ def _check_phases() -> None:
 def _check_streams() -> None:
     """unrolled_stream against the Gaussian run, oracle.py and the closed form of section 5."""
     streams: list[list[Request]] = [
-        [], [{"positions": [2], "steps": 5}], [{"positions": [], "steps": 3}, {"positions": [5, 5, 0], "steps": 0}],
+        [],
+        [{"positions": [2], "steps": 5}],
+        [{"positions": [], "steps": 3}, {"positions": [5, 5, 0], "steps": 0}],
         [{"positions": [0, 1], "steps": 2}, {"positions": [5], "steps": 7}, {"positions": [3, 3, 3], "steps": 1}],
-        [{"positions": [j], "steps": (5 * j) % 4} for j in (4, 1, 1, 5, 0, 2)]]
+        [{"positions": [j], "steps": (5 * j) % 4} for j in (4, 1, 1, 5, 0, 2)],
+    ]
     for adjacency in ("replace", "zero-out"):
         for epochs in (0, 1, 6):
             for requests in streams:
                 for n, size in ((23, 4), (22, 4), (18, 3), (24, 4)):
-                    layout = {"n": n, "batch_size": size, "learn_epochs": epochs, "requests": requests, **PROBLEM,
-                              "adjacency": adjacency}
+                    layout = {
+                        "n": n,
+                        "batch_size": size,
+                        "learn_epochs": epochs,
+                        "requests": requests,
+                        **PROBLEM,
+                        "adjacency": adjacency,
+                    }
                     line, (mean, variance) = unrolled_stream(**layout), gaussian_stream(**layout)
                     lower = abs(mean) / mp.sqrt(variance) if mean else mpf(0)
                     assert abs(mu_exact(**_named(line)) - lower) <= mpf("1e-50") * lower
                     walk = tracked(contraction=line[0], sensitivity=line[1], start_distance=0, diameter=mp.inf)
                     assert abs(walk[-1] - abs(mean)) <= mpf("1e-50") * abs(mean)
         for j in range(6):
-            line = unrolled_stream(n=23, batch_size=4, learn_epochs=7, requests=[{"positions": [j], "steps": 5}],
-                                   **PROBLEM, adjacency=adjacency)
-            _same(line, unrolled(n=23, batch_size=4, position=j, learn_epochs=7, steps=5, **PROBLEM,
-                                 adjacency=adjacency, last_batch="keep"))
+            line = unrolled_stream(
+                n=23, batch_size=4, learn_epochs=7, requests=[{"positions": [j], "steps": 5}], **PROBLEM, adjacency=adjacency
+            )
+            _same(
+                line,
+                unrolled(
+                    n=23, batch_size=4, position=j, learn_epochs=7, steps=5, **PROBLEM, adjacency=adjacency, last_batch="keep"
+                ),
+            )
     c = contraction(**{key: PROBLEM[key] for key in ("step_size", "smoothness", "strong_convexity")})
     h = sensitivity(step_size=0.3, lipschitz=3.5, size=5, adjacency="replace")
     positions, batches = [3, 0, 2, 2], 4  # whole epochs of four batches of five points
     distance, requests = mpf(0), []
     for j, epochs in zip(positions, (1, 2, 1, 3), strict=True):
         requests.append({"positions": [j], "steps": epochs * batches})
-        distance = distance + h * c ** (batches - 1 - j) / (1 - c ** batches)
+        distance = distance + h * c ** (batches - 1 - j) / (1 - c**batches)
         line = unrolled_stream(n=20, batch_size=5, learn_epochs=400, requests=requests, **PROBLEM, adjacency="replace")
         distance *= c ** (epochs * batches)
-        _check(f"stream, {len(requests)} requests, closed form", taut_string(**_named(line)),
-               distance * mp.sqrt((1 - c * c) / (2 * mpf(0.3))))
+        _check(
+            f"stream, {len(requests)} requests, closed form",
+            taut_string(**_named(line)),
+            distance * mp.sqrt((1 - c * c) / (2 * mpf(0.3))),
+        )
 
 
 def _check_groups() -> None:
@@ -426,8 +549,10 @@ def _check_groups() -> None:
         for group in range(sum(sizes) + 1):
             law = dict(group_placements(sizes=sizes, group=group))
             assert sum(law.values()) == 1, "probabilities add up"
-            subsets = Counter(tuple(list(map(owner.__getitem__, subset)).count(j) for j in range(len(sizes)))
-                              for subset in combinations(range(sum(sizes)), group))
+            subsets = Counter(
+                tuple(list(map(owner.__getitem__, subset)).count(j) for j in range(len(sizes)))
+                for subset in combinations(range(sum(sizes)), group)
+            )
             assert law == {key: Fraction(many, comb(sum(sizes), group)) for key, many in subsets.items()}
     sizes, adjacency = [4, 4, 3], "replace"
     c = contraction(**{key: PROBLEM[key] for key in ("step_size", "smoothness", "strong_convexity")})
@@ -443,7 +568,7 @@ def _check_groups() -> None:
             assert abs(mu / late - 1) < 1e-40
             assert taut_string(**_named(line)) <= mu * (1 + mpf("1e-40")), "a finite T is no worse"
             distance = sum(s * h * c ** (2 - j) for j, (s, h) in enumerate(zip(counts, units, strict=True)))
-            chord = distance / (1 - c ** 3) * c ** steps * mp.sqrt((1 - c * c) / (2 * mpf(0.3)))
+            chord = distance / (1 - c**3) * c**steps * mp.sqrt((1 - c * c) / (2 * mpf(0.3)))
             assert mu >= chord * (1 - mpf("1e-40")), "no less than mu_exact"
             if steps:  # N >= (J - 2) / 2
                 assert abs(mu / chord - 1) < 1e-40, "the closed form is linear in the distance"
@@ -453,19 +578,28 @@ def _check_groups() -> None:
         return group_mu_converged(counts=counts, steps=2, **layout)
 
     mus = [mu_of(tuple(int(i == j) for i in range(3))) for j in range(3)]
-    _check("a group of one", group_epsilon(sizes=sizes, group=1, delta=1e-5, sigma=2.0, mu_of=mu_of),
-           mixture_epsilon(delta=1e-5, weights=[Fraction(size, 11) for size in sizes], mus=[mu / 2 for mu in mus]))
+    _check(
+        "a group of one",
+        group_epsilon(sizes=sizes, group=1, delta=1e-5, sigma=2.0, mu_of=mu_of),
+        mixture_epsilon(delta=1e-5, weights=[Fraction(size, 11) for size in sizes], mus=[mu / 2 for mu in mus]),
+    )
     owner = [0] * 4 + [1] * 4 + [2] * 3  # the closed form is linear: add the mus of the members of every subset
     each = [sum(mus[owner[i]] for i in subset) / 2 for subset in combinations(range(11), 3)]
-    _check("a group of three", group_epsilon(sizes=sizes, group=3, delta=1e-5, sigma=2.0, mu_of=mu_of),
-           mixture_epsilon(delta=1e-5, weights=[Fraction(1, len(each))] * len(each), mus=each))
-    _check("everybody", group_epsilon(sizes=sizes, group=11, delta=1e-5, sigma=2.0, mu_of=mu_of),
-           gdp_epsilon(delta=1e-5, mu=mu_of((4, 4, 3)) / 2))
+    _check(
+        "a group of three",
+        group_epsilon(sizes=sizes, group=3, delta=1e-5, sigma=2.0, mu_of=mu_of),
+        mixture_epsilon(delta=1e-5, weights=[Fraction(1, len(each))] * len(each), mus=each),
+    )
+    _check(
+        "everybody",
+        group_epsilon(sizes=sizes, group=11, delta=1e-5, sigma=2.0, mu_of=mu_of),
+        gdp_epsilon(delta=1e-5, mu=mu_of((4, 4, 3)) / 2),
+    )
     for b, steps in ((512, 11), (N_MNIST, 3)):
         where = [0] * (N_MNIST // b - 1) + [1]
         mu = group_mu_converged(n=N_MNIST, batch_size=b, counts=where, steps=steps, **MNIST)
         eta, shrink = _mp(MNIST["step_size"]), 1 - _mp(MNIST["step_size"]) * _mp(M_MNIST)
-        chord = 2 * eta / b / (1 - shrink ** len(where)) * shrink ** steps * mp.sqrt((1 - shrink ** 2) / (2 * eta))
+        chord = 2 * eta / b / (1 - shrink ** len(where)) * shrink**steps * mp.sqrt((1 - shrink**2) / (2 * eta))
         _check(f"MNIST, b = {b}, last batch, {steps} steps", mu, chord)
 
 
@@ -476,8 +610,11 @@ def _check_reshuffled() -> None:
     weights, mus = reshuffled_mixture(learn_epochs=1, steps=4, **layout)
     assert weights == [Fraction(size, 8) for size in sizes]
     for j, mu in enumerate(mus):
-        _check(f"one epoch, position {j}", mu, taut_string(**_named(
-            unrolled(position=j, learn_epochs=1, steps=4, last_batch="keep", **layout))))
+        _check(
+            f"one epoch, position {j}",
+            mu,
+            taut_string(**_named(unrolled(position=j, learn_epochs=1, steps=4, last_batch="keep", **layout))),
+        )
     c = contraction(**{key: PROBLEM[key] for key in ("step_size", "smoothness", "strong_convexity")})
     units = [sensitivity(step_size=0.3, lipschitz=3.5, size=size, adjacency="replace") for size in sizes]
     for steps in (0, 1, 4):
@@ -486,10 +623,10 @@ def _check_reshuffled() -> None:
         assert len(mus) == 27
         for mu, sequence in zip(mus, product(range(3), repeat=3), strict=True):
             distance = sum(units[j] * c ** (3 * (e - 1) + 2 - j) for e, j in enumerate(reversed(sequence), start=1))
-            exact = distance * c ** steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * (9 + steps))) / (2 * mpf(0.3)))
+            exact = distance * c**steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * (9 + steps))) / (2 * mpf(0.3)))
             assert mu >= exact * (1 - mpf("1e-50")), "no less than mu_exact"
             if steps:
-                always = distance * c ** steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * steps)) / (2 * mpf(0.3)))
+                always = distance * c**steps * mp.sqrt((1 - c * c) / (1 - c ** (2 * steps)) / (2 * mpf(0.3)))
                 assert mu <= always * (1 + mpf("1e-50")), "no more than the always feasible form"
             if len(set(sequence)) == 1:
                 same = unrolled(position=sequence[0], learn_epochs=3, steps=steps, last_batch="keep", **layout)
@@ -511,13 +648,18 @@ def _check_stream_epochs() -> None:
     for count in range(1, 7):
         met = []
         for less in (0, 1):
-            steps = [*spent[:count - 1], spent[count - 1] - less]
+            steps = [*spent[: count - 1], spent[count - 1] - less]
             if steps[-1] < 0:
                 continue
-            line = unrolled_stream(n=N_MNIST, batch_size=N_MNIST, learn_epochs=2500, **MNIST,
-                                   requests=[{"positions": [0], "steps": k} for k in steps])
+            line = unrolled_stream(
+                n=N_MNIST,
+                batch_size=N_MNIST,
+                learn_epochs=2500,
+                **MNIST,
+                requests=[{"positions": [0], "steps": k} for k in steps],
+            )
             met.append(gdp_epsilon(delta=fixed["delta"], mu=taut_string(**_named(line)) / mpf(0.03)) <= 1)
-        assert met == [True, False][:len(met)], "the fewest epochs, by the whole string"
+        assert met == [True, False][: len(met)], "the fewest epochs, by the whole string"
     print("optimal, first requests:", spent)
     c = contraction(**{key: MNIST[key] for key in ("step_size", "smoothness", "strong_convexity")})
     eta = _mp(MNIST["step_size"])
@@ -525,10 +667,9 @@ def _check_stream_epochs() -> None:
     for count in spent:
         distance = min(distance + 2 * eta / N_MNIST / (1 - c), 2 * mpf(0.01))
         kind = {"weights": [1], "delta": fixed["delta"], "family": "linear", "conversion": "basic"}
-        needed = [rdp_epsilon(rhos=[(distance * c ** k) ** 2 / (2 * eta * mpf(0.03) ** 2)], **kind)
-                  for k in (count, count - 1)]
+        needed = [rdp_epsilon(rhos=[(distance * c**k) ** 2 / (2 * eta * mpf(0.03) ** 2)], **kind) for k in (count, count - 1)]
         assert needed[0] <= 1 < needed[1], "the optimum over the order, with a radius that matters"
-        distance *= c ** count
+        distance *= c**count
     print("paper, R = 0.01:", spent)
 
 
@@ -561,10 +702,11 @@ def _check_caveats() -> None:
     assert mus[1] > mus[0], "filling from the last batch on is not the worst placement"
     # A request that needs no steps, J = 6, c = 0.9 (eta = 1/2, m = 1/5, L = 2): the newest point in the last batch.
     steep = {"step_size": 0.5, "lipschitz": 1, "smoothness": 2, "strong_convexity": Fraction(1, 5)}
-    line = unrolled_stream(n=24, batch_size=4, learn_epochs=170, requests=[{"positions": [5], "steps": 0}], **steep,
-                           adjacency="replace")
+    line = unrolled_stream(
+        n=24, batch_size=4, learn_epochs=170, requests=[{"positions": [5], "steps": 0}], **steep, adjacency="replace"
+    )
     h = line[1][-1]  # noise 1; f of curvature L = 1/eta forgets everything before the last step, so mu = h is attained
-    closed = h / (1 - c ** 6) * mp.sqrt(1 - c * c)
+    closed = h / (1 - c**6) * mp.sqrt(1 - c * c)
     taut = taut_string(**_named(line))
     print("no steps: closed form", mp.nstr(closed, 8), "attained", mp.nstr(h, 8), "string", mp.nstr(taut, 8))
     assert closed < h <= taut, "the closed form of a stream is not valid below (J - 2) / 2 steps"
@@ -572,15 +714,39 @@ def _check_caveats() -> None:
     half = {"step_size": 0.5, "lipschitz": 2, "smoothness": 2, "strong_convexity": 1, "adjacency": "replace"}
     sizes, c, scale = [8, 3], mpf("0.5"), mp.sqrt(1 - mpf("0.25"))
     weights = [Fraction(size, 11) for size in sizes]
-    old = mpf(2) / 3 / (1 - c ** 2) * c ** 41  # the worst position, 41 steps ago
-    ends = [(old + mpf(2) / size / (1 - c ** 2) * c ** (1 - j)) * c ** 2 * scale for j, size in enumerate(sizes)]
-    truth = [taut_string(**_named(unrolled_stream(n=11, batch_size=8, learn_epochs=80, **half, requests=[
-        {"positions": [0], "steps": 41}, {"positions": [j], "steps": 2}]))) for j in range(2)]
+    old = mpf(2) / 3 / (1 - c**2) * c**41  # the worst position, 41 steps ago
+    ends = [(old + mpf(2) / size / (1 - c**2) * c ** (1 - j)) * c**2 * scale for j, size in enumerate(sizes)]
+    truth = [
+        taut_string(
+            **_named(
+                unrolled_stream(
+                    n=11,
+                    batch_size=8,
+                    learn_epochs=80,
+                    **half,
+                    requests=[{"positions": [0], "steps": 41}, {"positions": [j], "steps": 2}],
+                )
+            )
+        )
+        for j in range(2)
+    ]
     deltas = [mixture_delta(epsilon=0.001, weights=weights, mus=mus) for mus in (ends, truth)]
     print("short last batch after 41 steps: w_j = c^(J-1-j) gives", mp.nstr(deltas[0], 8), "truth", mp.nstr(deltas[1], 8))
     assert deltas[1] > deltas[0], "positions must be counted from where the cycle stopped"
-    lower = [mu_exact(**_named(unrolled_stream(n=11, batch_size=8, learn_epochs=80, **half, requests=[
-        {"positions": [0], "steps": 41}, {"positions": [j], "steps": 2}]))) for j in range(2)]
+    lower = [
+        mu_exact(
+            **_named(
+                unrolled_stream(
+                    n=11,
+                    batch_size=8,
+                    learn_epochs=80,
+                    **half,
+                    requests=[{"positions": [0], "steps": 41}, {"positions": [j], "steps": 2}],
+                )
+            )
+        )
+        for j in range(2)
+    ]
     assert all(abs(a / b - 1) < 1e-40 for a, b in zip(truth, lower, strict=True)), "and the truth is attained"
 
 

@@ -113,26 +113,30 @@ def _d2d_scale(*, iterations: int, n: int, smoothness: Real, strong_convexity: R
 
 
 @mp.workdps(DIGITS)
-def d2d_sigma(*, epsilon: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real,
-              lipschitz: Real) -> mpf:
+def d2d_sigma(
+    *, epsilon: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real, lipschitz: Real
+) -> mpf:
     """4 sqrt(2) M gamma^I/(m n (1 - gamma^I) (sqrt(log(1/delta) + eps) - sqrt(log(1/delta)))), the published D2D noise.
 
     Neel, Roth & Sharifi-Malvajerdi 2021 as in section 4: a standard deviation, for every request of a stream with I
     iterations each whose internal (noiseless) state stays secret, one point per request.
     """
-    scale = _d2d_scale(iterations=iterations, n=n, smoothness=smoothness, strong_convexity=strong_convexity,
-                       lipschitz=lipschitz)
+    scale = _d2d_scale(
+        iterations=iterations, n=n, smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz
+    )
     tail = -mp.log(_mp(delta))
     root_sum = mp.sqrt(tail + _mp(epsilon)) + mp.sqrt(tail)  # sqrt(a + e) - sqrt(a) = e/(sqrt(a + e) + sqrt(a))
     return 4 * mp.sqrt(2) * scale * root_sum / _mp(epsilon)
 
 
 @mp.workdps(DIGITS)
-def d2d_epsilon(*, sigma: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real,
-                lipschitz: Real) -> mpf:
+def d2d_epsilon(
+    *, sigma: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real, lipschitz: Real
+) -> mpf:
     """The inverse of d2d_sigma: with C = 4 sqrt(2) M gamma^I/(m n (1 - gamma^I) sigma), eps = C^2 + 2 C sqrt(log(1/delta))."""
-    scale = _d2d_scale(iterations=iterations, n=n, smoothness=smoothness, strong_convexity=strong_convexity,
-                       lipschitz=lipschitz)
+    scale = _d2d_scale(
+        iterations=iterations, n=n, smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz
+    )
     gain = 4 * mp.sqrt(2) * scale / _mp(sigma)
     return gain**2 + 2 * gain * mp.sqrt(-mp.log(_mp(delta)))
 
@@ -147,8 +151,9 @@ def d2d_open_minimum(*, epsilon: Real, delta: Real, dimension: int, smoothness: 
 
 
 @mp.workdps(DIGITS)
-def d2d_open_iterations(*, request: int, budget: int, dimension: int, delta: Real, smoothness: Real,
-                        strong_convexity: Real) -> int:
+def d2d_open_iterations(
+    *, request: int, budget: int, dimension: int, delta: Real, smoothness: Real, strong_convexity: Real
+) -> int:
     """budget + ceil(log(log(4 d i/delta))/log(1/gamma)): the iterations that request i = 1, 2, ... runs (section 4).
 
     No secret state: the next request starts at the noisy output. The budget is I_min, or any larger number.
@@ -160,14 +165,16 @@ def d2d_open_iterations(*, request: int, budget: int, dimension: int, delta: Rea
 
 
 @mp.workdps(DIGITS)
-def d2d_open_sigma(*, epsilon: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real,
-                   lipschitz: Real) -> mpf:
+def d2d_open_sigma(
+    *, epsilon: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real, lipschitz: Real
+) -> mpf:
     """8 M gamma^I/(m n (1 - gamma^I)(sqrt(2 log(2/delta) + 3 eps) - sqrt(2 log(2/delta) + 2 eps))), D2D without secret state.
 
     Section 4; `iterations` is the I of gamma^I.
     """
-    scale = _d2d_scale(iterations=iterations, n=n, smoothness=smoothness, strong_convexity=strong_convexity,
-                       lipschitz=lipschitz)
+    scale = _d2d_scale(
+        iterations=iterations, n=n, smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz
+    )
     tail, eps = 2 * mp.log(2 / _mp(delta)), _mp(epsilon)
     return 8 * scale * (mp.sqrt(tail + 3 * eps) + mp.sqrt(tail + 2 * eps)) / eps
 
@@ -176,8 +183,9 @@ def d2d_open_sigma(*, epsilon: Real, delta: Real, iterations: int, n: int, smoot
 
 
 @mp.workdps(DIGITS)
-def d2d_distance(*, iterations: Sequence[int], points: Sequence[int], n: int, smoothness: Real, strong_convexity: Real,
-                 lipschitz: Real) -> mpf:
+def d2d_distance(
+    *, iterations: Sequence[int], points: Sequence[int], n: int, smoothness: Real, strong_convexity: Real, lipschitz: Real
+) -> mpf:
     """D_s after the last request of a stream of converged noiseless learning: D <- (D + S_i 2M/(mn)) gamma^(I_i), D_0 = 0.
 
     Request i replaces S_i points and runs I_i steps 2/(L + m) from the noiseless state that request i - 1 left; D_s is how far
@@ -194,44 +202,113 @@ def d2d_distance(*, iterations: Sequence[int], points: Sequence[int], n: int, sm
 
 
 @mp.workdps(DIGITS)
-def d2d_exact_sigma(*, epsilon: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real,
-                    lipschitz: Real, points: int = 1) -> mpf:
+def d2d_exact_sigma(
+    *,
+    epsilon: Real,
+    delta: Real,
+    iterations: int,
+    n: int,
+    smoothness: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+    points: int = 1,
+) -> mpf:
     """The noise of the exact Gaussian mechanism, one request of S points: S 2M/(mn) gamma^I/mu, delta(epsilon; mu) = delta."""
-    return d2d_exact_stream_sigma(epsilon=epsilon, delta=delta, iterations=[iterations], points=[points], n=n,
-                                  smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz)
+    return d2d_exact_stream_sigma(
+        epsilon=epsilon,
+        delta=delta,
+        iterations=[iterations],
+        points=[points],
+        n=n,
+        smoothness=smoothness,
+        strong_convexity=strong_convexity,
+        lipschitz=lipschitz,
+    )
 
 
 @mp.workdps(DIGITS)
-def d2d_exact_epsilon(*, sigma: Real, delta: Real, iterations: int, n: int, smoothness: Real, strong_convexity: Real,
-                      lipschitz: Real, points: int = 1) -> mpf:
+def d2d_exact_epsilon(
+    *,
+    sigma: Real,
+    delta: Real,
+    iterations: int,
+    n: int,
+    smoothness: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+    points: int = 1,
+) -> mpf:
     """The inverse of d2d_exact_sigma: eps with delta(eps; mu) = delta at mu = S 2M/(mn) gamma^I/sigma, or 0."""
-    return d2d_exact_stream_epsilon(sigma=sigma, delta=delta, iterations=[iterations], points=[points], n=n,
-                                    smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz)
+    return d2d_exact_stream_epsilon(
+        sigma=sigma,
+        delta=delta,
+        iterations=[iterations],
+        points=[points],
+        n=n,
+        smoothness=smoothness,
+        strong_convexity=strong_convexity,
+        lipschitz=lipschitz,
+    )
 
 
 @mp.workdps(DIGITS)
-def d2d_exact_stream_mu(*, sigma: Real, iterations: Sequence[int], points: Sequence[int], n: int, smoothness: Real,
-                        strong_convexity: Real, lipschitz: Real) -> mpf:
+def d2d_exact_stream_mu(
+    *,
+    sigma: Real,
+    iterations: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    smoothness: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+) -> mpf:
     """mu_s = D_s/sigma of the release that follows the last request of a stream (D_s: d2d_distance)."""
-    return d2d_distance(iterations=iterations, points=points, n=n, smoothness=smoothness, strong_convexity=strong_convexity,
-                        lipschitz=lipschitz) / _mp(sigma)
+    return d2d_distance(
+        iterations=iterations, points=points, n=n, smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz
+    ) / _mp(sigma)
 
 
 @mp.workdps(DIGITS)
-def d2d_exact_stream_sigma(*, epsilon: Real, delta: Real, iterations: Sequence[int], points: Sequence[int], n: int,
-                           smoothness: Real, strong_convexity: Real, lipschitz: Real) -> mpf:
+def d2d_exact_stream_sigma(
+    *,
+    epsilon: Real,
+    delta: Real,
+    iterations: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    smoothness: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+) -> mpf:
     """D_s/mu with delta(epsilon; mu) = delta: the noise that the release after the last request of a stream needs."""
-    distance = d2d_distance(iterations=iterations, points=points, n=n, smoothness=smoothness,
-                            strong_convexity=strong_convexity, lipschitz=lipschitz)
+    distance = d2d_distance(
+        iterations=iterations, points=points, n=n, smoothness=smoothness, strong_convexity=strong_convexity, lipschitz=lipschitz
+    )
     return distance / gaussian_mu(epsilon=epsilon, delta=delta)
 
 
 @mp.workdps(DIGITS)
-def d2d_exact_stream_epsilon(*, sigma: Real, delta: Real, iterations: Sequence[int], points: Sequence[int], n: int,
-                             smoothness: Real, strong_convexity: Real, lipschitz: Real) -> mpf:
+def d2d_exact_stream_epsilon(
+    *,
+    sigma: Real,
+    delta: Real,
+    iterations: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    smoothness: Real,
+    strong_convexity: Real,
+    lipschitz: Real,
+) -> mpf:
     """The inverse of d2d_exact_stream_sigma: eps with delta(eps; D_s/sigma) = delta, or 0."""
-    mu = d2d_exact_stream_mu(sigma=sigma, iterations=iterations, points=points, n=n, smoothness=smoothness,
-                             strong_convexity=strong_convexity, lipschitz=lipschitz)
+    mu = d2d_exact_stream_mu(
+        sigma=sigma,
+        iterations=iterations,
+        points=points,
+        n=n,
+        smoothness=smoothness,
+        strong_convexity=strong_convexity,
+        lipschitz=lipschitz,
+    )
     return gaussian_epsilon(delta=delta, mu=mu)
 
 
@@ -246,8 +323,17 @@ def langevin_start(*, alpha: Real, sigma: Real, points: int, n: int, strong_conv
 
 
 @mp.workdps(DIGITS + GUARD)
-def langevin_rdp(*, alpha: Real, sigma: Real, epochs: Sequence[int], points: Sequence[int], n: int, strong_convexity: Real,
-                 lipschitz: Real, step_size: Real) -> mpf:
+def langevin_rdp(
+    *,
+    alpha: Real,
+    sigma: Real,
+    epochs: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    strong_convexity: Real,
+    lipschitz: Real,
+    step_size: Real,
+) -> mpf:
     """The bound on D_alpha after the last request of a stream (section 4, LU), by its own recursion, oldest request first.
 
     eps_1(alpha) = e^(-K_1 eta m/alpha) eps_0(alpha) with the S_1 points of the first request, and for s > 1
@@ -260,18 +346,38 @@ def langevin_rdp(*, alpha: Real, sigma: Real, epochs: Sequence[int], points: Seq
         raise ValueError("alpha must be above 1")
     decay = mp.exp(-epochs[-1] * _mp(step_size) * _mp(strong_convexity) / order)
     if len(epochs) == 1:
-        return decay * langevin_start(alpha=order, sigma=sigma, points=points[0], n=n, strong_convexity=strong_convexity,
-                                      lipschitz=lipschitz)
-    new = langevin_start(alpha=2 * order, sigma=sigma, points=points[-1], n=n, strong_convexity=strong_convexity,
-                         lipschitz=lipschitz)
-    old = langevin_rdp(alpha=2 * order, sigma=sigma, epochs=epochs[:-1], points=points[:-1], n=n,
-                       strong_convexity=strong_convexity, lipschitz=lipschitz, step_size=step_size)
+        return decay * langevin_start(
+            alpha=order, sigma=sigma, points=points[0], n=n, strong_convexity=strong_convexity, lipschitz=lipschitz
+        )
+    new = langevin_start(
+        alpha=2 * order, sigma=sigma, points=points[-1], n=n, strong_convexity=strong_convexity, lipschitz=lipschitz
+    )
+    old = langevin_rdp(
+        alpha=2 * order,
+        sigma=sigma,
+        epochs=epochs[:-1],
+        points=points[:-1],
+        n=n,
+        strong_convexity=strong_convexity,
+        lipschitz=lipschitz,
+        step_size=step_size,
+    )
     return decay * (order - mpf(1) / 2) / (order - 1) * (new + old)
 
 
 @mp.workdps(DIGITS + GUARD)
-def langevin_optimum(*, sigma: Real, delta: Real, epochs: Sequence[int], points: Sequence[int], n: int,
-                     strong_convexity: Real, lipschitz: Real, step_size: Real, alpha_min: Real = 1) -> tuple[mpf, mpf]:
+def langevin_optimum(
+    *,
+    sigma: Real,
+    delta: Real,
+    epochs: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    strong_convexity: Real,
+    lipschitz: Real,
+    step_size: Real,
+    alpha_min: Real = 1,
+) -> tuple[mpf, mpf]:
     """The epsilon of langevin_epsilon and an order alpha that reaches it.
 
     In u = 1/alpha the bound is a product of log-convex functions of u (1/u, e^(-k u), (1 - u/2)/(1 - u)) and sums of such,
@@ -282,8 +388,16 @@ def langevin_optimum(*, sigma: Real, delta: Real, epochs: Sequence[int], points:
         raise ValueError("alpha_min must be at least 1")
 
     def epsilon(inverse: mpf) -> mpf:
-        rdp = langevin_rdp(alpha=1 / inverse, sigma=sigma, epochs=epochs, points=points, n=n,
-                           strong_convexity=strong_convexity, lipschitz=lipschitz, step_size=step_size)
+        rdp = langevin_rdp(
+            alpha=1 / inverse,
+            sigma=sigma,
+            epochs=epochs,
+            points=points,
+            n=n,
+            strong_convexity=strong_convexity,
+            lipschitz=lipschitz,
+            step_size=step_size,
+        )
         return rdp + tail * inverse / (1 - inverse)
 
     place, value = _least(epsilon, mpf(0), largest)
@@ -295,34 +409,95 @@ def langevin_optimum(*, sigma: Real, delta: Real, epochs: Sequence[int], points:
 
 
 @mp.workdps(DIGITS)
-def langevin_epsilon(*, sigma: Real, delta: Real, epochs: Sequence[int], points: Sequence[int], n: int,
-                     strong_convexity: Real, lipschitz: Real, step_size: Real, alpha_min: Real = 1) -> mpf:
+def langevin_epsilon(
+    *,
+    sigma: Real,
+    delta: Real,
+    epochs: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    strong_convexity: Real,
+    lipschitz: Real,
+    step_size: Real,
+    alpha_min: Real = 1,
+) -> mpf:
     """min over real alpha > alpha_min of langevin_rdp + log(1/delta)/(alpha - 1), the basic conversion (section 3)."""
-    value, _ = langevin_optimum(sigma=sigma, delta=delta, epochs=epochs, points=points, n=n, strong_convexity=strong_convexity,
-                                lipschitz=lipschitz, step_size=step_size, alpha_min=alpha_min)
+    value, _ = langevin_optimum(
+        sigma=sigma,
+        delta=delta,
+        epochs=epochs,
+        points=points,
+        n=n,
+        strong_convexity=strong_convexity,
+        lipschitz=lipschitz,
+        step_size=step_size,
+        alpha_min=alpha_min,
+    )
     return +value
 
 
 @mp.workdps(DIGITS)
-def langevin_sigma(*, epsilon: Real, delta: Real, epochs: Sequence[int], points: Sequence[int], n: int,
-                   strong_convexity: Real, lipschitz: Real, step_size: Real, alpha_min: Real = 1) -> mpf:
+def langevin_sigma(
+    *,
+    epsilon: Real,
+    delta: Real,
+    epochs: Sequence[int],
+    points: Sequence[int],
+    n: int,
+    strong_convexity: Real,
+    lipschitz: Real,
+    step_size: Real,
+    alpha_min: Real = 1,
+) -> mpf:
     """The smallest sigma whose langevin_epsilon is at most epsilon, by bisection."""
-    return _root(lambda sigma: -langevin_epsilon(sigma=sigma, delta=delta, epochs=epochs, points=points, n=n,
-                                                 strong_convexity=strong_convexity, lipschitz=lipschitz,
-                                                 step_size=step_size, alpha_min=alpha_min), -_mp(epsilon))
+    return _root(
+        lambda sigma: (
+            -langevin_epsilon(
+                sigma=sigma,
+                delta=delta,
+                epochs=epochs,
+                points=points,
+                n=n,
+                strong_convexity=strong_convexity,
+                lipschitz=lipschitz,
+                step_size=step_size,
+                alpha_min=alpha_min,
+            )
+        ),
+        -_mp(epsilon),
+    )
 
 
 @mp.workdps(DIGITS)
-def langevin_epochs(*, epsilon: Real, sigma: Real, delta: Real, points: int, n: int, strong_convexity: Real, lipschitz: Real,
-                    step_size: Real, alpha_min: Real = 1, least: int = 0) -> int:
+def langevin_epochs(
+    *,
+    epsilon: Real,
+    sigma: Real,
+    delta: Real,
+    points: int,
+    n: int,
+    strong_convexity: Real,
+    lipschitz: Real,
+    step_size: Real,
+    alpha_min: Real = 1,
+    least: int = 0,
+) -> int:
     """The smallest K >= least with langevin_epsilon at most epsilon for a single request; the bound falls to 0 as K grows."""
     if _mp(epsilon) <= 0:
         raise ValueError("epsilon must be positive")
 
     def enough(count: int) -> bool:
-        return langevin_epsilon(sigma=sigma, delta=delta, epochs=[count], points=[points], n=n,
-                                strong_convexity=strong_convexity, lipschitz=lipschitz, step_size=step_size,
-                                alpha_min=alpha_min) <= _mp(epsilon)
+        return langevin_epsilon(
+            sigma=sigma,
+            delta=delta,
+            epochs=[count],
+            points=[points],
+            n=n,
+            strong_convexity=strong_convexity,
+            lipschitz=lipschitz,
+            step_size=step_size,
+            alpha_min=alpha_min,
+        ) <= _mp(epsilon)
 
     if enough(least):
         return least

@@ -80,9 +80,7 @@ def test_steps_are_found_where_only_the_last_of_an_epoch_suffice() -> None:
     rng = np.random.default_rng(6)
     for _ in range(60):
         per_epoch, learned = int(rng.integers(2, 30)), int(rng.integers(1, 4))
-        algorithm = PNSGD(
-            Problem(n=per_epoch, smoothness=1.0, strong_convexity=0.005), 1, radius=0.5, learn_epochs=learned
-        )
+        algorithm = PNSGD(Problem(n=per_epoch, smoothness=1.0, strong_convexity=0.005), 1, radius=0.5, learn_epochs=learned)
         accountant = UnlearningAccountant(algorithm, reference=int(rng.integers(1, 5)), batches="worst")
         steps = np.arange(0, 6 * per_epoch)
         question = {"sigma": 1.0, "delta": 1e-3}
@@ -211,9 +209,7 @@ def test_averaging_over_the_batch_order_never_costs() -> None:
         question: dict[str, Any] = {"sigma": 0.5, "delta": 1e-3, "steps": int(rng.integers(0, 10))}
         average = UnlearningAccountant(algorithm).epsilon(**question)
         worst = UnlearningAccountant(algorithm, batches="worst").epsilon(**question)
-        each = [
-            UnlearningAccountant(algorithm, batches=j).epsilon(**question) for j in range(algorithm.steps_per_epoch)
-        ]
+        each = [UnlearningAccountant(algorithm, batches=j).epsilon(**question) for j in range(algorithm.steps_per_epoch)]
         assert average <= worst * (1 + 1e-12)
         assert worst == max(each)
 

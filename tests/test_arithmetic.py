@@ -5,10 +5,10 @@ import numpy as np
 import oracle
 import pytest
 
-from accountant.arithmetic import DOUBLE
-from accountant.arithmetic.multiprecision import Multiprecision
-from accountant.divergences.hockey_stick import hockey_stick
-from accountant.shifts.cyclic import log_mu_cyclic, log_mu_decay
+from accountant.curves.hockey_stick import hockey_stick
+from accountant.numerics import DOUBLE
+from accountant.numerics.multiprecision import Multiprecision
+from accountant.shifts import log_mu_cyclic, log_mu_decay
 
 
 def mills(x: mp.mpf) -> mp.mpf:
@@ -62,9 +62,7 @@ def test_the_same_closed_form_runs_in_fifty_digits() -> None:
     )
     steps = lead + per_epoch * (visits - 1) + 1 + tail
     sensitivity = [h if k in range(lead, steps, per_epoch) and k < steps - tail else 0.0 for k in range(steps)]
-    exact = oracle.taut_string(
-        contraction=[c] * steps, sensitivity=sensitivity, variance=[1] * steps, start_distance=0
-    )
+    exact = oracle.taut_string(contraction=[c] * steps, sensitivity=sensitivity, variance=[1] * steps, start_distance=0)
     with mp.workdps(60):
         assert abs(mp.exp(log_mu[0]) / exact - 1) < 1e-45
     decay = log_mu_decay(log_c=ar.log(ar.asarray(c)), log_start=ar.log(ar.asarray(h)), steps=[7], arithmetic=ar)

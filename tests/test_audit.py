@@ -11,9 +11,9 @@ from scipy.stats import binom, norm
 from typer.testing import CliRunner
 
 from accountant import InputError
-from accountant.commands import app
-from accountant.trainer import audit as audits
-from accountant.trainer.audit import audit, data_instance, gaussian_instance, logistic_instance
+from accountant.commands.program import app
+from accountant.trainer import audit, data_instance, gaussian_instance, logistic_instance
+from accountant.trainer import auditing as audits
 
 
 def close_and_below(seeds: range) -> None:

@@ -15,8 +15,8 @@ from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 
 pytest.importorskip("flint")
 
-from accountant.certificates import check
-from accountant.certificates.certificate import ClaimError, canonical, certify, digest
+from accountant.certificates import ClaimError, canonical, certify, check
+from accountant.certificates.certificate import digest
 
 SMALL = Problem(n=100, smoothness=1.0, strong_convexity=0.1)
 MNIST = preset("mnist")
@@ -158,7 +158,7 @@ def test_statement_inputs_and_texts_are_refused_also_with_new_digests(certificat
         (("assumptions", 0, "status"), "checked by the program", "assumptions"),
         (("theorems", 0, "source"), "folklore", "theorems"),
         (("limits", 0), "None.", "limits"),
-        (("software",), "quoted \" text", "software"),
+        (("software",), 'quoted " text', "software"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -259,7 +259,7 @@ def test_signatures_are_demanded_and_verified(certificates: dict[str, dict[str, 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-    from accountant.certificates.signing import load_key, load_public_key, sign, verify
+    from accountant.certificates import load_key, load_public_key, sign, verify
 
     private, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from accountant import PNSGD, UnlearningAccountant, preset
-from accountant.commands import app
+from accountant.commands.program import app
 
 KEYS = {
     "command", "sigma", "epsilon", "delta", "epochs", "steps", "bound", "batches", "reference", "contraction",
@@ -88,7 +88,7 @@ def test_a_toml_file_has_the_constructors_keys_and_options_override_it(tmp_path:
     flat.write_text('n = 1000\nsmoothness = 1.0\nstrong_convexity = 0.1\nbatch_size = 50\nbatches = "worst"\n')
     tables = tmp_path / "tables.toml"
     tables.write_text(
-        '[problem]\nn = 1000\nsmoothness = 1.0\nstrong_convexity = 0.1\n[algorithm]\nbatch_size = 50\n'
+        "[problem]\nn = 1000\nsmoothness = 1.0\nstrong_convexity = 0.1\n[algorithm]\nbatch_size = 50\n"
         '[accountant]\nbatches = "worst"\n'
     )
     question = ("sigma", "--epsilon", "1", "--epochs", "2")

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from accountant import PNSGD, Guarantee, InputError, UnlearningAccountant, preset
-from accountant.divergences import composition
+from accountant.curves import composition
 
 #: Probabilities that sum to one in doubles, and mu.
 SMALL = Guarantee("gdp", np.array([0.5, 0.25, 0.25]), np.array([0.1, 0.4, 1.3]))
@@ -80,7 +80,7 @@ def test_the_grid_is_on_the_safe_side_and_close(count: int, monkeypatch: pytest.
 def test_random_mixtures_on_the_grid_are_never_below_the_truth(mus: list[float], shares: list[float], count: int) -> None:
     weights = np.array(shares[: len(mus)])
     part = Guarantee("gdp", weights / weights.sum(), np.array(mus))
-    law = composition.rounded(part.values**2 / part.values.max() ** 2, part.weights, 1 / composition._GRID).power(count)
+    law = composition.rounded_law(part.values**2 / part.values.max() ** 2, part.weights, 1 / composition._GRID).power(count)
     top = float(part.values.max()) ** 2
     w, x = composition._raised(law, top, top * count)
     found = Guarantee("gdp", w, np.sqrt(x))

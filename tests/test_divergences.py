@@ -187,9 +187,7 @@ def test_mixtures_with_tiny_or_no_weight_on_a_large_divergence() -> None:
     assert mixture_rdp(alpha=10, **sparse) == pytest.approx(0.01)
     weights = [0.9531180227768346, 6.399386620614678e-07, 1.482476363889873e-10, 0.04688133713625575]
     rho = [1.0384516167896816e-19, 2.6271397442653588e-17, 0.0, 2.6050803903536274e-24]
-    exact = oracle.rdp_log_delta(
-        epsilon=1.5064257730017379e-09, weights=weights, rhos=rho, family="linear", conversion="basic"
-    )
+    exact = oracle.rdp_log_delta(epsilon=1.5064257730017379e-09, weights=weights, rhos=rho, family="linear", conversion="basic")
     assert math.log(rdp_delta(epsilon=1.5064257730017379e-09, weights=weights, rho=rho)) == pytest.approx(float(exact))
 
 

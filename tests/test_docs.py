@@ -9,7 +9,7 @@ import pytest
 from test_optimal import TABLE
 from typer.testing import CliRunner
 
-from accountant.commands import app
+from accountant.commands.program import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

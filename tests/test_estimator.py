@@ -30,8 +30,10 @@ from accountant import (
     UnreachableError,
     gdp_delta,
 )
-from accountant.trainer import Logistic, Multinomial, PNSGDClassifier, PNSGDRegressor, Ridge, SmoothedHinge
-from accountant.trainer.data import load_digits
+from accountant.trainer import Logistic, load_digits
+from accountant.trainer.classifier import PNSGDClassifier
+from accountant.trainer.losses import Multinomial, Ridge, SmoothedHinge
+from accountant.trainer.regressor import PNSGDRegressor
 
 RNG = np.random.default_rng(3)
 N = 120

@@ -12,9 +12,9 @@ from problems import random_algorithm
 
 from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, optimal_shifts, preset
 from accountant import groups as groups_module
-from accountant.components import EveryPlacement, RandomGroup
-from accountant.groups import EXACT, REPLACED, placements, sampled_sum, worst_counts
-from accountant.sums import Law, rounded
+from accountant.averaging import EveryPlacement, RandomGroup, every_placement, sampled_sum, worst_counts
+from accountant.averaging.groups import EXACT, REPLACED
+from accountant.numerics import Law, rounded_law
 
 
 def settings(algorithm: PNSGD) -> dict[str, Any]:
@@ -117,9 +117,7 @@ def test_random_placement_is_the_mixture_over_every_placement(n: int, b: int, gr
     grid = RandomGroup(np.array(sizes, dtype=float), group)
     query = accountant._query(None, steps, None)
     mixture = grid.mixture(accountant._bound, query.setting, query.steps[None], np.zeros(1))
-    found = float(
-        mixture.curve.epsilon(np.log([delta]), mixture.log_weights, mixture.log_mu(np.array([sigma])))[0]
-    )
+    found = float(mixture.curve.epsilon(np.log([delta]), mixture.log_weights, mixture.log_mu(np.array([sigma])))[0])
     assert true(found) <= delta
     if 2 * steps >= algorithm.steps_per_epoch - 2:
         assert found == pytest.approx(epsilon, rel=1e-6)
@@ -179,7 +177,7 @@ def test_the_grid_makes_epsilon_larger_and_converges(monkeypatch: pytest.MonkeyP
 
 def test_laws_add_up() -> None:
     values, weights = np.array([0.0, 0.31, 1.0]), np.array([0.5, 0.3, 0.2])
-    one = rounded(values, weights, 1 / 512)
+    one = rounded_law(values, weights, 1 / 512)
     assert one.mass.sum() == pytest.approx(1, rel=1e-14)
     assert (one.mass * one.outcomes).sum() == pytest.approx(values @ weights, rel=1e-14)
     many = one.power(13)
@@ -188,7 +186,7 @@ def test_laws_add_up() -> None:
     mean = (many.mass * many.outcomes).sum()
     assert (many.mass * (many.outcomes - mean) ** 2).sum() == pytest.approx(13 * spread, rel=1e-4)
     assert 13 <= many.worst <= 13 + 13 * many.step
-    up = rounded(values, weights, 1 / 512, up=True)
+    up = rounded_law(values, weights, 1 / 512, up=True)
     assert up.outcomes[np.flatnonzero(up.mass)].tolist() == [0.0, 159 / 512, 1.0]
     back = one.reflected(2.0)
     assert (back.mass * back.outcomes).sum() == pytest.approx(2 - values @ weights, rel=1e-14)
@@ -245,14 +243,12 @@ def test_published_groups_add_distances() -> None:
     assert ten.with_(batches="random").sigma(epsilon=1.0, epochs=1) < ten.sigma(epsilon=1.0, epochs=1)
     counts = [0] * 22
     counts[-1] = 10
-    assert one.with_(batches=counts).sigma(epsilon=1.0, epochs=1) == pytest.approx(
-        ten.sigma(epsilon=1.0, epochs=1), rel=1e-12
-    )
+    assert one.with_(batches=counts).sigma(epsilon=1.0, epochs=1) == pytest.approx(ten.sigma(epsilon=1.0, epochs=1), rel=1e-12)
 
 
 def test_worst_counts_fill_what_adds_most() -> None:
     assert worst_counts(np.array([0.1, 3.0, 2.0]), np.array([5.0, 2.0, 4.0]), 5).tolist() == [0, 2, 3]
-    counts, chances = placements(np.array([2.0, 1.0, 2.0]), 2)
+    counts, chances = every_placement(np.array([2.0, 1.0, 2.0]), 2)
     assert sum(chances) == 1
     assert dict(zip(map(tuple, counts.tolist()), chances, strict=True))[(2, 0, 0)] == pytest.approx(1 / 10)
 

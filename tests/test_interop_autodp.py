@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, gdp_epsilon, preset
-from accountant.validation import MissingExtraError
+from accountant.numerics import MissingExtraError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

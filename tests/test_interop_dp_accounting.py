@@ -14,14 +14,14 @@ import pytest
 
 dp_accounting = pytest.importorskip("dp_accounting")
 
-from absl.testing import absltest  # noqa: E402
-from dp_accounting import dp_event, privacy_accountant_test  # noqa: E402
-from dp_accounting import rdp as dp_rdp  # noqa: E402
-from dp_accounting.pld import privacy_loss_distribution  # noqa: E402
-from dp_accounting.pld.pld_privacy_accountant import PLDAccountant  # noqa: E402
+from absl.testing import absltest
+from dp_accounting import dp_event, privacy_accountant_test
+from dp_accounting import rdp as dp_rdp
+from dp_accounting.pld import privacy_loss_distribution
+from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
 
-from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, gdp_delta, gdp_epsilon, preset  # noqa: E402
-from accountant.interop.dp_accounting import Curve, UnlearningEvent, UnlearningPrivacyAccountant  # noqa: E402
+from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, gdp_delta, gdp_epsilon, preset
+from accountant.interop.dp_accounting import Curve, UnlearningEvent, UnlearningPrivacyAccountant
 
 ROOT = Path(__file__).resolve().parents[1]
 Relation = dp_accounting.NeighboringRelation

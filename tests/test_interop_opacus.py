@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, mixture_epsilon, optimal_shifts
-from accountant.validation import MissingExtraError
+from accountant.numerics import MissingExtraError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from accountant import PNSGD, Guarantee, InputError, UnlearningAccountant, gdp_epsilon, preset
-from accountant.validation import MissingExtraError
+from accountant.numerics import MissingExtraError
 
 pytest.importorskip("prv_accountant")
 from prv_accountant import GaussianMechanism, PRVAccountant

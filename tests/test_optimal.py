@@ -82,9 +82,7 @@ def test_epsilon_agrees_with_the_mixture_of_the_minorants() -> None:
     for _ in range(60):
         algorithm = random_algorithm(rng)
         steps = int(rng.integers(0, 20))
-        sizes = oracle.batch_sizes(
-            n=algorithm.problem.n, batch_size=int(algorithm.batch_size), last_batch=algorithm.last_batch
-        )
+        sizes = oracle.batch_sizes(n=algorithm.problem.n, batch_size=int(algorithm.batch_size), last_batch=algorithm.last_batch)
         n = algorithm.problem.n
         weights = [mp.mpf(size) / n for size in sizes] + [mp.mpf(n - sum(sizes)) / n]
         mus = [unrolled_mu(algorithm, j, steps) for j in range(len(sizes))] + [mp.mpf(0)]

@@ -13,12 +13,12 @@ from problems import random_algorithm
 from typer.testing import CliRunner
 
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, UnlearningStream, preset
-from accountant.arithmetic import Precise
-from accountant.commands import app
-from accountant.components import Mixture
-from accountant.constants import binary
-from accountant.divergences.curves import GDPCurve
-from accountant.precision import EnclosedStream, PrivacyCurve, enclose, settle
+from accountant.commands.program import app
+from accountant.curves import GDPCurve, Mixture, PrivacyCurve
+from accountant.numerics import Precise, settle
+from accountant.problem.constants import binary
+from accountant.questions import enclose
+from accountant.requests import EnclosedStream
 
 pytest.importorskip("flint")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from accountant import PNSGD, Guarantee, InputError, UnlearningAccountant, preset
-from accountant.divergences.privacy_loss import PrivacyLoss
+from accountant.curves.privacy_loss import PrivacyLoss
 
 MNIST = preset("mnist")
 GUARANTEES = {

@@ -64,9 +64,7 @@ def test_last_batch_is_kept_with_its_own_divisor_or_dropped() -> None:
 
 
 def test_zero_out_halves_the_sensitivity() -> None:
-    replace, zero = (
-        PNSGD(Problem(n=10, smoothness=2.0, lipschitz=3.0, adjacency=kind), 5) for kind in ("replace", "zero-out")
-    )
+    replace, zero = (PNSGD(Problem(n=10, smoothness=2.0, lipschitz=3.0, adjacency=kind), 5) for kind in ("replace", "zero-out"))
     assert np.exp(replace.log_sensitivity(0)) == pytest.approx(2 * 0.5 * 3 / 5)
     assert np.exp(zero.log_sensitivity(0)) == pytest.approx(0.5 * 3 / 5)
 

@@ -79,8 +79,8 @@ def test_what_reshuffling_does_not_cover_is_refused() -> None:
     with pytest.raises(InputError, match="needs bound=optimal, got paper"):
         UnlearningAccountant(algorithm, batches="reshuffle", bound="paper").sigma(epsilon=1.0, epochs=1)
     with pytest.raises(InputError, match="matched reference"):
-        UnlearningAccountant(
-            PNSGD(preset("mnist"), 128, radius=1.0), batches="reshuffle", reference=9
-        ).sigma(epsilon=1.0, epochs=1)
+        UnlearningAccountant(PNSGD(preset("mnist"), 128, radius=1.0), batches="reshuffle", reference=9).sigma(
+            epsilon=1.0, epochs=1
+        )
     with pytest.raises(InputError, match="about one point in fixed batches"):
         UnlearningAccountant(algorithm, batches="reshuffle").gdp(sigma=1.0, epochs=1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from accountant.roots import decreasing_root, smallest_count
+from accountant.numerics import decreasing_root, smallest_count
 
 
 def test_roots_are_met_and_minimal() -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from accountant import PNSGD, Problem, UnlearningAccountant, UnlearningStream
-from accountant.constants import Number, binary
-from accountant.precision import PrivacyCurve
+from accountant.curves import PrivacyCurve
+from accountant.problem import Number
+from accountant.problem.constants import binary
 
-interval = pytest.importorskip("accountant.arithmetic.interval", reason="needs the extra certify", exc_type=Exception)
+interval = pytest.importorskip("accountant.numerics.interval", reason="needs the extra certify", exc_type=Exception)
 
 #: Noise levels and deltas asked of every run.
 PER_RUN = 10

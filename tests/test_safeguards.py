@@ -24,19 +24,18 @@ from accountant import (
     mixture_delta,
     optimal_shifts,
     preset,
-    recursions,
 )
 from accountant import groups as groups_module
 from accountant import reshuffle as reshuffle_module
-from accountant import schedule as schedule_module
-from accountant.commands import app
-from accountant.components import RandomGroup
-from accountant.divergences.curves import rounded_up
-from accountant.groups import sampled_sum, worst_counts
-from accountant.schedule import Timeline
-from accountant.settings import load
-from accountant.sums import Law
-from accountant.traffic import Arrival, Queue
+from accountant.averaging import RandomGroup, sampled_sum, worst_counts
+from accountant.commands.program import app
+from accountant.curves import rounded_up
+from accountant.numerics import Law
+from accountant.questions import load
+from accountant.requests import rules as recursions
+from accountant.requests.arrivals import Arrival, Queue
+from accountant.shifts import Timeline
+from accountant.shifts import timeline as timeline_module
 
 
 def by_hand(bound: str, radius: float, requests: tuple[int, ...]) -> None:
@@ -337,7 +336,7 @@ def test_converged_learning_starts_at_the_diameter_where_the_epochs_are_cut(monk
     algorithm = PNSGD(Problem(n=5, smoothness=1.0, strong_convexity=0.002), 5)
     full = 2 / 5 / 0.002
     ball = PNSGD(algorithm.problem, 5, radius=0.45 * full)
-    monkeypatch.setattr(schedule_module, "_MOST_EPOCHS", 20)
+    monkeypatch.setattr(timeline_module, "_MOST_EPOCHS", 20)
     converged = UnlearningAccountant(ball, schedule=Schedule([Learn(sigma=2.0), Unlearn(steps=2)]), batches="worst")
     long = UnlearningAccountant(ball, schedule=Schedule([Learn(epochs=6000, sigma=2.0), Unlearn(steps=2)]), batches="worst")
     assert converged.guarantee(sigma=1.0).mu_worst >= long.guarantee(sigma=1.0).mu_worst * (1 - 1e-9)

@@ -11,9 +11,9 @@ import pytest
 from problems import random_algorithm
 
 from accountant import PNSGD, InputError, Learn, Problem, Schedule, Unlearn, UnlearningAccountant, optimal_shifts, preset
-from accountant.rates import constant, cosine, inverse_time, step_decay
-from accountant.schedule import Timeline
-from accountant.settings import build_accountant
+from accountant.problem.rates import constant, cosine, inverse_time, step_decay
+from accountant.questions.settings import build_accountant
+from accountant.shifts import Timeline
 
 MNIST = PNSGD(preset("mnist"), 128)
 PLAIN = UnlearningAccountant(MNIST)
@@ -107,9 +107,7 @@ def test_every_cell_is_the_minorant_over_the_explicit_steps() -> None:
                 adjacency=problem.adjacency,
             )
             c, h, variance = (np.array(a, dtype=float) for a in arrays)
-            exact = optimal_shifts(
-                contraction=c, sensitivity=h, noise_std=np.sqrt(variance), diameter=algorithm.diameter
-            ).mu
+            exact = optimal_shifts(contraction=c, sensitivity=h, noise_std=np.sqrt(variance), diameter=algorithm.diameter).mu
             assert mu[cell] == pytest.approx(exact, rel=1e-10, abs=1e-280), case
             if case % 20 == 0 and radius is None:
                 true = oracle.taut_string(contraction=arrays[0], sensitivity=arrays[1], variance=arrays[2], start_distance=0)
@@ -199,9 +197,7 @@ def test_rates() -> None:
 
 def test_an_open_last_phase_is_what_the_question_says() -> None:
     accountant = scheduled(Learn(epochs=5), Unlearn(steps=4, sigma=0.5), Unlearn(sigma=inverse_time(start=2.0, decay=0.1)))
-    closed = scheduled(
-        Learn(epochs=5), Unlearn(steps=4, sigma=0.5), Unlearn(steps=9, sigma=inverse_time(start=2.0, decay=0.1))
-    )
+    closed = scheduled(Learn(epochs=5), Unlearn(steps=4, sigma=0.5), Unlearn(steps=9, sigma=inverse_time(start=2.0, decay=0.1)))
     assert accountant.epsilon(sigma=0.01, steps=9) == closed.epsilon(sigma=0.01)
     steps = accountant.steps(sigma=0.001, epsilon=1.0)
     assert accountant.epsilon(sigma=0.001, steps=steps) <= 1 < accountant.epsilon(sigma=0.001, steps=steps - 1)
@@ -213,7 +209,7 @@ def test_an_open_last_phase_is_what_the_question_says() -> None:
 def test_toml_says_a_schedule(tmp_path: Path) -> None:
     path = tmp_path / "problem.toml"
     path.write_text(
-        'n = 11264\nsmoothness = 0.261264\nstrong_convexity = 0.011264\nbatch_size = 128\n'
+        "n = 11264\nsmoothness = 0.261264\nstrong_convexity = 0.011264\nbatch_size = 128\n"
         '[[schedule]]\nphase = "learn"\nepochs = 3\n'
         'step_size = { kind = "step-decay", start = 3.0, factor = 0.5, every = 88 }\n'
         '[[schedule]]\nphase = "unlearn"\nsigma = 2\n'

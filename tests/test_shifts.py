@@ -9,7 +9,7 @@ import oracle
 import pytest
 
 from accountant import InputError, UnreachableError, optimal_shifts
-from accountant.shifts.cyclic import log_mu_cyclic, log_mu_restarted
+from accountant.shifts import log_mu_cyclic, log_mu_restarted
 
 
 def check_witness(c: Any, h: Any, nu: Any, result: Any, start_distance: float, diameter: float = math.inf) -> None:
@@ -62,9 +62,7 @@ def test_restarts_at_the_diameter_agree_with_brute_force() -> None:
         h = rng.uniform(0, 1, steps) * (rng.random(steps) < 0.6)
         diameter = float(rng.uniform(0.3, 2))
         z0 = float(rng.choice([0.0, diameter]))
-        result = optimal_shifts(
-            contraction=c, sensitivity=h, noise_std=1.0, start_distance=z0, diameter=diameter
-        )
+        result = optimal_shifts(contraction=c, sensitivity=h, noise_std=1.0, start_distance=z0, diameter=diameter)
         exact = oracle.taut_string_with_diameter(
             contraction=[c] * steps, sensitivity=h, variance=[1] * steps, start_distance=z0, diameter=diameter
         )
@@ -88,9 +86,7 @@ def test_closed_form_is_the_minorant_of_cyclic_visits() -> None:
         z0 = min(float(rng.choice([0.0, 10 ** rng.uniform(-2, 2)])), diameter)
         sensitivity = np.zeros(visits * per_epoch + extra)
         sensitivity[position : visits * per_epoch : per_epoch] = h
-        engine = optimal_shifts(
-            contraction=c, sensitivity=sensitivity, noise_std=1.0, start_distance=z0, diameter=diameter
-        )
+        engine = optimal_shifts(contraction=c, sensitivity=sensitivity, noise_std=1.0, start_distance=z0, diameter=diameter)
         common = {
             "log_c": math.log(c) if c else -math.inf,
             "steps_per_epoch": per_epoch,
@@ -111,8 +107,8 @@ def test_noisy_cyclic_gd_matches_its_published_closed_form(c: float, per_epoch: 
     mu = optimal_shifts(contraction=c, sensitivity=sensitivity, noise_std=1.0).mu
     power = c**per_epoch
     closed = math.sqrt(
-        1 + c ** (2 * per_epoch - 2) * (1 - c * c) / (1 - power) ** 2
-        * (1 - power ** (epochs - 1)) / (1 + power ** (epochs - 1))
+        1
+        + c ** (2 * per_epoch - 2) * (1 - c * c) / (1 - power) ** 2 * (1 - power ** (epochs - 1)) / (1 + power ** (epochs - 1))
     )
     assert mu == pytest.approx(closed, rel=1e-12)
     assert mu == pytest.approx(published, abs=5e-7)
@@ -144,9 +140,12 @@ def test_expanding_maps_need_and_use_the_diameter() -> None:
     capped = optimal_shifts(contraction=1.5, sensitivity=np.full(30, 1.0), noise_std=1.0, diameter=2.0)
     assert capped.mu < free.mu
     assert capped.mu == pytest.approx(
-        float(oracle.taut_string_with_diameter(
-            contraction=[1.5] * 30, sensitivity=[1] * 30, variance=[1] * 30, start_distance=0, diameter=2
-        )), rel=1e-12,
+        float(
+            oracle.taut_string_with_diameter(
+                contraction=[1.5] * 30, sensitivity=[1] * 30, variance=[1] * 30, start_distance=0, diameter=2
+            )
+        ),
+        rel=1e-12,
     )
 
 

@@ -25,9 +25,8 @@ from accountant import (
     UnreachableError,
     solve,
 )
-from accountant.commands.options import KEYS
-from accountant.settings import SCHEDULE, TARGET
-from accountant.solving import Question
+from accountant.questions import KEYS, SCHEDULE, TARGET
+from accountant.questions.solving import Question
 
 BASE: dict[str, Any] = {"sigma": 0.03, "epsilon": 1.0, "delta": 1e-5, "epochs": 1, "preset": "mnist", "batch_size": 128}
 SMALL: dict[str, Any] = {"n": 40, "smoothness": 1.0, "strong_convexity": 0.1, "batch_size": 6, "delta": 1e-3}

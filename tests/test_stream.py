@@ -245,9 +245,7 @@ def test_with_a_radius_every_request_is_covered() -> None:
                 learn_epochs=int(algorithm.learn_epochs or 0), requests=requests, **settings(algorithm)
             )
             c, h, variance = (np.array(a, dtype=float) for a in arrays)
-            exact = optimal_shifts(
-                contraction=c, sensitivity=h, noise_std=np.sqrt(variance), diameter=algorithm.diameter
-            ).mu
+            exact = optimal_shifts(contraction=c, sensitivity=h, noise_std=np.sqrt(variance), diameter=algorithm.diameter).mu
             assert float(oracle.gdp_delta(epsilon=run.epsilon, mu=exact)) <= 0.05
 
 
@@ -356,9 +354,7 @@ def test_a_state_of_something_else_is_refused(change: Any, says: str) -> None:
         (UnlearningAccountant(PNSGD(Problem(n=9, smoothness=1.0))), {}, "unbounded"),
     ],
 )
-def test_what_a_stream_does_not_cover_is_refused(
-    accountant: UnlearningAccountant, words: dict[str, Any], says: str
-) -> None:
+def test_what_a_stream_does_not_cover_is_refused(accountant: UnlearningAccountant, words: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError) as error:
         stream(accountant, **words)
     assert says in str(error.value)

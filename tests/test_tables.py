@@ -19,13 +19,12 @@ from conftest import DATA
 from typer.testing import CliRunner
 
 from accountant import PNSGD, UnlearningAccountant, UnlearningStream, preset
-from accountant.commands import app
-from accountant.comparison import SINGLE, STREAMS
-from accountant.planning import PUBLISHED_EPOCHS
+from accountant.commands.program import app
+from accountant.methods import SINGLE, STREAMS
+from accountant.numerics import parse_number
+from accountant.problem.published import PUBLISHED_EPOCHS
 from accountant.reproduction import TARGETS
-from accountant.tables.builtin import TABLES, builtin
-from accountant.tables.printed import parse_number
-from accountant.tables.reading import Table
+from accountant.tables import TABLES, Table, builtin
 
 MNIST = preset("mnist")
 N = MNIST.n
@@ -968,7 +967,7 @@ def test_rows_are_the_same_on_both_sides_of_a_chunk(monkeypatch: pytest.MonkeyPa
     counts = answers({"bound": "optimal"}, "full", 0.03, "epochs", [1] * 40)
     text = table_of(LIST, *list_rows("a", "optimal", "full", 0.03, counts), "b,paper,mnist,full,0.0342,1,,1")
     whole = record("-", stdin=text)
-    monkeypatch.setattr("accountant.tables.verify._CHUNK", 7)
+    monkeypatch.setattr("accountant.verification.verifying._CHUNK", 7)
     parts = record("-", stdin=text)
     assert parts["rows"] == whole["rows"]
     assert parts["lists"] == whole["lists"]

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
-from accountant.planning import PUBLISHED_EPOCHS, candidate_windows, default_retrain_epochs, make_plan, optimize
-from accountant.stream import UnlearningStream
-from accountant.traffic import Arrival, duration, read_requests
+from accountant.problem import default_retrain_epochs
+from accountant.problem.published import PUBLISHED_EPOCHS
+from accountant.requests import UnlearningStream, make_plan, optimize, read_requests
+from accountant.requests.arrivals import Arrival, duration
+from accountant.requests.windows import candidate_windows
 
 DAY = 86_400.0
 MNIST = UnlearningAccountant(PNSGD(preset("mnist")), batches="worst")  # one batch: the average is no different
@@ -64,7 +66,7 @@ def test_a_byte_order_mark_windows_line_ends_quotes_and_empty_lines_are_fine(tmp
         ("time\ninf\n", "line 2: time in seconds must be a finite number >= 0 and <= 200000000000, got inf"),
         ("time\n1700000000000\n", "line 2: time in seconds must be a finite number >= 0 and <= 200000000000"),
         ("time\nsoon\n", "line 2: time must be an ISO 8601 date or seconds, got 'soon'"),
-        ("time\n\"\"\n", "line 2: time must be an ISO 8601 date or seconds, got ''"),
+        ('time\n""\n', "line 2: time must be an ISO 8601 date or seconds, got ''"),
         ("time\n2024-02-30\n", "line 2: time must be an ISO 8601 date or seconds, got '2024-02-30'"),
         ("time\n5\n2024-01-01\n", "line 3: time must be seconds, as above, got '2024-01-01'"),
         ("time\n2024-01-01\n5\n", "line 3: time must be an ISO 8601 date, as above, got '5'"),
@@ -113,7 +115,13 @@ def test_a_file_that_is_not_there_and_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("7d", 7 * DAY), ("12h", 43_200), ("30m", 1800), ("90s", 90), ("2w", 14 * DAY), ("1.5d", 1.5 * DAY), ("90", 90),
+        ("7d", 7 * DAY),
+        ("12h", 43_200),
+        ("30m", 1800),
+        ("90s", 90),
+        ("2w", 14 * DAY),
+        ("1.5d", 1.5 * DAY),
+        ("90", 90),
         (" 1 h ", 3600),
     ],
 )

@@ -14,13 +14,15 @@ import pytest
 from conftest import DATA
 
 from accountant import PNSGD, InputError, Learn, Problem, Schedule, Unlearn, preset
-from accountant.rates import cosine
-from accountant.trainer import LOSSES, Logistic, Loss, Multinomial, Ridge, SmoothedHinge, Trainer, accuracy, check_constants
+from accountant.numerics import MissingExtraError
+from accountant.problem.rates import cosine
+from accountant.trainer import Logistic, Trainer, accuracy, descent_to_delete, load, load_digits, random_points, release
 from accountant.trainer import memory as memory_module
-from accountant.trainer.baselines import descent_to_delete, langevin, release, retrain
-from accountant.trainer.data import load, load_digits, load_mnist, random_points, read_idx, unit_rows
-from accountant.trainer.losses import check_points, gradient, measure, objective, scores
-from accountant.validation import MissingExtraError
+from accountant.trainer.baselines import langevin, retrain
+from accountant.trainer.constants import check_constants, measure
+from accountant.trainer.data import load_mnist, read_idx, unit_rows
+from accountant.trainer.losses import LOSSES, Loss, Multinomial, Ridge, SmoothedHinge
+from accountant.trainer.points import check_points, gradient, objective, scores
 
 RNG = np.random.default_rng(12)
 X = unit_rows(RNG.standard_normal((40, 5))) * RNG.uniform(0.2, 1.0, (40, 1))
@@ -232,7 +234,7 @@ def test_long_runs_whose_rows_are_reordered_first_are_the_same() -> None:
 
 def test_batches_larger_than_what_is_multiplied_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = each(CASES[0][0], SIGNS, trials=3, algorithm={"batch_size": 20}).learn(X, SIGNS)
-    monkeypatch.setattr("accountant.trainer.training._ROWS", 3)
+    monkeypatch.setattr("accountant.trainer.steps.ROWS", 3)
     parts = each(CASES[0][0], SIGNS, trials=3, algorithm={"batch_size": 20}).learn(X, SIGNS)
     np.testing.assert_allclose(whole.parameters, parts.parameters, atol=1e-14)
 

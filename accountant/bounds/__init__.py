@@ -1,13 +1,19 @@
-"""The bounds, by name. A new one is a new file and a line here."""
+"""The bounds, one file each, by name in ``BOUNDS``; what a setting is, what is assumed, and the witness of what was proved."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import Final
+from accountant.numerics import face
 
-from accountant.bounds.base import Bound, Setting
-from accountant.bounds.optimal import Optimal
-from accountant.bounds.paper import Paper, PaperGeometric
-
-BOUNDS: Final[dict[str, Bound]] = {bound.name: bound for bound in (Optimal(), Paper(), PaperGeometric())}
-
-__all__ = ["BOUNDS", "Bound", "Setting"]
+if TYPE_CHECKING:
+    from accountant.bounds.assumptions import *
+    from accountant.bounds.base import *
+    from accountant.bounds.names import *
+    from accountant.bounds.witness import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        assumptions="assumptions_of",
+        base="Bound Setting log_total",
+        names="BOUNDS",
+        witness="Case Run Visits",
+    )

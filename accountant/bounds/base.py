@@ -6,16 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accountant.algorithm import PNSGD
-from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
-from accountant.constants import DOUBLES, Constants, Number
-from accountant.divergences.curves import Curve
-from accountant.reference import CONVERGED, Reference
-from accountant.schedule import Timeline
-
-Floats = NDArray[np.float64]
+from accountant.curves import Curve
+from accountant.numerics import DOUBLE, Arithmetic, Floats, Numbers
+from accountant.problem import CONVERGED, DOUBLES, PNSGD, Constants, Number, Reference
+from accountant.shifts import Timeline
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Setting:
 
 
 class Bound(Protocol):
-    """One file per bound; ``accountant/bounds/__init__.py`` has the table of names."""
+    """One file per bound; ``names.py`` has the table of names."""
 
     name: str
     #: Paper and theorem.

@@ -6,23 +6,22 @@ import math
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accountant.algorithm import PNSGD
-from accountant.arithmetic import DOUBLE, Numbers, Precise
 from accountant.bounds.base import Setting, log_total
-from accountant.distance import NO_DISTANCE
-from accountant.divergences.curves import Curve, GDPCurve
-from accountant.geometry import geometric_sum, log_power
-from accountant.reference import CONVERGED, MATCHED
-from accountant.schedule import Timeline, plain_timeline
-from accountant.shifts.cyclic import log_mu_cyclic, log_mu_decay, log_mu_restarted
-from accountant.shifts.enclosed import string_mu
-from accountant.shifts.minorant import taut_string
-from accountant.shifts.runs import joined
-from accountant.validation import SMALLEST, InputError
-
-Floats = NDArray[np.float64]
+from accountant.curves import Curve, GDPCurve
+from accountant.numerics import DOUBLE, SMALLEST, Floats, InputError, Numbers, Precise, geometric_sum, log_power
+from accountant.problem import CONVERGED, MATCHED, PNSGD
+from accountant.shifts import (
+    NO_DISTANCE,
+    Timeline,
+    joined,
+    log_mu_cyclic,
+    log_mu_decay,
+    log_mu_restarted,
+    plain_timeline,
+    string_mu,
+    taut_string,
+)
 
 
 class Optimal:

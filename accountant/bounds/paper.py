@@ -9,18 +9,12 @@ and for zero-out.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accountant.arithmetic import Numbers
 from accountant.bounds.base import Setting, log_total
-from accountant.distance import NO_DISTANCE, log_learned_distance
-from accountant.divergences.curves import Curve, RenyiCurve
-from accountant.geometry import log_add, log_power
-from accountant.reference import MATCHED
-from accountant.shifts.cyclic import log_mu_decay
-from accountant.validation import InputError
-
-Floats = NDArray[np.float64]
+from accountant.curves import Curve, RenyiCurve
+from accountant.numerics import Floats, InputError, Numbers, log_add, log_power
+from accountant.problem import MATCHED
+from accountant.shifts import NO_DISTANCE, log_learned_distance, log_mu_decay
 
 
 class _Published:
@@ -105,9 +99,7 @@ class PaperGeometric(_Published):
 
     def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
         constants, n = setting.constants, steps[:, None]
-        decay = log_mu_decay(
-            log_c=constants.log_contraction, log_start=log_sum, steps=n, arithmetic=setting.arithmetic
-        )
+        decay = log_mu_decay(log_c=constants.log_contraction, log_start=log_sum, steps=n, arithmetic=setting.arithmetic)
         return decay - constants.log_eta / 2
 
 
@@ -148,6 +140,4 @@ def _check_published(name: str, setting: Setting) -> None:
         if algorithm.learn_epochs is None:
             raise InputError(NO_DISTANCE)
         if reference != MATCHED:
-            raise InputError(
-                f"bound={name} for a convex problem with reference={reference} needs a radius, and none is given"
-            )
+            raise InputError(f"bound={name} for a convex problem with reference={reference} needs a radius, and none is given")

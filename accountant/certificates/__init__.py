@@ -1,0 +1,15 @@
+"""Certificates: written, signed, and checked by ``check.py``, which stands alone."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.certificates.certificate import *
+    from accountant.certificates.signing import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        certificate="ClaimError canonical certify digest",
+        signing="load_key load_public_key sign verify",
+    )

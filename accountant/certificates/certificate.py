@@ -17,17 +17,14 @@ from typing import Any, Final
 import numpy as np
 
 from accountant._version import __version__
-from accountant.algorithm import PNSGD
-from accountant.arithmetic import Precise
+from accountant.averaging import Placed
+from accountant.bounds import Case, Run, Visits
 from accountant.certificates import texts
-from accountant.certificates.witness import Case, Run, Visits
-from accountant.components import Mixture, Placed
-from accountant.constants import decimal, exact_step_size
-from accountant.divergences.curves import GDPCurve
-from accountant.divergences.gdp import mixture_epsilon, mixture_log_delta
-from accountant.precision import Enclosure, PrivacyCurve, exact_text, rounded, settle
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, integer, number
+from accountant.certificates.refused import check_certifiable, checked
+from accountant.curves import GDPCurve, Mixture, PrivacyCurve, mixture_epsilon, mixture_log_delta
+from accountant.numerics import Enclosure, InputError, Precise, exact_text, number, rounded_text, settle
+from accountant.problem import decimal, exact_step_size
+from accountant.questions import UnlearningAccountant
 
 FORMAT: Final = "unlearning-certificate"
 VERSION: Final = 1
@@ -100,18 +97,18 @@ class _Built:
         n = accountant.algorithm.problem.n
         accountant_delta = accountant.default_delta if delta is None else number("delta", delta, above=0, below=1)
         self.delta = Fraction(1, n) if delta is None else decimal(accountant_delta)
-        _check(accountant, requests, start_distance)
+        check_certifiable(accountant, requests, start_distance)
         if requests is None:
             count = accountant.step_count(epochs=epochs, steps=steps)
             self.requests = [(accountant.group_size, count)]
             # Asks the same question in doubles: everything that it refuses is refused here.
             accountant.epsilon(sigma=sigma, delta=accountant_delta, epochs=epochs, steps=steps, start_distance=start_distance)
         else:
-            self.requests = _checked(requests, n)
+            self.requests = checked(requests, n)
         self.known: dict[int, list[Any]] = {}
         distance = None if start_distance is None else decimal(number("start_distance", start_distance, at_least=0))
         self.run = Run(accountant, sigma=self.sigma, start_distance=distance)
-        from accountant.arithmetic.interval import Interval
+        from accountant.numerics import Interval
 
         with Interval(_BITS) as ar:
             self.older = [self._worst(s, ar) for s in range(len(self.requests) - 1)]
@@ -228,7 +225,7 @@ class _Built:
         mu = self._mu()
         proved = self._epsilon(self.delta)
         if claimed is None:
-            epsilon, origins["epsilon"] = Fraction(rounded(proved.upper, 12, up=True)), "smallest that is proved"
+            epsilon, origins["epsilon"] = Fraction(rounded_text(proved.upper, 12, up=True)), "smallest that is proved"
         else:
             epsilon = decimal(number("epsilon", claimed, at_least=0))
         if proved.lower > _MOST_EPSILON:
@@ -236,7 +233,7 @@ class _Built:
         if proved.upper > epsilon:
             raise ClaimError(
                 f"epsilon = {exact_text(epsilon)} at delta = {exact_text(self.delta)} is not proved: the witness proves "
-                f"epsilon = {rounded(proved.upper, 12, up=True)}"
+                f"epsilon = {rounded_text(proved.upper, 12, up=True)}"
             )
         delta = self._delta(epsilon)
         curve = []
@@ -251,7 +248,7 @@ class _Built:
     @cached_property
     def _doubles(self) -> tuple[Any, Any]:
         """Weights and mu of the components as doubles."""
-        from accountant.arithmetic.interval import Interval
+        from accountant.numerics import Interval
 
         with Interval(_BITS) as ar:
             weights = np.array([float(weight) for weight, _, _ in self.newest])
@@ -332,53 +329,3 @@ class _Built:
 def _mixture(weights: Sequence[Fraction], mus: Sequence[Any], ar: Precise) -> Mixture:
     log_mu = np.array([ar.log(mu) for mu in mus], dtype=object)[None]
     return Mixture(ar.log(ar.asarray(list(weights))), log_mu, GDPCurve())
-
-
-def _check(
-    accountant: UnlearningAccountant, requests: Sequence[tuple[int, int]] | None, start_distance: float | None
-) -> None:
-    """Refuse what has no certificate."""
-    algorithm: PNSGD = accountant.algorithm
-    if accountant.bound != "optimal":
-        raise InputError(f"bound must be optimal for a certificate, which proves at least as much, got {accountant.bound}")
-    if not accountant.constant:
-        raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
-    if accountant.batches == "reshuffle":
-        raise InputError("batches must be random, worst, a position or numbers per batch for a certificate, got reshuffle")
-    if requests is not None and accountant.batches not in ("random", "worst"):
-        raise InputError(f"batches must be random or worst with requests, got {accountant.batches}")
-    last = accountant.group_size if requests is None else requests[-1][0] if requests else 1
-    if accountant.batches == "random" and last > 1:
-        raise InputError(
-            f"batches must be worst (or say where the points are) for a certificate of {last} points at once, got random"
-        )
-    if requests is None:
-        if start_distance is None:
-            accountant.check()
-        apart = accountant.starts_apart or start_distance is not None
-        if apart and algorithm.dropped_points and accountant.batches == "random":
-            raise InputError(
-                "last_batch=drop has no certificate with batches=random where the two runs start apart, which a dropped "
-                "point does not change: use batches=worst"
-            )
-        return
-    if start_distance is not None:
-        raise InputError("start_distance cannot be given with requests, which learning leads to")
-    if accountant.group_size != 1:
-        raise InputError(f"group_size must be left out with requests, which bring their own, got {accountant.group_size}")
-    if isinstance(accountant.reference, int) or accountant.starts_apart:
-        raise InputError(f"reference must be matched (or converged after converged learning) with requests, got "
-                         f"{accountant.reference}")  # fmt: skip
-    if algorithm.log_contraction == 0:
-        raise InputError("requests need strong_convexity > 0: without contraction their distances are not bounded for ever")
-
-
-def _checked(requests: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int]]:
-    found = []
-    for points, count in requests:
-        found.append((integer("points", points, at_least=1, at_most=n), integer("steps", count, at_least=0)))
-    if not found:
-        raise InputError("requests must have at least one entry, got none")
-    if sum(points for points, _ in found) > n:
-        raise InputError(f"points must sum to at most n = {n}, got {sum(points for points, _ in found)}")
-    return found

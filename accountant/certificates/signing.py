@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from accountant.certificates.certificate import canonical
-from accountant.validation import InputError, MissingExtraError
+from accountant.numerics import InputError, MissingExtraError
 
 
 def load_key(pem: bytes) -> Any:

@@ -7,7 +7,6 @@ from typing import Any, Final
 _DECLARED: Final = "declared by the user"
 _CHECKED: Final = "checked by the program"
 _BUILT_IN: Final = "holds by construction"
-
 THEOREMS: Final = [
     {"use": use, "source": source}
     for use, source in (
@@ -24,7 +23,6 @@ THEOREMS: Final = [
         ("several requests: mu of several points is at most the sum of their mu", "Dong, Roth & Su 2022, arXiv 1905.02383"),
     )
 ]
-
 ASSUMPTIONS: Final = [
     {"text": text, "status": status}
     for text, status in (
@@ -59,13 +57,11 @@ ASSUMPTIONS: Final = [
         ("placement worst holds for every batch order", _BUILT_IN),
     )
 ]
-
 LIMITS: Final = [
     "The guarantee is about the released model alone: a model published before the deletion is outside of it.",
     "A deletion is a replacement or a zeroed gradient: the number of points and the batches stay.",
     "Placement random averages over the batch order; for one person whatever the order, placement worst is what holds.",
 ]
-
 _CHANGED: Final = {"replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)"}
 _REFERENCES: Final = {
     "matched": "retraining from the same initial law for as many epochs",

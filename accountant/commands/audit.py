@@ -11,10 +11,10 @@ import typer
 
 from accountant.commands import files, pictures, present
 from accountant.commands.options import COUNT, NUMBER
-from accountant.validation import InputError, choice, integer, number
+from accountant.numerics import InputError, Progress, choice, digits, integer, number
 
 if TYPE_CHECKING:
-    from accountant.trainer.audit import Audit, Instance
+    from accountant.trainer import Audit, Instance
 
 PresetOption = Annotated[
     str,
@@ -41,7 +41,6 @@ PlotOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Draw the errors of the tests beside what is claimed: .png or .svg.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-
 _PRESETS: Final = ("small", "gaussian", "logistic", "mnist")
 
 
@@ -81,21 +80,22 @@ def _audit(
     plot: str | None,
     as_json: bool,
 ) -> bool:
-    from accountant import __version__
-    from accountant.trainer import audit as audits
+    from accountant._version import __version__
+    from accountant.trainer import FAULTS, LEAST
+    from accountant.trainer import audit as run_audit
 
     choice("preset", preset, _PRESETS)
-    count = integer("trials", (500 if preset == "mnist" else 20_000) if trials is None else trials, at_least=audits.LEAST)
+    count = integer("trials", (500 if preset == "mnist" else 20_000) if trials is None else trials, at_least=LEAST)
     number("confidence", confidence, above=0, below=1)
     if fault is not None:
-        choice("fault", fault, tuple(audits.FAULTS))
+        choice("fault", fault, tuple(FAULTS))
     if (data is None) == (preset == "mnist"):
         raise InputError("data must be given with preset=mnist, and with no other")
     pictures.check(plot)
     instances = _instances(preset, data)
     with files.replacing("plot", plot) as picture, files.progress("trials") as progress:
         made = [
-            audits.audit(
+            run_audit(
                 instance, trials=count, confidence=confidence, seed=seed, fault=fault,
                 progress=_part(progress, at, len(instances)),
             )
@@ -113,21 +113,21 @@ def _audit(
     return refuted
 
 
-def _part(progress: files.Progress, at: int, parts: int) -> files.Progress:
+def _part(progress: Progress, at: int, parts: int) -> Progress:
     """Progress of one of several equal parts."""
     return lambda done, total: progress(at * total + done, parts * total)
 
 
 def _instances(preset: str, data: str | None) -> list[Instance]:
-    from accountant.trainer import audit as audits
+    from accountant.trainer import data_instance, gaussian_instance, logistic_instance
 
     if preset == "mnist":
-        from accountant.trainer.data import load
+        from accountant.trainer import load
 
         assert data is not None
         digits = load(data)
-        return [audits.data_instance(digits.features, digits.labels)]
-    made = [audits.gaussian_instance(), audits.logistic_instance()]
+        return [data_instance(digits.features, digits.labels)]
+    made = [gaussian_instance(), logistic_instance()]
     return [instance for instance in made if preset in ("small", instance.name)]
 
 
@@ -141,7 +141,7 @@ def _show(one: Audit) -> None:
     table.add_row(f"{at}, any law", _down(one.epsilon_lower), "-")
     table.add_row(f"{at}, GDP", _down(one.epsilon_gdp_lower), _down(one.mu_lower))
     if one.mu_exact is not None:
-        from accountant.divergences.gdp import gdp_epsilon
+        from accountant.curves import gdp_epsilon
 
         exact = float(gdp_epsilon(delta=one.delta, mu=one.mu_exact))
         table.add_row("exact", present.rough(exact), present.rough(one.mu_exact))
@@ -158,7 +158,7 @@ def _show(one: Audit) -> None:
 
 
 def _down(value: float) -> str:
-    return present.digits(value, 4, down=True)
+    return digits(value, 4, down=True)
 
 
 def _draw(path: Path, kind: str, made: list[Audit], instances: list[Instance]) -> None:

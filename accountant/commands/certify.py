@@ -11,8 +11,8 @@ import typer
 
 from accountant.commands import files, present
 from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
-from accountant.settings import KEYS, merged
-from accountant.validation import InputError
+from accountant.numerics import InputError
+from accountant.questions import KEYS, merged
 
 ClaimOption = Annotated[
     float | None, typer.Option(**NUMBER, help="epsilon >= 0 that is claimed; default: the smallest that is proved.")
@@ -48,8 +48,8 @@ def certify(
 
     Example: accountant certify --preset mnist --batch-size 128 --sigma 0.03 --epochs 1 --epsilon 1 -o certificate.json
     """
-    from accountant.certificates import certificate as certificates
-    from accountant.certificates.signing import load_key, sign
+    from accountant.certificates import ClaimError, canonical, load_key, sign
+    from accountant.certificates import certify as make_certificate
 
     private = None if key is None else load_key(_bytes("key", key))
     problem_file = None if shared.problem is None else _bytes("problem", shared.problem)
@@ -62,17 +62,17 @@ def certify(
     with files.replacing("output", output) as part:
         try:
             with files.progress("certificate") as progress:
-                made = certificates.certify(
+                made = make_certificate(
                     shared.accountant, sigma=sigma, epsilon=epsilon, delta=delta, epochs=epochs, steps=steps,
                     start_distance=start_distance, requests=stream, origins=origins, problem_file=problem_file,
                     progress=progress,
                 )  # fmt: skip
-        except certificates.ClaimError as error:
+        except ClaimError as error:
             print(f"Not certified: {error}")
             raise typer.Exit(1) from None
         if private is not None:
             made = sign(made, private)
-        text = certificates.canonical(made)
+        text = canonical(made)
         _self_check(text)
         if part is not None:
             part.write_bytes(text)
@@ -98,12 +98,12 @@ def certify(
 
 def _self_check(text: bytes) -> None:
     """No certificate leaves that the independent checker refuses."""
-    from accountant.certificates import check
+    from accountant.certificates import check as checker
 
     try:
-        for _ in check.check(text):
+        for _ in checker.check(text):
             pass
-    except check.Refused as error:
+    except checker.Refused as error:
         raise InputError(f"the certificate is refused by its own check, please report this: {error}") from None
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from accountant.commands import files
-from accountant.validation import InputError, MissingExtraError
+from accountant.numerics import InputError, MissingExtraError
 
 CertificateArgument = Annotated[
     str, typer.Argument(metavar="CERTIFICATE", help="The certificate's file; - for standard input.")
@@ -42,9 +42,9 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
         raise MissingExtraError("check", "python-flint", "certify") from None
     key = None
     if public_key is not None:
-        from accountant.certificates import signing
+        from accountant.certificates import load_public_key, verify
 
-        key = signing.load_public_key(files.contents("public-key", public_key, 1 << 16))
+        key = load_public_key(files.contents("public-key", public_key, 1 << 16))
     data = files.contents("certificate", certificate, checker.LARGEST_FILE + 1)
     facts: list[str] = []
     reason: str | None = None
@@ -53,7 +53,7 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
         yield from checker.check(data)
         made = json.loads(data)
         if key is not None:
-            yield f"signature: made with the key {signing.verify(made, key)}"
+            yield f"signature: made with the key {verify(made, key)}"
         else:
             yield "signature: " + ("absent" if made["signature"] is None else "present, not checked (no public key was given)")
 
@@ -73,4 +73,3 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
         print(f"REFUSED: {reason}")
     if reason is not None:
         raise typer.Exit(1)
-

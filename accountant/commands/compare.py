@@ -10,10 +10,13 @@ import typer
 
 from accountant.commands import files, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.validation import InputError, choice, integer, number
+from accountant.numerics import InputError, choice, digits, integer, number
 
 if TYPE_CHECKING:
-    from accountant import comparison
+    from accountant.methods import (
+        Compared,
+        ComparedStream,
+    )
 
 LengthOption = Annotated[int, typer.Option(**COUNT, help="Unlearning epochs K of every method, from 0.")]
 RequestsOption = Annotated[
@@ -31,7 +34,6 @@ MethodOption = Annotated[
 PlotOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Draw noise against epochs, and cost against requests: a .png or .svg file.")
 ]
-
 #: Epochs on the axis of the picture, at least.
 _EPOCHS_DRAWN: Final = 10
 _REQUESTS: Final = 100
@@ -57,8 +59,13 @@ def compare(
 
     Example: accountant compare --preset mnist --epsilon 1 --epochs 1
     """
-    from accountant import comparison
-    from accountant.methods import METHODS
+    from accountant.methods import (
+        METHODS,
+        SINGLE,
+        STREAMS,
+        compare_streams,
+    )
+    from accountant.methods import compare as compare_methods
 
     present.check_precision(precision)
     setup = shared.setup if dimension is None else shared.setup.with_(dimension=integer("dimension", dimension, at_least=1))
@@ -69,17 +76,15 @@ def compare(
     count = min(_REQUESTS, most) if requests is None else integer("requests", requests, at_least=0, at_most=most)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     target: dict[str, Any] = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": chance}
-    chosen = method or comparison.SINGLE
+    chosen = method or SINGLE
     with files.replacing("plot", plot) as picture, files.progress("comparing") as progress:
-        single = comparison.compare(setup.with_(group_size=1), **target, epochs=epochs, methods=chosen)
-        group = [] if setup.group_size == 1 else comparison.compare(setup, **target, epochs=epochs, methods=chosen)
+        single = compare_methods(setup.with_(group_size=1), **target, epochs=epochs, methods=chosen)
+        group = [] if setup.group_size == 1 else compare_methods(setup, **target, epochs=epochs, methods=chosen)
         noise = _stream_noise(setup, target, sigma, count)
-        streams: list[comparison.ComparedStream] = []
+        streams: list[ComparedStream] = []
         if count and noise is not None:
-            among = [name for name in comparison.STREAMS if not method or name in method]
-            streams = comparison.compare_streams(
-                setup, **target, sigma=noise, requests=count, unit=unit, methods=among, progress=progress
-            )
+            among = [name for name in STREAMS if not method or name in method]
+            streams = compare_streams(setup, **target, sigma=noise, requests=count, unit=unit, methods=among, progress=progress)
         if picture is not None and plot is not None:
             names = [row.method for row in single if row.method not in ("dp", "retrain")]
             _draw(picture, Path(plot).suffix[1:].lower(), setup, target, epochs, names, streams, noise or 0.0)
@@ -97,45 +102,48 @@ def compare(
     _show(setup, result, single, group, streams)
 
 
-def _precise(
-    setup: Any, rows: list[comparison.Compared], target: dict[str, Any], epochs: int, precision: int
-) -> dict[str, Any]:
+def _precise(setup: Any, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
     """sigma of one request to so many digits under every bound of noisy SGD; null for the other methods' own formulas."""
-    from accountant import comparison
-    from accountant.methods import METHODS
+    from accountant.methods import (
+        METHODS,
+        enclosed_sigma,
+    )
 
     found: dict[str, str | None] = {}
     for row in rows:
         known = row.sigma is not None
         question = {"digits": precision, "epochs": epochs, **target}
-        found[row.method] = comparison.enclosed_sigma(METHODS[row.method], setup, **question) if known else None
+        found[row.method] = enclosed_sigma(METHODS[row.method], setup, **question) if known else None
     return {**present.kind(precision), "sigma": found}
 
 
 def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
     """The stream's sigma: as given, or what the published bound needs for one request and one epoch; None: no stream."""
-    from accountant import comparison
+    from accountant.methods import compare as compare_methods
 
     if sigma is not None:
         return number("sigma", sigma, above=0)
     if not requests:
         return None
-    published = comparison.compare(setup, **target, epochs=1, methods=["paper"])[0]
+    published = compare_methods(setup, **target, epochs=1, methods=["paper"])[0]
     if published.sigma is None:
         return None
     # A round number, so that it can be typed in again.
-    return float(present.digits(published.sigma, 2))
+    return float(digits(published.sigma, 2))
 
 
 def _record(shared: Shared, setup: Any, target: dict[str, Any], *, default: bool) -> dict[str, Any]:
-    from accountant import __version__, comparison
+    from accountant._version import __version__
+    from accountant.methods import (
+        retrain_evaluations,
+    )
 
     return {
         "command": "compare",
         **target,
         "delta_is_default": default,
         "group_size": setup.group_size,
-        "retrain_gradient_evaluations": comparison.retrain_evaluations(setup),
+        "retrain_gradient_evaluations": retrain_evaluations(setup),
         "problem": {"preset": shared.preset, **setup.problem.to_dict()},
         "algorithm": {**setup.algorithm.to_dict(), "steps_per_epoch": setup.algorithm.steps_per_epoch},
         "version": __version__,
@@ -145,9 +153,9 @@ def _record(shared: Shared, setup: Any, target: dict[str, Any], *, default: bool
 def _show(
     setup: Any,
     result: dict[str, Any],
-    single: list[comparison.Compared],
-    group: list[comparison.Compared],
-    streams: list[comparison.ComparedStream],
+    single: list[Compared],
+    group: list[Compared],
+    streams: list[ComparedStream],
 ) -> None:
     screen = present.console()
     columns = ["method", "batch", "sigma", "noise in\nmodel", "epochs", "gradients"]
@@ -234,11 +242,13 @@ def _draw(
     target: dict[str, Any],
     epochs: int,
     names: list[str],
-    streams: list[comparison.ComparedStream],
+    streams: list[ComparedStream],
     noise: float,
 ) -> None:
-    from accountant import comparison
-    from accountant.methods import METHODS
+    from accountant.methods import (
+        METHODS,
+        noise_curve,
+    )
 
     points = present.plural(setup.group_size, "point") + ("" if setup.group_size == 1 else " each")
     setup = setup.with_(group_size=1)
@@ -255,7 +265,7 @@ def _draw(
     most = max(epochs, _EPOCHS_DRAWN)
     curves = []
     for name in names:
-        xs, _, spread = comparison.noise_curve(setup, method=name, **target, epochs=range(1, most + 1))
+        xs, _, spread = noise_curve(setup, method=name, **target, epochs=range(1, most + 1))
         if xs and all(value is not None for value in spread):
             curves.append((name, styles[name], xs, spread))
     pictures.lines(upper, curves)
@@ -271,9 +281,7 @@ def _draw(
     pictures.legend(upper)
     if rows == 2:
         lower = axes[1]
-        pictures.lines(
-            lower, [(name, styles[name], list(range(1, len(cost) + 1)), cost) for name, cost in costs.items()]
-        )
+        pictures.lines(lower, [(name, styles[name], list(range(1, len(cost) + 1)), cost) for name, cost in costs.items()])
         lower.set_yscale("log")
         lower.set_xlabel("deletion requests")
         lower.set_ylabel("per-sample gradient evaluations\nso far")
@@ -281,4 +289,3 @@ def _draw(
         pictures.whole_numbers(lower)
         pictures.legend(lower)
     pictures.save(figure, path, kind)
-

@@ -17,8 +17,8 @@ from accountant.commands.options import (
     SigmaOption,
     StepsOption,
 )
-from accountant.divergences.renyi import MAX_ALPHA
-from accountant.validation import choice, integer, number
+from accountant.curves import MAX_ALPHA
+from accountant.numerics import choice, digits, integer, number
 
 OverOption = Annotated[
     str, typer.Option(metavar="delta|alpha", help="delta (prints epsilon) or alpha (prints the Renyi divergence).")
@@ -81,7 +81,7 @@ def curve(
             at, value = point[names[0]], point[names[1]]
             # Rounded to where the printed value holds: a smaller alpha, a larger delta.
             exact = [point["precise"]] if precision is not None else []
-            table.add_row(present.digits(at, 10, down=over == "alpha"), present.digits(value, 10), *exact)
+            table.add_row(digits(at, 10, down=over == "alpha"), digits(value, 10), *exact)
         screen = present.console()
         screen.print(f"Privacy curve over {over}", style="italic")
         screen.print(table)

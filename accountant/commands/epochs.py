@@ -8,7 +8,8 @@ import typer
 
 from accountant.commands import present
 from accountant.commands.options import DeltaOption, EpsilonOption, PrecisionOption, Shared, SigmaOption
-from accountant.unlearning import UnlearningAccountant
+from accountant.numerics import digits
+from accountant.questions import UnlearningAccountant
 
 InSteps = Annotated[bool, typer.Option("--steps", help="Answer in single steps instead of whole epochs.")]
 
@@ -45,9 +46,7 @@ def epochs(
         fewer = None
         if count > shared.accountant.minimum_steps:
             # One fewer is not enough: that is what makes the count the smallest.
-            before = present.asked(
-                shared.accountant, epochs=None if steps else count - 1, steps=count - 1 if steps else None
-            )
+            before = present.asked(shared.accountant, epochs=None if steps else count - 1, steps=count - 1 if steps else None)
             found, _ = present.precise(shared, precision, "epsilon", **question, **before)
             fewer = None if found is None else found["epsilon"]
         result["precision"] = {**(block or {}), "epsilon_with_one_fewer": fewer}
@@ -57,7 +56,7 @@ def epochs(
         (unit, str(count)),
         present.length_row(result),
         present.guarantee_row(result),
-        ("epsilon achieved", present.digits(result["epsilon_achieved"], 10)),
+        ("epsilon achieved", digits(result["epsilon_achieved"], 10)),
         *more,
         present.noise_row(result),
         present.comparison_row(other, unit, count),

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from accountant.validation import InputError
+from accountant.numerics import InputError, Progress
 
-#: Called with the work done and the work there is (0: not known), in no particular unit.
-Progress = Callable[[int, int], None]
 #: Seconds of work without a word.
 _PATIENCE: Final = 2.0
 

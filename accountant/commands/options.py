@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.algorithm import PNSGD
 from accountant.bounds import BOUNDS
-from accountant.problem import PRESET_DIMENSIONS, PRESETS, Problem
-from accountant.reference import parse_reference
-from accountant.settings import DEFAULT, KEYS, SCHEDULE, TARGET, Loaded, check_complete, load, merged
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, integer, number
+from accountant.numerics import InputError, integer, number
+from accountant.problem import PNSGD, PRESET_DIMENSIONS, PRESETS, Problem, parse_reference
+from accountant.questions import DEFAULT, KEYS, SCHEDULE, TARGET, Loaded, UnlearningAccountant, check_complete, load, merged
 
 if TYPE_CHECKING:
     from accountant.methods import Setup
@@ -67,14 +64,11 @@ _ACCOUNTANT_HELP: Final = {
     "reference": "What retraining means: matched, converged, or a number of retraining epochs; default matched.",
     "group_size": "Points deleted at once, 1 to n; default 1.",
 }
-
 SigmaOption = Annotated[float, typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I).")]
 EpsilonOption = Annotated[float, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee.")]
 DeltaOption = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
 EpochsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs K >= 0 (or give --steps).")]
 StepsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps N >= 0 (or give --epochs).")]
-
-
 PrecisionOption = Annotated[
     int | None,
     typer.Option(
@@ -86,7 +80,7 @@ PrecisionOption = Annotated[
 
 def _print_version(value: bool) -> None:
     if value:
-        from accountant import __version__
+        from accountant._version import __version__
 
         typer.echo(__version__)
         raise typer.Exit
@@ -171,8 +165,7 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
                 str | None,
                 typer.Option(
                     metavar="FILE",
-                    help="TOML file with the keys of these options. Each option overrides it; the value "
-                    "default sets one back.",
+                    help="TOML file with the keys of these options. Each option overrides it; the value default sets one back.",
                     rich_help_panel="Problem",
                 ),
             ],
@@ -232,4 +225,3 @@ def register(app: typer.Typer, function: Callable[..., None], *, needs: str | No
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del command.__wrapped__
     app.command()(command)
-

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from accountant.validation import InputError
+from accountant.numerics import InputError
 
 KINDS: Final = (".png", ".svg")
 #: Okabe & Ito's colours with a line style each.

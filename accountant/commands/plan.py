@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accountant import planning, traffic
 from accountant.commands import files, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.validation import InputError, integer
+from accountant.numerics import InputError, digits, integer
+from accountant.requests import Plan, PlannedRequest, Reached, make_plan, read_requests
+from accountant.requests import optimize as cheapest
+from accountant.requests import reached as reached_digits
 
 RequestsOption = Annotated[
     str,
@@ -45,7 +47,6 @@ FirstBoundOption = Annotated[
 ]
 CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write every processed request to a CSV file.")]
 PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the accumulated cost: a .png or .svg file.")]
-
 _MAX_REQUESTS: Final = 10_000_000
 #: Longer tables show their first and last rows only.
 _LONG, _FIRST, _LAST = 24, 12, 6
@@ -89,18 +90,12 @@ def plan(
         with files.progress("planning") as progress:
             choice: dict[str, Any] = {"sigma": sigma, "window": window}
             if optimize:
-                best = planning.optimize(
-                    shared.accountant, arrivals, **choice, **target, max_sigma=max_sigma, progress=progress
-                )
+                best = cheapest(shared.accountant, arrivals, **choice, **target, max_sigma=max_sigma, progress=progress)
                 choice = best._asdict()
-            made = planning.make_plan(
-                shared.accountant, arrivals, **choice, **target, retrain_epochs=retrain_epochs, progress=progress
-            )
+            made = make_plan(shared.accountant, arrivals, **choice, **target, retrain_epochs=retrain_epochs, progress=progress)
             precise = None
             if precision is not None:
-                precise = planning.reached(
-                    shared.accountant, made, digits=precision, sigma=sigma is None, progress=progress
-                )
+                precise = reached_digits(shared.accountant, made, digits=precision, sigma=sigma is None, progress=progress)
         result = _record(shared, made, delta_is_default=delta is None)
         if precision is not None and precise is not None:
             _add_digits(shared, result, precise, precision)
@@ -129,13 +124,13 @@ def _requests(text: str, points: int | None) -> Any:
     except ValueError:
         if points is not None:
             raise InputError(f"points must be left out where requests is a file, got {points}") from None
-        return traffic.read_requests(text)
+        return read_requests(text)
     integer("requests", count, at_least=1, at_most=_MAX_REQUESTS)
     return [integer("points", 1 if points is None else points, at_least=1)] * count
 
 
-def _record(shared: Shared, made: planning.Plan, *, delta_is_default: bool) -> dict[str, Any]:
-    from accountant import __version__
+def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, Any]:
+    from accountant._version import __version__
 
     accountant, algorithm = shared.accountant, shared.accountant.algorithm
     return {
@@ -162,9 +157,9 @@ def _record(shared: Shared, made: planning.Plan, *, delta_is_default: bool) -> d
     }
 
 
-def _add_digits(shared: Shared, result: dict[str, Any], precise: planning.Reached, precision: int) -> None:
+def _add_digits(shared: Shared, result: dict[str, Any], precise: Reached, precision: int) -> None:
     """The block of ``--precision``, and epsilon after every request."""
-    from accountant.precision import exact_inputs
+    from accountant.questions import exact_inputs
 
     for row, epsilon in zip(result["requests"], precise.requests, strict=True):
         row["precise"] = epsilon
@@ -175,7 +170,7 @@ def _add_digits(shared: Shared, result: dict[str, Any], precise: planning.Reache
     }  # fmt: skip
 
 
-def _totals(result: dict[str, Any], made: planning.Plan) -> list[tuple[str, str]]:
+def _totals(result: dict[str, Any], made: Plan) -> list[tuple[str, str]]:
     count, points = len(made.requests), sum(row.points for row in made.requests)
     spent, each = made.total_gradient_evaluations, made.retrain_gradient_evaluations
     length = result | {"steps": made.total_steps, "epochs": made.total_epochs}
@@ -204,7 +199,7 @@ def _totals(result: dict[str, Any], made: planning.Plan) -> list[tuple[str, str]
         rows.append(("first request", f"under the {made.first_bound} bound"))
     reached = [row.mu_worst for row in made.requests if row.mu_worst is not None]
     if reached:
-        rows.append(("mu, worst batch", f"{present.digits(max(reached))} at most, over all requests"))
+        rows.append(("mu, worst batch", f"{digits(max(reached))} at most, over all requests"))
     if "precision" in result:
         block = result["precision"]
         meanings = {"epsilon": "at most, over all requests", "sigma": "would do for these steps"}
@@ -222,7 +217,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.6g} seconds"
 
 
-def _table(made: planning.Plan) -> Any:
+def _table(made: Plan) -> Any:
     timed = made.longest_wait is not None
     titles = ["request", *(["processed"] if timed else []), "points", made.unit, "gradients", "in all", "/each", "/once"]
     table = present.plain_table(titles)
@@ -265,10 +260,10 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _draw(path: Path, made: planning.Plan, kind: str) -> None:
+def _draw(path: Path, made: Plan, kind: str) -> None:
     from datetime import UTC, datetime
 
-    def at(row: planning.PlannedRequest) -> Any:
+    def at(row: PlannedRequest) -> Any:
         if row.time is None:
             return row.request
         return datetime.fromtimestamp(row.time, UTC) if made.dated else row.time / 86_400

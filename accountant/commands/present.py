@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from accountant.arithmetic import MAX_DIGITS
-from accountant.assumptions import WORST
 from accountant.commands.options import Shared
-from accountant.tables.printed import digits as digits
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, integer
+from accountant.numerics import MAX_DIGITS, InputError, integer
+from accountant.numerics import digits as digits
+from accountant.problem import WORST
+from accountant.questions import UnlearningAccountant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +26,7 @@ def record(
     shared: Shared, command: str, *, sigma: float, epsilon: float, delta: float | None, length: Length
 ) -> dict[str, Any]:
     """The keys that every computing command prints; numbers in full double precision, null where undefined."""
-    from accountant import __version__
+    from accountant._version import __version__
 
     accountant, algorithm = shared.accountant, shared.accountant.algorithm
     per_epoch = accountant.steps_per_epoch
@@ -89,7 +88,7 @@ def precise(
     """The JSON block and the row of ``--precision``: ``unknown`` to so many digits, rounded up; nothing if not asked."""
     if precision is None:
         return None, []
-    from accountant.precision import enclose, exact_inputs
+    from accountant.questions import enclose, exact_inputs
 
     found = enclose(shared.accountant, unknown, digits=precision, **question)
     known = {name: question.get(name) for name in ("sigma", "epsilon", "delta", "alpha") if name in question}
@@ -135,9 +134,9 @@ def answer(
 
 def kind(precision: int) -> dict[str, Any]:
     """The JSON block of ``--precision`` where answers stand elsewhere: the digits, and what they were computed in."""
-    from accountant import precision as engine
+    from accountant.numerics import arithmetic_kind
 
-    return {"digits": precision, **engine.kind()}
+    return {"digits": precision, **arithmetic_kind()}
 
 
 def how(block: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ def presets(*, json: JsonOption = False) -> None:
 
     Example: accountant presets --json
     """
-    from accountant import __version__
+    from accountant._version import __version__
 
     if json:
         problems = {name: problem.to_dict() for name, problem in PRESETS.items()}

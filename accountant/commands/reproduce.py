@@ -12,13 +12,12 @@ import typer
 
 from accountant.commands import experiments, files, pictures, present
 from accountant.commands.options import COUNT, PrecisionOption
-from accountant.validation import InputError, choice
+from accountant.numerics import InputError, choice
 
 if TYPE_CHECKING:
-    from accountant.reproduction import Reproduction, Row
+    from accountant.reproduction import Record, Reproduction
 
 _EXPERIMENTS: Final = "Experiments"
-
 WhatArgument = Annotated[
     str | None,
     typer.Argument(
@@ -51,14 +50,14 @@ TrialsOption = Annotated[
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option(**COUNT, help="Of all randomness, >= 0; the same files from the same seed; default 0.",
-                 rich_help_panel=_EXPERIMENTS),
+    typer.Option(
+        **COUNT, help="Of all randomness, >= 0; the same files from the same seed; default 0.", rich_help_panel=_EXPERIMENTS
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file.")]
 PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw a figure: a .png or .svg file.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Print every row, however many; without WHAT: run all experiments.")]
-
 #: Figures with nothing to account for without training.
 _ONLY_RUN: Final = ("figure3a", "figure3c")
 #: Rows printed of a longer table.
@@ -114,7 +113,7 @@ def _experiment(
     plot: str | None,
     everything: bool,
 ) -> None:
-    from accountant.trainer.figures import EXPERIMENTS
+    from accountant.reproduction import EXPERIMENTS
 
     for name, value in (("csv", csv), ("plot", plot)):
         if value is not None:
@@ -136,21 +135,23 @@ def _experiment(
 def _reproduce(
     what: str | None, as_json: bool, csv: str | None, plot: str | None, everything: bool, precision: int | None
 ) -> None:
-    from accountant import __version__, reproduction
+    from accountant._version import __version__
+    from accountant.reproduction import TARGETS, check_digits
+    from accountant.reproduction import reproduce as reproduce_published
 
     if what in _ONLY_RUN:
         raise InputError(f"out or data must be given for {what}: it is an experiment, which is run")
     if what is None:
-        raise InputError(f"what must be given, one of {', '.join(reproduction.TARGETS)}")
-    choice("what", what, reproduction.TARGETS)
+        raise InputError(f"what must be given, one of {', '.join(TARGETS)}")
+    choice("what", what, TARGETS)
     present.check_precision(precision)
     if precision is not None:
-        reproduction.check_digits(what)
+        check_digits(what)
     if plot is not None and not what.startswith("figure"):
         raise InputError(f"plot must go with a figure, got {what}")
     pictures.check(plot)
     with files.replacing("csv", csv) as rows, files.replacing("plot", plot) as picture, files.progress("computing") as progress:
-        made = reproduction.reproduce(what, digits=precision, progress=progress)
+        made = reproduce_published(what, digits=precision, progress=progress)
         if rows is not None:
             flat = [_flat(row) for row in made.rows]
             with open(rows, "w", newline="", encoding="utf-8") as file:
@@ -168,7 +169,7 @@ def _reproduce(
     _show(made, everything, block)
 
 
-def _flat(row: Row) -> Row:
+def _flat(row: Record) -> Record:
     """With the digits as columns of their own: precise_ours, precise_optimal."""
     digits = {f"precise_{name}": value for name, value in row.get("precise", {}).items()}
     return {name: value for name, value in row.items() if name != "precise"} | digits
@@ -214,7 +215,7 @@ def _cell(name: str, value: Any) -> str:
 
 def _draw_figure2(path: Path, kind: str, made: Reproduction) -> None:
     figure, axes = pictures.figure(height=4.8)
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[Record]] = {}
     for row in made.rows:
         # The authors' earlier smoothness constant is left out, and so are rows of other data.
         current = abs(row["smoothness"] - 0.25 - row["n"] / 1e6) < 1e-9 and row["n"] < 20_000
@@ -264,11 +265,11 @@ def _draw_figure3d(path: Path, kind: str, made: Reproduction) -> None:
     pictures.save(figure, path, kind)
 
 
-def _both(name: str, rows: list[Row]) -> list[tuple[str, list[Row], str]]:
+def _both(name: str, rows: list[Record]) -> list[tuple[str, list[Record], str]]:
     return [(f"authors' accounting, {name}", rows, "ours"), (f"optimal, {name}", rows, "optimal")]
 
 
-def _draw(axes: Any, curves: list[tuple[str, list[Row], str]], across: str) -> None:
+def _draw(axes: Any, curves: list[tuple[str, list[Record], str]], across: str) -> None:
     """Computed lines of one column of the rows each, with what was reported of the computed ones."""
     series = [(label, [row[across] for row in rows], [row[column] for row in rows]) for label, rows, column in curves]
     pictures.lines(axes, [(label, at, xs, ys) for at, (label, xs, ys) in enumerate(series)])

@@ -15,11 +15,11 @@ import typer
 
 from accountant.commands import files, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
-from accountant.settings import SCHEDULE
-from accountant.validation import InputError
+from accountant.numerics import InputError
+from accountant.questions import SCHEDULE
 
 if TYPE_CHECKING:
-    from accountant.tables.reading import Table
+    from accountant.tables import Table
 
 TableArgument = Annotated[
     str | None, typer.Argument(metavar="[TABLE]", help="CSV, TSV, JSON lines or Markdown file; - for standard input.")
@@ -49,7 +49,6 @@ StepsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning step
 AllOption = Annotated[bool, typer.Option("--all", help="Show every row, however many; by default the first that need a look.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
 HtmlOption = Annotated[str | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page.")]
-
 #: Rows that are shown of a longer table.
 _SHOWN: Final = 40
 
@@ -84,9 +83,7 @@ def verify(
     Example: accountant verify table.csv --preset mnist --column sigma=noise
     """
     from accountant.commands import report
-    from accountant.tables.claims import Claims
-    from accountant.tables.verdicts import WASTEFUL
-    from accountant.tables.verify import Verification
+    from accountant.verification import WASTEFUL, Claims, Verification
 
     present.check_precision(precision)
     if builtin == (table is not None):
@@ -150,8 +147,7 @@ def _columns(given: list[str] | None) -> dict[str, str]:
 
 
 def _tables(stack: ExitStack, path: str | None, builtin: bool, format: str | None) -> Iterable[Table]:
-    from accountant.tables.builtin import TABLES
-    from accountant.tables.reading import Table
+    from accountant.tables import TABLES, Table
 
     if builtin:
         return [table.table() for table in TABLES.values() if table.claims]
@@ -166,4 +162,3 @@ def _tables(stack: ExitStack, path: str | None, builtin: bool, format: str | Non
     except OSError as error:
         raise InputError(f"table {path} cannot be read: {error.strerror}") from None
     return [Table(copy, format=format, name=path)]
-

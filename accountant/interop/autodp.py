@@ -16,10 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.divergences.renyi import MAX_ALPHA
-from accountant.guarantee import Guarantee
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, MissingExtraError, UnreachableError, integer, number
+from accountant.curves import MAX_ALPHA, Guarantee
+from accountant.numerics import InputError, MissingExtraError, UnreachableError, integer, number
+from accountant.questions import UnlearningAccountant
 
 try:
     from autodp import converter, transformer_zoo

@@ -1,6 +1,6 @@
 """Unlearning runs as events of ``dp_accounting`` (0.6), and an accountant that composes them (extra ``dp-accounting``).
 
-Gaussian releases and guarantees are composed exactly, by :meth:`~accountant.guarantee.Guarantee.compose`. Everything else is
+Gaussian releases and guarantees are composed exactly, by :meth:`~accountant.curves.Guarantee.compose`. Everything else is
 ``dp_accounting``'s own privacy loss distribution; only where both occur is a guarantee put on its grid, from above.
 What is composed must be about the same two datasets, so every event has one neighbouring relation: REPLACE_ONE for the
 adjacency "replace" and REPLACE_SPECIAL (a record becomes one without effect) for "zero-out".
@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.divergences.hockey_stick import MAX_MU
-from accountant.guarantee import Guarantee
-from accountant.validation import InputError, MissingExtraError, number, numbers, shown
+from accountant.curves import MAX_MU, Guarantee
+from accountant.numerics import InputError, MissingExtraError, number, numbers, shown
 
 try:
     import attr
@@ -50,7 +49,7 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
 
 
 class Curve(enum.Enum):
-    """Kind and conversion of a :class:`~accountant.guarantee.Guarantee`.
+    """Kind and conversion of a :class:`~accountant.curves.Guarantee`.
 
     No field of an event may be a text: ``dp_accounting`` 0.6 takes it for a list of letters when it converts to named tuples.
     """
@@ -67,7 +66,7 @@ class Curve(enum.Enum):
 class UnlearningEvent(dp_event.DpEvent):
     """Learning on a dataset and unlearning one record of it, compared with retraining without that record.
 
-    curve, weights, values: the privacy curve, as of a :class:`~accountant.guarantee.Guarantee`, which checks them.
+    curve, weights, values: the privacy curve, as of a :class:`~accountant.curves.Guarantee`, which checks them.
     neighboring_relation: REPLACE_ONE or REPLACE_SPECIAL. assumptions: what the curve rests on.
     Frozen, hashable, picklable; ``to_named_tuple`` and ``from_named_tuple`` keep every bit. InputError for anything else.
     """

@@ -19,14 +19,10 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from accountant.algorithm import PNSGD
-from accountant.assumptions import RESHUFFLE
-from accountant.divergences.gdp import mixture_epsilon
-from accountant.divergences.hockey_stick import MAX_MU
-from accountant.guarantee import Guarantee
-from accountant.schedule import Learn, Schedule
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, MissingExtraError, UnreachableError, integer, number, shown
+from accountant.curves import MAX_MU, Guarantee, mixture_epsilon
+from accountant.numerics import InputError, MissingExtraError, UnreachableError, integer, number, shown
+from accountant.problem import PNSGD, RESHUFFLE, Learn, Schedule
+from accountant.questions import UnlearningAccountant
 
 try:
     import torch
@@ -43,11 +39,9 @@ NAME: Final = "hidden-state"
 _MARGIN: Final = 1e-12
 #: Opacus's own sample rate is 1/len(data_loader); anything further from 1/J than its rounding is another rate.
 _RATE_ROUNDING: Final = 1e-9
-
 #: Stretches of one noise multiplier that are followed as such, however long; more of them are followed step by step.
 _FEW_PHASES: Final = 4
 _MOST_STEPS: Final = 100_000
-
 #: Entries of a history: noise multiplier, sample rate, steps.
 History = list[tuple[float, float, int]]
 
@@ -150,9 +144,7 @@ class HiddenStateAccountant(IAccountant):
                     f"every step must be on one whole batch of {self._algorithm.batch_size} points, got {points}: Poisson "
                     "sampling, BatchMemoryManager and gradient accumulation are not accounted for"
                 )
-            self.step(
-                noise_multiplier=optimizer.noise_multiplier, sample_rate=sample_rate * optimizer.accumulated_iterations
-            )
+            self.step(noise_multiplier=optimizer.noise_multiplier, sample_rate=sample_rate * optimizer.accumulated_iterations)
 
         return hook
 

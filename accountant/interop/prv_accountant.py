@@ -1,8 +1,8 @@
 """The accountant's guarantees as privacy random variables, which prv_accountant composes numerically (the extra ``prv``).
 
-    from accountant.interop.prv_accountant import UnlearningPRV
-    prv = UnlearningPRV(UnlearningAccountant(algorithm).guarantee(sigma=0.01, epochs=1))
-    PRVAccountant([prv], eps_error=0.01, delta_error=1e-9, max_self_compositions=[10]).compute_epsilon(1e-5, [10])
+from accountant.interop.prv_accountant import UnlearningPRV
+prv = UnlearningPRV(UnlearningAccountant(algorithm).guarantee(sigma=0.01, epochs=1))
+PRVAccountant([prv], eps_error=0.01, delta_error=1e-9, max_self_compositions=[10]).compute_epsilon(1e-5, [10])
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from accountant.guarantee import Guarantee
-from accountant.shapes import plain
-from accountant.validation import InputError, MissingExtraError
+from accountant.curves import Guarantee
+from accountant.numerics import InputError, MissingExtraError, plain
 
 try:
     from prv_accountant import PrivacyRandomVariable

@@ -1,35 +1,20 @@
-"""The methods, by name: noisy SGD under each bound, and what it competes with. A new one is a new file and a line here."""
+"""The methods side by side: noisy SGD under each bound, and what it competes with, by name in ``METHODS``."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import Final
+from accountant.numerics import face
 
-from accountant.methods.base import Method, Setup, Stream
-from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete, OpenDescentToDelete
-from accountant.methods.dp import PlainPrivacy
-from accountant.methods.langevin import Langevin
-from accountant.methods.pnsgd import BoundMethod, NotConverged
-from accountant.methods.retrain import Retrain
-
-_BASIC: Final = "Renyi unlearning, basic conversion"
-
-METHODS: Final[dict[str, Method]] = {
-    method.name: method
-    for method in (
-        BoundMethod("optimal", "noisy SGD, optimal shifts", bound="optimal", proves="mu-GDP per batch order, attained"),
-        BoundMethod("paper", "noisy SGD, published", bound="paper", proves=_BASIC),
-        BoundMethod("paper-geometric", "noisy SGD, published, geometric", bound="paper-geometric", proves=_BASIC),
-        NotConverged("not-converged", "noisy SGD, published, not converged", bound="paper", proves=_BASIC),
-        BoundMethod(
-            "pnsgd", "noisy SGD, the authors' accounting", bound="paper-geometric", first_bound="paper", proves=_BASIC
-        ),
-        Langevin(),
-        DescentToDelete(),
-        OpenDescentToDelete(),
-        ExactDescentToDelete(),
-        PlainPrivacy("dp", "no unlearning, private learning", bound="optimal", proves="mu-GDP per batch order"),
-        Retrain(),
+if TYPE_CHECKING:
+    from accountant.methods.base import *
+    from accountant.methods.comparison import *
+    from accountant.methods.names import *
+    from accountant.methods.pnsgd import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        base="Method Setup Stream",
+        comparison="Compared ComparedStream SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
+        "retrain_evaluations",
+        names="METHODS",
+        pnsgd="BoundMethod BoundStream",
     )
-}
-
-__all__ = ["METHODS", "Method", "Setup", "Stream"]

@@ -11,23 +11,21 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant import roots
-from accountant.algorithm import PNSGD
-from accountant.problem import Problem
-from accountant.reference import parse_reference
-from accountant.stream import Followed
-from accountant.validation import (
+from accountant.numerics import (
     LARGEST,
     MAX_COUNT,
     SMALLEST,
+    Floats,
     InputError,
     UnreachableError,
+    decreasing_root,
     integer,
     number,
     numbers,
+    smallest_count,
 )
-
-Floats = NDArray[np.float64]
+from accountant.problem import PNSGD, Problem, parse_reference
+from accountant.requests import Followed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +177,7 @@ class FullBatch(Method):
         def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
             return self.epsilon(setup, sigma=noise[rows], delta=chance[rows], steps=count) <= target[rows]
 
-        return shaped(roots.smallest_count(holds, low=np.zeros(noise.size)), sigma, epsilon, delta)
+        return shaped(smallest_count(holds, low=np.zeros(noise.size)), sigma, epsilon, delta)
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
         noise, target, count = flat(sigma, epsilon, steps)
@@ -198,7 +196,7 @@ class FullBatch(Method):
             def among(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
                 return excess(x, some[rows])
 
-            root = roots.decreasing_root(among, start=high[some], low=low[some], high=high[some])
+            root = decreasing_root(among, start=high[some], low=low[some], high=high[some])
             result[some] = np.minimum(np.exp(root) * (1 + 1e-13), 1.0)
         return shaped(result, sigma, epsilon, steps)
 
@@ -254,9 +252,9 @@ class CountedStream(Stream):
 
         guess = np.array([self._guess])
         if holds(guess, np.zeros(1, dtype=np.intp))[0]:
-            found = roots.smallest_count(holds, low=np.zeros(1), high=guess)
+            found = smallest_count(holds, low=np.zeros(1), high=guess)
         else:
-            found = roots.smallest_count(holds, low=guess + 1)
+            found = smallest_count(holds, low=guess + 1)
         if np.isfinite(found[0]):
             self._guess = float(found[0])
         return float(found[0])

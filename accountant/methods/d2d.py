@@ -14,17 +14,15 @@ from typing import Final
 
 import numpy as np
 
-from accountant.algorithm import PNSGD
-from accountant.distance import log_learned_distance
-from accountant.divergences import hockey_stick
-from accountant.divergences.curves import MARGIN, rounded_up
-from accountant.methods.base import CountedStream, Floats, FullBatch, Setup, flat, shaped, smallest_sigma
-from accountant.problem import Problem
-from accountant.validation import InputError, UnreachableError
+from accountant.curves import MARGIN, MAX_MU, mixture_log_scale, mixture_tail, mixture_tail_epsilon, probability, rounded_up
+from accountant.methods.base import CountedStream, FullBatch, Setup, flat, shaped, smallest_sigma
+from accountant.numerics import Floats, InputError, UnreachableError
+from accountant.problem import PNSGD, Problem
+from accountant.shifts import log_learned_distance
 
-_PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
+PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
 #: Relative error of the formulas below in doubles, and that of a sum of logarithms for each unit of their sizes.
-_SAFE: Final = 1 + 4e-15
+SAFE: Final = 1 + 4e-15
 _ROUNDING: Final = 8 * 2.0**-53
 
 
@@ -68,7 +66,7 @@ class _DescentToDelete(FullBatch):
         )
 
 
-class _Published(_DescentToDelete):
+class Published(_DescentToDelete):
     """A published standard deviation: a factor of the target times r(I) = gamma^I/(1 - gamma^I)."""
 
     def _log_distance(self, setup: Setup, steps: Floats) -> Floats:
@@ -120,10 +118,10 @@ def _log_ratio(problem: Problem, steps: Floats) -> Floats:
     return np.where(steps == 0, np.inf, value)
 
 
-class _PublishedStream(CountedStream):
+class PublishedStream(CountedStream):
     """Every request with at least the fewest iterations that any had so far, as the formula's proof by induction needs."""
 
-    def __init__(self, method: _Published, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
+    def __init__(self, method: Published, setup: Setup, *, sigma: float, epsilon: float, delta: float) -> None:
         super().__init__(setup, sigma=sigma, epsilon=epsilon, delta=delta)
         self.method = method
         self.known = {"sigma": np.array(self.sigma), "delta": np.array(self.delta)}
@@ -141,12 +139,12 @@ class _PublishedStream(CountedStream):
         self.requests += 1
 
 
-class DescentToDelete(_Published):
+class DescentToDelete(Published):
     """sigma = 4 sqrt(2) M gamma^I / (m n (1 - gamma^I) (sqrt(log(1/delta) + epsilon) - sqrt(log(1/delta))))."""
 
     name = "d2d"
     title = "Descent-to-Delete, published"
-    source = f"{_PAPER}, as the baseline of Chien et al. 2024"
+    source = f"{PAPER}, as the baseline of Chien et al. 2024"
     proves = "(epsilon, delta), by zero-concentrated privacy"
     _log_constant = math.log(4 * math.sqrt(2))
 
@@ -156,111 +154,11 @@ class DescentToDelete(_Published):
 
     def _reached(self, setup: Setup, distance: Floats, delta: Floats, steps: Floats) -> Floats:
         # (sqrt(level + eps) - sqrt(level)) = x is eps = x (x + 2 sqrt(level)).
-        return distance * (distance + 2 * np.sqrt(-np.log(delta))) * _SAFE
+        return distance * (distance + 2 * np.sqrt(-np.log(delta))) * SAFE
 
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> _PublishedStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> PublishedStream:
         self.check(setup)
-        return _PublishedStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
-
-
-class OpenDescentToDelete(_Published):
-    """The stream whose inner model is no secret: request i has I = I_min + ceil(log(log(4 d i/delta))/log(1/gamma)) iterations.
-
-    As the baseline's public code has it, gamma^I counts all of a request's iterations; with I_min alone sigma would be some 20
-    times larger.
-
-    sigma = 8 M gamma^I / (m n (1 - gamma^I) (sqrt(2 log(2/delta) + 3 epsilon) - sqrt(2 log(2/delta) + 2 epsilon))), with
-    I_min = ceil(log(sqrt(2 d)/((1 - gamma) (sqrt(2 log(2/delta) + epsilon) - sqrt(2 log(2/delta)))))/log(1/gamma)).
-    """
-
-    name = "d2d-open"
-    title = "Descent-to-Delete, no secret state"
-    source = f"{_PAPER}, no secret state, as the baseline of Chien et al. 2024"
-    #: Its noise is in the model that unlearning starts from, which the exact mechanism below knows nothing of.
-    tightest = "d2d-open"
-    proves = "(epsilon, delta), as published"
-    secret = "every request starts from the last noisy release; sigma belongs to all iterations of a request"
-    _log_constant = math.log(8)
-
-    def check(self, setup: Setup) -> None:
-        super().check(setup)
-        if setup.dimension is None:
-            raise InputError(f"dimension must be given for {self.name}: the number of parameters of the model")
-
-    def __init__(self, request: int = 1) -> None:
-        #: Which request of a stream is asked about, from 1.
-        self.request = request
-
-    def minimum(self, setup: Setup, *, epsilon: Floats, delta: Floats) -> Floats:
-        """Fewest iterations for the request; shape of epsilon and delta."""
-        dimension, rate = int(setup.dimension or 1), -log_gamma(setup.problem)
-        level = 2 * np.log(2 / delta)
-        with np.errstate(divide="ignore", over="ignore"):
-            gap = epsilon / (np.sqrt(level + epsilon) + np.sqrt(level))
-            first = (0.5 * math.log(2 * dimension) - np.log(gap) - math.log(-math.expm1(-rate))) / rate
-        return np.maximum(np.ceil(first), 1.0) + self._further(dimension, rate, delta)
-
-    def _further(self, dimension: int, rate: float, delta: Floats) -> Floats:
-        """Iterations for the noise of earlier releases."""
-        return np.ceil(np.log(np.log(4.0 * dimension * self.request / delta)) / rate)
-
-    def _gap(self, epsilon: Floats, delta: Floats) -> Floats:
-        level = 2 * np.log(2 / delta)
-        return epsilon / (np.sqrt(level + 3 * epsilon) + np.sqrt(level + 2 * epsilon))
-
-    def _reached(self, setup: Setup, distance: Floats, delta: Floats, steps: Floats) -> Floats:
-        # With x the difference of the roots and y = sqrt(l + 2 eps): eps = x^2 + 2 x y, so y^2 = l + 2 x^2 + 4 x y.
-        level = 2 * np.log(2 / delta)
-        square = distance * distance
-        by_noise = 5 * square + 2 * distance * np.sqrt(6 * square + level)
-        # The number of iterations, too, belongs to a target: the smallest that it is enough for.
-        return np.maximum(by_noise * _SAFE, self._allowed(setup, delta, steps))
-
-    def _allowed(self, setup: Setup, delta: Floats, steps: Floats) -> Floats:
-        """Smallest epsilon whose I_min, with the further iterations of the first request, is at most ``steps``."""
-        rate, dimension = -log_gamma(setup.problem), int(setup.dimension or 1)
-        level = 2 * np.log(2 / delta)
-        budget = steps - self._further(dimension, rate, delta)
-        with np.errstate(over="ignore"):
-            kept = np.where(budget > 0, np.maximum(budget, 1e-300) * rate, 0.0)
-            gap = np.exp(0.5 * math.log(2 * dimension) - math.log(-math.expm1(-rate)) - kept) * (1 + 1e-12)
-        return np.where(budget >= 1, gap * (gap + 2 * np.sqrt(level)), np.inf)
-
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        target, chance, count = flat(epsilon, delta, steps)
-        short = (target > 0) & ~(self._allowed(setup, chance, count) <= target)
-        if short.any():
-            row = slice(int(np.argmax(short)), int(np.argmax(short)) + 1)
-            fewest = self.minimum(setup, epsilon=target[row], delta=chance[row])[0]
-            raise UnreachableError(
-                f"{self.name} needs at least {fewest:.0f} iterations for epsilon={target[row][0]:g} at "
-                f"delta={chance[row][0]:g}, got {count[row][0]:.0f}"
-            )
-        return super().sigma(setup, epsilon=epsilon, delta=delta, steps=steps)
-
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> _PublishedStream:
-        self.check(setup)
-        return _OpenStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
-
-
-class _OpenStream(_PublishedStream):
-    """A request's budget is what is left of its iterations after those for the noise of all releases before it."""
-
-    def further(self) -> float:
-        problem, dimension = self.setup.problem, int(self.setup.dimension or 1)
-        method = OpenDescentToDelete(self.requests + 1)
-        return float(method._further(dimension, -log_gamma(problem), self.known["delta"]))
-
-    def reached(self, count: float, points: float) -> float:
-        further = self.further()
-        return super().reached(count - further, points)
-
-    def advance(self, count: float, points: float) -> None:
-        super().advance(count - self.further(), points)
-
-    def answer(self, setup: Setup, count: float) -> float:
-        method = OpenDescentToDelete(self.requests + 1)
-        return float(method.epsilon(setup, **self.known, steps=np.array(max(count + self.further(), 0.0))))
+        return PublishedStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
 
 
 class ExactDescentToDelete(_DescentToDelete):
@@ -279,9 +177,7 @@ class ExactDescentToDelete(_DescentToDelete):
     def run(self, setup: Setup) -> PNSGD:
         """The descent as a PNSGD, for its distance and contraction."""
         problem = setup.problem
-        return PNSGD(
-            problem, step_size=2 / (problem.smoothness + problem.strong_convexity), learn_epochs=setup.learn_epochs
-        )
+        return PNSGD(problem, step_size=2 / (problem.smoothness + problem.strong_convexity), learn_epochs=setup.learn_epochs)
 
     def log_distance(self, setup: Setup) -> float:
         """log of the distance of the two learned models, of all the setup's points."""
@@ -301,14 +197,14 @@ class ExactDescentToDelete(_DescentToDelete):
         noise, target, count = flat(sigma, epsilon, steps)
         log_mu = self._log_distance_after(setup, count) - np.log(noise)
         result = np.ones(noise.size)
-        some = log_mu < math.log(hockey_stick.MAX_MU) - 1
-        tail = hockey_stick.mixture(target[some], np.zeros(1), rounded_up(log_mu[some])[:, None])
-        result[some] = hockey_stick.probability(tail.log_delta)
+        some = log_mu < math.log(MAX_MU) - 1
+        tail = mixture_tail(target[some], np.zeros(1), rounded_up(log_mu[some])[:, None])
+        result[some] = probability(tail.log_delta)
         return shaped(result, sigma, epsilon, steps)
 
     def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         target, chance, count = flat(epsilon, delta, steps)
-        most = hockey_stick.log_scale_of(target, np.log(chance), np.zeros(1), np.zeros((target.size, 1)))
+        most = mixture_log_scale(target, np.log(chance), np.zeros(1), np.zeros((target.size, 1)))
         log_sigma = self._log_distance_after(setup, count) - most + MARGIN
         with np.errstate(over="ignore"):
             guess = np.exp(log_sigma)
@@ -350,6 +246,6 @@ class _ExactStream(CountedStream):
 def gaussian_epsilon(log_mu: Floats, delta: Floats) -> Floats:
     """epsilon of mu-GDP, rounded up, for arrays (P,); inf where mu is beyond every use."""
     result = np.full(log_mu.size, np.inf)
-    some = log_mu < math.log(hockey_stick.MAX_MU) - 1
-    result[some] = hockey_stick.epsilon_of(np.log(delta[some]), np.zeros(1), rounded_up(log_mu[some])[:, None])
+    some = log_mu < math.log(MAX_MU) - 1
+    result[some] = mixture_tail_epsilon(np.log(delta[some]), np.zeros(1), rounded_up(log_mu[some])[:, None])
     return result

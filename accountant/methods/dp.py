@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from accountant.methods.base import Floats, Setup
+from accountant.methods.base import Setup
 from accountant.methods.pnsgd import BoundMethod, BoundStream
-from accountant.validation import InputError
+from accountant.numerics import Floats, InputError
 
 
 class PlainPrivacy(BoundMethod):

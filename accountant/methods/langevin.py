@@ -20,9 +20,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant import roots
-from accountant.methods.base import CountedStream, Floats, FullBatch, Setup, flat, shaped, smallest_sigma
-from accountant.validation import LARGEST, InputError, UnreachableError
+from accountant.methods.base import CountedStream, FullBatch, Setup, flat, shaped, smallest_sigma
+from accountant.numerics import LARGEST, Floats, InputError, UnreachableError, decreasing_root
 
 #: Requests of the past that are followed one by one; the factors of older ones are one to the last digit, or taken as one.
 _DEPTH: Final = 128
@@ -99,7 +98,7 @@ def _best(terms: _Terms, log_delta: Floats, near: Floats | None = None) -> tuple
     start = np.clip(0.5 * (size - log_level), -_RANGE, _RANGE) if near is None else near
     bound = np.full(log_delta.size, _RANGE)
     # Every order is valid, and around the best one epsilon is flat.
-    x = roots.decreasing_root(excess, start=start, low=-bound, high=bound, floor=1e5)
+    x = decreasing_root(excess, start=start, low=-bound, high=bound, floor=1e5)
     value = _log_terms(terms, x)[0]
     divergence = np.logaddexp.reduce(value, axis=1)
     log_epsilon = np.logaddexp(divergence, log_level + x)
@@ -168,7 +167,7 @@ class Langevin(FullBatch):
         bound = np.full(target.size, 690.0)
         # Without contraction and order two; Newton's method does the rest.
         start = np.clip(0.5 * (self.log_unit(setup) + np.log(-8 * log_delta) - 2 * log_target), -600, 600)
-        guess = np.exp(roots.decreasing_root(excess, start=start, low=-bound, high=bound, floor=1.0))
+        guess = np.exp(decreasing_root(excess, start=start, low=-bound, high=bound, floor=1.0))
 
         def reached(sigma: Floats) -> Floats:
             return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)

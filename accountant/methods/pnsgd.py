@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accountant.bounds import BOUNDS
-from accountant.methods.base import Floats, Method, Setup, Stream, flat, shaped
+from accountant.methods.base import Method, Setup, Stream, flat, shaped
 from accountant.methods.langevin import accumulated_std
-from accountant.stream import Followed, UnlearningStream
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, UnreachableError
+from accountant.numerics import Floats, InputError, UnreachableError
+from accountant.questions import UnlearningAccountant
+from accountant.requests import Followed, UnlearningStream
 
 if TYPE_CHECKING:
-    from accountant.precision import Enclosure
+    from accountant.numerics import Enclosure
 
 
 @lru_cache(maxsize=512)
@@ -64,8 +64,8 @@ class BoundMethod(Method):
         return np.asarray(self.accountant(setup).sigma(epsilon=epsilon, delta=delta, steps=self.run(steps)))
 
     def enclose(self, setup: Setup, unknown: str, *, digits: int, steps: float, **question: Any) -> Enclosure:
-        """"sigma", "epsilon" or "delta" from the others, numbers for once, to so many digits (``precision.enclose``)."""
-        from accountant.precision import enclose
+        """ "sigma", "epsilon" or "delta" from the others, numbers for once, to so many digits (``precision.enclose``)."""
+        from accountant.questions import enclose
 
         count = int(self.run(np.array([steps]))[0])
         return enclose(self.accountant(setup), unknown, digits=digits, steps=count, **question)
@@ -97,9 +97,7 @@ class BoundMethod(Method):
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> BoundStream:
         accountant = accountant_of(setup.with_(group_size=1), self.bound)
         return BoundStream(
-            UnlearningStream(
-                accountant, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit, first_bound=self.first_bound
-            )
+            UnlearningStream(accountant, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit, first_bound=self.first_bound)
         )
 
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
@@ -119,7 +117,7 @@ class NotConverged(BoundMethod):
 
 
 class BoundStream(Stream):
-    """:class:`~accountant.stream.UnlearningStream` as a method's stream."""
+    """:class:`~accountant.requests.UnlearningStream` as a method's stream."""
 
     def __init__(self, stream: UnlearningStream) -> None:
         self.stream = stream

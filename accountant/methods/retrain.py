@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from accountant.methods.base import Floats, Method, Setup, Stream
-from accountant.planning import default_retrain_epochs
-from accountant.stream import Followed
-from accountant.validation import InputError
+from accountant.methods.base import Method, Setup, Stream
+from accountant.numerics import Floats, InputError
+from accountant.problem import default_retrain_epochs
+from accountant.requests import Followed
 
 
 class Retrain(Method):

@@ -1,0 +1,23 @@
+"""Optimal shifts: the timeline of a schedule, distances, the taut string and its closed forms."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.shifts.cyclic import *
+    from accountant.shifts.distance import *
+    from accountant.shifts.enclosed import *
+    from accountant.shifts.minorant import *
+    from accountant.shifts.runs import *
+    from accountant.shifts.timeline import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        cyclic="log_mu_cyclic log_mu_decay log_mu_restarted",
+        distance="NO_DISTANCE learned_distance log_learned_distance",
+        enclosed="string_mu",
+        minorant="Shifts optimal_shifts taut_string",
+        runs="joined",
+        timeline="Stretch Timeline plain_timeline",
+    )

@@ -14,12 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
-from accountant.geometry import geometric_sum, log_power
-
-Floats = NDArray[np.float64]
+from accountant.numerics import DOUBLE, Arithmetic, Floats, Numbers, geometric_sum, log_power
 
 
 def log_mu_decay(*, log_c: Numbers, log_start: Numbers, steps: Numbers, arithmetic: Arithmetic = DOUBLE) -> Numbers:

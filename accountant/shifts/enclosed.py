@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from accountant.arithmetic import Numbers, Precise
+from accountant.numerics import Numbers, Precise
 
 #: Rise and length of a stretch of the string.
 _Piece = tuple[Any, Any]

@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from accountant.validation import SMALLEST, InputError, UnreachableError, numbers
-
-Floats = NDArray[np.float64]
+from accountant.numerics import SMALLEST, Floats, InputError, UnreachableError, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +143,7 @@ def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, dia
     tracked = _tracked(np.exp(log_c), h, start_distance, diameter)
     start, rough = _pieces(log_weights, h, nu, tracked, diameter)
     pieces = [
-        _summed(piece.first, piece.last, log_weights, h, nu, tracked[start] if piece.first == start else 0.0)
-        for piece in rough
+        _summed(piece.first, piece.last, log_weights, h, nu, tracked[start] if piece.first == start else 0.0) for piece in rough
     ]
     mu = math.hypot(*(piece.cost for piece in pieces))
     # Roundings of sums of positive terms, and of logarithms of weights, which grow with how far a difference has contracted.
@@ -249,8 +246,7 @@ def _started(
         middle = (low + high + 1) // 2
         rise, length = joined(middle)
         steeper = length <= 0 or (
-            rise > 0
-            and math.log(rise) - math.log(length) - 2 * math.log(unit) - scale >= pieces[middle - 1].log_slope
+            rise > 0 and math.log(rise) - math.log(length) - 2 * math.log(unit) - scale >= pieces[middle - 1].log_slope
         )
         low, high = (low, middle - 1) if steeper else (middle, high)
     rise, length = joined(low)
@@ -259,9 +255,7 @@ def _started(
     return math.hypot(costs[low], rise / (math.sqrt(length) * unit)) if length > 0 else math.inf
 
 
-def _summed(
-    first: int, last: int, log_weights: Floats, h: Floats, nu: Floats, start_distance: float
-) -> _Piece:
+def _summed(first: int, last: int, log_weights: Floats, h: Floats, nu: Floats, start_distance: float) -> _Piece:
     """A piece from its steps, each sum rounded once; ``start_distance`` is spent at its beginning."""
     own = log_weights[first + 1 : last + 1]
     counts = own[(h[first:last] > 0) | (nu[first:last] > 0)]

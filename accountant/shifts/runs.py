@@ -12,14 +12,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accountant.arithmetic import DOUBLE, Arithmetic, Numbers
-from accountant.geometry import geometric_sum, log_power
+from accountant.numerics import DOUBLE, SMALLEST, Arithmetic, Numbers, geometric_sum, log_power
 from accountant.shifts.minorant import FORGOTTEN
-from accountant.validation import SMALLEST
-
-Floats = NDArray[np.float64]
 
 #: Stands for the logarithm of a contraction of zero inside a run; e^-750 is on the safe side of it, and sums stay exact.
 _NOTHING = -750.0

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from accountant.validation import InputError, choice
+from accountant.numerics import InputError, choice
 
 #: By name, with the file names that stand for them.
 FORMATS: Final[dict[str, tuple[str, ...]]] = {

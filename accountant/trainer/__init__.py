@@ -1,45 +1,31 @@
-"""The reference trainer: the losses, noisy SGD exactly as it is accounted for, baselines and data.
+"""The reference trainer: losses, noisy SGD exactly as it is accounted for, baselines, estimators, audit and data."""
 
-``PNSGDClassifier`` and ``PNSGDRegressor`` can be imported from here too; only that imports scikit-learn (extra ``sklearn``).
-"""
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
-
-from accountant.trainer.losses import (
-    LOSSES,
-    Logistic,
-    Loss,
-    Multinomial,
-    Ridge,
-    SmoothedHinge,
-    accuracy,
-    check_constants,
-    predict,
-)
-from accountant.trainer.training import Run, Trainer
+from accountant.numerics import face
 
 if TYPE_CHECKING:
-    from accountant.trainer.estimator import PNSGDClassifier as PNSGDClassifier
-    from accountant.trainer.estimator import PNSGDRegressor as PNSGDRegressor
-
-__all__ = [
-    "LOSSES",
-    "Logistic",
-    "Loss",
-    "Multinomial",
-    "Ridge",
-    "Run",
-    "SmoothedHinge",
-    "Trainer",
-    "accuracy",
-    "check_constants",
-    "predict",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("PNSGDClassifier", "PNSGDRegressor"):
-        from accountant.trainer import estimator
-
-        return getattr(estimator, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from accountant.trainer.auditing import *
+    from accountant.trainer.baselines import *
+    from accountant.trainer.classifier import *
+    from accountant.trainer.constants import *
+    from accountant.trainer.data import *
+    from accountant.trainer.instances import *
+    from accountant.trainer.losses import *
+    from accountant.trainer.points import *
+    from accountant.trainer.regressor import *
+    from accountant.trainer.training import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        auditing="Audit FAULTS LEAST audit",
+        baselines="descent_to_delete langevin release retrain",
+        classifier="PNSGDClassifier",
+        constants="check_constants measure",
+        data="Digits load load_digits load_mnist random_points read_idx unit_rows",
+        instances="Instance data_instance gaussian_instance logistic_instance",
+        losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
+        points="accuracy check_points gradient objective predict scores",
+        regressor="PNSGDRegressor",
+        training="Run Trainer",
+    )

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.algorithm import PNSGD
-from accountant.problem import Problem
+from accountant.numerics import InputError, Progress, integer, number
+from accountant.problem import PNSGD, Problem
 from accountant.trainer.losses import Array, Loss
-from accountant.trainer.training import Progress, Run, Trainer
-from accountant.validation import InputError, integer, number
+from accountant.trainer.training import Run, Trainer
 
 
 def descent_to_delete(loss: Loss, problem: Problem, **options: Any) -> Trainer:

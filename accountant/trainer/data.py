@@ -17,11 +17,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from accountant.numerics import Floats, InputError, MissingExtraError, integer
 from accountant.problem import PRESETS
-from accountant.trainer.losses import row_norms
-from accountant.validation import InputError, MissingExtraError, integer
-
-Floats = NDArray[np.float64]
+from accountant.trainer.points import row_norms
 
 #: Rows that the published experiments keep of MNIST.
 MNIST_ROWS: Final = PRESETS["mnist"].n

@@ -17,20 +17,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from accountant.numerics import InputError, integer, number
 from accountant.problem import Problem
-from accountant.validation import InputError, integer, number
 
 #: Real arrays of the trainer, float32 or float64.
 Array = NDArray[Any]
 #: Rows may be longer than the stated bound by what rounding to float32 does.
-_ROUNDING: Final = 1e-6
-#: Numbers in the Hessians that are measured at a time.
-_AT_ONCE: Final = 1 << 21
+ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,175 +303,9 @@ def _vector(labels: ArrayLike) -> Array:
     if array.ndim != 1:
         raise InputError(f"labels must have shape (n,), got {array.shape}")
     if not np.isfinite(array).all():
-        raise InputError(f"labels must be finite, got {array[~np.isfinite(array)][0]} at row {_first(~np.isfinite(array))}")
+        raise InputError(f"labels must be finite, got {array[~np.isfinite(array)][0]} at row {first_row(~np.isfinite(array))}")
     return array
 
 
-def _first(bad: NDArray[np.bool_]) -> int:
+def first_row(bad: NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(bad)[0])
-
-
-def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
-    """Features (n, d), finite and of row norm at most ``feature_bound``, and labels (n,), or InputError; float32 is kept.
-
-    Rows longer by rounding only (1e-6) are scaled back.
-    """
-    try:
-        array = np.asarray(features)
-        if array.dtype.kind not in "iuf":
-            raise ValueError
-        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
-    except (ValueError, TypeError):
-        raise InputError("features must be a numeric array of shape (n, d)") from None
-    if array.ndim != 2 or not array.shape[1]:
-        raise InputError(f"features must have shape (n, d) with d >= 1, got {array.shape}")
-    y = loss.check_labels(labels)
-    if y.size != array.shape[0]:
-        raise InputError(f"labels must be one for each of the {array.shape[0]} rows of features, got {y.size}")
-    norms = row_norms(array)
-    bad = ~np.isfinite(norms)
-    if bad.any():
-        raise InputError(f"features must be finite numbers, got {_odd(array[_first(bad)])} in row {_first(bad)}")
-    long = norms > loss.feature_bound * (1 + _ROUNDING)
-    if long.any():
-        row = _first(long)
-        raise InputError(
-            f"features must have rows of norm at most feature_bound = {loss.feature_bound:g}, got {norms[row]:.10g} in row "
-            f"{row}"
-        )
-    over = norms > loss.feature_bound
-    if over.any():
-        # The constants hold for rows within the bound: what rounding put outside is put back.
-        array = array.copy()
-        shrink = loss.feature_bound / norms[over] * (1 - 4 * np.finfo(array.dtype).eps)
-        array[over] *= shrink[:, None].astype(array.dtype)
-    return array, y
-
-
-def _odd(row: Array) -> str:
-    finite = np.isfinite(row)
-    return "numbers too large to square" if finite.all() else str(row[~finite][0])
-
-
-def row_norms(features: Array) -> Array:
-    """2-norms of the rows, summed in float64."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
-
-
-def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
-    """Scores (n, trials, outputs) of parameters (outputs*d, trials), or (outputs*d,) for one trial, on features (n, d)."""
-    x = np.asarray(features)
-    w = np.asarray(parameters)
-    wanted = loss.outputs * x.shape[-1]
-    if x.ndim != 2 or w.ndim not in (1, 2) or w.shape[0] != wanted:
-        raise InputError(f"parameters must have shape ({wanted}, trials) or ({wanted},) for these features, got {w.shape}")
-    trials = 1 if w.ndim == 1 else w.shape[1]
-    weights = w.reshape(wanted, trials).T.reshape(trials * loss.outputs, x.shape[1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = (x @ weights.T).reshape(x.shape[0], trials, loss.outputs)
-    if not np.isfinite(result).all():
-        raise InputError("parameters and features must be finite numbers whose products do not overflow")
-    return result
-
-
-def predict(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
-    """Predicted labels (n, trials)."""
-    return loss.predictions(scores(loss, parameters, features))
-
-
-def accuracy(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
-    """Share of right predictions of every trial, (trials,)."""
-    return (predict(loss, parameters, features) == loss.check_labels(labels)[:, None]).mean(axis=0)
-
-
-def objective(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
-    """Mean loss of every trial, regulariser included and gradients unclipped, (trials,)."""
-    w = np.asarray(parameters, dtype=np.float64)
-    data = loss.values(scores(loss, w, features), loss.check_labels(labels)[:, None]).mean(axis=0)
-    return data + loss.regularisation / 2 * np.square(w.reshape(w.shape[0], -1)).sum(axis=0)
-
-
-def gradient(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
-    """Mean clipped gradient of every trial, regulariser included, in the shape of the parameters."""
-    x, y = check_points(loss, features, labels)
-    w = np.asarray(parameters, dtype=np.float64)
-    s = scores(loss, w, x)
-    limits = loss.limits(row_norms(x))
-    r = loss.clipped(s, y[:, None], None if limits is None else limits[:, None])
-    # (trials*outputs, n) @ (n, d)
-    data = (r.reshape(x.shape[0], -1).T @ x).reshape(s.shape[1], -1).T / x.shape[0]
-    return data.reshape(w.shape) + loss.regularisation * w
-
-
-class Measured(NamedTuple):
-    """Extremes over points and parameters: what L, m and M have to hold for."""
-
-    smoothness: float
-    strong_convexity: float
-    lipschitz: float
-    #: Largest asymmetry of a Hessian: zero up to rounding if r is a gradient at all.
-    asymmetry: float
-
-
-def measure(
-    loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0
-) -> Measured:
-    """Largest and smallest eigenvalue of every point's Hessian and the largest norm of its data gradient.
-
-    Hessians by central differences of the clipped derivatives, which cost two digits less than half of a double's: about 1e-9.
-    parameters: (outputs*d, trials); by default zeros and 63 random points of norms from 0.01 to 1000.
-    """
-    x, y = check_points(loss, features, labels)
-    x = x.astype(np.float64)
-    if parameters is None:
-        size = loss.outputs * x.shape[1]
-        directions = np.random.default_rng(seed).standard_normal((size, 64))
-        directions /= np.linalg.norm(directions, axis=0)
-        parameters = directions * np.concatenate([[0.0], np.geomspace(0.01, 1000, 63)])
-    weights = np.asarray(parameters, dtype=np.float64)
-    trials, k = (1 if weights.ndim == 1 else weights.shape[1]), loss.outputs
-    rows = max(1, _AT_ONCE // (trials * k * k))
-    parts = [_measure(loss, x[i : i + rows], y[i : i + rows], weights) for i in range(0, y.size, rows)]
-    smoothness, strong_convexity, lipschitz, asymmetry = zip(*parts, strict=True)
-    return Measured(max(smoothness), min(strong_convexity), max(lipschitz), max(asymmetry))
-
-
-def _measure(loss: Loss, x: Array, y: Array, parameters: Array) -> Measured:
-    s, norms = scores(loss, parameters, x), row_norms(x)
-    limits = loss.limits(norms)
-    given = (y[:, None], None if limits is None else limits[:, None])
-    k, step = loss.outputs, 1e-5
-    hessian = np.empty((*s.shape, k))
-    for j in range(k):
-        move = step * np.eye(k)[j]
-        hessian[..., j] = (loss.clipped(s + move, *given) - loss.clipped(s - move, *given)) / (2 * step)
-    turned = np.swapaxes(hessian, -1, -2)
-    values = np.linalg.eigvalsh((hessian + turned) / 2) * norms[:, None, None] ** 2
-    # A Hessian r' x x^T has zeros beside those of r', unless there is one feature only.
-    flat = 0.0 if x.shape[1] > 1 else math.inf
-    r = np.linalg.norm(loss.clipped(s, *given), axis=-1)
-    return Measured(
-        smoothness=float(max(values.max(), 0.0)) + loss.regularisation,
-        strong_convexity=float(min(values.min(), flat)) + loss.regularisation,
-        lipschitz=float((r * norms[:, None]).max()),
-        asymmetry=float(np.abs(hessian - turned).max()),
-    )
-
-
-def check_constants(
-    loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0
-) -> Measured:
-    """:func:`measure`, and InputError if a point breaks L, m or M by more than a millionth or r is not a gradient."""
-    found = measure(loss, features, labels, parameters=parameters, seed=seed)
-    for name, bound, sign, scale in (
-        ("smoothness", loss.smoothness, 1, loss.smoothness),
-        ("strong_convexity", loss.strong_convexity, -1, loss.smoothness),
-        ("lipschitz", loss.lipschitz, 1, loss.lipschitz),
-        ("asymmetry", 0.0, 1, loss.curvature),
-    ):
-        value = getattr(found, name)
-        if not sign * (value - bound) <= _ROUNDING * scale:
-            most = "at most" if sign > 0 else "at least"
-            raise InputError(f"{name} of {loss.name} must be {most} {bound:.10g}, but a point has {value:.10g}")
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from accountant.validation import InputError
+from accountant.numerics import InputError
 
 
 def available_bytes() -> float:

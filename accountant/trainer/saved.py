@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from accountant.numerics import InputError
 from accountant.trainer.training import Run
-from accountant.validation import InputError
 
 #: Version of the file format.
 FORMAT: Final = 1
@@ -35,7 +35,6 @@ _DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
 Estimator = TypeVar("Estimator")
 
 

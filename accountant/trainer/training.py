@@ -2,8 +2,8 @@
 
     x <- Proj_R(x - eta/|B_j| sum_(i in B_j) (clip(grad l_i(x)) + lambda x) + sqrt(2 eta) sigma N(0, I))
 
-Batch sizes, step sizes, noise levels and numbers of steps come from the same :class:`~accountant.algorithm.PNSGD` and
-:class:`~accountant.schedule.Schedule` that the accountant is given. A deletion changes the rows and goes on from the learned
+Batch sizes, step sizes, noise levels and numbers of steps come from the same :class:`~accountant.problem.PNSGD` and
+:class:`~accountant.problem.Schedule` that the accountant is given. A deletion changes the rows and goes on from the learned
 parameters over the same batch order. Zero-out makes a row zero, and with it the data part of its gradient, for every loss here.
 
 What the noise is worth. Guarantees are about Gaussian noise and real numbers. Here noise is what NumPy's generator (PCG64,
@@ -17,22 +17,21 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.algorithm import PNSGD
-from accountant.schedule import Learn, Schedule, Stretch, Timeline, Unlearn
-from accountant.trainer.losses import Array, Loss, check_points, row_norms
+from accountant.numerics import InputError, Progress, choice, integer, number, numbers
+from accountant.problem import PNSGD, Learn, Schedule, Unlearn
+from accountant.questions import UnlearningAccountant
+from accountant.shifts import Stretch, Timeline
+from accountant.trainer.losses import Array, Loss
 from accountant.trainer.memory import check_memory
-from accountant.unlearning import UnlearningAccountant
-from accountant.validation import InputError, choice, integer, number, numbers
-
-#: Called with steps done and steps in all (times groups of trials that run one after the other).
-Progress = Callable[[int, int], None]
+from accountant.trainer.points import check_points, row_norms
+from accountant.trainer.steps import NOISE, ROWS, Data, Ticks, Visits, project
 
 ORDERS: Final = ("own", "shared")
 DTYPES: Final = ("float32", "float64")
@@ -41,12 +40,6 @@ DTYPES: Final = ("float32", "float64")
 _CACHED: Final = 1 << 19
 #: Most bytes of reordered rows of such a group.
 _REORDERED: Final = 1 << 28
-#: Epochs from which reordering all rows once is faster than picking out every batch when it comes.
-_REORDERING: Final = 6
-#: Numbers of noise drawn at a time.
-_NOISE: Final = 1 << 20
-#: Rows of a batch that are multiplied at a time.
-_ROWS: Final = 2048
 
 
 class _Part(NamedTuple):
@@ -173,7 +166,7 @@ class Trainer:
             for row, generator in zip(w, generators, strict=True):
                 row += scale * generator.standard_normal(size, dtype=self.dtype)
         if self.algorithm.radius is not None:
-            _project(w, self.algorithm.radius)
+            project(w, self.algorithm.radius)
         start = Run(
             parameters=w.T,
             orders=order,
@@ -308,8 +301,8 @@ class Trainer:
             batch = int(part.layout.batch_size)
             together = self._group(batch, features) if own and batch < n else self.trials
             reordered = 0 if batch == n else n * features * item * (together if own else 1)
-            noise = max(together * outputs * features, _NOISE) * item
-            most = max(most, reordered + noise + 4 * min(batch, _ROWS) * together * outputs * item)
+            noise = max(together * outputs * features, NOISE) * item
+            most = max(most, reordered + noise + 4 * min(batch, ROWS) * together * outputs * item)
         lower = f"lower trials ({self.trials}), run them a part at a time"
         if self.dtype == np.float64:
             lower += ', or use dtype="float32"'
@@ -319,7 +312,7 @@ class Trainer:
         w = np.array(run.parameters.T, order="C")
         norms = row_norms(run.features)
         limits = self.loss.limits(norms)
-        data = _Data(run.features, run.labels, None if limits is None else limits.astype(self.dtype))
+        data = Data(run.features, run.labels, None if limits is None else limits.astype(self.dtype))
         n, batch, at = data.labels.size, run.batch_size, run.next_batch
         plans = []
         for part in parts:
@@ -327,13 +320,13 @@ class Trainer:
                 continue
             size, per_epoch = int(part.layout.batch_size), part.layout.steps_per_epoch
             at = at if size == batch else 0
-            visits = _Visits(part.layout, at, part.steps)
+            visits = Visits(part.layout, at, part.steps)
             together = run.orders.shape[0] == 1 or size == n
             group = self.trials if together else self._group(size, data.features.shape[1])
             plans.append((part, visits, together, group))
             batch, at = size, (at + part.steps) % per_epoch
         total = sum(part.steps * -(-self.trials // group) for part, _, _, group in plans)
-        ticks = _Ticks(progress, total)
+        ticks = Ticks(progress, total)
         with np.errstate(over="ignore", invalid="ignore"):
             for part, visits, together, group in plans:
                 if together:
@@ -357,11 +350,11 @@ class Trainer:
     def _advance(
         self,
         w: Array,
-        data: _Data,
+        data: Data,
         part: _Part,
-        visits: _Visits,
+        visits: Visits,
         generators: Sequence[np.random.Generator],
-        ticks: _Ticks,
+        ticks: Ticks,
     ) -> None:
         """All steps of a part on parameters (t, outputs*d), in place; data (m, ...) of all trials or (t, m, ...) of each."""
         trials, size = w.shape
@@ -371,7 +364,7 @@ class Trainer:
         shrink, rates = (1 - eta * self.loss.regularisation).tolist(), eta.tolist()
         spans = list(zip(visits.starts.tolist(), (visits.starts + visits.sizes).tolist(), strict=True))
         lines = w.reshape(trials, self.loss.outputs, -1)
-        at_once = min(part.steps, max(1, _NOISE // w.size), 64)
+        at_once = min(part.steps, max(1, NOISE // w.size), 64)
         noise = np.empty((trials, at_once, size), w.dtype) if std.any() else None
         radius = self.algorithm.radius
         for begin in range(0, part.steps, at_once):
@@ -389,15 +382,15 @@ class Trainer:
                 if noise is not None:
                     w += noise[:, k - begin]
                 if radius is not None:
-                    _project(w, radius)
+                    project(w, radius)
             ticks.add(end - begin)
 
-    def _gradients(self, w: Array, data: _Data, low: int, high: int) -> Array:
+    def _gradients(self, w: Array, data: Data, low: int, high: int) -> Array:
         """Sum of the clipped data gradients of rows low ... high - 1, in the shape (t, outputs, d) of w."""
         trials, outputs, features = w.shape
         total: Array | None = None
-        for start in range(low, high, _ROWS):
-            rows = slice(start, min(start + _ROWS, high))
+        for start in range(low, high, ROWS):
+            rows = slice(start, min(start + ROWS, high))
             x = data.batch(rows)
             if data.labels.ndim == 1:
                 scores = (x @ w.reshape(trials * outputs, features).T).reshape(-1, trials, outputs)
@@ -415,67 +408,6 @@ class Trainer:
                 total += part
         assert total is not None
         return total
-
-
-class _Data(NamedTuple):
-    """Rows with their labels and clipping limits, (m, ...) or a set (t, m, ...) for each trial.
-
-    rows: (m,) or (t, m), where each lies in ``features``; None if they lie there as they are.
-    """
-
-    features: Array
-    labels: Array
-    limits: Array | None
-    rows: NDArray[np.int64] | None = None
-
-    def take(self, rows: NDArray[np.int64], *, ahead: bool) -> _Data:
-        """These rows, picked out ``ahead`` or batch by batch."""
-        limits = None if self.limits is None else self.limits[rows]
-        if ahead:
-            return _Data(self.features.take(rows, axis=0), self.labels[rows], limits)
-        return _Data(self.features, self.labels[rows], limits, rows)
-
-    def batch(self, at: slice) -> Array:
-        """Features of the rows ``at``, (b, d) or (t, b, d)."""
-        if self.rows is None:
-            return self.features[..., at, :]
-        return self.features.take(self.rows[..., at], axis=0)
-
-
-class _Visits:
-    """The batches that steps from batch ``first`` on visit, in that order: where each lies among the visited points.
-
-    points: places in the permutation, (m,), visit after visit, each batch once. starts, sizes: (visited batches,) in points.
-    ahead: whether the rows are worth picking out before the first step.
-    """
-
-    def __init__(self, layout: PNSGD, first: int, steps: int) -> None:
-        visited = (first + np.arange(min(steps, layout.steps_per_epoch))) % layout.steps_per_epoch
-        self.sizes = layout.batch_sizes(visited).astype(np.int64)
-        self.starts = np.cumsum(self.sizes) - self.sizes
-        self.ahead = steps >= _REORDERING * visited.size
-        offsets = np.arange(self.sizes.sum()) - np.repeat(self.starts, self.sizes)
-        self.points = np.repeat(visited * int(layout.batch_size), self.sizes) + offsets
-
-
-class _Ticks:
-    """Adds up what is done for the caller's progress."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
-
-    def add(self, count: int) -> None:
-        self.done += count
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-
-
-def _project(w: Array, radius: float) -> None:
-    """Rows (t, p) onto the ball, in place."""
-    norms = row_norms(w)
-    outside = norms > radius
-    if outside.any():
-        w[outside] *= (radius / norms[outside])[:, None].astype(w.dtype)
 
 
 def _at(rate: Any, steps: int) -> Any:

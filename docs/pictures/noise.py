@@ -1,6 +1,6 @@
 """Draws docs/pictures/noise.svg: the noise that one deletion takes. Needs the ``plot`` extra.
 
-    python docs/pictures/noise.py
+python docs/pictures/noise.py
 """
 
 from pathlib import Path

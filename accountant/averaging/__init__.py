@@ -1,0 +1,15 @@
+"""Who is deleted where: joint convexity over batches, groups, reshuffled batches."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.averaging.groups import *
+    from accountant.averaging.placements import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        groups="placement_count every_placement sampled_sum worst_counts",
+        placements="Components EveryPlacement OnePoint Placed RandomGroup Reshuffled WorstSum",
+    )

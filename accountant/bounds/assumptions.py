@@ -1,0 +1,70 @@
+"""What a guarantee rests on, a sentence each."""
+
+from __future__ import annotations
+
+from accountant.bounds.base import Setting
+from accountant.numerics import shown
+from accountant.problem import ADJACENCIES, MATCHED, PNSGD, RANDOM, RESHUFFLE, WORST, describe
+
+
+def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group_size: int) -> tuple[str, ...]:
+    """The list for a setting of the accountant; ``batches`` as the accountant has it."""
+    algorithm, problem = setting.algorithm, setting.algorithm.problem
+    convexity = f"{shown(problem.strong_convexity)}-strongly convex" if problem.strong_convexity > 0 else "convex"
+    lines = [
+        f"every point's loss is {shown(problem.smoothness)}-smooth and {convexity}",
+        f"the data part of every per-sample gradient has norm at most {shown(problem.lipschitz)}, by construction or by "
+        "clipping that keeps convexity and smoothness",
+        f"adjacency {problem.adjacency}: {ADJACENCIES[problem.adjacency].meaning}",
+    ]
+    if batches == RESHUFFLE:
+        lines.append("a fresh random permutation in every epoch of learning, the same for the model and the retrained one")
+    else:
+        lines.append(
+            "cyclic batches: one random partition, visited in the same order in every epoch of learning and unlearning"
+        )
+    lines.append(f"reference {describe(setting.reference)}")
+    lines += _learning(setting)
+    if algorithm.radius is not None:
+        lines.append(f"every step projects on a ball of radius {shown(algorithm.radius)}")
+    if group_size > 1:
+        lines.append(f"{group_size} points are deleted at once; the guarantee is for all of them together")
+    lines += _order(setting, batches, group_size)
+    if algorithm.dropped_points and not setting.given_distance:
+        lines.append(_dropped(algorithm, batches))
+    lines.append("the guarantee is about the released, unlearned model alone")
+    return tuple(lines)
+
+
+def _learning(setting: Setting) -> list[str]:
+    learned = setting.algorithm.learn_epochs
+    if setting.given_distance:
+        return ["start_distance bounds the distance between the two models when unlearning starts"]
+    if setting.timeline is not None:
+        return ["learning and unlearning follow the given schedule, whose later batch sizes cut the same permutation"]
+    if learned is None and setting.reference == MATCHED:
+        return ["learning has converged (or is bounded as if it had: any finite matched learning is covered)"]
+    if learned is None:
+        return ["learning has run until its law no longer changes"]
+    return [f"learning runs {learned} epochs"]
+
+
+def _order(setting: Setting, batches: str | int | tuple[int, ...], group_size: int) -> list[str]:
+    if batches == WORST or setting.given_distance:
+        return ["holds for every batch order"]
+    if batches == RESHUFFLE:
+        return ["averaged over the order of the most recent epochs of learning; requests do not depend on it"]
+    if batches == RANDOM:
+        return ["averaged over the random batch order; requests do not depend on it"]
+    if isinstance(batches, tuple):
+        return ["the deleted points are in the given batches"]
+    points = "point is" if group_size == 1 else "points are"
+    return [f"the deleted {points} in batch {batches} (counted from 0)"]
+
+
+def _dropped(algorithm: PNSGD, batches: str | int | tuple[int, ...]) -> str:
+    chance = algorithm.dropped_points / algorithm.problem.n
+    line = f"{algorithm.dropped_points} points are dropped by the batch order and never used"
+    if batches == RANDOM:
+        line += f"; a point is among them with probability {chance:.3g}, which the average counts"
+    return line

@@ -1,0 +1,26 @@
+"""What is proved at every epsilon: Gaussian and Renyi curves, mixtures, composition, and the guarantee that states one."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.curves.curves import *
+    from accountant.curves.gdp import *
+    from accountant.curves.guarantee import *
+    from accountant.curves.hockey_stick import *
+    from accountant.curves.mixture import *
+    from accountant.curves.precise import *
+    from accountant.curves.renyi import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        curves="Curve GDPCurve MARGIN RenyiCurve TANGENT rounded_up",
+        gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
+        "mixture_tradeoff",
+        guarantee="Guarantee",
+        hockey_stick="MAX_MU mixture_log_scale mixture_tail mixture_tail_epsilon probability rounded_down",
+        mixture="Mixture",
+        precise="PrivacyCurve",
+        renyi="MAX_ALPHA mixture_rdp rdp_delta rdp_epsilon rdp_to_epsilon",
+    )

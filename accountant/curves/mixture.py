@@ -1,0 +1,29 @@
+"""Mixtures: weights and scales of the components that a privacy curve is made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from accountant.curves.curves import Curve
+from accountant.numerics import Floats, Law, Numbers
+
+
+class Mixture(NamedTuple):
+    """Weights (C,) and log mu at sigma = 1, (P, C), for P questions; ``law``: what its rounding to a grid asks for."""
+
+    log_weights: Numbers
+    log_scale: Numbers
+    curve: Curve
+    law: Law | None = None
+
+    def log_mu(self, sigma: Floats) -> Floats:
+        """log mu of every component at the given noise, (P,) -> (P, C)."""
+        log_mu = self.log_scale - np.log(sigma)[:, None]
+        if self.law is None or self.law.error == 0 or self.curve.kind != "gdp":
+            return log_mu
+        # The last component is the worst outcome, which is exact.
+        with np.errstate(divide="ignore", over="ignore"):
+            raised = np.log(self.law.raised_by(1 / sigma))[:, None]
+        return np.append(np.logaddexp(log_mu[:, :-1], raised), log_mu[:, -1:], axis=1)

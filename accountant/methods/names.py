@@ -1,0 +1,32 @@
+"""The methods, by name: noisy SGD under each bound, and what it competes with. A new one is a new file and a line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from accountant.methods.base import Method, Setup, Stream
+from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete
+from accountant.methods.d2d_open import OpenDescentToDelete
+from accountant.methods.dp import PlainPrivacy
+from accountant.methods.langevin import Langevin
+from accountant.methods.pnsgd import BoundMethod, NotConverged
+from accountant.methods.retrain import Retrain
+
+_BASIC: Final = "Renyi unlearning, basic conversion"
+METHODS: Final[dict[str, Method]] = {
+    method.name: method
+    for method in (
+        BoundMethod("optimal", "noisy SGD, optimal shifts", bound="optimal", proves="mu-GDP per batch order, attained"),
+        BoundMethod("paper", "noisy SGD, published", bound="paper", proves=_BASIC),
+        BoundMethod("paper-geometric", "noisy SGD, published, geometric", bound="paper-geometric", proves=_BASIC),
+        NotConverged("not-converged", "noisy SGD, published, not converged", bound="paper", proves=_BASIC),
+        BoundMethod("pnsgd", "noisy SGD, the authors' accounting", bound="paper-geometric", first_bound="paper", proves=_BASIC),
+        Langevin(),
+        DescentToDelete(),
+        OpenDescentToDelete(),
+        ExactDescentToDelete(),
+        PlainPrivacy("dp", "no unlearning, private learning", bound="optimal", proves="mu-GDP per batch order"),
+        Retrain(),
+    )
+}
+__all__ = ["METHODS", "Method", "Setup", "Stream"]

@@ -1,0 +1,34 @@
+"""Numbers: checked input, three arithmetics, roots and searches, laws on grids, printed numbers, array types. Knows nothing
+else."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics.faces import face as face
+
+if TYPE_CHECKING:
+    from accountant.numerics.arithmetic import *
+    from accountant.numerics.double import *
+    from accountant.numerics.enclosure import *
+    from accountant.numerics.geometry import *
+    from accountant.numerics.interval import *
+    from accountant.numerics.laws import *
+    from accountant.numerics.printed import *
+    from accountant.numerics.roots import *
+    from accountant.numerics.shapes import *
+    from accountant.numerics.validation import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        arithmetic="Arithmetic MAX_DIGITS Numbers Precise",
+        double="DOUBLE",
+        enclosure="ARITHMETICS DEFAULT_DIGITS ENOUGH Enclosure arithmetic_available arithmetic_kind confirmed exact_text "
+        "rounded_text settle",
+        geometry="geometric_sum log_add log_power",
+        interval="Interval",
+        laws="Law NEGLIGIBLE rounded_law",
+        printed="Printed digits parse_number",
+        roots="decreasing_root refined_root smallest_count",
+        shapes="Floats Indices Progress broadcast in_blocks plain",
+        validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice integer "
+        "number numbers shown word_or_count",
+    )

@@ -1,0 +1,166 @@
+"""One way to refuse bad input: a sentence that names the argument, its value and the allowed range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+#: Largest count (steps, epochs, points) that doubles still hold exactly.
+MAX_COUNT = 2**53
+#: Sizes of the numbers that problems are made of; between them no formula here over- or underflows unannounced.
+SMALLEST, LARGEST = 1e-300, 1e300
+
+
+class InputError(ValueError):
+    """An argument is outside its domain, or a combination of arguments proves nothing."""
+
+
+class MissingExtraError(InputError):
+    """A feature needs a package that is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(f"{feature} needs {package}, which is not installed: pip install 'unlearning-accountant[{extra}]'")
+
+
+class UnreachableError(InputError):
+    """No value of the unknown reaches the target; the message says which limit stops it."""
+
+
+def _range_text(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
+    parts = []
+    if above is not None:
+        parts.append(f"> {shown(above)}")
+    if at_least is not None:
+        parts.append(f">= {shown(at_least)}")
+    if below is not None:
+        parts.append(f"< {shown(below)}")
+    if at_most is not None:
+        parts.append(f"<= {shown(at_most)}")
+    return " and ".join(parts) if parts else "finite"
+
+
+def _from_to(at_least: int, at_most: int) -> str:
+    return f"from {at_least} to {at_most}" if at_most < MAX_COUNT else f"from {at_least}"
+
+
+def shown(value: float) -> str:
+    """A number with every digit that it has, whole ones without a point."""
+    whole = math.isfinite(value) and value == math.floor(value) and abs(value) <= MAX_COUNT
+    return str(int(value)) if whole else repr(float(value))
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return ``value`` as a float in the given range, zero or of a size from 1e-300 to 1e300, or raise InputError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{name} must be a number {_range_text(above, at_least, below, at_most)}, got {value!r}")
+    real = cast(float, value)
+    return float(numbers(name, real, above=above, at_least=at_least, below=below, at_most=at_most, sized=True))
+
+
+def integer(name: str, value: object, *, at_least: int, at_most: int = MAX_COUNT) -> int:
+    """Return ``value`` as an int between ``at_least`` and ``at_most``, or raise :class:`InputError`."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
+        return int(value)
+    raise InputError(f"{name} must be an integer {_from_to(at_least, at_most)}, got {value!r}")
+
+
+def numbers(
+    name: str,
+    value: ArrayLike,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    whole: bool = False,
+    finite: bool = True,
+    sized: bool = False,
+) -> NDArray[np.float64]:
+    """Return ``value`` as a float array whose every entry is in the range, or raise :class:`InputError`.
+
+    ``finite=False`` admits +infinity (a diameter that does not bind); NaN never passes. ``sized`` asks for entries that are
+    zero or of a size from 1e-300 to 1e300.
+    """
+    allowed = _range_text(above, at_least, below, at_most)
+    if whole:
+        allowed = f"a whole number {allowed}"
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} must be a number or a rectangular array, got {value!r}") from None
+    if raw.dtype.kind not in "iuf" and not _all_real(raw):
+        raise InputError(f"{name} must be numeric, {allowed}, got {value!r}")
+    try:
+        array = np.array(raw, dtype=np.float64)
+    except OverflowError:
+        raise InputError(f"{name} must be {allowed}, got {value!r}") from None
+    inside = np.isfinite(array) if finite else ~np.isnan(array)
+    if above is not None:
+        inside &= array > above
+    if at_least is not None:
+        inside &= array >= at_least
+    if below is not None:
+        inside &= array < below
+    if at_most is not None:
+        inside &= array <= at_most
+    if whole:
+        inside &= array == np.floor(array)
+    if not inside.all():
+        first = float(array[~inside].flat[0])
+        raise InputError(f"{name} must be {'' if whole else 'a finite number '}{allowed}, got {shown(first)}")
+    odd = (array != 0) & ((np.abs(array) < SMALLEST) | (np.abs(array) > LARGEST)) if sized else ~inside
+    if odd.any():
+        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {shown(float(array[odd].flat[0]))}")
+    return array
+
+
+def _all_real(raw: NDArray[Any]) -> bool:
+    if raw.dtype.kind != "O":
+        return False
+    return all(isinstance(item, Real) and not isinstance(item, bool) for item in raw.flat)
+
+
+def word_or_count(name: str, value: object, *, words: tuple[str, ...], count: str, at_least: int, at_most: int) -> str | int:
+    """Return one of the ``words``, or a whole number in the range (which may come as text); ``count`` says what it counts."""
+    if isinstance(value, str):
+        if value in words:
+            return value
+        if value.isascii() and value.isdigit() and len(value) <= len(str(MAX_COUNT)):
+            value = int(value)
+    if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
+        return int(value)
+    raise InputError(f"{name} must be {', '.join(words)} or {count} {_from_to(at_least, at_most)}, got {value!r}")
+
+
+def checked_mixture(
+    weights: ArrayLike, name: str, values: ArrayLike, *, at_most: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check probabilities (J,) that sum to one and the values (..., J) >= 0 of the components that they weigh."""
+    w = numbers("weights", weights, at_least=0, at_most=1)
+    array = numbers(name, values, at_least=0, at_most=at_most)
+    if w.ndim != 1 or not array.ndim or array.shape[-1] != w.size or not w.size:
+        raise InputError(f"weights must have shape (J,) and {name} (..., J), got {w.shape} and {array.shape}")
+    if not abs(w.sum() - 1) <= 1e-13:
+        raise InputError(f"weights must sum to 1, got {w.sum()}")
+    return w, array
+
+
+def choice(name: str, value: object, allowed: Iterable[str]) -> str:
+    """Return ``value`` if it is one of the allowed words, or raise :class:`InputError` naming them."""
+    words = list(allowed)
+    if not isinstance(value, str) or value not in words:
+        raise InputError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+    return value

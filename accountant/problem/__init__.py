@@ -1,0 +1,25 @@
+"""What is trained and how: problems, algorithms, schedules, references, and the constants that the paper published."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.problem.algorithm import *
+    from accountant.problem.constants import *
+    from accountant.problem.problem import *
+    from accountant.problem.published import *
+    from accountant.problem.rates import *
+    from accountant.problem.reference import *
+    from accountant.problem.schedule import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        algorithm="MAX_POSITIONS PNSGD",
+        constants="Constants DOUBLES Number Read decimal exact_gap exact_step_size",
+        problem="ADJACENCIES Problem",
+        published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
+        rates="Rate constant cosine inverse_time step_decay",
+        reference="CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
+        schedule="Learn Phase Schedule Unlearn",
+    )

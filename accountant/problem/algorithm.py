@@ -1,0 +1,164 @@
+"""Noisy projected SGD on a fixed partition into batches: step size, batch layout, contraction, radius."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.numerics import SMALLEST, Floats, InputError, choice, integer, number
+from accountant.problem.problem import ADJACENCIES, Problem
+
+LAST_BATCH: Final = ("keep", "drop")
+#: Batches per epoch beyond which an array over all positions is refused.
+MAX_POSITIONS: Final = 10_000_000
+
+
+@dataclass(frozen=True)
+class PNSGD:
+    """x <- Proj_R(x - step_size/|B_j| sum_{i in B_j} grad f(x; d_i) + sqrt(2 step_size) sigma N(0, I)).
+
+    The n points are split once, by a random permutation, into batches that are visited in the same order in every epoch
+    of learning and unlearning.
+
+    The fields' ``help`` metadata gives meaning, domain and default; None stands for the default. A kept last batch has its
+    own divisor and probability; dropped points are never used. "full" is stored as n. Raises InputError for a value outside
+    its domain.
+    """
+
+    problem: Problem
+    batch_size: int | str = field(default="full", metadata={"help": "b, points per batch, 1 to n, or full (default)."})
+    step_size: float | None = field(
+        default=None, kw_only=True, metadata={"help": "eta, 0 < eta <= 2/smoothness; default 1/smoothness."}
+    )
+    radius: float | None = field(
+        default=None, kw_only=True, metadata={"help": "R > 0 of the ball projected on; default: no projection."}
+    )
+    learn_epochs: int | None = field(
+        default=None, kw_only=True, metadata={"help": "T, epochs of learning, from 1; default: converged."}
+    )
+    last_batch: str = field(
+        default="keep", kw_only=True, metadata={"help": "If b does not divide n: keep or drop the short last batch."}
+    )
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        if not isinstance(self.problem, Problem):
+            raise InputError(f"problem must be a Problem, got {self.problem!r}")
+        n, smoothness = self.problem.n, self.problem.smoothness
+        if self.batch_size == "full":
+            set_(self, "batch_size", n)
+        elif isinstance(self.batch_size, str):
+            raise InputError(f'batch_size must be an integer from 1 to n = {n} or "full", got {self.batch_size!r}')
+        set_(self, "batch_size", integer("batch_size", self.batch_size, at_least=1, at_most=n))
+        if self.step_size is None:
+            set_(self, "step_size", 1 / smoothness)
+        try:
+            set_(self, "step_size", number("step_size", self.step_size, above=0, at_most=2 / smoothness))
+        except InputError as error:
+            raise InputError(f"{error} (2/smoothness, with smoothness = {smoothness})") from None
+        if self.radius is not None:
+            set_(self, "radius", number("radius", self.radius, above=0))
+        if self.learn_epochs is not None:
+            set_(self, "learn_epochs", integer("learn_epochs", self.learn_epochs, at_least=1))
+        choice("last_batch", self.last_batch, LAST_BATCH)
+
+    @property
+    def eta(self) -> float:
+        """The step size, resolved."""
+        assert self.step_size is not None
+        return self.step_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """J, the number of batches in an epoch."""
+        whole, rest = divmod(self.problem.n, self._batch)
+        return whole + (1 if rest and self.last_batch == "keep" else 0)
+
+    @property
+    def dropped_points(self) -> int:
+        """Points that no batch contains (``last_batch="drop"`` only)."""
+        return self.problem.n % self._batch if self.last_batch == "drop" else 0
+
+    @property
+    def diameter(self) -> float:
+        """2R, +inf without projection."""
+        return math.inf if self.radius is None else 2 * self.radius
+
+    @cached_property
+    def log_contraction(self) -> float:
+        """log c, with c = max(|1 - eta m|, |1 - eta L|) = 1 - min(eta m, 2 - eta L) for 0 < eta <= 2/L; -inf for c = 0."""
+        from fractions import Fraction
+
+        # Exact rational arithmetic: 1 - c may be as small as 1e-300, where c itself rounds to one, and so may c be.
+        eta = Fraction(self.eta)
+        gap = min(eta * Fraction(self.problem.strong_convexity), 2 - eta * Fraction(self.problem.smoothness))
+        if gap >= 1:
+            return -math.inf
+        # A smaller gap is as good as none at any number of steps that can be counted; c = 1 is on the safe side.
+        if gap < Fraction(SMALLEST):
+            return 0.0
+        return math.log(float(1 - gap)) if gap > Fraction(1, 2) else math.log1p(-float(gap))
+
+    @property
+    def contraction(self) -> float:
+        """c, the Lipschitz constant of one noiseless step, between 0 and 1."""
+        return math.exp(self.log_contraction)
+
+    def batch_sizes(self, positions: ArrayLike) -> Floats:
+        """|B_j| for the given positions j = 0 ... J-1, as floats."""
+        last = self.problem.n - self._batch * (self.steps_per_epoch - 1)
+        own = float(min(last, self._batch))
+        return np.where(np.asarray(positions) == self.steps_per_epoch - 1, own, float(self._batch))
+
+    def log_sensitivity(self, positions: ArrayLike) -> Floats:
+        """log h_j, how far apart one step of batch j maps a point on the two datasets: h = 2 eta M/|B_j| (replace)."""
+        return self.log_unit_sensitivity - np.log(self.batch_sizes(positions))
+
+    @property
+    def log_unit_sensitivity(self) -> float:
+        """log of what one point changes in a step on a batch of its own: 2 eta M (replace)."""
+        factor = ADJACENCIES[self.problem.adjacency].factor
+        return math.log(factor) + math.log(self.eta) + math.log(self.problem.lipschitz)
+
+    @property
+    def log_unit_noise(self) -> float:
+        """log of the per-step noise standard deviation sqrt(2 eta) at sigma = 1."""
+        return 0.5 * (math.log(2) + math.log(self.eta))
+
+    def noise_std(self, sigma: float) -> float:
+        """sqrt(2 eta) sigma, the standard deviation of the noise that one step adds."""
+        return math.sqrt(2) * math.sqrt(self.eta) * sigma
+
+    def noise_multiplier(self, sigma: float) -> float:
+        """b sigma sqrt(2/eta)/M: the same noise on the *sum* of a batch's gradients, in units of M, as DP-SGD counts it."""
+        return self._batch * sigma * math.sqrt(2) / math.sqrt(self.eta) / self.problem.lipschitz
+
+    def all_positions(self) -> NDArray[np.int64]:
+        """0 ... J-1; InputError beyond ten million batches an epoch."""
+        if self.steps_per_epoch > MAX_POSITIONS:
+            raise InputError(
+                f"batches must be 'worst' or a position when an epoch has more than {MAX_POSITIONS} batches, "
+                f"got {self.steps_per_epoch} batches"
+            )
+        return np.arange(self.steps_per_epoch)
+
+    def gradient_evaluations(self, steps: int, *, first: int = 0) -> int:
+        """Per-sample gradients in ``steps`` >= 0 steps of the cycle, the first of them on batch ``first`` mod J: the cost."""
+        per_epoch = self.steps_per_epoch
+        count, at = integer("steps", steps, at_least=0), integer("first", first, at_least=0) % per_epoch
+        short = self._batch * per_epoch - (self.problem.n - self.dropped_points)
+        return count * self._batch - (at + count) // per_epoch * short
+
+    def to_dict(self) -> dict[str, Any]:
+        """The constructor's arguments but the problem, with defaults resolved, as JSON types."""
+        names = ("batch_size", "step_size", "radius", "learn_epochs", "last_batch")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def _batch(self) -> int:
+        return int(self.batch_size)

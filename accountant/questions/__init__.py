@@ -1,0 +1,23 @@
+"""The question and the answer: settings, the accountant, ``solve`` and answers to many digits."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.questions.accountant import *
+    from accountant.questions.enclosing import *
+    from accountant.questions.query import *
+    from accountant.questions.searches import *
+    from accountant.questions.settings import *
+    from accountant.questions.solving import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        accountant="UnlearningAccountant",
+        enclosing="exact_delta enclose exact_inputs",
+        query="raised",
+        searches="NotUniqueWarning",
+        settings="DEFAULT KEYS Loaded SCHEDULE TARGET check_complete load merged",
+        solving="solve",
+    )

@@ -1,0 +1,66 @@
+"""How a question becomes rows of numbers: steps and start distances asked about, and the mixture they lead to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from accountant.averaging import Components
+from accountant.bounds import Bound, Setting
+from accountant.curves import Mixture
+from accountant.numerics import DOUBLE, Floats, broadcast, in_blocks
+from accountant.problem import PNSGD
+
+
+class Query:
+    """The steps and start distances asked about, arrays that broadcast; a zero distance where learning gives it."""
+
+    def __init__(self, bound: Bound, setting: Setting, components: Components, steps: Floats, start: Floats) -> None:
+        self.bound, self.setting, self.components = bound, setting, components
+        self.steps, self.start = steps, start
+        self.curve = bound.curve(setting)
+
+    def mixture(self, steps: Floats, start: Floats) -> Mixture:
+        """Components at sigma = 1 for rows (P,), (P,)."""
+        if steps.size > 1 and np.all(start == start[0]):
+            # Rows that ask about equally many steps share their components.
+            each, rows = np.unique(steps, return_inverse=True)
+            mixture = self.components.mixture(self.bound, self.setting, each, log_of(start[: each.size]))
+            mixture = mixture._replace(log_scale=mixture.log_scale[rows])
+        else:
+            mixture = self.components.mixture(self.bound, self.setting, steps, log_of(start))
+        return mixture._replace(log_scale=raised(self.setting.algorithm, mixture.log_scale))
+
+    def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
+        """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""
+        arrays = (self.steps, self.start, *arguments)
+        if self.components.fixed:
+            return in_blocks(block, *arrays, width=self.components.width)
+        arrays = tuple(broadcast(*arrays))
+        shape = arrays[0].shape
+        flat = [array.ravel() for array in arrays]
+        result = np.empty(flat[0].size)
+        for steps in np.unique(flat[0]).tolist():
+            rows = flat[0] == steps
+            result[rows] = in_blocks(block, *(array[rows] for array in flat), width=self.components.width)
+        return result.reshape(shape)
+
+
+def raised(algorithm: PNSGD, log_scale: Floats) -> Floats:
+    """log mu at sigma = 1 with its rounding errors on top."""
+    # The constants enter as logarithms, whose errors grow with their size.
+    constants = [algorithm.eta, algorithm.problem.lipschitz, algorithm.problem.n]
+    if algorithm.radius is not None:
+        constants.append(algorithm.radius)
+    magnitude = sum(abs(math.log(value)) for value in constants)
+    # So does the logarithm of what is left after many steps, which far smaller noise may make up for.
+    size = magnitude + np.abs(np.where(np.isfinite(log_scale), log_scale, 0.0))
+    return log_scale + 8 * DOUBLE.unit_roundoff * size
+
+
+def log_of(values: Floats) -> Floats:
+    """Natural logarithm, -inf for zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(values)

@@ -1,0 +1,256 @@
+"""The searches of :func:`~accountant.solve` for counts that change the setting itself."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, integer, shown, smallest_count
+from accountant.problem import DOUBLES, MAX_POSITIONS, RANDOM, RESHUFFLE, WORST
+from accountant.questions.accountant import UnlearningAccountant
+from accountant.questions.settings import assembled
+
+#: What can be solved for: the accountant's own methods first.
+METHODS: Final = ("sigma", "epsilon", "delta", "epochs", "steps")
+UNKNOWNS: Final = (*METHODS, "learn_epochs", "batch_size", "n", "group_size")
+#: Relative slack with which a range of values is excluded: above rounding, far below what matters.
+_SLACK: Final = 1e-9
+#: Batches up to which n is searched where every batch counts.
+_MOST_BATCHES: Final = 100_000
+#: log of a mu with which nothing is private.
+_LARGEST: Final = 345.0
+
+
+class NotUniqueWarning(UserWarning):
+    """The answer is an extreme, but not all values on its other side meet the target; the message names one that does not."""
+
+
+def among(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: settings[name] for name in names if name in settings}
+
+
+@dataclass(frozen=True)
+class Search:
+    """A question whose setting has one open count; the settings say sigma, epsilon and delta."""
+
+    settings: dict[str, Any]
+    unknown: str
+
+    def accountant(self, value: float) -> UnlearningAccountant:
+        return assembled(self.settings | {self.unknown: value}).accountant
+
+    def epsilon(self, value: float) -> float:
+        """What the value proves; inf for nothing."""
+        asked = self.settings | {self.unknown: value}
+        try:
+            return float(self.accountant(value).epsilon(**among(asked, "sigma", "delta", "epochs", "steps")))
+        except UnreachableError:
+            return math.inf
+
+    def meets(self, value: float) -> bool:
+        """Whether the value, put back, meets the target."""
+        return self.epsilon(value) <= self.settings["epsilon"]
+
+    def smallest(self, *, low: int, high: int, holds: Callable[[int], bool] | None = None) -> int | None:
+        """The smallest value in the range that meets the target (that ``holds``), by bisection; None if there is none."""
+        asked = holds or self.meets
+        found = smallest_count(lambda x, _: np.array([asked(int(x[0]))]), low=np.array([float(low)]), high=float(high))[0]
+        return int(found) if math.isfinite(found) else None
+
+    def largest(self, *, low: int, high: int) -> int:
+        """The largest value in the range that meets the target, by bisection; low - 1 if there is none."""
+        fails = self.smallest(low=low, high=high, holds=lambda value: not self.meets(value))
+        return high if fails is None else fails - 1
+
+    def outermost(self, low: int, high: int, *, largest: bool) -> int | None:
+        """The outermost value that meets the target among those with equally many batches; None if there is none."""
+        ranges = [(low, high)]
+        while ranges:
+            low, high = ranges.pop()
+            end = high if largest else low
+            if self.meets(end):
+                return end
+            if low == high or self._excluded(low, high):
+                continue
+            low, high = (low, high - 1) if largest else (low + 1, high)
+            middle = (low + high) // 2
+            halves = [(low, middle), (middle + 1, high)] if low < high else [(low, high)]
+            ranges += halves if largest else reversed(halves)
+        return None
+
+    def unreachable(self, reason: str) -> UnreachableError:
+        said = ", ".join(f"{name}={shown(value)}" for name, value in among(self.settings, *METHODS).items())
+        return UnreachableError(f"no {self.unknown} is the answer for {said}: {reason}")
+
+    def warn(self, answer: int, which: str, beyond: Iterable[int]) -> int:
+        """The answer, with a warning if one of the values ``beyond`` it, where one may expect it, does not meet the target."""
+        for value in beyond:
+            if not self.meets(value):
+                side = "larger" if value > answer else "smaller"
+                warnings.warn(
+                    f"{self.unknown}={answer} is the {which} that meets the target, but not all {side} ones do: "
+                    f"{self.unknown}={value} does not",
+                    NotUniqueWarning,
+                    stacklevel=4,
+                )
+                break
+        return answer
+
+    def at(self, value: int) -> str:
+        """What holds at a value, in words."""
+        reached = self.epsilon(value)
+        proved = f"epsilon={reached:.4g}" if math.isfinite(reached) else "nothing"
+        return f"{self.unknown}={value} proves {proved}"
+
+    def _excluded(self, low: int, high: int) -> bool:
+        """Whether surely no value from ``low`` to ``high``, which have equally many batches, meets the target.
+
+        Between the two ends each batch has at least the smaller of their shares and the smaller of their mu: the law of mu that
+        has these, and zero for the rest, proves at least as much.
+        """
+        length = among(self.settings, "epochs", "steps")
+        ends = [self.accountant(value).components_at(DOUBLES, **length) for value in (low, high)]
+        # Dropped points are a last component, which is missing where there are none.
+        size = max(end.log_weights.size for end in ends)
+
+        def least(arrays: Iterable[Floats]) -> Floats:
+            return np.min([np.pad(array, (0, size - array.size), constant_values=-np.inf) for array in arrays], axis=0)
+
+        log_weights = least(end.log_weights for end in ends)
+        log_mu = least(end.log_mu(np.array([self.settings["sigma"]]))[0] for end in ends)
+        rest = max(1 - float(np.exp(log_weights).sum()), SMALLEST)
+        met = ends[0].curve.meets(
+            np.array([self.settings["epsilon"] * (1 + _SLACK)]),
+            np.array([min(math.log(self.settings["delta"]) + _SLACK, 0.0)]),
+            np.append(log_weights, math.log(rest)),
+            np.append(np.minimum(log_mu, _LARGEST), -np.inf)[None],
+        )
+        return not met[0]
+
+
+def solve_learn_epochs(search: Search) -> int:
+    accountant = search.accountant(1)
+    accountant.check()
+    if accountant.bound == "paper" and accountant.algorithm.log_contraction < 0:
+        raise InputError(
+            "learn_epochs must be given for bound=paper with strong convexity, whose form for finite learning need not go one "
+            "way with it; bound=optimal does"
+        )
+    if accountant.starts_apart:
+        found = search.smallest(low=1, high=MAX_COUNT)
+        if found is None:
+            raise search.unreachable(f"learning longer helps, but {search.at(MAX_COUNT)}")
+        return found
+    # Quickly known, where it is so.
+    longest = MAX_COUNT if search.meets(MAX_COUNT) else search.largest(low=1, high=MAX_COUNT)
+    if longest < 1:
+        raise search.unreachable(f"learning longer never proves more, and {search.at(1)}")
+    if longest == MAX_COUNT:
+        raise search.unreachable(f"there is no largest, because every number of epochs up to {MAX_COUNT} meets it")
+    return longest
+
+
+def solve_group_size(search: Search) -> int:
+    one = search.accountant(1)
+    high = one.largest_group
+    if high > 1:
+        search.accountant(2).check()
+    low = 1
+    if one.batches in (RANDOM, RESHUFFLE):
+        # What holds whatever the order is quickly known, and the average is no worse.
+        surely = Search(search.settings | {"batches": WORST}, search.unknown).largest(low=1, high=high)
+        low = surely if surely > 1 and search.meets(surely) else 1
+    size = search.largest(low=low, high=high)
+    if size < 1:
+        raise search.unreachable(f"a larger group never proves more, and {search.at(1)}")
+    return size
+
+
+def solve_batch_size(search: Search) -> int:
+    one = search.accountant(1)
+    _check_layout(search, one)
+    n, keep = one.algorithm.problem.n, one.algorithm.last_batch == "keep"
+    if n > MAX_POSITIONS:
+        raise InputError(f"n must be at most {MAX_POSITIONS} where batch_size is the unknown: all sizes are searched, got {n}")
+    which = search.settings.get("extreme", "largest" if "epochs" in search.settings else "smallest")
+    largest = which == "largest"
+    top = n
+    if isinstance(one.batches, int) and one.batches > 0:
+        # The batch must exist.
+        top = (n - 1) // one.batches if keep else n // (one.batches + 1)
+    at = top if largest else 1
+    while 1 <= at <= top:
+        # All sizes that make equally many batches.
+        if keep:
+            count = -(-n // at)
+            low, high = -(-n // count), (n - 1) // (count - 1) if count > 1 else n
+        else:
+            count = n // at
+            low, high = n // (count + 1) + 1, n // count
+        found = search.outermost(low, min(high, top), largest=largest)
+        if found is not None:
+            # The next size inwards, and the next with the shortest last batch.
+            inwards = [found - 1, low - 1] if largest else [found + 1, high]
+            return search.warn(found, which, (b for b in inwards if 1 <= b <= top and b != found))
+        at = low - 1 if largest else high + 1
+    raise search.unreachable(f"none from 1 to {top} meets it")
+
+
+def solve_n(search: Search) -> int:
+    given = search.settings.get("batch_size", "full")
+    fewest = integer("group_size", search.settings.get("group_size", 1), at_least=1)
+    if isinstance(given, str):
+        # One batch, whose single sensitivity falls with n.
+        found = search.smallest(low=fewest, high=MAX_COUNT)
+        if found is None:
+            raise search.unreachable(f"more points help, but {search.at(MAX_COUNT)}")
+        return found
+    size = integer("batch_size", given, at_least=1)
+    widest = search.accountant(MAX_COUNT)
+    _check_layout(search, widest)
+    keep, batches = widest.algorithm.last_batch == "keep", widest.batches
+    if not keep and batches == RANDOM:
+        raise InputError(
+            "last_batch must be keep where n is the unknown of batches=random: the share of dropped points goes up and down "
+            "with n"
+        )
+    if isinstance(widest.reference, int) and "steps" in search.settings:
+        raise InputError(
+            f"epochs must be given instead of steps where n is the unknown and reference={widest.reference}: how much of "
+            "retraining the steps are changes with n"
+        )
+    fewest = max(fewest, size)
+    if isinstance(batches, int):
+        # The batch must exist.
+        fewest = max(fewest, batches * size + 1 if keep else (batches + 1) * size)
+
+    def block(count: int) -> tuple[int, int]:
+        """All n that make so many batches."""
+        low = (count - 1) * size + 1 if keep else count * size
+        return max(low, fewest), low + size - 1
+
+    def holds(count: int) -> bool:
+        return search.outermost(*block(count), largest=False) is not None
+
+    most = _MOST_BATCHES if batches == RANDOM else MAX_COUNT // size - 1
+    most = min(most, int(MAX_COUNT // max(search.settings.get("epochs", 1), 1)))
+    least = -(-fewest // size) if keep else fewest // size
+    count = search.smallest(low=least, high=most, holds=holds)
+    if count is None:
+        raise search.unreachable(f"none up to {block(most)[1]} meets it")
+    found = search.outermost(*block(count), largest=False)
+    assert found is not None
+    # The next n, and the next with a last batch of one point.
+    return search.warn(found, "smallest", (found + 1, block(count + 1)[0]))
+
+
+def _check_layout(search: Search, accountant: UnlearningAccountant) -> None:
+    """Refuse averages whose law does not go one way with the size of a batch."""
+    if accountant.batches == RESHUFFLE or (accountant.group_size > 1 and accountant.batches != WORST):
+        whose = " of a group" if accountant.group_size > 1 else ""
+        raise InputError(f"batches must be worst where {search.unknown} is the unknown{whose}, got {accountant.batches}")

@@ -1,0 +1,123 @@
+"""From words to an accountant: presets, TOML files and single options, each overriding the one before."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from os import PathLike
+from typing import Any, Final, NamedTuple
+
+from accountant.numerics import InputError, number
+from accountant.problem import PNSGD, Problem, Schedule, preset
+from accountant.questions.accountant import UnlearningAccountant
+
+#: Keys by the constructor they belong to; a TOML file may use these names as tables, or no tables at all.
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "problem": tuple(f.name for f in fields(Problem)),
+    "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
+    "accountant": ("bound", "batches", "reference", "group_size"),
+}
+#: What is asked for, which a file may say too, as keys or in a table [target].
+TARGET: Final = ("sigma", "epsilon", "delta")
+#: A list of phases in a file, ``[[schedule]]``.
+SCHEDULE: Final = "schedule"
+#: As an option's value: back to the default, whatever the preset or the file says.
+DEFAULT: Final = "default"
+#: The largest settings file that is read.
+_MAX_BYTES: Final = 1 << 20
+
+
+def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
+    """The settings in a TOML file, flattened; InputError for a file that cannot be read and for unknown keys."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise InputError(f"problem file {path} must be at most {_MAX_BYTES} bytes")
+        data = tomllib.loads(content.decode("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"problem file {path} cannot be read: {error.strerror}") from None
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"problem file {path} is not TOML: {error}") from None
+    settings: dict[str, Any] = {}
+    for key, value in data.items():
+        entries = [(key, value)]
+        tables = {**KEYS, "target": TARGET}
+        allowed: tuple[str, ...] = sum(tables.values(), (SCHEDULE,))
+        if isinstance(value, dict):
+            if key not in tables:
+                raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(tables)}, or no tables")
+            entries, allowed = list(value.items()), tables[key]
+        for name, entry in entries:
+            if name not in allowed:
+                raise InputError(f"key {name!r} in {path} is unknown: it must be one of {', '.join(allowed)}")
+            if name in settings:
+                raise InputError(f"key {name!r} stands twice in {path}")
+            settings[name] = entry
+    return settings
+
+
+def build_accountant(
+    options: Mapping[str, Any],
+    *,
+    preset_name: str | None = None,
+    problem_file: str | PathLike[str] | None = None,
+) -> UnlearningAccountant:
+    """An accountant from a preset or a file, with ``options`` (None: not given) on top. Raises InputError."""
+    return load(options, preset_name=preset_name, problem_file=problem_file).accountant
+
+
+def merged(
+    options: Mapping[str, Any],
+    *,
+    preset_name: str | None = None,
+    problem_file: str | PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """The settings of a preset or a file, with ``options`` (None: not given) on top."""
+    if preset_name is not None and problem_file is not None:
+        raise InputError("give either preset or problem, got both")
+    settings: dict[str, Any] = {}
+    if preset_name is not None:
+        settings = preset(preset_name).to_dict()
+    if problem_file is not None:
+        settings = read_toml(problem_file)
+    settings |= {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT}
+
+
+def check_complete(settings: Mapping[str, Any]) -> None:
+    """InputError where the problem lacks a constant."""
+    missing = [f.name for f in fields(Problem) if f.default is MISSING and f.name not in settings]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
+
+
+class Loaded(NamedTuple):
+    """The accountant, and the target that the file says: those of sigma, epsilon and delta that it has."""
+
+    accountant: UnlearningAccountant
+    target: dict[str, float]
+
+
+def load(
+    options: Mapping[str, Any],
+    *,
+    preset_name: str | None = None,
+    problem_file: str | PathLike[str] | None = None,
+) -> Loaded:
+    """:func:`build_accountant` together with the file's target."""
+    return assembled(merged(options, preset_name=preset_name, problem_file=problem_file))
+
+
+def assembled(settings: Mapping[str, Any]) -> Loaded:
+    """The accountant of settings by name, as :func:`merged` gives them; other names are left alone. Raises InputError."""
+    parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
+    check_complete(settings)
+    algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
+    phases = settings.get(SCHEDULE)
+    schedule = phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
+    accountant = UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)
+    return Loaded(accountant, {name: number(name, settings[name], at_least=0) for name in TARGET if name in settings})

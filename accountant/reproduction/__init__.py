@@ -1,0 +1,17 @@
+"""The published tables and figures again, by accounting and by running."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.reproduction.accounting import *
+    from accountant.reproduction.experiments import *
+    from accountant.reproduction.running import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        accounting="Record Reproduction TARGETS check_digits reproduce",
+        experiments="EXPERIMENTS Experiment experiment",
+        running="Row run seconds",
+    )

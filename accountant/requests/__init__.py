@@ -1,0 +1,21 @@
+"""Requests over time: streams, arrivals, plans, and the window and noise that cost least."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.requests.arrivals import *
+    from accountant.requests.enclosed import *
+    from accountant.requests.planning import *
+    from accountant.requests.stream import *
+    from accountant.requests.windows import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        arrivals="Arrival duration read_requests",
+        enclosed="EnclosedStream",
+        planning="Plan PlannedRequest Reached make_plan reached",
+        stream="Followed UNITS UnlearningStream",
+        windows="optimize",
+    )

@@ -1,0 +1,202 @@
+"""Deletion requests over time: reading them, durations, and batching what arrives in one window."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.numerics import MAX_COUNT, Floats, InputError, number, numbers, shown
+
+_COLUMNS: Final = {"time": ("time", "date", "timestamp", "arrival"), "points": ("points", "count")}
+_ALLOWED: Final = "time (or date, timestamp, arrival) and, if wanted, points (or count)"
+_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: The largest file that is read; a million requests are some 25 MB.
+_MAX_BYTES: Final = 1 << 26
+#: Years 1 to 8307 as seconds from 1970. The Unix clock in seconds lies inside, and in milliseconds outside, which catches it.
+_EARLIEST, _LATEST = -6.3e10, 2e11
+#: Shortest and longest window or deadline in seconds; the longest is some 300 years.
+SHORTEST, LONGEST = 1e-3, 1e10
+
+
+class Arrival(NamedTuple):
+    """A deletion request: when it came, in seconds, and how many points it deletes."""
+
+    time: float
+    points: int = 1
+    #: The seconds count from 1970-01-01 UTC and are shown as a date.
+    dated: bool = False
+
+
+def read_requests(path: str | PathLike[str]) -> list[Arrival]:
+    """The requests in a CSV file with a header: a time column and, if wanted, the number of points (default 1).
+
+    Times are ISO 8601 dates (without an offset: UTC) or seconds from 0, one kind throughout, and never fall. InputError names
+    the line.
+    """
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    columns: dict[str, int] = {}
+    arrivals: list[Arrival] = []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            where = f"requests file {path}, line {reader.line_num}"
+            if not columns:
+                columns = _header(where, row)
+                continue
+            if len(row) != len(columns):
+                raise InputError(f"{where}: a line must have as many values as the header, {len(columns)}, got {len(row)}")
+            text = row[columns["time"]].strip()
+            time, dated = _time(where, text, arrivals[-1].dated if arrivals else None)
+            if arrivals and time < arrivals[-1].time:
+                raise InputError(f"{where}: times must be sorted, none before that of the line above, got {_quoted(text)}")
+            points = _points(where, row[columns["points"]].strip()) if "points" in columns else 1
+            arrivals.append(Arrival(time, points, dated))
+    except csv.Error as error:
+        raise InputError(f"requests file {path}, line {reader.line_num}: this is not CSV: {error}") from None
+    if not arrivals:
+        what = "has a header but no requests" if columns else "is empty"
+        raise InputError(f"requests file {path} {what}: it must have a header, such as time,points, and a line per request")
+    return arrivals
+
+
+def _text(path: str | PathLike[str]) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise InputError(f"requests file {path} must be at most {_MAX_BYTES} bytes")
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"requests file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"requests file {path} must be CSV text in UTF-8: {error}") from None
+    if "\0" in text:
+        raise InputError(f"requests file {path} must be CSV text in UTF-8, got a zero byte")
+    return text
+
+
+def _header(where: str, row: list[str]) -> dict[str, int]:
+    """Where each known column stands."""
+    roles = {name: role for role, names in _COLUMNS.items() for name in names}
+    found: dict[str, int] = {}
+    for at, text in enumerate(row):
+        role = roles.get(text.strip().lower())
+        if role is None:
+            raise InputError(f"{where}: column {_quoted(text)} is unknown: the header may name {_ALLOWED}")
+        if role in found:
+            raise InputError(f"{where}: columns {_quoted(row[found[role]])} and {_quoted(text)} both give the {role}: keep one")
+        found[role] = at
+    if "time" not in found:
+        raise InputError(f"{where}: the time column is missing: the header may name {_ALLOWED}")
+    return found
+
+
+def _time(where: str, text: str, dated: bool | None) -> tuple[float, bool]:
+    """Seconds, and whether ``text`` is a date; ``dated`` is what the lines above say, None: nothing yet."""
+    # Eight digits may be meant as a date, and as seconds 20240131 and 20240201 would be 70 seconds apart.
+    if dated is None and re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d", text):
+        raise InputError(f"{where}: time {text} may be a date or seconds: write it with hyphens or with a decimal point")
+    for kind, parse, earliest in ((False, float, 0.0), (True, _date, _EARLIEST)):
+        if dated in (None, kind):
+            try:
+                seconds = parse(text)
+            except ValueError:
+                continue
+            if not earliest <= seconds <= _LATEST:
+                number(f"{where}: time in seconds", seconds, at_least=earliest, at_most=_LATEST)
+            return seconds, kind
+    allowed = {None: "an ISO 8601 date or seconds", True: "an ISO 8601 date, as above", False: "seconds, as above"}[dated]
+    raise InputError(f"{where}: time must be {allowed}, got {_quoted(text)}")
+
+
+def _date(text: str) -> float:
+    """Seconds from 1970; without an offset the date is in UTC."""
+    instant = datetime.fromisoformat(text)
+    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - EPOCH).total_seconds()
+
+
+def _points(where: str, text: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT))
+    if not digits or not 1 <= int(text) <= MAX_COUNT:
+        raise InputError(f"{where}: points must be a whole number from 1, got {_quoted(text)}")
+    return int(text)
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "...")
+
+
+def duration(value: str | float, *, name: str = "duration") -> float:
+    """Seconds in "7d", "12h", "30m", "90s", "2w", "1.5d" or a plain number of seconds; ``name`` is for the refusal."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([smhdw]?)\s*", value)
+        if match is None:
+            raise InputError(f"{name} must be seconds, or a number with s, m, h, d or w, as in 7d, got {_quoted(value)}")
+        value = float(match[1]) * _UNITS[match[2]]
+    return number(name, value, at_least=SHORTEST, at_most=LONGEST)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Checked requests: points (k,) int64 and, if they have any, times (k,) that never fall."""
+
+    points: NDArray[np.int64]
+    times: Floats | None
+    dated: bool
+
+    @classmethod
+    def of(cls, requests: Sequence[Arrival] | Sequence[int], most: int) -> Queue:
+        if not isinstance(requests, Sequence | np.ndarray):
+            raise InputError(f"requests must be a list of arrivals or of numbers of points, got {requests!r}")
+        if not len(requests):
+            raise InputError("requests must have at least one entry, got none")
+        times: Floats | None = None
+        counts: Sequence[Any] = requests
+        if isinstance(requests[0], Arrival):
+            arrivals = [request for request in requests if isinstance(request, Arrival)]
+            if len(arrivals) < len(requests):
+                raise InputError("requests must all be arrivals or all be numbers of points, got a mix")
+            if len({arrival.dated for arrival in arrivals}) > 1:
+                raise InputError("requests must all be dated or all be in seconds, got a mix")
+            counts = [arrival.points for arrival in arrivals]
+            times = numbers("arrival times", [arrival.time for arrival in arrivals], at_least=_EARLIEST, at_most=_LATEST)
+            if np.any(np.diff(times) < 0):
+                at = int(np.argmax(np.diff(times) < 0)) + 1
+                raise InputError(f"arrival times must be sorted, got {shown(times[at])} after {shown(times[at - 1])}")
+        points = numbers("points", counts, at_least=1, at_most=MAX_COUNT, whole=True)
+        if points.ndim != 1:
+            raise InputError(f"requests must be a list of arrivals or of numbers of points, got shape {points.shape}")
+        if not points.sum() <= most:
+            raise InputError(f"requests must delete at most n = {most} points in all, got {shown(float(points.sum()))}")
+        return cls(points.astype(np.int64), times, times is not None and arrivals[0].dated)
+
+    def batched(self, window: float | None) -> tuple[NDArray[np.int64], Floats | None, float | None]:
+        """Points and time of every processing, and the longest wait.
+
+        What arrives in [t0 + k w, t0 + (k + 1) w) is processed at the end of it; without a window, what arrives at one time.
+        """
+        if self.times is None:
+            return self.points, None, None
+        since = self.times - self.times[0]
+        if window is None:
+            first = np.flatnonzero(np.diff(since, prepend=-1.0) > 0)
+            return np.add.reduceat(self.points, first), self.times[first], 0.0
+        at = np.floor(since / window)
+        # The quotient is rounded; the products decide.
+        at -= at * window > since
+        at += (at + 1) * window <= since
+        first = np.flatnonzero(np.diff(at, prepend=-1.0) > 0)
+        ends = (at[first] + 1) * window
+        wait = min(float((ends - since[first]).max()), window)
+        return np.add.reduceat(self.points, first), self.times[0] + ends, wait

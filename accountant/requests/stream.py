@@ -1,0 +1,394 @@
+"""Streams of deletion requests: the fewest steps per request that keep every request so far at (epsilon, delta).
+
+How requests add up is a rule of ``recursions.py``, one for the product's own bound and one for the published ones.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from copy import copy
+from dataclasses import asdict
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.bounds import BOUNDS
+from accountant.curves import Guarantee, Mixture
+from accountant.numerics import MAX_COUNT, Floats, InputError, UnreachableError, choice, integer, number, numbers, shown
+from accountant.problem import DOUBLES, RANDOM, WORST, Number
+from accountant.questions import UnlearningAccountant
+from accountant.requests.optimal import OptimalRule
+from accountant.requests.published import PublishedRule
+from accountant.requests.rules import Place, Rule, learned_epochs
+from accountant.requests.state import StreamState
+
+#: Version of the JSON form.
+FORMAT: Final = 1
+UNITS: Final = ("steps", "epochs")
+
+
+class Followed(NamedTuple):
+    """What holds after each request of a stream that was answered as somebody says, (k,) each."""
+
+    #: epsilon at the stream's delta, rounded up; inf where nothing is proved.
+    epsilon: Floats
+    #: Fewest steps (or epochs) that would have done, after the requests before; inf where none would.
+    needed: Floats
+
+
+class Planned(NamedTuple):
+    """What a request would take, and what would then hold of it and all before it."""
+
+    steps: int
+    guarantee: Guarantee
+
+
+class UnlearningStream:
+    """Requests one after the other, each a number of points to delete, in constant memory.
+
+    accountant: an :class:`UnlearningAccountant` with batches "random" or "worst", a matched or converged reference, no
+        schedule and group_size 1. Its bound decides the recursion; random averages over the newest request's position.
+    sigma > 0, epsilon >= 0, delta in (0, 1) (default 1/n): noise of every step, and the target after every request.
+    unit: "steps", or "epochs" for whole epochs. first_bound: another published bound for the first request only, as the
+        authors' code has it (``bound="paper-geometric"`` with ``first_bound="paper"``).
+    Raises InputError for bad arguments and for more deletions than points, UnreachableError when no number of steps is enough.
+    """
+
+    def __init__(
+        self,
+        accountant: UnlearningAccountant,
+        *,
+        sigma: float,
+        epsilon: float,
+        delta: float | None = None,
+        unit: str = "steps",
+        first_bound: str | None = None,
+    ) -> None:
+        if not isinstance(accountant, UnlearningAccountant):
+            raise InputError(f"accountant must be an UnlearningAccountant, got {accountant!r}")
+        self.accountant = accountant
+        self.sigma = number("sigma", sigma, above=0)
+        self.epsilon = number("epsilon", epsilon, at_least=0)
+        self.delta = accountant.default_delta if delta is None else number("delta", delta, above=0, below=1)
+        self.unit = choice("unit", unit, UNITS)
+        self.first_bound = first_bound
+        self._stride = accountant.algorithm.steps_per_epoch if unit == "epochs" else 1
+        self._check(accountant, first_bound)
+        self._set_rules(self.sigma, DOUBLES)
+        self.state = StreamState()
+        self.pending = 0
+        self._n = accountant.algorithm.problem.n
+        self._guess = 0
+
+    def _set_rules(self, sigma: float, number: Number) -> None:
+        def rule_of(bound: str) -> Rule:
+            rule = OptimalRule if bound == "optimal" else PublishedRule
+            return rule(
+                self.accountant,
+                BOUNDS[bound],
+                sigma=sigma,
+                epsilon=self.epsilon,
+                delta=self.delta,
+                fewest=-(-BOUNDS[bound].minimum_steps // self._stride),
+                number=number,
+            )
+
+        self._rule = rule_of(self.accountant.bound)
+        self._first = self._rule if self.first_bound is None else rule_of(self.first_bound)
+
+    @staticmethod
+    def _check(accountant: UnlearningAccountant, first_bound: str | None) -> None:
+        name = accountant.bound
+        if accountant.batches not in (RANDOM, WORST):
+            raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
+        if accountant.group_size != 1:
+            raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
+        if not accountant.constant:
+            raise InputError("a stream needs a constant algorithm: schedule must be left out, or change nothing")
+        if isinstance(accountant.reference, int):
+            raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
+        if accountant.starts_apart:
+            raise InputError("reference must be matched for a stream after finite learning, got converged")
+        if first_bound is not None:
+            published = [bound for bound in BOUNDS if bound != "optimal"]
+            choice("first_bound", first_bound, published)
+            if name == "optimal":
+                raise InputError(f"first_bound={first_bound} goes with a published bound, got bound=optimal")
+        for bound in {name, first_bound or name}:
+            learned = accountant.algorithm.learn_epochs
+            if bound == "paper" and learned is not None and accountant.algorithm.log_contraction < 0:
+                raise InputError(
+                    "bound=paper is published for streams after converged learning only: learn_epochs must be left out, "
+                    f"got {learned}"
+                )
+        accountant.check()
+
+    @property
+    def requests(self) -> int:
+        """Requests processed so far."""
+        return self.state.requests
+
+    @property
+    def points(self) -> int:
+        """Points deleted so far."""
+        return self.state.points
+
+    @property
+    def total_steps(self) -> int:
+        """Unlearning steps so far."""
+        return self.state.steps
+
+    @property
+    def mu_worst(self) -> float | None:
+        """GDP bound after the last request, all points at their worst positions.
+
+        None before it, for the published bounds, and where only the ball bounds the distance and no step has run since.
+        """
+        return self._rule.mu_now(self.state) if self.state.requests else None
+
+    @property
+    def averaging(self) -> str:
+        """How the newest request's placement is averaged: "exact", or in words where that is an upper bound."""
+        if self.accountant.batches != RANDOM or self.state.points == self.state.requests:
+            return "exact"
+        return "groups by the law of their placement, of which only convex functions are taken: an upper bound"
+
+    def fresh(self) -> UnlearningStream:
+        """The stream before its first request; what was computed for the placements is shared."""
+        stream = copy(self)
+        stream.state, stream.pending, stream._guess = StreamState(), 0, 0
+        return stream
+
+    def at_unit_noise(self, number: Number) -> UnlearningStream:
+        """The stream before its first request at sigma = 1, in any arithmetic: for :meth:`mixtures` and :meth:`answer`."""
+        stream = self.fresh()
+        stream._set_rules(1.0, number)
+        return stream
+
+    def mixtures(self, points: int, count: int) -> list[Mixture]:
+        """The privacy curves, each of which holds, if the next request were answered with ``count`` steps (or epochs).
+
+        Empty where nothing is proved. InputError where only doubles have them: groups at random, averaged on a grid.
+        """
+        rule, place = self._next(points)
+        if count < rule.fewest:
+            return []
+        steps = count * self._stride
+        before = np.array([rule.before(self.state, place, steps)], dtype=object)
+        found = rule.mixtures(place, steps, rule.arithmetic.asarray(before))
+        return [mixture for mixture in found if rule.arithmetic.midpoint(mixture.log_scale).max() < np.inf]
+
+    def answer(self, points: int, count: int) -> None:
+        """Answer a request with ``count`` steps (or epochs), enough or not."""
+        rule, place = self._next(points)
+        self._advance(rule, place, points, count)
+
+    def _next(self, points: int) -> tuple[Rule, Place]:
+        """The rule of the next request, and its place."""
+        rule = self._rule if self.state.requests else self._first
+        return rule, rule.place(self.state, points)
+
+    def arrive(self, points: int = 1) -> None:
+        """A request comes in; it is merged with those that wait already."""
+        if type(points) is not int or points < 1:
+            points = integer("points", points, at_least=1)
+        left = self._n - self.state.points - self.pending
+        if points > left:
+            raise InputError(f"points must be at most {left}, what is left of the dataset, got {points}")
+        self.pending += points
+
+    def process(self) -> int:
+        """Delete what waits, as one request; the number of steps to run now (0 if nothing waits)."""
+        if not self.pending:
+            return 0
+        steps = self._process(self.pending)
+        self.pending = 0
+        return steps
+
+    def request(self, points: int = 1) -> int:
+        """Delete ``points`` >= 1 (and whatever waits) now; the number of steps to run before the next release."""
+        self.arrive(points)
+        try:
+            return self.process()
+        except UnreachableError:
+            self.pending -= points
+            raise
+
+    def planned(self, points: int = 1) -> Planned:
+        """What :meth:`request` would answer now: the steps, and the whole guarantee after them. Nothing changes."""
+        self.arrive(points)
+        total = self.pending
+        self.pending -= points
+        rule = self._rule if self.state.requests else self._first
+        place = rule.place(self.state, total)
+        steps = self._fewest(rule, place) * self._stride
+        after = rule.curve_after(place, steps, rule.before(self.state, place, steps))
+        accountant, state = self.accountant, self.state
+        sums = {"requests": state.requests + 1, "points": state.points + total, "steps": state.steps + steps}
+        lines = [*accountant.assumptions()]
+        if sums["points"] > 1:
+            lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for them all")
+        if state.requests:
+            lines.append(
+                "each request goes on over the same batch order where the last one stopped; earlier requests count at their "
+                "worst positions"
+            )
+        statement = (
+            f"After {sums['requests']} requests, answered with {sums['steps']} unlearning steps with noise sigma="
+            f"{shown(self.sigma)}, the unlearned model is indistinguishable from one retrained on what is left, up to the "
+            f"curve given here ({accountant.bound} bound, batches {accountant.batches}, reference {accountant.reference})."
+        )
+        context = {**self._settings(), **sums, "source": rule.bound.source}
+        return Planned(steps, Guarantee(*after, statement=statement, assumptions=tuple(lines), context=context))
+
+    def request_all(self, points: ArrayLike) -> NDArray[np.int64]:
+        """:meth:`request` for each entry of a one-dimensional array."""
+        counts = numbers("points", points, at_least=1, at_most=self._n, whole=True)
+        if counts.ndim != 1:
+            raise InputError(f"points must be one-dimensional, got shape {counts.shape}")
+        return np.array([self.request(count) for count in counts.astype(np.int64).tolist()], dtype=np.int64)
+
+    def follow(self, counts: ArrayLike, points: ArrayLike = 1) -> Followed:
+        """Answer requests of ``points`` each with ``counts`` steps (or epochs), (k,), enough or not; what holds after each.
+
+        For checking what somebody else did: the state moves on as it did there.
+        """
+        lengths = numbers("counts", counts, at_least=0, at_most=MAX_COUNT // self._stride, whole=True)
+        sizes = numbers("points", points, at_least=1, at_most=self._n, whole=True)
+        if lengths.ndim != 1 or sizes.shape not in ((), lengths.shape):
+            raise InputError(f"counts and points must be one-dimensional and of one length, got {lengths.shape}, {sizes.shape}")
+        sizes = np.broadcast_to(sizes, lengths.shape)
+        needed, epsilon = np.full(lengths.size, np.inf), np.full(lengths.size, np.inf)
+        # Rows that differ in their past only are read together.
+        asked: dict[tuple[int, int, int], tuple[Rule, Place, int, list[int], list[tuple[float, float]]]] = {}
+        for at, (count, size) in enumerate(zip(lengths.astype(int).tolist(), sizes.astype(int).tolist(), strict=True)):
+            self.arrive(size)
+            self.pending = 0
+            rule, place = self._next(size)
+            with suppress(UnreachableError):
+                needed[at] = self._fewest(rule, place)
+            if count >= rule.fewest:
+                key = (id(rule), id(place), count)
+                *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
+                rows.append(at)
+                states.append(rule.before(self.state, place, count * self._stride))
+            try:
+                self._advance(rule, place, size, count)
+            except UnreachableError:
+                # What this request leaves is beyond every number: nothing is proved from here on.
+                break
+        for rule, place, steps, rows, states in asked.values():
+            epsilon[rows] = rule.epsilon_after(place, steps, np.array(states))
+        return Followed(epsilon, needed)
+
+    def _process(self, points: int) -> int:
+        rule, place = self._next(points)
+        count = self._fewest(rule, place)
+        self._advance(rule, place, points, count)
+        return count * self._stride
+
+    def _advance(self, rule: Rule, place: Place, points: int, count: int) -> None:
+        state, steps = self.state, count * self._stride
+        rule.advance(state, place, steps)
+        state.requests += 1
+        state.points += points
+        state.steps += steps
+        state.since = steps
+        self._guess = count
+
+    def _fewest(self, rule: Rule, place: Place) -> int:
+        """The smallest number of steps (or epochs) that is enough for the request at this place."""
+        state, stride = self.state, self._stride
+        fewest = rule.fewest
+        most = (MAX_COUNT - state.steps) // stride
+        meets = rule.meets
+        # Close to the last answer, which is right again in a steady stream: first down, then up.
+        high = max(self._guess, fewest)
+        if meets(state, place, high * stride):
+            low, gap = high - 1, 1
+            while low >= fewest and meets(state, place, low * stride):
+                high, gap = low, 2 * gap
+                low = high - gap
+            low = max(low, fewest - 1)
+        else:
+            low, gap = high, 1
+            while True:
+                if low >= most:
+                    raise UnreachableError(
+                        f"no number of {self.unit} up to {most} reaches epsilon={self.epsilon:g} at delta={self.delta:g} with "
+                        f"sigma={self.sigma:g} after {state.requests} earlier requests"
+                    )
+                high = min(low + gap, most)
+                if meets(state, place, high * stride):
+                    break
+                low, gap = high, 2 * gap
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if meets(state, place, middle * stride) else (middle, high)
+        return high
+
+    def to_json(self) -> str:
+        """The state, and what it belongs to, as one line that :meth:`from_json` restores exactly."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "settings": self._settings(),
+                "state": asdict(self.state),
+                "pending": self.pending,
+            },
+            allow_nan=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, accountant: UnlearningAccountant) -> UnlearningStream:
+        """The stream that :meth:`to_json` saved; InputError for anything else, or a state of another problem or version."""
+        try:
+            data = json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"stream state must be JSON text, got {str(text)[:40]!r} ({error})") from None
+        keys = {"format", "settings", "state", "pending"}
+        if not isinstance(data, dict) or set(data) != keys:
+            found = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise InputError(f"stream state must have exactly the keys {', '.join(sorted(keys))}, got {found}")
+        if type(data["format"]) is not int or data["format"] != FORMAT:
+            raise InputError(f"stream state must have format {FORMAT}, the only one this version reads, got {data['format']!r}")
+        own = ("sigma", "epsilon", "delta", "unit", "first_bound")
+        settings = data["settings"]
+        if not isinstance(settings, dict) or not set(own) <= set(settings):
+            raise InputError(f"stream state must have settings with {', '.join(own)}, got {settings!r}")
+        stream = cls(accountant, **{name: settings[name] for name in own})
+        mine = json.loads(json.dumps(stream._settings()))
+        for name in sorted(mine.keys() | settings.keys()):
+            if mine.get(name) != settings.get(name):
+                raise InputError(
+                    f"stream state belongs to {name} = {settings.get(name)!r}, but the accountant has {mine.get(name)!r}"
+                )
+        stream._restore(data)
+        return stream
+
+    def _restore(self, data: dict[str, Any]) -> None:
+        values = data["state"]
+        whole = ("requests", "points", "steps", "since")
+        names = {*whole, "distance", "tracked", "mu", "span"}
+        if not isinstance(values, dict) or set(values) != names:
+            raise InputError(f"stream state must hold {', '.join(sorted(names))}, got {values!r}")
+        n = self.accountant.algorithm.problem.n
+        for name in whole:
+            integer(f"{name} of the stream state", values[name], at_least=0, at_most=n if name == "points" else MAX_COUNT)
+        for name in names - set(whole):
+            values[name] = number(f"{name} of the stream state", values[name], at_least=0)
+        odd = values["points"] < values["requests"] or values["since"] > values["steps"]
+        odd |= values["requests"] == 0 and any(values[name] > 0 for name in names)
+        finite = learned_epochs(self.accountant.algorithm) < float("inf") and self.accountant.bound == "optimal"
+        odd |= finite and values["requests"] > 0 and values["span"] < values["steps"] + 1
+        if odd:
+            raise InputError(f"stream state must be one that a stream has saved, got {values!r}")
+        self.pending = integer("pending of the stream state", data["pending"], at_least=0, at_most=n - values["points"])
+        self.state = StreamState(**values)
+        self._guess = self.state.since // self._stride
+
+    def _settings(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("sigma", "epsilon", "delta", "unit", "first_bound")}
+        return {**self.accountant.to_dict(), **own}

@@ -1,0 +1,119 @@
+"""Choosing the window and the noise whose plan costs least."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountant.numerics import LARGEST, SMALLEST, Floats, InputError, Progress, number, smallest_count
+from accountant.questions import UnlearningAccountant
+from accountant.requests.arrivals import SHORTEST, Arrival, Queue
+from accountant.requests.planning import window_and_deadline
+from accountant.requests.stream import UnlearningStream
+
+#: A free sigma is found to this relative precision.
+_PRECISION: Final = 1e-3
+
+
+class Choice(NamedTuple):
+    """What :func:`optimize` found, for :func:`make_plan`."""
+
+    sigma: float
+    window: float | None
+
+
+def candidate_windows(deadline: float) -> list[float | None]:
+    """The windows that :func:`optimize` tries, from none on: thirtieths of the deadline and the usual lengths below it."""
+    usual = (60, 600, 3600, 21_600, 43_200, *(86_400 * days for days in (1, 2, 3, 7, 14, 28, 30, 60, 90, 180, 365)))
+    parts = (deadline * k / 30 for k in range(1, 31))
+    return [None, *sorted({float(w) for w in (*usual, *parts) if SHORTEST <= w < deadline} | {deadline})]
+
+
+def optimize(
+    accountant: UnlearningAccountant,
+    requests: Sequence[Arrival] | Sequence[int],
+    *,
+    sigma: float | None = None,
+    epsilon: float,
+    delta: float | None = None,
+    unit: str = "steps",
+    window: float | str | None = None,
+    deadline: float | str | None = None,
+    max_sigma: float | None = None,
+    first_bound: str | None = None,
+    progress: Progress | None = None,
+) -> Choice:
+    """The window and noise whose plan has the fewest gradient evaluations in all under the deadline; ties: the shorter window.
+
+    A given ``window`` is kept; otherwise those of :func:`candidate_windows` are tried, or none for requests without times.
+    sigma None: more noise never costs more, so the least cost is that at ``max_sigma``, and the answer is the smallest sigma
+    (to 1e-3 relative) that reaches it. Without ``max_sigma`` any noise goes; then the least cost is 0 wherever the
+    bound allows zero steps, at the least noise that makes the learned model itself private enough.
+    """
+    queue = Queue.of(requests, accountant.algorithm.problem.n)
+    width, limit = window_and_deadline(queue, window, deadline)
+    if max_sigma is not None and sigma is not None:
+        raise InputError(f"max_sigma must be left out where sigma is given, got {max_sigma}")
+    windows: list[float | None] = [width]
+    if queue.times is not None and width is None:
+        if limit is None:
+            raise InputError("deadline must be given for optimize to choose a window: without one, waiting is free")
+        windows = candidate_windows(limit)
+    elif sigma is not None:
+        raise InputError("optimize has nothing to choose: leave out sigma, or give arrival times and no window")
+    # Windows that batch alike cost alike: the shortest stands for them.
+    batches: dict[bytes, tuple[float | None, NDArray[np.int64]]] = {}
+    for candidate in windows:
+        points = queue.batched(candidate)[0]
+        batches.setdefault(points.tobytes(), (candidate, points))
+    done = 0
+    refusals: list[InputError] = []
+    streams: list[UnlearningStream] = []
+
+    def cost(noise: float, points: NDArray[np.int64]) -> float:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, max(len(batches), done + 1))
+        try:
+            if not streams or streams[0].sigma != noise:
+                streams[:] = [
+                    UnlearningStream(accountant, sigma=noise, epsilon=epsilon, delta=delta, unit=unit, first_bound=first_bound)
+                ]
+            # All windows share what one noise needs to be computed for.
+            stream = streams[0].fresh()
+            stream.request_all(points)
+            return accountant.algorithm.gradient_evaluations(stream.total_steps)
+        except InputError as error:
+            refusals.append(error)
+            return math.inf
+
+    top = LARGEST if max_sigma is None else number("max_sigma", max_sigma, above=0)
+    chosen = top if sigma is None else sigma
+    costs = [cost(chosen, points) for _, points in batches.values()]
+    least = min(costs)
+    if math.isinf(least):
+        raise refusals[0]
+    best = [batch for batch, spent in zip(batches.values(), costs, strict=True) if spent == least]
+    width = best[0][0]
+    if sigma is None:
+        for candidate, points in best:
+            # Less noise than so far, or the window is not worth the wait.
+            deepest = math.ceil((math.log(chosen) - math.log(SMALLEST)) / _PRECISION)
+
+            def noise_at(count: float, start: float = math.log(chosen)) -> float:
+                return max(math.exp(start - _PRECISION * count), SMALLEST)
+
+            def falls_short(
+                count: Floats, _: NDArray[np.intp], noise_at: Callable[[float], float] = noise_at, points: Any = points
+            ) -> NDArray[np.bool_]:
+                return np.array([cost(noise_at(float(count[0])), points) > least])
+
+            found = float(smallest_count(falls_short, low=np.ones(1), high=float(deepest))[0]) - 1
+            if found > 0:
+                width, chosen = candidate, noise_at(min(found, float(deepest)))
+    return Choice(sigma=chosen, window=width)

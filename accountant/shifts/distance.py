@@ -1,0 +1,41 @@
+"""Distance tracking: how far apart learning on the two datasets can drift (Z_B of Chien et al. 2024, Theorem 3.3)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from accountant.numerics import Numbers, UnreachableError, geometric_sum, log_power, numbers, plain
+from accountant.problem import DOUBLES, PNSGD, Constants, Number
+
+NO_DISTANCE = "the distance after learning is unbounded: with contraction 1 (a convex problem) give learn_epochs or a radius"
+
+
+def log_learned_distance(algorithm: PNSGD, positions: ArrayLike, number: Number = DOUBLES) -> Numbers:
+    """log Z_T^(j), capped at log 2R; +inf where nothing bounds it (c = 1, converged, no radius); unchecked positions."""
+    constants, ar, per_epoch = Constants(algorithm, number), number.arithmetic, algorithm.steps_per_epoch
+    log_c = constants.log_contraction
+    epochs = math.inf if algorithm.learn_epochs is None else algorithm.learn_epochs
+    last = per_epoch - 1 - np.asarray(positions, dtype=np.float64)
+    total = ar.log(geometric_sum(log_c, epochs, stride=per_epoch, arithmetic=ar))
+    distance = constants.log_sensitivity(positions) + log_power(log_c, last) + total
+    return ar.minimum(distance, constants.log_diameter)
+
+
+def learned_distance(algorithm: PNSGD, position: ArrayLike | None = None) -> Any:
+    """Z_T^(j) = h_j c^(J-1-j) (1 - c^(TJ))/(1 - c^J), at most 2R: the W-infinity distance after learning from a common start.
+
+    ``position`` is the batch j of the deleted point, 0 <= j < J; default J - 1, the worst, which for converged learning
+    (``learn_epochs=None``) is the published Z_B. Raises InputError for a position out of range, UnreachableError if no
+    bound exists (a convex problem without learn_epochs and without radius).
+    """
+    per_epoch = algorithm.steps_per_epoch
+    where = per_epoch - 1 if position is None else position
+    positions = numbers("position", where, at_least=0, at_most=per_epoch - 1, whole=True)
+    distance = log_learned_distance(algorithm, positions)
+    if not np.all(distance < 709):
+        raise UnreachableError(NO_DISTANCE)
+    return plain(np.exp(distance))

@@ -1,0 +1,157 @@
+"""The estimator for classes, with the interface of scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.numerics import InputError, choice
+from accountant.trainer.estimator import FLOATS, Estimator
+from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, SmoothedHinge
+from accountant.trainer.scikit import ClassifierMixin, available_if, check_classification_targets, validate_data
+
+CLASSIFIER_LOSSES: Final = (Logistic.name, SmoothedHinge.name)
+
+
+class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
+    """Linear classification by noisy projected SGD that can unlearn rows with an (epsilon, delta) guarantee.
+
+    epsilon >= 0, delta in (0, 1) (default 1/n): what holds after every request.
+    loss: "logistic" (multinomial for more than two classes) or "smoothed-hinge" (two classes, no probabilities).
+    batch_size: rows per batch, at most n; None: all. learn_epochs >= 1: epochs of learning, accounted for as so many.
+    unlearn_epochs >= 0: epochs after which one row is unlearned: the noise is calibrated to that.
+    regularisation: lambda >= 0 of lambda/2 ||w||^2, the intercept included.
+    feature_bound: B > 0, bound on the 2-norm of rows, set without looking at them. long_rows: "scale" rows down to it, each by
+        itself, here and in prediction; "leave" them, and then unlearning is refused if there are any.
+    fit_intercept: a constant feature 1 is added; rows then have norm at most sqrt(B^2 + 1).
+    classes: all labels there may be, (k,), k >= 2; None: those of y, of each of which a row must then stay.
+    adjacency: "zero-out" (a removed row has no gradient any more) or "replace" (another may take its place; twice the noise).
+    bound: "optimal", "paper" or "paper-geometric". batches: "random" (average over the batch order) or "worst" (any order).
+    radius: R > 0 of the ball that parameters are projected on; None: no projection. sigma > 0: noise; None: calibrated.
+    dtype: "float64" or "float32". random_state: an integer >= 0 for reproducible results: whoever knows it can subtract the
+        noise, so give none where a guarantee matters; None: seeded by the operating system, not by NumPy's global state.
+
+    After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each),
+    steps_run_ (the steps of each) and, after the first one, guarantee_. Raises InputError at fit for values out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.0,
+        delta: float | None = None,
+        loss: str = "logistic",
+        batch_size: int | None = None,
+        learn_epochs: int = 50,
+        unlearn_epochs: int = 1,
+        regularisation: float = 0.01,
+        feature_bound: float = 1.0,
+        long_rows: str = "scale",
+        fit_intercept: bool = True,
+        classes: ArrayLike | None = None,
+        adjacency: str = "zero-out",
+        bound: str = "optimal",
+        batches: str = "random",
+        radius: float | None = None,
+        sigma: float | None = None,
+        dtype: str = "float64",
+        random_state: int | None = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.delta = delta
+        self.loss = loss
+        self.batch_size = batch_size
+        self.learn_epochs = learn_epochs
+        self.unlearn_epochs = unlearn_epochs
+        self.regularisation = regularisation
+        self.feature_bound = feature_bound
+        self.long_rows = long_rows
+        self.fit_intercept = fit_intercept
+        self.classes = classes
+        self.adjacency = adjacency
+        self.bound = bound
+        self.batches = batches
+        self.radius = radius
+        self.sigma = sigma
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.loss != SmoothedHinge.name
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self."""
+        self._forget()
+        x, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels if self.classes is None else np.asarray(self.classes))
+        if self.classes_.size < 2:
+            raise InputError(f"y must have at least 2 classes, got 1 class, {self.classes_[0]!r}")
+        self._learn(x, self._labels(labels))
+        return self
+
+    def _loss_of(self, feature_bound: float) -> Loss:
+        given: dict[str, Any] = {"regularisation": self.regularisation, "feature_bound": feature_bound}
+        count = int(self.classes_.size)
+        if choice("loss", self.loss, CLASSIFIER_LOSSES) == SmoothedHinge.name:
+            if count > 2:
+                raise InputError(f"Only binary classification is supported by loss=smoothed-hinge, got {count} classes")
+            return SmoothedHinge(**given)
+        return Logistic(**given) if count == 2 else Multinomial(classes=count, **given)
+
+    def _labels(self, y: Any) -> Array:
+        places = {label: place for place, label in enumerate(self.classes_.tolist())}
+        values, inverse = np.unique(y, return_inverse=True)
+        strange = [value for value in values.tolist() if value not in places]
+        if strange:
+            raise InputError(f"y must have labels of {self.classes_.tolist()}, got {strange[0]!r}")
+        at = np.array([places[value] for value in values.tolist()])[inverse]
+        return 2.0 * at - 1 if self.classes_.size == 2 else at.astype(np.float64)
+
+    def _filler(self) -> float:
+        return -1.0 if self.classes_.size == 2 else 0.0
+
+    def _check_left(self, rows: NDArray[np.int64], labels: Array, zeroed: bool) -> None:
+        if self.classes is not None:
+            return
+        left, there = self._run.labels.copy(), ~self._run.zeroed
+        left[rows], there[rows] = labels, not zeroed
+        missing = np.setdiff1d(self._labels(self.classes_), left[there])
+        if missing.size:
+            name = self.classes_[self._labels(self.classes_) == missing[0]].tolist()[0]
+            raise InputError(
+                f"indices must leave a row of every class, got the last of {name!r}, which retraining would not know; fit with "
+                "classes=... says which there may be"
+            )
+
+    def _assumptions(self) -> list[str]:
+        lines = super()._assumptions()
+        if self.classes is None:
+            lines.append("the classes were read from the labels, and all of them are still there")
+        return lines
+
+    def _publish(self, weights: Array, constants: Array) -> None:
+        self.coef_, self.intercept_ = weights, constants
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Scores (n,) of the second class, or (n, k) of more than two, for rows X (n, d)."""
+        s = self._scores(X)
+        return s[:, 0] if s.shape[1] == 1 else s
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Labels (n,) for rows X (n, d)."""
+        s = self._scores(X)
+        at = (s[:, 0] > 0).astype(np.int64) if s.shape[1] == 1 else s.argmax(axis=1)
+        return self.classes_[at]
+
+    @available_if(lambda self: self.loss == Logistic.name)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Probabilities (n, k) for rows X (n, d); loss "logistic" only."""
+        from scipy.special import expit, softmax
+
+        s = self._scores(X)
+        return np.hstack([expit(-s), expit(s)]) if s.shape[1] == 1 else softmax(s, axis=1)

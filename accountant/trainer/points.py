@@ -1,0 +1,102 @@
+"""Points: what features and labels must be, and what a model says of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.numerics import InputError
+from accountant.trainer.losses import ROUNDING, Array, Loss, first_row
+
+
+def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
+    """Features (n, d), finite and of row norm at most ``feature_bound``, and labels (n,), or InputError; float32 is kept.
+
+    Rows longer by rounding only (1e-6) are scaled back.
+    """
+    try:
+        array = np.asarray(features)
+        if array.dtype.kind not in "iuf":
+            raise ValueError
+        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (ValueError, TypeError):
+        raise InputError("features must be a numeric array of shape (n, d)") from None
+    if array.ndim != 2 or not array.shape[1]:
+        raise InputError(f"features must have shape (n, d) with d >= 1, got {array.shape}")
+    y = loss.check_labels(labels)
+    if y.size != array.shape[0]:
+        raise InputError(f"labels must be one for each of the {array.shape[0]} rows of features, got {y.size}")
+    norms = row_norms(array)
+    bad = ~np.isfinite(norms)
+    if bad.any():
+        raise InputError(f"features must be finite numbers, got {_odd(array[first_row(bad)])} in row {first_row(bad)}")
+    long = norms > loss.feature_bound * (1 + ROUNDING)
+    if long.any():
+        row = first_row(long)
+        raise InputError(
+            f"features must have rows of norm at most feature_bound = {loss.feature_bound:g}, got {norms[row]:.10g} in row "
+            f"{row}"
+        )
+    over = norms > loss.feature_bound
+    if over.any():
+        # The constants hold for rows within the bound: what rounding put outside is put back.
+        array = array.copy()
+        shrink = loss.feature_bound / norms[over] * (1 - 4 * np.finfo(array.dtype).eps)
+        array[over] *= shrink[:, None].astype(array.dtype)
+    return array, y
+
+
+def _odd(row: Array) -> str:
+    finite = np.isfinite(row)
+    return "numbers too large to square" if finite.all() else str(row[~finite][0])
+
+
+def row_norms(features: Array) -> Array:
+    """2-norms of the rows, summed in float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
+
+
+def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
+    """Scores (n, trials, outputs) of parameters (outputs*d, trials), or (outputs*d,) for one trial, on features (n, d)."""
+    x = np.asarray(features)
+    w = np.asarray(parameters)
+    wanted = loss.outputs * x.shape[-1]
+    if x.ndim != 2 or w.ndim not in (1, 2) or w.shape[0] != wanted:
+        raise InputError(f"parameters must have shape ({wanted}, trials) or ({wanted},) for these features, got {w.shape}")
+    trials = 1 if w.ndim == 1 else w.shape[1]
+    weights = w.reshape(wanted, trials).T.reshape(trials * loss.outputs, x.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = (x @ weights.T).reshape(x.shape[0], trials, loss.outputs)
+    if not np.isfinite(result).all():
+        raise InputError("parameters and features must be finite numbers whose products do not overflow")
+    return result
+
+
+def predict(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
+    """Predicted labels (n, trials)."""
+    return loss.predictions(scores(loss, parameters, features))
+
+
+def accuracy(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Share of right predictions of every trial, (trials,)."""
+    return (predict(loss, parameters, features) == loss.check_labels(labels)[:, None]).mean(axis=0)
+
+
+def objective(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Mean loss of every trial, regulariser included and gradients unclipped, (trials,)."""
+    w = np.asarray(parameters, dtype=np.float64)
+    data = loss.values(scores(loss, w, features), loss.check_labels(labels)[:, None]).mean(axis=0)
+    return data + loss.regularisation / 2 * np.square(w.reshape(w.shape[0], -1)).sum(axis=0)
+
+
+def gradient(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Mean clipped gradient of every trial, regulariser included, in the shape of the parameters."""
+    x, y = check_points(loss, features, labels)
+    w = np.asarray(parameters, dtype=np.float64)
+    s = scores(loss, w, x)
+    limits = loss.limits(row_norms(x))
+    r = loss.clipped(s, y[:, None], None if limits is None else limits[:, None])
+    # (trials*outputs, n) @ (n, d)
+    data = (r.reshape(x.shape[0], -1).T @ x).reshape(s.shape[1], -1).T / x.shape[0]
+    return data.reshape(w.shape) + loss.regularisation * w

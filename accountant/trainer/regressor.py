@@ -1,0 +1,82 @@
+"""The estimator for numbers, with the interface of scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from accountant.trainer.estimator import FLOATS, Estimator
+from accountant.trainer.losses import Array, Loss, Ridge
+from accountant.trainer.scikit import RegressorMixin, validate_data
+
+
+class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
+    """Linear regression by noisy projected SGD that can unlearn rows with an (epsilon, delta) guarantee.
+
+    The loss is half a squared residual, with the gradient clipped to norm ``clip``: a residual beyond clip/||x|| counts like
+    one of that size (Huber). So targets should have a scale of about 1: divide them by a number chosen without looking at them.
+
+    clip: C > 0, bound on the norm of a row's gradient, in units of the target times those of the features.
+    All else as for :class:`PNSGDClassifier`; coef_ (d,), intercept_ a float.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.0,
+        delta: float | None = None,
+        clip: float = 1.0,
+        batch_size: int | None = None,
+        learn_epochs: int = 50,
+        unlearn_epochs: int = 1,
+        regularisation: float = 0.01,
+        feature_bound: float = 1.0,
+        long_rows: str = "scale",
+        fit_intercept: bool = True,
+        adjacency: str = "zero-out",
+        bound: str = "optimal",
+        batches: str = "random",
+        radius: float | None = None,
+        sigma: float | None = None,
+        dtype: str = "float64",
+        random_state: int | None = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.delta = delta
+        self.clip = clip
+        self.batch_size = batch_size
+        self.learn_epochs = learn_epochs
+        self.unlearn_epochs = unlearn_epochs
+        self.regularisation = regularisation
+        self.feature_bound = feature_bound
+        self.long_rows = long_rows
+        self.fit_intercept = fit_intercept
+        self.adjacency = adjacency
+        self.bound = bound
+        self.batches = batches
+        self.radius = radius
+        self.sigma = sigma
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from rows X (n, d), n >= 2, with targets y (n,). Returns self."""
+        self._forget()
+        x, labels = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, ensure_min_samples=2)
+        self._learn(x, self._labels(labels))
+        return self
+
+    def _loss_of(self, feature_bound: float) -> Loss:
+        return Ridge(regularisation=self.regularisation, feature_bound=feature_bound, clip=self.clip)
+
+    def _labels(self, y: Any) -> Array:
+        return np.asarray(y, dtype=np.float64)
+
+    def _publish(self, weights: Array, constants: Array) -> None:
+        self.coef_, self.intercept_ = weights[0], float(constants[0])
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predictions (n,) for rows X (n, d)."""
+        return self._scores(X)[:, 0]

@@ -1,0 +1,119 @@
+"""What a checked row says, and what a table comes to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from accountant.numerics import Printed
+from accountant.verification.claims import Claim
+
+VERDICTS: Final = ("certified", "certified-tighter", "fails", "wasteful", "unchecked")
+#: Noise or epochs beyond what is needed, from which a row is called wasteful.
+WASTEFUL: Final = 1.1
+#: A printed sigma is taken to be right to twelve digits: whoever computed it rounds, too.
+ARITHMETIC: Final = 1 + 1e-12
+#: What a row says to many digits, if asked to.
+PRECISE: Final = ("epsilon_achieved", "epsilon_tightest", "sigma_needed", "epochs_needed", "sigma_tightest")
+
+
+class Checked(NamedTuple):
+    """A row's verdict. None: not given, not proved, or not asked for.
+
+    epsilon_achieved is under the claimed bound, epsilon_tightest under ``tightest``. sigma_needed and epochs_needed are the
+    smallest that would have done under the claimed bound (epochs_needed of a request: after the requests before it), and
+    sigma_tightest under the tightest one, for rows that the claimed bound does not certify. factor: given over needed.
+    rounding: the row fails, but some number that rounds to the printed one would do.
+    precise: where digits were asked for, the numbers of ``PRECISE`` as decimals rounded up, and the reason of what is missing.
+    """
+
+    row: int
+    method: str
+    verdict: str
+    epsilon_claimed: float | None
+    epsilon_achieved: float | None
+    epsilon_tightest: float | None
+    sigma_needed: float | None
+    epochs_needed: float | None
+    reason: str
+    tightest: str
+    list: str
+    request: int | None
+    sigma: float | None
+    delta: float
+    epochs: float | None
+    sigma_tightest: float | None
+    factor: float | None
+    rounding: bool
+    precise: dict[str, str | None] | None = None
+
+
+@dataclass
+class ListSummary:
+    """A stream of requests in the table: whether all of it holds, and what its epochs come to."""
+
+    list: str
+    method: str
+    tightest: str
+    batch_size: int
+    sigma: float
+    epsilon: float
+    first_row: int
+    rows: int = 0
+    #: Rows that the claimed bound, and the tightest one, certify.
+    certified: int = 0
+    certified_tightest: int = 0
+    epochs: float = 0.0
+    #: In all, had every request been answered with the fewest epochs under the tightest bound; None: not known.
+    epochs_tightest: float | None = 0.0
+
+
+@dataclass
+class Summary:
+    """Counts per verdict, and what was taken for granted."""
+
+    rows: int = 0
+    verdicts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
+    rounding: int = 0
+    lists: list[ListSummary] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return self.verdicts["fails"] > 0
+
+
+def value_of(printed: Printed | None) -> float | None:
+    return None if printed is None else printed.value
+
+
+def unchecked(claim: Claim, reason: str, **known: Any) -> Checked:
+    return checked(claim, "unchecked", reason, **known)
+
+
+def checked(claim: Claim, verdict: str, reason: str, **known: Any) -> Checked:
+    per_epoch = claim.method.steps_per_epoch(claim.setup)
+    epochs = None if claim.count is None else claim.steps / per_epoch
+    values: dict[str, Any] = dict.fromkeys(
+        ("epsilon_achieved", "epsilon_tightest", "sigma_needed", "epochs_needed", "sigma_tightest", "factor")
+    )
+    return Checked(
+        row=claim.row,
+        method=claim.method.name,
+        verdict=verdict,
+        epsilon_claimed=value_of(claim.epsilon),
+        reason=reason,
+        tightest=claim.method.tightest,
+        list=claim.list,
+        request=claim.request,
+        sigma=value_of(claim.sigma),
+        delta=claim.delta,
+        epochs=epochs,
+        **(values | {"rounding": False} | known),
+    )
+
+
+def finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
