@@ -20,6 +20,6 @@ else:
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
-        reference="CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
+        reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
         schedule="Learn Phase Schedule Unlearn",
     )

@@ -15,6 +15,13 @@ CONVERGED: Final = "converged"
 #: "matched", "converged", or a number of retraining epochs.
 Reference = str | int
 
+#: Where deleted points lie: averaged over the draw of the batch order, wherever they do most, in fresh orders in learning.
+RANDOM: Final = "random"
+WORST: Final = "worst"
+RESHUFFLE: Final = "reshuffle"
+#: One of these words, the position of a batch, or numbers of points per batch.
+Batches = str | int | tuple[int, ...]
+
 
 def parse_reference(value: object) -> Reference:
     """Check a reference; a number of epochs may come as text. Raises InputError."""
@@ -32,8 +39,3 @@ def describe(reference: Reference) -> str:
     return (
         f"{reference} epochs of retraining from any start in the ball, plus the steps by which unlearning exceeds whole epochs"
     )
-
-
-RANDOM = "random"
-WORST = "worst"
-RESHUFFLE = "reshuffle"

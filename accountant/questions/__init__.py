@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from accountant.questions.query import *
     from accountant.questions.searches import *
     from accountant.questions.settings import *
+    from accountant.questions.setup import *
     from accountant.questions.solving import *
 else:
     __getattr__, __all__ = face(
@@ -19,5 +20,6 @@ else:
         query="raised",
         searches="NotUniqueWarning",
         settings="DEFAULT KEYS Loaded SCHEDULE TARGET check_complete load merged",
+        setup="Setup",
         solving="solve",
     )

@@ -1,0 +1,105 @@
+"""The question: a problem, what runs on it, where the deleted points lie, what retraining means, and the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from accountant.bounds import Setting
+from accountant.numerics import InputError, integer
+from accountant.problem import MATCHED, PNSGD, Batches, Problem, Reference, Schedule, parse_reference
+from accountant.shifts import Timeline
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is asked about, whatever the bound or the method that answers; fields as in :class:`UnlearningAccountant`.
+
+    batches: None leaves it to the bound or method; numbers of points per batch bring their own group_size. dimension: number of
+    parameters of the model, for the one formula that needs it. Raises InputError for arguments outside their domain.
+
+    >>> from accountant import PNSGD, preset
+    >>> setup = Setup(PNSGD(preset("mnist"), 128), batches="worst")
+    >>> setup.with_(batch_size=32, group_size=5).algorithm.steps_per_epoch
+    352
+    """
+
+    algorithm: PNSGD
+    _: KW_ONLY
+    batches: Batches | None = None
+    reference: Reference = MATCHED
+    group_size: int = 1
+    schedule: Schedule | None = None
+    dimension: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.algorithm, PNSGD):
+            raise InputError(f"algorithm must be a PNSGD, got {self.algorithm!r}")
+        object.__setattr__(self, "reference", parse_reference(self.reference))
+        placed = self.batches
+        if placed is not None and not isinstance(placed, (str, int)) and np.ndim(placed) == 1:
+            object.__setattr__(self, "batches", tuple(np.asarray(placed).tolist()))
+        integer("group_size", self.group_size, at_least=1, at_most=self.problem.n)
+        if isinstance(self.batches, tuple) and self.group_size == 1 and all(isinstance(count, int) for count in self.batches):
+            object.__setattr__(self, "group_size", sum(self.batches))
+        if self.dimension is not None:
+            integer("dimension", self.dimension, at_least=1)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Setup:
+        """The setup that settings by name say; names of something else are left alone.
+
+        >>> Setup.of({"n": 100, "smoothness": 1.0, "batch_size": 10}).algorithm.steps_per_epoch
+        10
+        """
+        phases = settings.get("schedule")
+        schedule = phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
+        algorithm = PNSGD(Problem(**_among(settings, Problem)), **_among(settings, PNSGD, without="problem"))
+        own = _among(settings, cls, without="algorithm")
+        return cls(algorithm, **(own | {"schedule": schedule}))
+
+    def with_(self, **changes: Any) -> Setup:
+        """The same with other fields, those of the problem and of the algorithm included."""
+        problem, algorithm = _among(changes, Problem), _among(changes, PNSGD, without="problem")
+        own = {name: value for name, value in changes.items() if name not in problem and name not in algorithm}
+        if problem:
+            algorithm["problem"] = replace(self.problem, **problem)
+        if algorithm:
+            own["algorithm"] = replace(self.algorithm, **algorithm)
+        if isinstance(self.batches, tuple) and "batches" in own:
+            # Numbers per batch bring their own total.
+            own.setdefault("group_size", 1)
+        return replace(self, **own)
+
+    @property
+    def problem(self) -> Problem:
+        """The algorithm's problem."""
+        return self.algorithm.problem
+
+    @property
+    def default_delta(self) -> float:
+        """1/n; InputError for n = 1, where that is no probability below one."""
+        if self.problem.n == 1:
+            raise InputError("delta must be given for n = 1: the default 1/n would be 1")
+        return 1 / self.problem.n
+
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """The schedule on this algorithm, None without one."""
+        return None if self.schedule is None else Timeline(self.schedule, self.algorithm)
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What a bound depends on; a schedule that changes nothing is the algorithm."""
+        if self.timeline is None or self.timeline.plain is None:
+            return Setting(self.algorithm, self.reference, timeline=self.timeline)
+        return Setting(self.timeline.plain, self.reference)
+
+
+def _among(settings: Mapping[str, Any], kind: type, *, without: str = "") -> dict[str, Any]:
+    """The settings that are fields of a dataclass."""
+    return {f.name: settings[f.name] for f in fields(kind) if f.name in settings and f.name != without}
