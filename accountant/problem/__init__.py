@@ -7,6 +7,7 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.problem.algorithm import *
     from accountant.problem.constants import *
+    from accountant.problem.losses import *
     from accountant.problem.problem import *
     from accountant.problem.published import *
     from accountant.problem.rates import *
@@ -17,6 +18,7 @@ else:
         __name__,
         algorithm="MAX_POSITIONS PNSGD",
         constants="Constants DOUBLES Number Read decimal exact_gap exact_step_size",
+        losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",

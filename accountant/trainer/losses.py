@@ -1,29 +1,19 @@
-"""Losses that derive their own smoothness, strong convexity and gradient bound, and a numerical check of the three.
+"""Losses of linear models, with the derivatives that training needs, in addition to the constants that accounting needs.
 
-The loss of a point is l(s; y) + regularisation/2 ||w||^2, with scores s = W x of one output or one per class, so the data part
-of its gradient is r x^T with r = dl/ds. With rows of norm at most B = ``feature_bound`` and curvature of l at most kappa,
-
-    L = kappa B^2 + lambda,    m = lambda,    M = rho B with rho the supremum of ||r||.
-
-Clipping the data part of a gradient to norm C leaves r alone up to C/||x|| and scales it beyond. With one output r is
-a nondecreasing function of s with slopes in [0, kappa]; cut off at +-C/||x|| it still is, so it is the derivative of
-another convex, kappa-smooth loss (the Huber loss for squares): L and m stay, and M = min(rho B, C). What is minimised is then
-that other loss, wherever the cut is reached. With several outputs the scaled r need not be a gradient at all, so clipping
-there is refused.
+L, m and M, what clipping does to them and where it is refused are those of :mod:`accountant.problem.losses`.
 """
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.numerics import InputError, integer, number
-from accountant.problem import Problem
+from accountant.numerics import InputError, integer
+from accountant.problem import LogisticConstants, LossConstants, MultinomialConstants, RidgeConstants, SmoothedHingeConstants
 
 #: Real arrays of the trainer, float32 or float64.
 Array = NDArray[Any]
@@ -32,67 +22,20 @@ ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss(ABC):
+class Loss(LossConstants):
     """One point's loss. Scores have the outputs on their last axis; labels broadcast to the axes before it.
 
-    regularisation: lambda >= 0 of lambda/2 ||w||^2 over all parameters. An intercept is a constant feature, and counts in the
-        norm. feature_bound: B > 0, at least the 2-norm of every row; rows beyond it are refused.
-    clip: C > 0, bound on the norm of the data part of a gradient, imposed by clipping; None: none is needed.
-    Raises InputError for values outside their domain.
+    Parameters are those of :class:`~accountant.problem.LossConstants`. A loss of your own has ``name``, ``steepest``, ``labels``,
+    ``curvature``, ``values`` and ``derivatives``; :func:`~accountant.trainer.check_constants` measures whether they agree.
     """
 
-    regularisation: float
-    feature_bound: float = 1.0
-    clip: float | None = None
-
-    name: ClassVar[str]
-    #: Supremum of ||dl/ds|| and of the curvature of l in s.
-    steepest: ClassVar[float]
     #: What labels are.
     labels: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        set_ = object.__setattr__
-        set_(self, "regularisation", number("regularisation", self.regularisation, at_least=0))
-        set_(self, "feature_bound", number("feature_bound", self.feature_bound, above=0))
-        if self.clip is not None:
-            set_(self, "clip", number("clip", self.clip, above=0))
-
-    @property
-    @abstractmethod
-    def curvature(self) -> float:
-        """kappa, supremum of the largest eigenvalue of the Hessian of l in the scores."""
 
     @property
     def outputs(self) -> int:
         """Scores per point: 1, or the number of classes."""
         return 1
-
-    @property
-    def smoothness(self) -> float:
-        """L = kappa B^2 + lambda."""
-        return self.curvature * self.feature_bound**2 + self.regularisation
-
-    @property
-    def strong_convexity(self) -> float:
-        """m = lambda: the data part is only known to be convex."""
-        return self.regularisation
-
-    @property
-    def lipschitz(self) -> float:
-        """M, bound on the norm of the data part of a per-sample gradient."""
-        bound = self.steepest * self.feature_bound
-        return bound if self.clip is None else min(bound, self.clip)
-
-    def problem(self, n: int, *, adjacency: str = "replace") -> Problem:
-        """The accountant's problem of ``n`` points under this loss."""
-        return Problem(
-            n=n,
-            smoothness=self.smoothness,
-            strong_convexity=self.strong_convexity,
-            lipschitz=self.lipschitz,
-            adjacency=adjacency,
-        )
 
     @abstractmethod
     def values(self, scores: Array, labels: Array) -> Array:
@@ -134,19 +77,17 @@ class Loss(ABC):
 class _Margin(Loss):
     """A loss of the margin y s, for labels +1 and -1."""
 
-    steepest = 1.0
     labels = "1 or -1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logistic(_Margin):
-    """log(1 + exp(-y s)): kappa = 1/4, rho = 1."""
+class Logistic(LogisticConstants, _Margin):
+    """log(1 + exp(-y s)): kappa = 1/4, rho = 1.
 
-    name = "logistic"
-
-    @property
-    def curvature(self) -> float:
-        return 0.25
+    >>> loss = Logistic(regularisation=0.01, feature_bound=2.0)
+    >>> loss.smoothness, loss.strong_convexity, loss.lipschitz
+    (1.01, 0.01, 2.0)
+    """
 
     def values(self, scores: Array, labels: Array) -> Array:
         return np.logaddexp(0, -labels * scores[..., 0])
@@ -161,20 +102,8 @@ class Logistic(_Margin):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmoothedHinge(_Margin):
+class SmoothedHinge(SmoothedHingeConstants, _Margin):
     """0 from the margin 1 on, linear up to 1 - width, a parabola between: kappa = 1/width, rho = 1."""
-
-    width: float = 1.0
-
-    name = "smoothed-hinge"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "width", number("width", self.width, above=0))
-
-    @property
-    def curvature(self) -> float:
-        return 1 / self.width
 
     def values(self, scores: Array, labels: Array) -> Array:
         short = np.maximum(1 - labels * scores[..., 0], 0)
@@ -188,24 +117,13 @@ class SmoothedHinge(_Margin):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ridge(Loss):
+class Ridge(RidgeConstants, Loss):
     """(s - y)^2/2 for any real labels: kappa = 1, and no bound on the gradient, so ``clip`` must be given.
 
     Clipped, a residual counts with at most C/||x||: a Huber loss, which is the squares' while residuals are smaller.
     """
 
-    name = "ridge"
-    steepest = math.inf
     labels = "finite numbers"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.clip is None:
-            raise InputError("clip must be given for ridge, > 0: gradients of squares have no bound of their own")
-
-    @property
-    def curvature(self) -> float:
-        return 1.0
 
     def values(self, scores: Array, labels: Array) -> Array:
         return np.square(scores[..., 0] - labels) / 2
@@ -221,31 +139,14 @@ class Ridge(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Multinomial(Loss):
-    """log sum_j exp(s_j) - s_y for labels 0 ... classes - 1.
-
-    kappa = 1/2: the Hessian diag(p) - p p^T has eigenvalues up to 1/2, attained at two classes of probability 1/2 each.
-    rho = sqrt(2): r = p - e_y, whose norm tends to sqrt(2) where all probability is on one wrong class.
-    """
+class Multinomial(MultinomialConstants, Loss):
+    """log sum_j exp(s_j) - s_y for labels 0 ... classes - 1: kappa = 1/2, rho = sqrt(2)."""
 
     classes: int = field(kw_only=True)
-
-    name = "multinomial"
-    steepest = math.sqrt(2)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "classes", integer("classes", self.classes, at_least=2))
-        least = self.steepest * self.feature_bound
-        if self.clip is not None and self.clip < least:
-            raise InputError(
-                f"clip must be left out or at least sqrt(2) feature_bound = {least:.10g} for multinomial, got {self.clip}: "
-                "clipping several outputs below it need not leave a convex loss"
-            )
-
-    @property
-    def curvature(self) -> float:
-        return 0.5
 
     @property
     def outputs(self) -> int:
