@@ -22,7 +22,10 @@ with warnings.catch_warnings():
     from accountant.interop.autodp import UnlearningCalibrator, UnlearningMechanism, compose
 
 # autodp's searches evaluate infinite and empty ranges on their way.
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning"),
+]
 
 DELTA = 1e-5
 ACCOUNTANT = UnlearningAccountant(PNSGD(preset("mnist"), 128))

@@ -23,6 +23,8 @@ from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
 from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, gdp_delta, gdp_epsilon, preset
 from accountant.interop.dp_accounting import Curve, UnlearningEvent, UnlearningPrivacyAccountant
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[1]
 Relation = dp_accounting.NeighboringRelation
 ONE, SPECIAL = Relation.REPLACE_ONE, Relation.REPLACE_SPECIAL

@@ -26,7 +26,10 @@ with warnings.catch_warnings():
 
     from accountant.interop import opacus as interop
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
 
 N, D, B, DECAY, DELTA = 256, 5, 32, 0.02, 1e-5
 J = N // B
@@ -133,7 +136,7 @@ def test_the_noise_of_one_optimizer_step_is_that_of_the_algorithm() -> None:
 @pytest.mark.parametrize(("n", "b", "divisor"), [(N, B, B), (49 * 8, 8, 7), (250, 32, 35)])
 def test_a_step_of_opacus_is_a_step_of_the_algorithm_as_run(n: int, b: int, divisor: int) -> None:
     given = PNSGD(problem(n=n, lipschitz=0.3), b, step_size=0.7, last_batch="drop")
-    own = interop._as_run(given)
+    own = interop.as_run(given)
     run = training(n=n, b=b, shuffle=False, lr=0.7, drop_last=True)
     start = run["module"].weight.detach().clone()
     module, optimizer, loader = private(PrivacyEngine(accountant="rdp"), run, noise_multiplier=0.0, max_grad_norm=0.3)
@@ -474,7 +477,8 @@ def test_the_accountant_alone_imports_none_of_it(monkeypatch: pytest.MonkeyPatch
     names = "('torch', 'opacus', 'autodp', 'prv_accountant', 'dp_accounting')"
     code = f"import sys, accountant, accountant.interop; print([m for m in {names} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    monkeypatch.delitem(sys.modules, "accountant.interop.opacus")
+    for name in ("opacus", "opacus_checks"):
+        monkeypatch.delitem(sys.modules, f"accountant.interop.{name}")
     monkeypatch.setitem(sys.modules, "opacus", None)
     with pytest.raises(MissingExtraError, match=r"needs opacus, .*: pip install 'unlearning-accountant\[opacus\]'"):
         import accountant.interop.opacus  # noqa: F401

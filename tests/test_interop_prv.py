@@ -17,7 +17,10 @@ from prv_accountant import GaussianMechanism, PRVAccountant
 
 from accountant.interop.prv_accountant import UnlearningPRV
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning"),
+]
 
 DELTA = 1e-5
 ACCOUNTANT = UnlearningAccountant(PNSGD(preset("mnist"), 512))

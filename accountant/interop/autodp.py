@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -46,7 +46,9 @@ class GuaranteeMechanism(Mechanism):
     Raises InputError for orders below 0, delta and false positive rates outside [0, 1], and epsilon below 0.
     """
 
-    def __init__(self, guarantee: Guarantee, *, name: str, params: dict[str, Any], neighboring: str, group_size: int) -> None:
+    def __init__(
+        self, guarantee: Guarantee, *, name: str, params: dict[str, object], neighboring: str, group_size: int
+    ) -> None:
         super().__init__()
         self.guarantee = guarantee
         self.name = name
@@ -144,15 +146,30 @@ class UnlearningCalibrator(Calibrator):
         self.calibrate: Callable[..., UnlearningMechanism] = self.param_from_eps_delta
 
     def param_from_eps_delta(
-        self, eps: float, delta: float, *, accountant: UnlearningAccountant, name: str | None = None, **length: Any
+        self,
+        eps: float,
+        delta: float,
+        *,
+        accountant: UnlearningAccountant,
+        name: str | None = None,
+        epochs: int | None = None,
+        steps: int | None = None,
+        start_distance: float | None = None,
     ) -> UnlearningMechanism:
         _check(accountant)
-        target = {"epsilon": number("eps", eps, at_least=0), "delta": number("delta", delta, above=0, below=1)}
-        sigma = accountant.sigma(**target, **length)
-        return UnlearningMechanism(sigma, name, accountant=accountant, **length)
+        sigma = accountant.sigma(
+            epsilon=number("eps", eps, at_least=0),
+            delta=number("delta", delta, above=0, below=1),
+            epochs=epochs,
+            steps=steps,
+            start_distance=start_distance,
+        )
+        return UnlearningMechanism(
+            float(sigma), name, accountant=accountant, epochs=epochs, steps=steps, start_distance=start_distance
+        )
 
 
-def compose(mechanisms: Sequence[UnlearningMechanism], counts: Sequence[int]) -> Any:
+def compose(mechanisms: Sequence[UnlearningMechanism], counts: Sequence[int]) -> Mechanism:
     """autodp's Composition of so many (0 or more) independent runs each, with their relation, and no worse than Gaussian.
 
     autodp itself gives every composed mechanism its default relation, "add_remove", and composes Rényi divergences only. Where

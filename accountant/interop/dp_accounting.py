@@ -144,7 +144,9 @@ class UnlearningPrivacyAccountant(PLDAccountant):
         #: What is composed exactly, by kind.
         self._parts: dict[str, Guarantee] = {}
 
-    def _maybe_compose(self, event: dp_event.DpEvent, count: int, do_compose: bool) -> Any:
+    def _maybe_compose(
+        self, event: dp_event.DpEvent, count: int, do_compose: bool
+    ) -> PLDAccountant.CompositionErrorDetails | None:
         try:
             if isinstance(event, (dp_event.GaussianDpEvent, UnlearningEvent)):
                 part = self._part(event)

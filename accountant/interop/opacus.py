@@ -11,7 +11,6 @@ by its expected batch size; b sigma sqrt(2/eta)/M is that multiplier in the acco
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -25,11 +24,10 @@ from accountant.problem import PNSGD, RESHUFFLE, Learn, Schedule
 from accountant.questions import UnlearningAccountant
 
 try:
-    import torch
-    from opacus import PrivacyEngine
     from opacus.accountants import IAccountant, register_accountant, registry
-    from opacus.data_loader import DPDataLoader
     from opacus.optimizers import DPOptimizer
+
+    from accountant.interop.opacus_checks import as_run, check_loader, check_optimizer, make_private_call
 except ModuleNotFoundError as error:
     raise MissingExtraError("accountant.interop.opacus", error.name or "opacus", "opacus") from None
 
@@ -69,7 +67,7 @@ class HiddenStateAccountant(IAccountant):
                 f"{self._name} does not know the problem: call accountant.interop.opacus.register(PNSGD(...), batches=...) "
                 "before naming the accountant"
             )
-        self._algorithm = _as_run(self._given)
+        self._algorithm = as_run(self._given)
         self._parameters: list[Any] = []
 
     @classmethod
@@ -129,14 +127,16 @@ class HiddenStateAccountant(IAccountant):
         """
         if registry._ACCOUNTANTS.get(self._name) is not type(self):
             raise InputError(f"name {self._name!r} was registered anew after this accountant was made: make another one")
-        call = _make_private_call()
+        given = self._given
+        assert given is not None
+        call = make_private_call()
         if call is not None:
-            self._check_loader(call["data_loader"], poisson=call["poisson_sampling"])
-            self._check_optimizer(call["optimizer"])
+            check_loader(call["data_loader"], self._algorithm, self._batches, poisson=call["poisson_sampling"])
+            check_optimizer(call["optimizer"], given, self._algorithm)
         self._rate(sample_rate)
 
         def hook(optimizer: DPOptimizer) -> None:
-            self._check_optimizer(optimizer)
+            check_optimizer(optimizer, given, self._algorithm)
             self._check_run(optimizer.params)
             points = len(optimizer.grad_samples[0])
             if points != self._algorithm.batch_size:
@@ -148,13 +148,13 @@ class HiddenStateAccountant(IAccountant):
 
         return hook
 
-    def state_dict(self, destination: Any = None) -> Any:
+    def state_dict(self, destination: dict[str, object] | None = None) -> dict[str, object]:
         """Opacus's keys ``history`` and ``mechanism``, and ``settings``: everything that epsilon depends on, as JSON types."""
-        state = super().state_dict(destination)
+        state: dict[str, object] = super().state_dict(destination)
         state["settings"] = self._settings()
         return state
 
-    def load_state_dict(self, state_dict: Any) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over a history; InputError if it belongs to other settings or is none."""
         own = self._settings()
         if isinstance(state_dict, Mapping) and state_dict.get("settings", own) != own:
@@ -171,7 +171,7 @@ class HiddenStateAccountant(IAccountant):
 
     # --- below: checks, and how a history becomes a question
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         assert self._given is not None
         return {"problem": self._given.problem.to_dict(), "algorithm": self._given.to_dict(), "batches": self._batches}
 
@@ -203,67 +203,6 @@ class HiddenStateAccountant(IAccountant):
                 steps += phases.pop()[1]
             phases.append((ratio, steps))
         return self._algorithm, self._batches, tuple(phases)
-
-    def _check_loader(self, loader: Any, *, poisson: bool) -> None:
-        """The data loader that make_private is about to return."""
-        if poisson or isinstance(loader, DPDataLoader):
-            raise InputError(
-                "poisson_sampling must be False for hidden-state accounting, which is proved for cyclic and reshuffled batches "
-                "only: make_private(..., poisson_sampling=False)"
-            )
-        own = self._algorithm
-        if (points := len(loader.dataset)) != own.problem.n:
-            raise InputError(f"the data set must have n = {own.problem.n} points, got {points}")
-        if loader.batch_size != own.batch_size:
-            raise InputError(f"the data loader must have batch_size = {own.batch_size}, got {loader.batch_size}")
-        if own.problem.n % loader.batch_size and not loader.drop_last:
-            raise InputError('the data loader must have drop_last=True, as last_batch="drop" says, got False')
-        data = torch.utils.data
-        sampler = loader.sampler
-        if isinstance(loader.batch_sampler, data.BatchSampler) and type(loader.batch_sampler) is data.BatchSampler:
-            if type(sampler) is data.SequentialSampler and self._batches != RESHUFFLE:
-                return
-            drawn = type(sampler) is data.RandomSampler and not sampler.replacement and sampler.num_samples == own.problem.n
-            if drawn and self._batches == RESHUFFLE:
-                return
-        wanted = "shuffle=True" if self._batches == RESHUFFLE else "shuffle=False"
-        raise InputError(
-            f"the data loader must have {wanted} and no sampler of its own for batches={self._batches}, "
-            f"got {type(sampler).__name__}"
-        )
-
-    def _check_optimizer(self, optimizer: Any) -> None:
-        """A DPOptimizer around plain SGD, with the constants of the algorithm."""
-        if type(optimizer) is not DPOptimizer:
-            raise InputError(f"the optimizer must be a DPOptimizer with flat clipping, got {type(optimizer).__name__}")
-        assert self._given is not None
-        own, inner, problem = self._algorithm, optimizer.original_optimizer, self._given.problem
-        clip, divisor = problem.lipschitz, _divisor(self._given)
-        if optimizer.max_grad_norm != clip:
-            raise InputError(f"max_grad_norm must be the problem's lipschitz = {shown(clip)}, got {optimizer.max_grad_norm}")
-        if optimizer.loss_reduction != "mean":
-            raise InputError(f"loss_reduction must be mean, got {optimizer.loss_reduction}")
-        if optimizer.expected_batch_size != divisor:
-            raise InputError(f"expected_batch_size must be {divisor}, got {optimizer.expected_batch_size}")
-        if type(inner) is not torch.optim.SGD:
-            raise InputError(f"the optimizer must be torch.optim.SGD, got {type(inner).__name__}")
-        for group in inner.param_groups:
-            if group["momentum"] or group["maximize"]:
-                raise InputError("SGD must have momentum=0 and maximize=False: only the model itself is the state")
-            if float(group["lr"]) != own.eta:
-                raise InputError(f"the learning rate must stay at step_size = {shown(own.eta)}, got {group['lr']}")
-            decay = float(group["weight_decay"])
-            # A function with bounded gradients on the whole space is not strongly convex: that must come from the decay.
-            if own.radius is None and decay < problem.strong_convexity:
-                raise InputError(
-                    f"weight_decay must be at least strong_convexity = {shown(problem.strong_convexity)}, which clipped "
-                    f"gradients alone do not have without a radius, got {shown(decay)}"
-                )
-            if decay > problem.smoothness:
-                raise InputError(
-                    f"weight_decay must be at most smoothness = {shown(problem.smoothness)}, which counts it, "
-                    f"got {shown(decay)}"
-                )
 
     def _check_run(self, parameters: list[Any]) -> None:
         """One accountant is one run: a second model is a second release, and no longer training of the first."""
@@ -297,7 +236,7 @@ def register(
         raise InputError(f"name must be text, got {name!r}")
     if isinstance(batches, (list, tuple)):
         raise InputError(f"batches must be random, worst, reshuffle or a position, got {batches!r}")
-    placed = _accountant(_as_run(algorithm), batches, ((1.0, _as_run(algorithm).steps_per_epoch),)).batches
+    placed = _accountant(as_run(algorithm), batches, ((1.0, as_run(algorithm).steps_per_epoch),)).batches
     assert not isinstance(placed, tuple)
     known = registry._ACCOUNTANTS.get(name, HiddenStateAccountant)
     own = issubclass(known, HiddenStateAccountant)
@@ -310,38 +249,6 @@ def register(
     )
     register_accountant(name, configured, force=True)
     return configured
-
-
-def _divisor(algorithm: PNSGD) -> int:
-    """What Opacus divides the sum of a batch by: int(n * (1/J)) in doubles, which may be b - 1 where b divides n."""
-    return int(algorithm.problem.n * (1 / algorithm.steps_per_epoch))
-
-
-def _as_run(algorithm: PNSGD) -> PNSGD:
-    """The algorithm that Opacus runs: its divisor scales the data part of the loss, and not the weight decay."""
-    n, b = algorithm.problem.n, int(algorithm.batch_size)
-    if n % b and algorithm.last_batch == "keep":
-        raise InputError(
-            f"batch_size must divide n = {n}, got {b}: Opacus divides the short last batch as a full one; use drop_last=True "
-            'and last_batch="drop"'
-        )
-    divisor = _divisor(algorithm)
-    if divisor == b:
-        return algorithm
-    if divisor < 1:
-        raise InputError(f"batch_size = {b} makes Opacus's expected batch size 0 for n = {n}: choose another one")
-    scale, problem = b / divisor, algorithm.problem
-    # Without a radius all strong convexity is the weight decay's, which is not divided.
-    curved = 1.0 if algorithm.radius is None else min(scale, 1.0)
-    return replace(
-        algorithm,
-        problem=replace(
-            problem,
-            lipschitz=problem.lipschitz * scale,
-            smoothness=problem.smoothness * max(scale, 1.0),
-            strong_convexity=problem.strong_convexity * curved,
-        ),
-    )
 
 
 @lru_cache(maxsize=16)
@@ -380,18 +287,6 @@ def _unit_curve(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float,
     """The curve at noise multiplier one; every mu is proportional to its inverse."""
     accountant = _accountant(algorithm, batches, phases)
     return accountant.guarantee(sigma=1 / algorithm.noise_multiplier(1.0), **_length(accountant))
-
-
-def _make_private_call() -> dict[str, Any] | None:
-    """The variables of the ``PrivacyEngine.make_private`` that asks for a hook, None if somebody else does.
-
-    Opacus tells accountants nothing of the sampling but its rate, so this is the only place where Poisson sampling can be told
-    from batches before a step is taken.
-    """
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code is not PrivacyEngine.make_private.__code__:
-        frame = frame.f_back  # type: ignore[assignment]
-    return None if frame is None else dict(frame.f_locals)
 
 
 register_accountant(NAME, HiddenStateAccountant, force=True)

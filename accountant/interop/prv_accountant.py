@@ -7,14 +7,14 @@ PRVAccountant([prv], eps_error=0.01, delta_error=1e-9, max_self_compositions=[10
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from accountant.curves import Guarantee
-from accountant.numerics import InputError, MissingExtraError, plain
+from accountant.numerics import Floats, InputError, MissingExtraError
 
 try:
     from prv_accountant import PrivacyRandomVariable
@@ -40,7 +40,7 @@ class UnlearningPRV(PrivacyRandomVariable):
             raise InputError(f"guarantee must be of kind gdp, which bound=optimal proves, got {guarantee.kind}")
         self.guarantee = guarantee
 
-    def cdf(self, t: ArrayLike) -> Any:
+    def cdf(self, t: ArrayLike) -> float | Floats:
         """P(L <= t); broadcasts."""
         x = np.atleast_1d(np.asarray(t, dtype=np.float64))
         total = np.zeros(x.shape)
@@ -54,7 +54,8 @@ class UnlearningPRV(PrivacyRandomVariable):
             share = (z > 0).astype(np.float64)
             share[near] = ndtr(z[near])
             total += weight * share
-        return plain(total.reshape(np.shape(t)))
+        values = total.reshape(np.shape(t))
+        return values if values.ndim else float(values)
 
     def mean(self) -> float:
         """E L = sum_j w_j mu_j^2/2."""
