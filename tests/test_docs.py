@@ -3,22 +3,39 @@
 import doctest
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from test_optimal import TABLE
 from typer.testing import CliRunner
 
+import accountant
 from accountant.commands.program import app
 
 ROOT = Path(__file__).resolve().parents[1]
+HOUSE = Path(accountant.__file__).parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+#: Files whose docstrings show examples. Those of other libraries' plug-ins are pages of the documentation.
+SHOWING = sorted(
+    ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts)
+    for path in HOUSE.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8") and path.parent.name != "interop"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_examples_run(page: Path) -> None:
     failures, _ = doctest.testfile(str(page), module_relative=False)
     assert failures == 0
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_examples_of_docstrings_run(name: str) -> None:
+    module = import_module(name.removesuffix(".__init__"))
+    failures, attempts = doctest.testmod(module)
+    assert failures == 0
+    assert attempts > 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
