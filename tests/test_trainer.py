@@ -17,7 +17,7 @@ from accountant import PNSGD, InputError, Learn, Problem, Schedule, Unlearn, pre
 from accountant.numerics import MissingExtraError
 from accountant.problem.rates import cosine
 from accountant.trainer import Logistic, Trainer, accuracy, descent_to_delete, load, load_digits, random_points, release
-from accountant.trainer import memory as memory_module
+from accountant.trainer import needs
 from accountant.trainer.baselines import langevin, retrain
 from accountant.trainer.constants import check_constants, measure
 from accountant.trainer.data import load_mnist, read_idx, unit_rows
@@ -710,11 +710,17 @@ def test_bad_requests() -> None:
 
 def test_memory_that_would_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     loss, labels = CASES[0]
-    monkeypatch.setattr(memory_module, "available_bytes", lambda: 1e6)
+    monkeypatch.setattr(needs, "available_bytes", lambda: 1e6)
     refused(r"training needs about .* GB of memory and 1 MB are available: lower trials \(10000000\)",
             lambda: each(loss, labels, trials=10_000_000).learn(X, labels))  # fmt: skip
     monkeypatch.undo()
-    assert memory_module.available_bytes() > 0
+    assert 0 < needs.available_bytes() < math.inf
+
+
+def test_without_psutil_no_memory_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert needs.available_bytes() == math.inf
+    needs.check_memory(1e30, lower="nothing")
 
 
 def test_overflow_is_announced() -> None:

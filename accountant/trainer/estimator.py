@@ -29,9 +29,9 @@ from accountant.problem import PNSGD
 from accountant.questions import UnlearningAccountant
 from accountant.requests import UnlearningStream
 from accountant.trainer.losses import Array, Loss
-from accountant.trainer.points import check_points, row_norms, scores
+from accountant.trainer.points import check_points, row_norms, row_numbers, scores
 from accountant.trainer.scikit import BaseEstimator, check_is_fitted, validate_data
-from accountant.trainer.training import DTYPES, Run, Trainer, row_numbers
+from accountant.trainer.training import DTYPES, Run, Trainer
 
 LONG_ROWS: Final = ("scale", "leave")
 FLOATS: Final = (np.float64, np.float32)

@@ -25,8 +25,8 @@ ROUNDING: Final = 1e-6
 class Loss(LossConstants):
     """One point's loss. Scores have the outputs on their last axis; labels broadcast to the axes before it.
 
-    Parameters are those of :class:`~accountant.problem.LossConstants`. A loss of your own has ``name``, ``steepest``, ``labels``,
-    ``curvature``, ``values`` and ``derivatives``; :func:`~accountant.trainer.check_constants` measures whether they agree.
+    Parameters are those of :class:`~accountant.problem.LossConstants`. A loss of your own has ``name``, ``labels``,
+    ``steepest``, ``curvature``, ``values`` and ``derivatives``; ``check_constants`` measures whether they agree.
     """
 
     #: What labels are.

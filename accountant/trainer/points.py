@@ -1,4 +1,4 @@
-"""Points: what features and labels must be, and what a model says of them."""
+"""Points: what features, labels and row numbers must be, and what a model says of them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,23 @@ def row_norms(features: Array) -> Array:
     """2-norms of the rows, summed in float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
+
+
+def row_numbers(name: str, value: ArrayLike, n: int) -> NDArray[np.int64]:
+    """One or more different row numbers from 0 to n - 1, (S,), or InputError that calls them ``name``."""
+    try:
+        array = np.atleast_1d(np.asarray(value))
+    except ValueError:
+        array = np.empty((0, 0))
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iu":
+        raise InputError(f"{name} must be row numbers, integers from 0 to {n - 1}, got {value!r}")
+    outside = (array < 0) | (array >= n)
+    if outside.any():
+        raise InputError(f"{name} must be row numbers from 0 to {n - 1}, got {array[outside][0]}")
+    values, counts = np.unique(array, return_counts=True)
+    if values.size < array.size:
+        raise InputError(f"{name} must name every point once, got {values[counts > 1][0]} {counts.max()} times")
+    return array.astype(np.int64)
 
 
 def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:

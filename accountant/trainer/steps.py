@@ -1,7 +1,15 @@
-"""The steps themselves: batches, gradients, noise and projection, on rows in the order of their visits."""
+"""The steps themselves: batches, gradients, noise and projection, on rows in the order of their visits.
+
+    x <- Proj_R(x - eta/|B_j| sum_(i in B_j) (clip(grad l_i(x)) + lambda x) + sqrt(2 eta) sigma N(0, I))
+
+Everything here works in place on parameters (t, outputs*d) of t trials, each with a generator of its own.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -9,7 +17,8 @@ from numpy.typing import NDArray
 
 from accountant.numerics import Progress
 from accountant.problem import PNSGD
-from accountant.trainer.losses import Array
+from accountant.trainer.losses import Array, Loss
+from accountant.trainer.parts import Part
 from accountant.trainer.points import row_norms
 
 #: Epochs from which reordering all rows once is faster than picking out every batch when it comes.
@@ -18,6 +27,11 @@ _REORDERING: Final = 6
 NOISE: Final = 1 << 20
 #: Rows of a batch that are multiplied at a time.
 ROWS: Final = 2048
+#: Bytes of one batch of a group of trials with orders of their own: more trials share the cost of a call, but both products
+#: with a batch should find it in a cache that other things are in too.
+_CACHED: Final = 1 << 19
+#: Most bytes of reordered rows of such a group.
+_REORDERED: Final = 1 << 28
 
 
 class Data(NamedTuple):
@@ -79,3 +93,150 @@ def project(w: Array, radius: float) -> None:
     outside = norms > radius
     if outside.any():
         w[outside] *= (radius / norms[outside])[:, None].astype(w.dtype)
+
+
+class Cursor(NamedTuple):
+    """Where in a cycle the next step is: at batch ``next_batch`` of those of size ``batch_size``."""
+
+    batch_size: int
+    next_batch: int
+
+
+@dataclass(frozen=True)
+class Update:
+    """What every step does: descend on ``loss``, add noise ``sigma`` >= 0, project on the ball of ``radius``, None for none."""
+
+    loss: Loss
+    sigma: float
+    radius: float | None
+
+
+class _Pass(NamedTuple):
+    """A part with the batches that it visits. group: trials that advance at once; together: all, over the same rows."""
+
+    part: Part
+    visits: Visits
+    together: bool
+    group: int
+
+
+def group_size(trials: int, batch_size: int, *, n: int, row: int) -> int:
+    """Trials with orders of their own that advance together, on n rows of so many bytes."""
+    return max(1, min(trials, _CACHED // (batch_size * row), _REORDERED // (n * row)))
+
+
+def follow(
+    w: Array,
+    parts: Sequence[Part],
+    start: Cursor,
+    update: Update,
+    data: Data,
+    orders: NDArray[np.int64],
+    generators: Sequence[np.random.Generator],
+    progress: Progress | None = None,
+) -> Cursor:
+    """All parts one after the other, on parameters w (t, outputs*d), in place; returns where in the cycle they end.
+
+    data: of n rows, as they lie. orders: (t, n), or (1, n) of all trials. progress: as everywhere, in steps of groups.
+    """
+    passes, end = _passes(parts, start, data, orders.shape[0], w.shape[0])
+    ticks = Ticks(progress, sum(each.part.steps * -(-w.shape[0] // each.group) for each in passes))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part, visits, together, group in passes:
+            if together:
+                # The one batch of a full pass is the same whatever the order.
+                whole = visits.points.size == data.labels.size and visits.starts.size == 1
+                rows = data if whole else data.take(orders[0][visits.points], ahead=visits.ahead)
+                _advance(w, part, visits, update, rows, generators, ticks)
+                continue
+            for first in range(0, w.shape[0], group):
+                some = slice(first, first + group)
+                rows = data.take(orders[some][:, visits.points], ahead=visits.ahead)
+                _advance(w[some], part, visits, update, rows, generators[some], ticks)
+                # Before the next group's rows are picked out.
+                del rows
+    return end
+
+
+def _passes(parts: Sequence[Part], start: Cursor, data: Data, orders: int, trials: int) -> tuple[list[_Pass], Cursor]:
+    """The parts that have steps, and where in the cycle the last one ends; ``orders`` is how many batch orders there are."""
+    (n, features), item, at = data.features.shape, data.features.itemsize, start
+    passes = []
+    for part in parts:
+        if not part.steps:
+            continue
+        size = part.batch_size
+        first = at.next_batch if size == at.batch_size else 0
+        together = orders == 1 or size == n
+        group = trials if together else group_size(trials, size, n=n, row=features * item)
+        passes.append(_Pass(part, Visits(part.layout, first, part.steps), together, group))
+        at = Cursor(size, (first + part.steps) % part.layout.steps_per_epoch)
+    return passes, at
+
+
+def _advance(
+    w: Array,
+    part: Part,
+    visits: Visits,
+    update: Update,
+    data: Data,
+    generators: Sequence[np.random.Generator],
+    ticks: Ticks,
+) -> None:
+    """All steps of a part; data (m, ...) of all trials or (t, m, ...) of each, in the order of the visits."""
+    trials, size = w.shape
+    eta = np.broadcast_to(np.asarray(part.step_size, dtype=np.float64), (part.steps,))
+    std = math.sqrt(2) * np.sqrt(eta) * np.broadcast_to(update.sigma * np.asarray(part.sigma), (part.steps,))
+    # Lists: taking single numbers out of arrays is slow.
+    shrink, rates = (1 - eta * update.loss.regularisation).tolist(), eta.tolist()
+    spans = list(zip(visits.starts.tolist(), (visits.starts + visits.sizes).tolist(), strict=True))
+    lines = w.reshape(trials, update.loss.outputs, -1)
+    at_once = min(part.steps, max(1, NOISE // w.size), 64)
+    noise = np.empty((trials, at_once, size), w.dtype) if std.any() else None
+    for begin in range(0, part.steps, at_once):
+        end = min(begin + at_once, part.steps)
+        if noise is not None:
+            _draw(noise[:, : end - begin], generators, std[begin:end])
+        for k in range(begin, end):
+            low, high = spans[k % len(spans)]
+            sum_ = gradients(update.loss, lines, data, low, high).reshape(trials, size)
+            sum_ *= rates[k] / (high - low)
+            w *= shrink[k]
+            w -= sum_
+            if noise is not None:
+                w += noise[:, k - begin]
+            if update.radius is not None:
+                project(w, update.radius)
+        ticks.add(end - begin)
+
+
+def _draw(noise: Array, generators: Sequence[np.random.Generator], std: Array) -> None:
+    """Fill noise (t, s, p) with steps of standard deviations std (s,), each trial from its own generator."""
+    for row, generator in zip(noise, generators, strict=True):
+        generator.standard_normal(dtype=noise.dtype, out=row)
+    noise *= std[:, None].astype(noise.dtype)
+
+
+def gradients(loss: Loss, w: Array, data: Data, low: int, high: int) -> Array:
+    """Sum of the clipped data gradients of rows low ... high - 1, in the shape of w (t, outputs, d)."""
+    trials, outputs, features = w.shape
+    total: Array | None = None
+    for start in range(low, high, ROWS):
+        rows = slice(start, min(start + ROWS, high))
+        x = data.batch(rows)
+        if data.labels.ndim == 1:
+            scores = (x @ w.reshape(trials * outputs, features).T).reshape(-1, trials, outputs)
+            limits = None if data.limits is None else data.limits[rows, None]
+            r = loss.clipped(scores, data.labels[rows, None], limits)
+            part = (r.reshape(x.shape[0], -1).T @ x).reshape(w.shape)
+        else:
+            scores = np.matmul(x, w.transpose(0, 2, 1))
+            limits = None if data.limits is None else data.limits[:, rows]
+            r = loss.clipped(scores, data.labels[:, rows], limits)
+            part = np.matmul(r.transpose(0, 2, 1), x)
+        if total is None:
+            total = part
+        else:
+            total += part
+    assert total is not None
+    return total
