@@ -102,7 +102,7 @@ def _audit(
             for at, instance in enumerate(instances)
         ]  # fmt: skip
         if picture is not None and plot is not None:
-            _draw(picture, Path(plot).suffix[1:].lower(), made, instances)
+            _draw(picture, pictures.kind(plot), made, instances)
     refuted = any(one.violated for one in made)
     if as_json:
         result = {"command": "audit", "audits": [one.to_dict() for one in made], "version": __version__}

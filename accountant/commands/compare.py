@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, pictures, present
+from accountant.commands import drawings, files, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.numerics import InputError, choice, digits, integer, number
+from accountant.numerics import choice, digits, integer, number
 
 if TYPE_CHECKING:
-    from accountant.methods import (
-        Compared,
-        ComparedStream,
-    )
+    from rich.console import Console
+    from rich.table import Table
+
+    from accountant.methods import Compared, ComparedStream
 
 LengthOption = Annotated[int, typer.Option(**COUNT, help="Unlearning epochs K of every method, from 0.")]
 RequestsOption = Annotated[
@@ -34,9 +33,9 @@ MethodOption = Annotated[
 PlotOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Draw noise against epochs, and cost against requests: a .png or .svg file.")
 ]
-#: Epochs on the axis of the picture, at least.
-_EPOCHS_DRAWN: Final = 10
 _REQUESTS: Final = 100
+#: First columns of every table.
+_COLUMNS: Final = ("method", "batch", "sigma", "noise in\nmodel")
 _MOST_REQUESTS: Final = 100_000
 
 
@@ -59,13 +58,9 @@ def compare(
 
     Example: accountant compare --preset mnist --epsilon 1 --epochs 1
     """
-    from accountant.methods import (
-        METHODS,
-        SINGLE,
-        STREAMS,
-        compare_streams,
-    )
+    from accountant.methods import METHODS, SINGLE, STREAMS, compare_streams
     from accountant.methods import compare as compare_methods
+    from accountant.tables import reported_accuracy
 
     present.check_precision(precision)
     setup = shared.setup if dimension is None else shared.setup.with_(dimension=integer("dimension", dimension, at_least=1))
@@ -78,8 +73,9 @@ def compare(
     target: dict[str, Any] = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": chance}
     chosen = method or SINGLE
     with files.replacing("plot", plot) as picture, files.progress("comparing") as progress:
-        single = compare_methods(setup.with_(group_size=1), **target, epochs=epochs, methods=chosen)
-        group = [] if setup.group_size == 1 else compare_methods(setup, **target, epochs=epochs, methods=chosen)
+        question = {**target, "epochs": epochs, "methods": chosen, "reported": reported_accuracy}
+        single = compare_methods(setup.with_(group_size=1), **question)
+        group = [] if setup.group_size == 1 else compare_methods(setup, **question)
         noise = _stream_noise(setup, target, sigma, count)
         streams: list[ComparedStream] = []
         if count and noise is not None:
@@ -87,7 +83,7 @@ def compare(
             streams = compare_streams(setup, **target, sigma=noise, requests=count, unit=unit, methods=among, progress=progress)
         if picture is not None and plot is not None:
             names = [row.method for row in single if row.method not in ("dp", "retrain")]
-            _draw(picture, Path(plot).suffix[1:].lower(), setup, target, epochs, names, streams, noise or 0.0)
+            drawings.comparison(picture, pictures.kind(plot), setup, target, epochs, names, streams, noise or 0.0)
     result = {
         **_record(shared, setup, target, default=delta is None),
         "methods": [row.to_dict() for row in single],
@@ -104,10 +100,7 @@ def compare(
 
 def _precise(setup: Any, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
     """sigma of one request to so many digits under every bound of noisy SGD; null for the other methods' own formulas."""
-    from accountant.methods import (
-        METHODS,
-        enclosed_sigma,
-    )
+    from accountant.methods import METHODS, enclosed_sigma
 
     found: dict[str, str | None] = {}
     for row in rows:
@@ -134,9 +127,7 @@ def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, reque
 
 def _record(shared: Shared, setup: Any, target: dict[str, Any], *, default: bool) -> dict[str, Any]:
     from accountant._version import __version__
-    from accountant.methods import (
-        retrain_evaluations,
-    )
+    from accountant.methods import retrain_evaluations
 
     return {
         "command": "compare",
@@ -158,19 +149,10 @@ def _show(
     streams: list[ComparedStream],
 ) -> None:
     screen = present.console()
-    columns = ["method", "batch", "sigma", "noise in\nmodel", "epochs", "gradients"]
     for who, rows in (("one point", single), (f"{setup.group_size} points at once", group)):
-        if not rows:
-            continue
-        screen.print(f"One request, {who}: what gives {present.guarantee_row(result)[1]}", style="italic")
-        table = _table([*columns, "of\nretraining", "accuracy\nreported"])
-        for row in rows:
-            accuracy = "-" if row.accuracy is None else f"{row.accuracy[0]:.3f}"
-            table.add_row(
-                row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std), _count(row.epochs),
-                _count(row.gradient_evaluations), _share(row.relative), accuracy,
-            )  # fmt: skip
-        screen.print(table)
+        if rows:
+            screen.print(f"One request, {who}: what gives {present.guarantee_row(result)[1]}", style="italic")
+            screen.print(_of_requests(rows))
     if "precision" in result:
         block = result["precision"]
         screen.print(f"sigma for one point {present.how(block)}", style="italic")
@@ -181,15 +163,7 @@ def _show(
         each = "" if setup.group_size == 1 else f" of {setup.group_size} points each"
         requests = present.plural(stream["requests"], "request")
         screen.print(f"A stream of {requests}{each}, noisy SGD with sigma = {stream['sigma']:g}", style="italic")
-        table = _table([*columns[:4], "epochs\nin all", "gradients\nin all", "of retraining\nevery time"])
-        for flow in streams:
-            done = flow.reason is None
-            table.add_row(
-                flow.method, str(flow.batch_size), present.rough(flow.sigma), present.rough(flow.released_std),
-                _count(flow.epochs[-1] if done else None), _count(flow.gradient_evaluations[-1] if done else None),
-                _share(flow.relative),
-            )  # fmt: skip
-        screen.print(table)
+        screen.print(_of_streams(streams))
     screen.print(
         "noise in model: standard deviation per coordinate of all noise in the released model, at most; this can be compared, "
         "while sigma means what its method says. accuracy: reported for MNIST at this noise, within 5 %. Methods on the full "
@@ -203,26 +177,46 @@ def _show(
         screen.print("[bold]Without an answer[/bold]")
     for name, reason in silent.items():
         screen.print(present.bullet(f"{name}: {reason}"))
-    screen.print("[bold]Assumptions[/bold]")
-    # Every line once, under the methods that it is about.
-    who_says: dict[str, list[str]] = {}
-    for row in single:
-        for line in row.assumptions:
-            who_says.setdefault(line, []).append(row.method)
-    for names in dict.fromkeys(tuple(names) for names in who_says.values()):
-        screen.print(f"{', '.join(names)}:")
-        for line, own in who_says.items():
-            if tuple(own) == names:
-                screen.print(present.bullet(line))
+    _show_assumptions(screen, single)
 
 
-def _table(titles: list[str]) -> Any:
-    table = present.plain_table(titles)
-    table.padding = 0
-    for at, column in enumerate(table.columns):
-        column.no_wrap = True
-        column.justify = "left" if at == 0 else "right"
+def _of_requests(rows: list[Compared]) -> Table:
+    """A table of the methods, for one request."""
+    table = present.numbers_table([*_COLUMNS, "epochs", "gradients", "of\nretraining", "accuracy\nreported"], names=1)
+    for row in rows:
+        accuracy = "-" if row.accuracy is None else f"{row.accuracy[0]:.3f}"
+        table.add_row(
+            row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std), _count(row.epochs),
+            _count(row.gradient_evaluations), _share(row.relative), accuracy,
+        )  # fmt: skip
     return table
+
+
+def _of_streams(rows: list[ComparedStream]) -> Table:
+    """A table of the methods, for all requests of a stream."""
+    table = present.numbers_table([*_COLUMNS, "epochs\nin all", "gradients\nin all", "of retraining\nevery time"], names=1)
+    for row in rows:
+        done = row.reason is None
+        table.add_row(
+            row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std),
+            _count(row.epochs[-1] if done else None), _count(row.gradient_evaluations[-1] if done else None),
+            _share(row.relative),
+        )  # fmt: skip
+    return table
+
+
+def _show_assumptions(screen: Console, rows: list[Compared]) -> None:
+    """Every line once, under the methods that it is about."""
+    screen.print("[bold]Assumptions[/bold]")
+    methods: dict[str, list[str]] = {}
+    for row in rows:
+        for line in row.assumptions:
+            methods.setdefault(line, []).append(row.method)
+    for names in dict.fromkeys(tuple(names) for names in methods.values()):
+        screen.print(f"{', '.join(names)}:")
+        for line, those in methods.items():
+            if tuple(those) == names:
+                screen.print(present.bullet(line))
 
 
 def _count(value: float | None) -> str:
@@ -233,59 +227,3 @@ def _count(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.3g} %"
-
-
-def _draw(
-    path: Path,
-    kind: str,
-    setup: Any,
-    target: dict[str, Any],
-    epochs: int,
-    names: list[str],
-    streams: list[ComparedStream],
-    noise: float,
-) -> None:
-    from accountant.methods import (
-        METHODS,
-        noise_curve,
-    )
-
-    points = present.plural(setup.group_size, "point") + ("" if setup.group_size == 1 else " each")
-    setup = setup.with_(group_size=1)
-
-    costs = {
-        row.method: [value or float("nan") for value in row.gradient_evaluations]
-        for row in streams
-        if row.reason is None and max(row.gradient_evaluations) > 0
-    }
-    rows = 2 if costs else 1
-    figure, axes = pictures.figure(rows=rows, height=4.4)
-    upper = axes[0] if rows == 2 else axes
-    styles = {name: at for at, name in enumerate(METHODS)}
-    most = max(epochs, _EPOCHS_DRAWN)
-    curves = []
-    for name in names:
-        xs, _, spread = noise_curve(setup, method=name, **target, epochs=range(1, most + 1))
-        if xs and all(value is not None for value in spread):
-            curves.append((name, styles[name], xs, spread))
-    pictures.lines(upper, curves)
-    if not curves:
-        raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
-    upper.set_yscale("log")
-    upper.set_xlabel("unlearning epochs K")
-    upper.set_ylabel("noise in the released model\n(standard deviation per coordinate)")
-    size = setup.algorithm.batch_size
-    batch = "full batch" if size == setup.problem.n else f"b = {size}"
-    upper.set_title(f"One request: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}, {batch}", loc="left", fontsize=11)
-    pictures.whole_numbers(upper)
-    pictures.legend(upper)
-    if rows == 2:
-        lower = axes[1]
-        pictures.lines(lower, [(name, styles[name], list(range(1, len(cost) + 1)), cost) for name, cost in costs.items()])
-        lower.set_yscale("log")
-        lower.set_xlabel("deletion requests")
-        lower.set_ylabel("per-sample gradient evaluations\nso far")
-        lower.set_title(f"A stream of requests, {points}, at the same guarantee; σ = {noise:g}", loc="left", fontsize=11)
-        pictures.whole_numbers(lower)
-        pictures.legend(lower)
-    pictures.save(figure, path, kind)

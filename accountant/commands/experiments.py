@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_module
 import json as json_module
 import os
 import sys
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from accountant.reproduction import Experiment, Row
     from accountant.trainer import Digits
 
+    #: What was run, its rows, and the seconds it took.
+    _Result = tuple[Experiment, list[Row], float]
 
 #: Trials where none are asked for.
 TRIALS: Final = 20
@@ -44,7 +45,6 @@ def run(
     names: tuple[str, ...], *, out: str | None, data: str | None, trials: int, seed: int, as_json: bool, everything: bool
 ) -> None:
     """Run the experiments of these figures, write their files to the folder ``out``, and print what was found."""
-    from accountant._version import __version__
     from accountant.reproduction import experiment
     from accountant.reproduction import run as run_experiment
     from accountant.reproduction import seconds as expected_seconds
@@ -54,7 +54,7 @@ def run(
     if out is not None:
         pictures.check("figure.png")
     digits, source = _data(data)
-    results = []
+    results: list[_Result] = []
     with ExitStack() as cleanup:
         if out is not None:
             cleanup.enter_context(_folder(out))
@@ -79,29 +79,38 @@ def run(
             stack.close()
             results.append((plan, rows, time.perf_counter() - started))
     if as_json:
-        record = {
-            "command": "reproduce",
-            "data": {"source": source, "n": int(digits.labels.size), "dimension": int(digits.features.shape[1])},
-            "trials": trials,
-            "seed": seed,
-            "experiments": [
-                {
-                    "name": plan.name,
-                    "title": plan.title,
-                    "notes": list(plan.notes),
-                    "files": [] if out is None else [os.path.join(out, f"{plan.name}.{kind}") for kind in _KINDS],
-                    "rows": [row._asdict() for row in rows],
-                }
-                for plan, rows, _ in results
-            ],
-            "version": __version__,
-        }
+        record = _record(results, out=out, source=source, digits=digits, trials=trials, seed=seed)
         print(json_module.dumps(record, allow_nan=False, ensure_ascii=False))
         return
     for plan, rows, seconds in results:
         _show(plan, rows, everything)
         end = "" if out is None else f"; written to {out}: " + ", ".join(f"{plan.name}.{kind}" for kind in _KINDS)
         present.console().print(present.bullet(f"{source}, seed {seed}, {_duration(seconds)}{end}"))
+
+
+def _record(
+    results: list[_Result], *, out: str | None, source: str, digits: Digits, trials: int, seed: int
+) -> dict[str, object]:
+    """The JSON object of all experiments that were run."""
+    from accountant._version import __version__
+
+    return {
+        "command": "reproduce",
+        "data": {"source": source, "n": int(digits.labels.size), "dimension": int(digits.features.shape[1])},
+        "trials": trials,
+        "seed": seed,
+        "experiments": [
+            {
+                "name": plan.name,
+                "title": plan.title,
+                "notes": list(plan.notes),
+                "files": [] if out is None else [os.path.join(out, f"{plan.name}.{kind}") for kind in _KINDS],
+                "rows": [row._asdict() for row in rows],
+            }
+            for plan, rows, _ in results
+        ],
+        "version": __version__,
+    }
 
 
 def _data(path: str | None) -> tuple[Digits, str]:
@@ -149,10 +158,7 @@ def _duration(seconds: float) -> str:
 
 
 def _write_rows(path: Path, plan: Experiment, rows: list[Row]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv_module.writer(file, lineterminator="\n")
-        writer.writerow(rows[0]._fields)
-        writer.writerows(rows)
+    files.write_rows(path, [row._asdict() for row in rows])
 
 
 _WRITERS: Final[dict[str, Any]] = {
@@ -165,11 +171,7 @@ _WRITERS: Final[dict[str, Any]] = {
 def _show(plan: Experiment, rows: list[Row], everything: bool) -> None:
     screen = present.console()
     screen.print(f"{plan.name}: {plan.title}", style="italic")
-    table = present.plain_table(list(_TITLES))
-    table.padding = 0
-    for column in table.columns:
-        column.no_wrap = True
-        column.justify = "right"
+    table = present.numbers_table(list(_TITLES))
     # A cell's rows follow one another, with more and more requests.
     ends = [row for row, after in zip(rows, [*rows[1:], rows[0]], strict=True) if after.requests <= row.requests]
     shown = rows if everything else ends

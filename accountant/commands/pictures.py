@@ -35,6 +35,11 @@ def check(path: str | None) -> None:
     _figure_class()
 
 
+def kind(path: str) -> str:
+    """What a file of that name holds: png or svg."""
+    return Path(path).suffix[1:].lower()
+
+
 def figure(*, rows: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[Any, Any]:
     """A figure and its axes (one, or an array of rows), with a light grid and no box."""
     made = _figure_class()(figsize=(width, height * rows), layout="constrained")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, pictures, present
+from accountant.commands import drawings, files, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.numerics import InputError, digits, integer
-from accountant.requests import Plan, PlannedRequest, Reached, make_plan, read_requests
+from accountant.requests import Plan, Reached, make_plan, read_requests
 from accountant.requests import optimize as cheapest
 from accountant.requests import reached as reached_digits
 
@@ -50,8 +49,6 @@ PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the a
 _MAX_REQUESTS: Final = 10_000_000
 #: Longer tables show their first and last rows only.
 _LONG, _FIRST, _LAST = 24, 12, 6
-#: More points than a picture can show make its file large.
-_DRAWN: Final = 2000
 
 
 def plan(
@@ -100,9 +97,9 @@ def plan(
         if precision is not None and precise is not None:
             _add_digits(shared, result, precise, precision)
         if rows_file is not None:
-            _write_csv(rows_file, result["requests"])
+            files.write_rows(rows_file, result["requests"])
         if plot is not None and picture is not None:
-            _draw(picture, made, Path(plot).suffix[1:].lower())
+            drawings.plan(picture, pictures.kind(plot), made)
     if shared.json:
         present.show(shared, result, [], "")
         return
@@ -249,50 +246,6 @@ def _compact(value: int) -> str:
         if value >= size:
             return f"{value / size:.4g}{name}"
     return str(value) if value < 10**5 else f"{value / 1000:.4g}k"
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    import csv
-
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _draw(path: Path, made: Plan, kind: str) -> None:
-    from datetime import UTC, datetime
-
-    def at(row: PlannedRequest) -> Any:
-        if row.time is None:
-            return row.request
-        return datetime.fromtimestamp(row.time, UTC) if made.dated else row.time / 86_400
-
-    rows = [*made.requests[: -1 : -(-len(made.requests) // _DRAWN)], made.requests[-1]]
-    figure, axes = pictures.figure()
-    lines = [("unlearning", "total_gradient_evaluations", *pictures.STYLES[0])]
-    if made.retrain_epochs is not None:
-        lines.append(("retraining at every request", "retrain_each_gradient_evaluations", *pictures.STYLES[1]))
-        lines.append(("retraining once now", "retrain_once_gradient_evaluations", *pictures.STYLES[2]))
-    logarithmic = made.total_gradient_evaluations > 0 or made.retrain_epochs is not None
-    markers = {"marker": "o", "markersize": 3} if len(rows) <= 60 else {}
-    for name, key, colour, style in lines:
-        # Nothing spent yet has no place on a logarithmic axis.
-        costs = [getattr(row, key) or (float("nan") if logarithmic else 0) for row in rows]
-        axes.plot([at(row) for row in rows], costs, style, color=colour, label=name, drawstyle="steps-post", **markers)
-    if logarithmic:
-        axes.set_yscale("log")
-    if made.break_even is not None:
-        where = at(made.requests[made.break_even - 1])
-        axes.axvline(where, color="0.6", linewidth=1, zorder=0, label=f"break-even, request {made.break_even}")
-    if made.dated:
-        figure.autofmt_xdate()
-    timed = "time of processing" + (" (UTC)" if made.dated else ", days")
-    axes.set_xlabel("deletion request" if made.longest_wait is None else timed)
-    axes.set_ylabel("per-sample gradient evaluations so far")
-    axes.set_title(f"ε = {made.epsilon:g}, δ = {made.delta:.3g}, σ = {made.sigma:.4g}", loc="left", fontsize=11)
-    axes.legend(frameon=False, fontsize=9)
-    pictures.save(figure, path, kind)
 
 
 def _check_files(*, requests: str, csv: str | None, plot: str | None) -> None:

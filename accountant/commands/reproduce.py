@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv as csv_module
 import json as json_module
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import experiments, files, pictures, present
+from accountant.commands import drawings, experiments, files, pictures, present
 from accountant.commands.options import COUNT, PrecisionOption
 from accountant.numerics import InputError, choice
 
@@ -153,13 +151,9 @@ def _reproduce(
     with files.replacing("csv", csv) as rows, files.replacing("plot", plot) as picture, files.progress("computing") as progress:
         made = reproduce_published(what, digits=precision, progress=progress)
         if rows is not None:
-            flat = [_flat(row) for row in made.rows]
-            with open(rows, "w", newline="", encoding="utf-8") as file:
-                writer = csv_module.DictWriter(file, list(flat[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(flat)
+            files.write_rows(rows, [_flat(row) for row in made.rows])
         if picture is not None and plot is not None:
-            _DRAWN[what](picture, Path(plot).suffix[1:].lower(), made)
+            drawings.reproduction(picture, pictures.kind(plot), made)
     block = None if precision is None else present.kind(precision)
     if as_json:
         more = {} if block is None else {"precision": block}
@@ -183,11 +177,7 @@ def _show(made: Reproduction, everything: bool, block: dict[str, Any] | None) ->
         # Those that differ most say most.
         order = sorted(range(len(rows)), key=lambda at: -abs(rows[at]["difference"] or 0.0))
         rows = tuple(rows[at] for at in sorted(order[:_SHOWN]))
-    table = present.plain_table([_TITLES.get(column, column).replace("_", "\n") for column in made.columns])
-    table.padding = 0
-    for column in table.columns:
-        column.no_wrap = True
-        column.justify = "right"
+    table = present.numbers_table([_TITLES.get(column, column).replace("_", "\n") for column in made.columns])
     for row in rows:
         table.add_row(*(_cell(name, row[name]) for name in made.columns))
     screen.print(table)
@@ -211,73 +201,3 @@ def _cell(name: str, value: Any) -> str:
     if name == "difference":
         return "0" if value == 0 else f"{value:+.2g}"
     return f"{value:d}" if isinstance(value, int) else f"{value:.0f}" if value == int(value) else f"{value:.4g}"
-
-
-def _draw_figure2(path: Path, kind: str, made: Reproduction) -> None:
-    figure, axes = pictures.figure(height=4.8)
-    groups: dict[str, list[Record]] = {}
-    for row in made.rows:
-        # The authors' earlier smoothness constant is left out, and so are rows of other data.
-        current = abs(row["smoothness"] - 0.25 - row["n"] / 1e6) < 1e-9 and row["n"] < 20_000
-        if row["epsilon"] == 1 and row["method"] != "not-converged" and current:
-            size = "full batch" if row["batch_size"] == "full" else f"b = {row['batch_size']}"
-            groups.setdefault(f"{row['method']}, {size}, n = {row['n']}", []).append(row)
-    curves = [(label, rows, "ours") for label, rows in groups.items() if len(rows) > 1]
-    whole = next(rows for label, rows in groups.items() if label.startswith("paper, full"))
-    _draw(axes, [*curves, ("optimal, full batch, n = 11264", whole, "optimal")], "epochs")
-    axes.set_yscale("log")
-    axes.set_xlabel("unlearning epochs K")
-    axes.set_ylabel("noise σ (of d2d: of its one output noise)")
-    axes.set_title("ε = 1, δ = 1/n, MNIST", loc="left", fontsize=11)
-    pictures.whole_numbers(axes)
-    pictures.legend(axes)
-    pictures.save(figure, path, kind)
-
-
-def _draw_figure3b(path: Path, kind: str, made: Reproduction) -> None:
-    figure, axes = pictures.figure(height=4.6)
-    curves = []
-    for size in ("full", 128, 32):
-        rows = [row for row in made.rows if row["method"] == "pnsgd" and row["batch_size"] == size]
-        curves += _both("full batch" if size == "full" else f"b = {size}", rows)
-    _draw(axes, curves, "requests")
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set_xlabel("deletion requests")
-    axes.set_ylabel("unlearning epochs so far")
-    axes.set_title("ε = 1, σ = 0.03, MNIST", loc="left", fontsize=11)
-    pictures.legend(axes)
-    pictures.save(figure, path, kind)
-
-
-def _draw_figure3d(path: Path, kind: str, made: Reproduction) -> None:
-    figure, axes = pictures.figure(height=4.8)
-    curves = []
-    for preset, size in dict.fromkeys((row["preset"], row["batch_size"]) for row in made.rows):
-        rows = [row for row in made.rows if (row["preset"], row["batch_size"]) == (preset, size)]
-        curves += _both(f"{preset}, " + ("full batch" if size == "full" else f"b = {size}"), rows)
-    _draw(axes, curves, "sigma")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("noise σ")
-    axes.set_ylabel("unlearning epochs of 100 deletions")
-    axes.set_title("ε = 0.01, δ = 1/n", loc="left", fontsize=11)
-    pictures.legend(axes)
-    pictures.save(figure, path, kind)
-
-
-def _both(name: str, rows: list[Record]) -> list[tuple[str, list[Record], str]]:
-    return [(f"authors' accounting, {name}", rows, "ours"), (f"optimal, {name}", rows, "optimal")]
-
-
-def _draw(axes: Any, curves: list[tuple[str, list[Record], str]], across: str) -> None:
-    """Computed lines of one column of the rows each, with what was reported of the computed ones."""
-    series = [(label, [row[across] for row in rows], [row[column] for row in rows]) for label, rows, column in curves]
-    pictures.lines(axes, [(label, at, xs, ys) for at, (label, xs, ys) in enumerate(series)])
-    first = True
-    for _, rows, column in curves:
-        if column == "ours":
-            pictures.reported(axes, [row[across] for row in rows], [row["reported"] for row in rows], first=first)
-            first = False
-
-
-_DRAWN: Final = {"figure2": _draw_figure2, "figure3b": _draw_figure3b, "figure3d": _draw_figure3d}

@@ -1,0 +1,185 @@
+"""The pictures of ``plan``, ``compare`` and ``reproduce``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from accountant.commands import pictures, present
+from accountant.numerics import InputError
+
+if TYPE_CHECKING:
+    from accountant.methods import ComparedStream
+    from accountant.reproduction import Record, Reproduction
+    from accountant.requests import Plan, PlannedRequest
+
+#: More points than a picture can show make its file large.
+_MOST_POINTS: Final = 2000
+#: Epochs on the axis of a comparison, at least.
+_EPOCHS: Final = 10
+
+
+def plan(path: Path, kind: str, made: Plan) -> None:
+    """The cost of a plan so far, request by request, beside retraining."""
+
+    def at(row: PlannedRequest) -> Any:
+        if row.time is None:
+            return row.request
+        return datetime.fromtimestamp(row.time, UTC) if made.dated else row.time / 86_400
+
+    rows = [*made.requests[: -1 : -(-len(made.requests) // _MOST_POINTS)], made.requests[-1]]
+    figure, axes = pictures.figure()
+    lines = [("unlearning", "total_gradient_evaluations", *pictures.STYLES[0])]
+    if made.retrain_epochs is not None:
+        lines.append(("retraining at every request", "retrain_each_gradient_evaluations", *pictures.STYLES[1]))
+        lines.append(("retraining once now", "retrain_once_gradient_evaluations", *pictures.STYLES[2]))
+    logarithmic = made.total_gradient_evaluations > 0 or made.retrain_epochs is not None
+    markers = {"marker": "o", "markersize": 3} if len(rows) <= 60 else {}
+    for name, key, colour, style in lines:
+        # Nothing spent yet has no place on a logarithmic axis.
+        costs = [getattr(row, key) or (float("nan") if logarithmic else 0) for row in rows]
+        axes.plot([at(row) for row in rows], costs, style, color=colour, label=name, drawstyle="steps-post", **markers)
+    if logarithmic:
+        axes.set_yscale("log")
+    if made.break_even is not None:
+        where = at(made.requests[made.break_even - 1])
+        axes.axvline(where, color="0.6", linewidth=1, zorder=0, label=f"break-even, request {made.break_even}")
+    if made.dated:
+        figure.autofmt_xdate()
+    timed = "time of processing" + (" (UTC)" if made.dated else ", days")
+    axes.set_xlabel("deletion request" if made.longest_wait is None else timed)
+    axes.set_ylabel("per-sample gradient evaluations so far")
+    axes.set_title(f"ε = {made.epsilon:g}, δ = {made.delta:.3g}, σ = {made.sigma:.4g}", loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    pictures.save(figure, path, kind)
+
+
+def comparison(
+    path: Path,
+    kind: str,
+    setup: Any,
+    target: dict[str, Any],
+    epochs: int,
+    names: list[str],
+    streams: list[ComparedStream],
+    noise: float,
+) -> None:
+    """Noise against epochs for the methods ``names``, and below it the cost of the streams, where there is one.
+
+    setup, target, epochs: what was asked; noise: the stream's sigma.
+    """
+    from accountant.methods import METHODS, noise_curve
+
+    costs = {
+        row.method: [value or float("nan") for value in row.gradient_evaluations]
+        for row in streams
+        if row.reason is None and max(row.gradient_evaluations) > 0
+    }
+    rows = 2 if costs else 1
+    figure, axes = pictures.figure(rows=rows, height=4.4)
+    upper = axes[0] if rows == 2 else axes
+    styles = {name: at for at, name in enumerate(METHODS)}
+    curves = []
+    for name in names:
+        xs, _, spread = noise_curve(setup.with_(group_size=1), method=name, **target, epochs=range(1, max(epochs, _EPOCHS) + 1))
+        if xs and all(value is not None for value in spread):
+            curves.append((name, styles[name], xs, spread))
+    pictures.lines(upper, curves)
+    if not curves:
+        raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
+    size = setup.algorithm.batch_size
+    batch = "full batch" if size == setup.problem.n else f"b = {size}"
+    _label(
+        upper,
+        "unlearning epochs K",
+        "noise in the released model\n(standard deviation per coordinate)",
+        f"One request: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}, {batch}",
+    )
+    if rows == 2:
+        lower = axes[1]
+        pictures.lines(lower, [(name, styles[name], list(range(1, len(cost) + 1)), cost) for name, cost in costs.items()])
+        points = present.plural(setup.group_size, "point") + ("" if setup.group_size == 1 else " each")
+        title = f"A stream of requests, {points}, at the same guarantee; σ = {noise:g}"
+        _label(lower, "deletion requests", "per-sample gradient evaluations\nso far", title)
+    pictures.save(figure, path, kind)
+
+
+def _label(axes: Any, across: str, up: str, title: str) -> None:
+    """Axes of whole numbers and a logarithm, with their words."""
+    axes.set_yscale("log")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.set_title(title, loc="left", fontsize=11)
+    pictures.whole_numbers(axes)
+    pictures.legend(axes)
+
+
+def _draw_figure2(path: Path, kind: str, made: Reproduction) -> None:
+    figure, axes = pictures.figure(height=4.8)
+    groups: dict[str, list[Record]] = {}
+    for row in made.rows:
+        # The authors' earlier smoothness constant is left out, and so are rows of other data.
+        current = abs(row["smoothness"] - 0.25 - row["n"] / 1e6) < 1e-9 and row["n"] < 20_000
+        if row["epsilon"] == 1 and row["method"] != "not-converged" and current:
+            size = "full batch" if row["batch_size"] == "full" else f"b = {row['batch_size']}"
+            groups.setdefault(f"{row['method']}, {size}, n = {row['n']}", []).append(row)
+    curves = [(label, rows, "ours") for label, rows in groups.items() if len(rows) > 1]
+    whole = next(rows for label, rows in groups.items() if label.startswith("paper, full"))
+    _beside_reported(axes, [*curves, ("optimal, full batch, n = 11264", whole, "optimal")], "epochs")
+    _label(axes, "unlearning epochs K", "noise σ (of d2d: of its one output noise)", "ε = 1, δ = 1/n, MNIST")
+    pictures.save(figure, path, kind)
+
+
+def _draw_figure3b(path: Path, kind: str, made: Reproduction) -> None:
+    figure, axes = pictures.figure(height=4.6)
+    curves = []
+    for size in ("full", 128, 32):
+        rows = [row for row in made.rows if row["method"] == "pnsgd" and row["batch_size"] == size]
+        curves += _both("full batch" if size == "full" else f"b = {size}", rows)
+    _beside_reported(axes, curves, "requests")
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_xlabel("deletion requests")
+    axes.set_ylabel("unlearning epochs so far")
+    axes.set_title("ε = 1, σ = 0.03, MNIST", loc="left", fontsize=11)
+    pictures.legend(axes)
+    pictures.save(figure, path, kind)
+
+
+def _draw_figure3d(path: Path, kind: str, made: Reproduction) -> None:
+    figure, axes = pictures.figure(height=4.8)
+    curves = []
+    for preset, size in dict.fromkeys((row["preset"], row["batch_size"]) for row in made.rows):
+        rows = [row for row in made.rows if (row["preset"], row["batch_size"]) == (preset, size)]
+        curves += _both(f"{preset}, " + ("full batch" if size == "full" else f"b = {size}"), rows)
+    _beside_reported(axes, curves, "sigma")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("noise σ")
+    axes.set_ylabel("unlearning epochs of 100 deletions")
+    axes.set_title("ε = 0.01, δ = 1/n", loc="left", fontsize=11)
+    pictures.legend(axes)
+    pictures.save(figure, path, kind)
+
+
+def _both(name: str, rows: list[Record]) -> list[tuple[str, list[Record], str]]:
+    return [(f"authors' accounting, {name}", rows, "ours"), (f"optimal, {name}", rows, "optimal")]
+
+
+def _beside_reported(axes: Any, curves: list[tuple[str, list[Record], str]], across: str) -> None:
+    """Computed lines of one column of the rows each, with what was reported of the computed ones."""
+    series = [(label, [row[across] for row in rows], [row[column] for row in rows]) for label, rows, column in curves]
+    pictures.lines(axes, [(label, at, xs, ys) for at, (label, xs, ys) in enumerate(series)])
+    first = True
+    for _, rows, column in curves:
+        if column == "ours":
+            pictures.reported(axes, [row[across] for row in rows], [row["reported"] for row in rows], first=first)
+            first = False
+
+
+_FIGURES: Final = {"figure2": _draw_figure2, "figure3b": _draw_figure3b, "figure3d": _draw_figure3d}
+
+
+def reproduction(path: Path, kind: str, made: Reproduction) -> None:
+    """A published figure, computed again."""
+    _FIGURES[made.name](path, kind, made)
