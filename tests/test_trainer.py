@@ -15,9 +15,8 @@ from conftest import DATA
 
 from accountant import PNSGD, InputError, Learn, Problem, Schedule, Unlearn, preset
 from accountant.numerics import MissingExtraError
-from accountant.problem.rates import cosine
-from accountant.trainer import Logistic, Trainer, accuracy, descent_to_delete, load, load_digits, random_points, release
-from accountant.trainer import needs
+from accountant.problem import LOSS_CONSTANTS, cosine
+from accountant.trainer import Logistic, Trainer, accuracy, descent_to_delete, load, load_digits, needs, random_points, release
 from accountant.trainer.baselines import langevin, retrain
 from accountant.trainer.constants import check_constants, measure
 from accountant.trainer.data import load_mnist, read_idx, unit_rows
@@ -53,6 +52,14 @@ def each(loss: Loss, labels: Any, **options: Any) -> Trainer:
 def test_the_table_has_every_loss_under_its_name() -> None:
     assert set(LOSSES) == {"logistic", "multinomial", "ridge", "smoothed-hinge"}
     assert all(loss.name == name for name, loss in LOSSES.items())
+
+
+def test_the_trainer_takes_every_constant_from_where_the_accountant_has_it() -> None:
+    assert set(LOSS_CONSTANTS) == set(LOSSES)
+    for name, constants in LOSS_CONSTANTS.items():
+        assert issubclass(LOSSES[name], constants)
+        for own in ("smoothness", "strong_convexity", "lipschitz", "curvature", "steepest"):
+            assert getattr(LOSSES[name], own) is getattr(constants, own)
 
 
 def test_logistic_gives_the_published_constants() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Audit:
             if self.epsilon_lower > claim.epsilon or (claim.mu is not None and self.mu_lower > claim.mu)
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """JSON types only."""
         names = (
             "instance", "description", "trials", "confidence", "seed", "fault", "sigma", "delta", "epsilon_lower",
@@ -108,6 +108,11 @@ def audit(
 
     A fifth more choose the test. trials: at least 100. confidence: in (0, 1), of each lower bound. fault: one of ``FAULTS``, to
     see whether it is found. The claims are those of ``optimal`` and ``paper`` for the algorithm as it should have run.
+
+    >>> from accountant.trainer import gaussian_instance
+    >>> found = audit(gaussian_instance(mu=2.0), trials=500, seed=0)
+    >>> found.mu_lower < 2.0, found.violated
+    (True, ())
     """
     count = integer("trials", trials, at_least=LEAST)
     level = number("confidence", confidence, above=0, below=1)
@@ -209,13 +214,13 @@ def _samples(
 
     x, y = instance.features, instance.labels
     row = [instance.removed]
-    rows: dict[str, Any] = {}
+    new_x, new_y = None, None
     if instance.replacement is not None:
-        rows = {"features": np.asarray(instance.replacement[0])[None], "labels": np.array([instance.replacement[1]])}
+        new_x, new_y = np.asarray(instance.replacement[0])[None], np.array([instance.replacement[1]])
     learned = learn(x, y, whole if fault == "kept" else instance.learn_epochs)
     parts[0] = 1
-    run = instance.unlearn_epochs - (fault == "short")
-    changed = trainer.unlearn(learned, row, epochs=0 if fault == "kept" else run, progress=tell, **rows)
+    epochs = 0 if fault == "kept" else instance.unlearn_epochs - (fault == "short")
+    changed = trainer.unlearn(learned, row, features=new_x, labels=new_y, epochs=epochs, progress=tell)
     parts[0] = 2
     retrained = learn(changed.features, changed.labels, whole)
     return changed.parameters, retrained.parameters
@@ -252,7 +257,7 @@ def _upper(share: Floats, count: int, risk: float) -> Floats:
     return np.where(k >= count, 1.0, betaincinv(k + 1, np.maximum(count - k, 1e-9), 1 - risk))
 
 
-def _mu(alpha: Floats, beta: Floats) -> Any:
+def _mu(alpha: Floats, beta: Floats) -> Floats:
     """The mu of which these two errors are on the trade-off curve."""
     from scipy.special import ndtri
 
@@ -260,12 +265,12 @@ def _mu(alpha: Floats, beta: Floats) -> Any:
         return np.nan_to_num(-ndtri(alpha) - ndtri(beta), nan=-np.inf)
 
 
-def _epsilon(alpha: Floats, beta: Floats, delta: float) -> Any:
+def _epsilon(alpha: Floats, beta: Floats, delta: float) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(1 - delta - beta > 0, np.log(np.maximum(1 - delta - beta, 0.0)) - np.log(alpha), -np.inf)
 
 
-def _normal_cdf(x: Floats) -> Any:
+def _normal_cdf(x: Floats) -> Floats:
     from scipy.special import ndtr
 
     return ndtr(x)

@@ -11,18 +11,30 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from accountant.numerics import InputError, Progress, integer, number
-from accountant.problem import PNSGD, Problem
+from accountant.problem import PNSGD, Problem, Schedule
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.training import Run, Trainer
 
 
-def descent_to_delete(loss: Loss, problem: Problem, **options: Any) -> Trainer:
+class TrainerOptions(TypedDict, total=False):
+    """Arguments of :class:`~accountant.trainer.Trainer` that a baseline does not settle."""
+
+    schedule: Schedule | None
+    trials: int
+    orders: str
+    dtype: str
+    initial: ArrayLike
+    initial_variance: float
+    seed: int | None
+
+
+def descent_to_delete(loss: Loss, problem: Problem, **options: Unpack[TrainerOptions]) -> Trainer:
     """The trainer of Descent-to-Delete; its runs are the inner, secret models. options as for Trainer, without sigma.
 
     One trial is enough where all start at one point: their inner models are the same.
@@ -35,6 +47,14 @@ def release(run: Run, *, sigma: float, trials: int = 1, seed: int | None = None,
 
     trials: releases of every trial of the run. sigma: a standard deviation >= 0, D2D's own meaning. With ``keep_secret`` the
     run stays what it is. Without, it goes on from the release, which is then one per trial.
+
+    >>> import numpy as np
+    >>> from accountant.trainer import Logistic
+    >>> loss = Logistic(regularisation=0.1)
+    >>> secret = descent_to_delete(loss, loss.problem(4)).learn(np.eye(4), [1, 1, -1, -1], epochs=5)
+    >>> released, run = release(secret, sigma=0.1, trials=3, seed=0)
+    >>> released.shape, run is secret
+    ((4, 3), True)
     """
     std, count = number("sigma", sigma, at_least=0), integer("trials", trials, at_least=1)
     if count > 1 and not keep_secret:
@@ -47,7 +67,9 @@ def release(run: Run, *, sigma: float, trials: int = 1, seed: int | None = None,
     return released, run if keep_secret else replace(run, parameters=released)
 
 
-def langevin(loss: Loss, problem: Problem, *, sigma: float, step_size: float | None = None, **options: Any) -> Trainer:
+def langevin(
+    loss: Loss, problem: Problem, *, sigma: float, step_size: float | None = None, **options: Unpack[TrainerOptions]
+) -> Trainer:
     """The trainer of Langevin unlearning; step_size at most 1/L (default), options as for Trainer."""
     algorithm = PNSGD(problem, step_size=step_size)
     most = 1 / problem.smoothness
@@ -65,7 +87,7 @@ def retrain(
     steps: int,
     step_size: float | None = None,
     progress: Progress | None = None,
-    **options: Any,
+    **options: Unpack[TrainerOptions],
 ) -> Run:
     """Learn without noise on features (n, d) and labels (n,), full batch; step_size by default 1/L."""
     algorithm = PNSGD(problem, step_size=step_size)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, choice
-from accountant.trainer.estimator import FLOATS, Estimator
+from accountant.trainer.estimator import Estimator
+from accountant.trainer.fitting import FLOATS
 from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, SmoothedHinge
 from accountant.trainer.scikit import ClassifierMixin, available_if, check_classification_targets, validate_data
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 CLASSIFIER_LOSSES: Final = (Logistic.name, SmoothedHinge.name)
 
@@ -35,6 +39,16 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each),
     steps_run_ (the steps of each) and, after the first one, guarantee_. Raises InputError at fit for values out of range.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
+    >>> model = PNSGDClassifier(epsilon=1.0, delta=1e-3, batch_size=50, regularisation=0.1, random_state=0).fit(X, X[:, 0] > 0)
+    >>> model.unlearn([17]).unlearn([42, 43]).requests_
+    ((17,), (42, 43))
+    >>> model.guarantee_.epsilon(1e-3) <= 1.0
+    True
+    >>> bool(model.predict([[0.4, 0.0, 0.0]])[0])
+    True
     """
 
     def __init__(
@@ -78,7 +92,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.dtype = dtype
         self.random_state = random_state
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = self.loss != SmoothedHinge.name
         return tags
@@ -95,15 +109,16 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:
-        given: dict[str, Any] = {"regularisation": self.regularisation, "feature_bound": feature_bound}
-        count = int(self.classes_.size)
+        count, regularisation = int(self.classes_.size), self.regularisation
         if choice("loss", self.loss, CLASSIFIER_LOSSES) == SmoothedHinge.name:
             if count > 2:
                 raise InputError(f"Only binary classification is supported by loss=smoothed-hinge, got {count} classes")
-            return SmoothedHinge(**given)
-        return Logistic(**given) if count == 2 else Multinomial(classes=count, **given)
+            return SmoothedHinge(regularisation=regularisation, feature_bound=feature_bound)
+        if count > 2:
+            return Multinomial(classes=count, regularisation=regularisation, feature_bound=feature_bound)
+        return Logistic(regularisation=regularisation, feature_bound=feature_bound)
 
-    def _labels(self, y: Any) -> Array:
+    def _labels(self, y: ArrayLike) -> Array:
         places = {label: place for place, label in enumerate(self.classes_.tolist())}
         values, inverse = np.unique(y, return_inverse=True)
         strange = [value for value in values.tolist() if value not in places]
@@ -142,7 +157,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         s = self._scores(X)
         return s[:, 0] if s.shape[1] == 1 else s
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike) -> NDArray[np.generic]:
         """Labels (n,) for rows X (n, d)."""
         s = self._scores(X)
         at = (s[:, 0] > 0).astype(np.int64) if s.shape[1] == 1 else s.argmax(axis=1)

@@ -74,7 +74,13 @@ def _measure(loss: Loss, x: Array, y: Array, parameters: Array) -> Measured:
 def check_constants(
     loss: Loss, features: ArrayLike, labels: ArrayLike, *, parameters: ArrayLike | None = None, seed: int = 0
 ) -> Measured:
-    """:func:`measure`, and InputError if a point breaks L, m or M by more than a millionth or r is not a gradient."""
+    """:func:`measure`, and InputError if a point breaks L, m or M by more than a millionth or r is not a gradient.
+
+    >>> from accountant.trainer import Logistic
+    >>> found = check_constants(Logistic(regularisation=0.1), [[1.0, 0.0], [0.6, 0.8]], [1, -1])
+    >>> round(found.smoothness, 6), round(found.strong_convexity, 6), found.lipschitz <= 1
+    (0.35, 0.1, True)
+    """
     found = measure(loss, features, labels, parameters=parameters, seed=seed)
     for name, bound, sign, scale in (
         ("smoothness", loss.smoothness, 1, loss.smoothness),

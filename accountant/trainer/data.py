@@ -90,13 +90,22 @@ def load_digits(*, rows: int | None = None) -> Digits:
 
 
 def random_points(count: int, dimension: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-    """What replaces deleted points in the published experiments: uniform unit vectors (count, dimension), random labels."""
+    """What replaces deleted points in the published experiments: uniform unit vectors (count, dimension), random labels.
+
+    >>> vectors, labels = random_points(2, 5, np.random.default_rng(0))
+    >>> vectors.shape, set(labels.tolist()) <= {-1, 1}
+    ((2, 5), True)
+    """
     vectors = rng.standard_normal((integer("count", count, at_least=1), integer("dimension", dimension, at_least=1)))
     return vectors / row_norms(vectors)[:, None], rng.choice(np.array([-1, 1]), size=count)
 
 
 def unit_rows(features: ArrayLike) -> Floats:
-    """Every row (n, d) divided by its 2-norm; InputError for a row of zeros or of something else than finite numbers."""
+    """Every row (n, d) divided by its 2-norm; InputError for a row of zeros or of something else than finite numbers.
+
+    >>> unit_rows([[3, 4], [0, 2]]).tolist()
+    [[0.6, 0.8], [0.0, 1.0]]
+    """
     x = np.asarray(features, dtype=np.float64)
     norms = row_norms(x)
     bad = ~(np.isfinite(norms) & (norms > 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from accountant.numerics import number
 from accountant.problem import PNSGD
@@ -131,13 +132,13 @@ def logistic_instance(*, mu: float = 2.0, n: int = 60, batch_size: int = 20, dim
 
 
 def data_instance(
-    features: Array, labels: Array, *, epsilon: float = 1.0, batch_size: int = 128, learn_epochs: int = 20
+    features: ArrayLike, labels: ArrayLike, *, epsilon: float = 1.0, batch_size: int = 128, learn_epochs: int = 20
 ) -> Instance:
     """Logistic regression on unit rows (n, d) with labels +1 and -1, the last row deleted and its label turned round.
 
     lambda = 1e-6 n as in the published experiments; sigma is what ``optimal`` asks for ``epsilon`` at 1/n, whatever the order.
     """
-    n = int(labels.size)
+    n = int(np.size(labels))
     loss = Logistic(regularisation=1e-6 * n, feature_bound=1.0)
     algorithm = PNSGD(loss.problem(n), min(batch_size, n))
     sigma = float(UnlearningAccountant(algorithm, batches="worst").sigma(epsilon=epsilon, epochs=1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,9 @@ from accountant.numerics import InputError, integer
 from accountant.problem import LogisticConstants, LossConstants, MultinomialConstants, RidgeConstants, SmoothedHingeConstants
 
 #: Real arrays of the trainer, float32 or float64.
-Array = NDArray[Any]
+Array = NDArray[np.floating]
+#: Labels as they are predicted.
+Labels = NDArray[np.number]
 #: Rows may be longer than the stated bound by what rounding to float32 does.
 ROUNDING: Final = 1e-6
 
@@ -45,7 +47,7 @@ class Loss(LossConstants):
     def derivatives(self, scores: Array, labels: Array) -> Array:
         """r = dl/ds without the clipping, in the shape of the scores."""
 
-    def predictions(self, scores: Array) -> Array:
+    def predictions(self, scores: Array) -> Labels:
         """Labels for scores (..., outputs), shape (...)."""
         return np.where(scores[..., 0] >= 0, 1, -1)
 
@@ -131,7 +133,7 @@ class Ridge(RidgeConstants, Loss):
     def derivatives(self, scores: Array, labels: Array) -> Array:
         return scores - labels[..., None]
 
-    def predictions(self, scores: Array) -> Array:
+    def predictions(self, scores: Array) -> Labels:
         return scores[..., 0]
 
     def check_labels(self, labels: ArrayLike) -> Array:
@@ -172,7 +174,7 @@ class Multinomial(MultinomialConstants, Loss):
     def _index(self, scores: Array, labels: Array) -> NDArray[np.int64]:
         return np.broadcast_to(labels, scores.shape[:-1]).astype(np.int64)[..., None]
 
-    def predictions(self, scores: Array) -> Array:
+    def predictions(self, scores: Array) -> Labels:
         return scores.argmax(axis=-1)
 
     def check_labels(self, labels: ArrayLike) -> Array:

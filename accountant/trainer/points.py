@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.numerics import InputError
-from accountant.trainer.losses import ROUNDING, Array, Loss, first_row
+from accountant.numerics import Floats, InputError
+from accountant.trainer.losses import ROUNDING, Array, Labels, Loss, first_row
 
 
 def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
@@ -51,10 +51,23 @@ def _odd(row: Array) -> str:
     return "numbers too large to square" if finite.all() else str(row[~finite][0])
 
 
-def row_norms(features: Array) -> Array:
+def row_norms(features: Array) -> Floats:
     """2-norms of the rows, summed in float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
+
+
+def scaled(X: Array, bound: float) -> Array:
+    """Rows (n, d) of norm at most ``bound``: longer ones are scaled down to it, each by itself; no overflow on the way."""
+    long = ~(row_norms(X) <= bound)
+    if not long.any():
+        return X
+    part = X[long].astype(np.float64)
+    part /= np.abs(part).max(axis=1, keepdims=True)
+    part *= (bound / row_norms(part))[:, None]
+    result = X.copy()
+    result[long] = part
+    return result
 
 
 def row_numbers(name: str, value: ArrayLike, n: int) -> NDArray[np.int64]:
@@ -90,13 +103,19 @@ def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
     return result
 
 
-def predict(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
+def predict(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Labels:
     """Predicted labels (n, trials)."""
     return loss.predictions(scores(loss, parameters, features))
 
 
 def accuracy(loss: Loss, parameters: ArrayLike, features: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
-    """Share of right predictions of every trial, (trials,)."""
+    """Share of right predictions of every trial, (trials,).
+
+    >>> from accountant.trainer import Logistic
+    >>> loss, features, labels = Logistic(regularisation=0.1), [[1, 0], [-1, 0], [1, 0], [1, 0]], [1, -1, 1, -1]
+    >>> accuracy(loss, [[1.0, -1.0], [0.0, 0.0]], features, labels).tolist()
+    [0.75, 0.25]
+    """
     return (predict(loss, parameters, features) == loss.check_labels(labels)[:, None]).mean(axis=0)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.trainer.estimator import FLOATS, Estimator
+from accountant.trainer.estimator import Estimator
+from accountant.trainer.fitting import FLOATS
 from accountant.trainer.losses import Array, Loss, Ridge
 from accountant.trainer.scikit import RegressorMixin, validate_data
 
@@ -20,6 +21,14 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
 
     clip: C > 0, bound on the norm of a row's gradient, in units of the target times those of the features.
     All else as for :class:`PNSGDClassifier`; coef_ (d,), intercept_ a float.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
+    >>> model = PNSGDRegressor(epsilon=1.0, delta=1e-3, batch_size=50, random_state=0).fit(X, X[:, 0])
+    >>> model.unlearn([17]).guarantee_.epsilon(1e-3) <= 1.0
+    True
+    >>> model.predict(X).shape
+    (200,)
     """
 
     def __init__(
@@ -71,7 +80,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
     def _loss_of(self, feature_bound: float) -> Loss:
         return Ridge(regularisation=self.regularisation, feature_bound=feature_bound, clip=self.clip)
 
-    def _labels(self, y: Any) -> Array:
+    def _labels(self, y: ArrayLike) -> Array:
         return np.asarray(y, dtype=np.float64)
 
     def _publish(self, weights: Array, constants: Array) -> None:

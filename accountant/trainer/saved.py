@@ -10,10 +10,14 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accountant.numerics import InputError
 from accountant.trainer.training import Run
@@ -35,27 +39,46 @@ _DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
 )
-Estimator = TypeVar("Estimator")
 
 
-def write(model: Any, path: str | PathLike[str]) -> None:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Saved:
+    """What a file holds of a fitted estimator; read from a file, the numbers of its header are not checked yet.
+
+    kind: its class. params: the constructor's arguments. n_features: columns of X, names: theirs, (n_features,), if they have
+    any. classes: (k,), of a classifier. sigma: the noise. stream, guarantee: as their ``to_json`` wrote them. requests: the
+    rows of each, steps: its length. run: of one trial; from a file, its counts and its place in the cycle are 0.
+    """
+
+    kind: str
+    params: Mapping[str, object]
+    n_features: int
+    names: NDArray[np.object_] | None
+    classes: NDArray[np.generic] | None
+    sigma: float
+    stream: str
+    requests: Sequence[Sequence[int]]
+    steps: Sequence[int]
+    guarantee: str | None
+    run: Run
+
+
+def write(saved: Saved, path: str | PathLike[str]) -> None:
     """Write a fitted estimator; the file is replaced once the new one is complete."""
-    run: Run = model._run
-    classes = getattr(model, "classes_", None)
-    names = getattr(model, "feature_names_in_", None)
+    run, classes = saved.run, saved.classes
     header = {
         "format": FORMAT,
-        "kind": type(model).__name__,
-        "params": model.get_params(deep=False),
-        "n_features": model.n_features_in_,
-        "names": None if names is None else names.tolist(),
+        "kind": saved.kind,
+        "params": saved.params,
+        "n_features": saved.n_features,
+        "names": None if saved.names is None else saved.names.tolist(),
         "classes": None if classes is None else {"values": classes.tolist(), "dtype": classes.dtype.str},
         "generator": run.generators[0].bit_generator.state,
-        "sigma": model.sigma_,
-        "stream": model._stream.to_json(),
-        "requests": model.requests_,
-        "steps": model.steps_run_,
-        "guarantee": None if model._guarantee is None else model._guarantee.to_json(),
+        "sigma": saved.sigma,
+        "stream": saved.stream,
+        "requests": saved.requests,
+        "steps": saved.steps,
+        "guarantee": saved.guarantee,
     }
     try:
         text = json.dumps(header, default=_plain, allow_nan=False)
@@ -79,8 +102,9 @@ def write(model: Any, path: str | PathLike[str]) -> None:
         raise InputError(f"path {os.fspath(path)} cannot be written: {error.strerror}") from None
 
 
-def read(kind: type[Estimator], path: str | PathLike[str]) -> Estimator:
-    """The estimator of this class that :func:`write` wrote, or InputError."""
+@contextmanager
+def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
+    """What :func:`write` wrote of an estimator of this class; what goes wrong in the block becomes an InputError, too."""
     name = os.fspath(path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -88,9 +112,9 @@ def read(kind: type[Estimator], path: str | PathLike[str]) -> Estimator:
         header = json.loads(arrays["header"].tobytes().decode())
         if header["format"] != FORMAT:
             raise InputError(f"its format is {header['format']!r}, but this version reads {FORMAT} only")
-        if header["kind"] != kind.__name__:
-            raise InputError(f"it holds a {header['kind']}, not a {kind.__name__}")
-        return _restored(kind, header, arrays)
+        if header["kind"] != kind:
+            raise InputError(f"it holds a {header['kind']}, not a {kind}")
+        yield _saved(header, _run(header, arrays))
     except OSError as error:
         raise InputError(f"path {name} cannot be read: {error.strerror}") from None
     except InputError as error:
@@ -99,15 +123,28 @@ def read(kind: type[Estimator], path: str | PathLike[str]) -> Estimator:
         raise InputError(f"path {name} must be a file that save wrote, undamaged ({type(error).__name__})") from None
 
 
-def _restored(kind: type[Estimator], header: dict[str, Any], arrays: dict[str, Any]) -> Estimator:
-    model: Any = kind(**header["params"])
-    if header["classes"] is not None:
-        model.classes_ = np.array(header["classes"]["values"], dtype=np.dtype(header["classes"]["dtype"]))
-        if model.classes_.ndim != 1 or model.classes_.size < 2:
+def _saved(header: Mapping[str, Any], run: Run) -> Saved:
+    classes, names = header["classes"], header["names"]
+    if classes is not None:
+        classes = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
+        if classes.ndim != 1 or classes.size < 2:
             raise ValueError("classes")
-    model.n_features_in_ = int(header["n_features"])
-    if header["names"] is not None:
-        model.feature_names_in_ = np.array(header["names"], dtype=object)
+    return Saved(
+        kind=header["kind"],
+        params=header["params"],
+        n_features=int(header["n_features"]),
+        names=None if names is None else np.array(names, dtype=object),
+        classes=classes,
+        sigma=header["sigma"],
+        stream=header["stream"],
+        requests=header["requests"],
+        steps=header["steps"],
+        guarantee=header["guarantee"],
+        run=run,
+    )
+
+
+def _run(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Run:
     bits = np.random.PCG64(0)
     bits.state = header["generator"]
     features, labels, zeroed, order = (arrays[name] for name in ("features", "labels", "zeroed", "order"))
@@ -117,7 +154,7 @@ def _restored(kind: type[Estimator], header: dict[str, Any], arrays: dict[str, A
     if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(n)):
         raise ValueError("order")
     # Where in the cycle the run stands follows from what has been run.
-    run = Run(
+    return Run(
         parameters=arrays["parameters"],
         orders=order[None],
         features=features,
@@ -129,11 +166,9 @@ def _restored(kind: type[Estimator], header: dict[str, Any], arrays: dict[str, A
         zeroed=zeroed,
         generators=(np.random.Generator(bits),),
     )
-    model._restore(run, header)
-    return model
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """NumPy's numbers and arrays as JSON types."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()

@@ -1,0 +1,141 @@
+"""What the estimators do as any other of scikit-learn: settings become an algorithm and its noise, rows become a model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accountant.numerics import InputError, choice, integer, number
+from accountant.problem import PNSGD
+from accountant.questions import UnlearningAccountant
+from accountant.requests import UnlearningStream
+from accountant.trainer.losses import Array, Loss
+from accountant.trainer.points import row_norms, scaled, scores
+from accountant.trainer.scikit import BaseEstimator, check_is_fitted, validate_data
+from accountant.trainer.training import DTYPES, Run, Trainer
+
+LONG_ROWS: Final = ("scale", "leave")
+FLOATS: Final = (np.float64, np.float32)
+#: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
+LEFT_ROUNDING: Final = 1e-14
+
+
+class Fitting(BaseEstimator):  # type: ignore[misc]
+    """Settings, learning and scores of both estimators; parameters are those of the subclasses."""
+
+    epsilon: float
+    delta: float | None
+    batch_size: int | None
+    learn_epochs: int
+    unlearn_epochs: int
+    regularisation: float
+    feature_bound: float
+    long_rows: str
+    fit_intercept: bool
+    adjacency: str
+    bound: str
+    batches: str
+    radius: float | None
+    sigma: float | None
+    dtype: str
+    random_state: int | None
+
+    _loss: Loss
+    _run: Run
+    _stream: UnlearningStream
+    _trainer: Trainer
+    #: Rows that were left longer than the bound.
+    _long: int
+    #: The parameters at fit, as text.
+    _params: dict[str, str]
+
+    @abstractmethod
+    def _loss_of(self, feature_bound: float) -> Loss:
+        """The loss on rows of norm at most ``feature_bound``, intercept included."""
+
+    @abstractmethod
+    def _labels(self, y: ArrayLike) -> Array:
+        """Targets, checked, as the loss wants them."""
+
+    def _forget(self) -> None:
+        """Unfitted, lest a fit that fails leaves parts of two."""
+        self.__dict__.pop("coef_", None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
+    def _check_fitted(self) -> None:
+        """NotFittedError before fit, InputError where parameters were changed after it."""
+        check_is_fitted(self)
+        now = self.get_params(deep=False)
+        changed = [name for name, shown in self._params.items() if repr(now[name]) != shown]
+        if changed:
+            raise InputError(f"{changed[0]} must stay what it was at fit, {self._params[changed[0]]}, got {now[changed[0]]!r}")
+
+    def _learn(self, X: Array, labels: Array) -> None:
+        rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
+        self._set_up(row_norms(rows), self.sigma)
+        self._release(self._trainer.learn(rows, labels, epochs=self.learn_epochs))
+
+    def _set_up(self, norms: NDArray[np.float64], sigma: float | None) -> None:
+        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,); sigma None: calibrated."""
+        loss, epsilon = self._chosen_losses(norms), number("epsilon", self.epsilon, at_least=0)
+        learned = integer("learn_epochs", self.learn_epochs, at_least=1)
+        # Published streams are about converged learning, which covers every finite one.
+        converged = self.bound == "paper" and loss.strong_convexity > 0
+        algorithm = PNSGD(
+            loss.problem(norms.size, adjacency=self.adjacency),
+            "full" if self.batch_size is None else self.batch_size,
+            radius=self.radius,
+            learn_epochs=None if converged else learned,
+        )
+        accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
+        self.delta_ = accountant.default_delta if self.delta is None else number("delta", self.delta, above=0, below=1)
+        epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
+        if sigma is None:
+            self.sigma_ = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
+        else:
+            self.sigma_ = number("sigma", sigma, above=0)
+        self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=epsilon, delta=self.delta_)
+        self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
+
+    def _chosen_losses(self, norms: NDArray[np.float64]) -> Loss:
+        """Sets the loss that was asked for, and returns the one to train with: for rows beyond the bound, if they are left."""
+        bound = number("feature_bound", self.feature_bound, above=0)
+        if not isinstance(self.fit_intercept, (bool, np.bool_)):
+            raise InputError(f"fit_intercept must be True or False, got {self.fit_intercept!r}")
+        bound = float(np.hypot(bound, 1.0)) if self.fit_intercept else bound
+        self._loss = self._loss_of(bound)
+        # Longer rows are trained on with constants that hold of them; these were read off the data, so unlearning is refused.
+        self._long = int((norms > bound * (1 + LEFT_ROUNDING)).sum()) if self.long_rows == "leave" else 0
+        return self._loss_of(float(norms.max())) if self._long else self._loss
+
+    def _rows(self, X: Array) -> Array:
+        """X (n, d) scaled to the bound, if it is, and with the constant feature, if there is one."""
+        if choice("long_rows", self.long_rows, LONG_ROWS) == "scale":
+            # Rounding leaves rows on either side of the norm they are scaled to.
+            slack = 2.0**-22 if self.dtype == "float32" or X.dtype == np.float32 else 2.0**-40
+            X = scaled(X, number("feature_bound", self.feature_bound, above=0) * (1 - slack))
+        return np.concatenate([X, np.ones((X.shape[0], 1), X.dtype)], axis=1) if self.fit_intercept else X
+
+    def _release(self, run: Run) -> None:
+        self._run = run
+        self._params = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+        weights = run.parameters[:, 0].reshape(self._loss.outputs, -1)
+        self._publish(
+            weights[:, :-1].copy() if self.fit_intercept else weights.copy(),
+            weights[:, -1].copy() if self.fit_intercept else np.zeros(weights.shape[0], weights.dtype),
+        )
+
+    @abstractmethod
+    def _publish(self, weights: Array, constants: Array) -> None:
+        """Set coef_ and intercept_."""
+
+    def _scores(self, X: ArrayLike) -> Array:
+        """Scores (n, outputs)."""
+        self._check_fitted()
+        rows = self._rows(validate_data(self, X, reset=False, dtype=FLOATS))
+        return scores(self._loss, self._run.parameters, rows)[:, 0]
