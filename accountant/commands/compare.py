@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from accountant.methods import Compared, ComparedStream
+    from accountant.questions import Setup
 
 LengthOption = Annotated[int, typer.Option(**COUNT, help="Unlearning epochs K of every method, from 0.")]
 RequestsOption = Annotated[
@@ -98,7 +99,7 @@ def compare(
     _show(setup, result, single, group, streams)
 
 
-def _precise(setup: Any, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
+def _precise(setup: Setup, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
     """sigma of one request to so many digits under every bound of noisy SGD; null for the other methods' own formulas."""
     from accountant.methods import METHODS, enclosed_sigma
 
@@ -110,7 +111,7 @@ def _precise(setup: Any, rows: list[Compared], target: dict[str, Any], epochs: i
     return {**present.kind(precision), "sigma": found}
 
 
-def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
+def _stream_noise(setup: Setup, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
     """The stream's sigma: as given, or what the published bound needs for one request and one epoch; None: no stream."""
     from accountant.methods import compare as compare_methods
 
@@ -125,7 +126,7 @@ def _stream_noise(setup: Any, target: dict[str, Any], sigma: float | None, reque
     return float(digits(published.sigma, 2))
 
 
-def _record(shared: Shared, setup: Any, target: dict[str, Any], *, default: bool) -> dict[str, Any]:
+def _record(shared: Shared, setup: Setup, target: dict[str, Any], *, default: bool) -> dict[str, Any]:
     from accountant._version import __version__
     from accountant.methods import retrain_evaluations
 
@@ -142,7 +143,7 @@ def _record(shared: Shared, setup: Any, target: dict[str, Any], *, default: bool
 
 
 def _show(
-    setup: Any,
+    setup: Setup,
     result: dict[str, Any],
     single: list[Compared],
     group: list[Compared],

@@ -11,6 +11,7 @@ from accountant.numerics import InputError
 
 if TYPE_CHECKING:
     from accountant.methods import ComparedStream
+    from accountant.questions import Setup
     from accountant.reproduction import Record, Reproduction
     from accountant.requests import Plan, PlannedRequest
 
@@ -58,7 +59,7 @@ def plan(path: Path, kind: str, made: Plan) -> None:
 def comparison(
     path: Path,
     kind: str,
-    setup: Any,
+    setup: Setup,
     target: dict[str, Any],
     epochs: int,
     names: list[str],

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from accountant.commands import drawings, files, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.numerics import InputError, digits, integer
-from accountant.requests import Plan, Reached, make_plan, read_requests
-from accountant.requests import optimize as cheapest
-from accountant.requests import reached as reached_digits
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from accountant.requests import Arrival, Plan, Reached
 
 RequestsOption = Annotated[
     str,
@@ -73,6 +75,10 @@ def plan(
 
     Example: accountant plan --preset mnist --batch-size full --sigma 0.03 --epsilon 1 --requests 100 --unit epochs
     """
+    from accountant.requests import make_plan
+    from accountant.requests import optimize as cheapest
+    from accountant.requests import reached as reached_digits
+
     present.check_precision(precision)
     if sigma is None and not optimize:
         raise InputError("sigma must be given, or left to optimize")
@@ -115,12 +121,14 @@ def plan(
     present.show(shared, result | common, _totals(result, made), "In all")
 
 
-def _requests(text: str, points: int | None) -> Any:
+def _requests(text: str, points: int | None) -> list[Arrival] | list[int]:
     try:
         count = int(text)
     except ValueError:
         if points is not None:
             raise InputError(f"points must be left out where requests is a file, got {points}") from None
+        from accountant.requests import read_requests
+
         return read_requests(text)
     integer("requests", count, at_least=1, at_most=_MAX_REQUESTS)
     return [integer("points", 1 if points is None else points, at_least=1)] * count
@@ -214,7 +222,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.6g} seconds"
 
 
-def _table(made: Plan) -> Any:
+def _table(made: Plan) -> Table:
     timed = made.longest_wait is not None
     titles = ["request", *(["processed"] if timed else []), "points", made.unit, "gradients", "in all", "/each", "/once"]
     table = present.plain_table(titles)
