@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from accountant import PNSGD, UnlearningAccountant, preset
-from accountant.commands import files, plan
+from accountant.commands import files
 from accountant.commands.program import app
 from accountant.requests import PlannedRequest, make_plan, optimize, read_requests
 
@@ -158,7 +158,7 @@ def test_an_unwritable_file_is_refused_before_anything_is_computed(tmp_path: Pat
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("computed")
 
-    monkeypatch.setattr(plan, "make_plan", never)
+    monkeypatch.setattr("accountant.requests.make_plan", never)
     for path in (tmp_path, tmp_path / "no" / "rows.csv", tmp_path / ("x" * 300)):
         result = run(*FULL, "--requests", "3", "--csv", str(path))
         assert result.exit_code == 2
