@@ -11,8 +11,8 @@ import pytest
 from problems import random_algorithm
 
 from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, optimal_shifts, preset
-from accountant import groups as groups_module
 from accountant.averaging import EveryPlacement, RandomGroup, every_placement, sampled_sum, worst_counts
+from accountant.averaging import groups as groups_module
 from accountant.averaging.groups import EXACT, REPLACED
 from accountant.numerics import Law, rounded_law
 
@@ -115,8 +115,8 @@ def test_random_placement_is_the_mixture_over_every_placement(n: int, b: int, gr
     assert true(epsilon) <= delta <= true(epsilon * (1 - 1e-9))
     # The recursion, which larger groups need, on the same question.
     grid = RandomGroup(np.array(sizes, dtype=float), group)
-    query = accountant._query(None, steps, None)
-    mixture = grid.mixture(accountant._bound, query.setting, query.steps[None], np.zeros(1))
+    query = accountant.run(steps=steps).query
+    mixture = grid.mixture(accountant.placing.bound, query.setting, query.steps[None], np.zeros(1))
     found = float(mixture.curve.epsilon(np.log([delta]), mixture.log_weights, mixture.log_mu(np.array([sigma])))[0])
     assert true(found) <= delta
     if 2 * steps >= algorithm.steps_per_epoch - 2:

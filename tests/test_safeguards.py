@@ -25,9 +25,9 @@ from accountant import (
     optimal_shifts,
     preset,
 )
-from accountant import groups as groups_module
-from accountant import reshuffle as reshuffle_module
 from accountant.averaging import RandomGroup, sampled_sum, worst_counts
+from accountant.averaging import groups as groups_module
+from accountant.averaging import reshuffle as reshuffle_module
 from accountant.commands.program import app
 from accountant.curves import rounded_up
 from accountant.numerics import Law
@@ -90,7 +90,7 @@ def test_older_epochs_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reshuffled_mass_adds_up() -> None:
     for radius in (None, 0.01):
         accountant = UnlearningAccountant(PNSGD(preset("mnist"), 128, radius=radius), batches="reshuffle")
-        law = reshuffle_module.reshuffled_sum(accountant._bound, accountant._setting, 3.0, 1)[1].law
+        law = reshuffle_module.reshuffled_sum(accountant.placing.bound, accountant.setting, 3.0, 1)[1].law
         assert law.mass.sum() + law.lost == pytest.approx(1, rel=1e-12)
 
 
@@ -121,16 +121,16 @@ def test_reshuffled_groups_are_read_through_tangents() -> None:
 def test_groups_drawn_with_replacement_are_read_through_tangents() -> None:
     algorithm = PNSGD(preset("mnist"), 128)
     acc = UnlearningAccountant(algorithm, group_size=20)
-    q = acc._query(None, 3, None)
-    grid = RandomGroup(acc._sizes, 20, affordable=0.0)
-    assert grid.mixture(acc._bound, q.setting, q.steps[None], np.zeros(1)).curve.kind == "gdp-tangent"
+    q = acc.run(steps=3).query
+    grid = RandomGroup(acc.placing.sizes, 20, affordable=0.0)
+    assert grid.mixture(acc.placing.bound, q.setting, q.steps[None], np.zeros(1)).curve.kind == "gdp-tangent"
     assert sampled_sum(np.array([1.0, 0.5]), np.array([9.0, 9.0]), 3, affordable=0.0).convex_only
 
 
 def test_outcomes_of_a_group_are_raised_by_what_the_law_asks() -> None:
     acc = UnlearningAccountant(PNSGD(preset("mnist"), 128), group_size=20)
-    q = acc._query(None, 3, None)
-    m = acc.components.mixture(acc._bound, q.setting, q.steps[None], np.zeros(1))
+    q = acc.run(steps=3).query
+    m = acc.components.mixture(acc.placing.bound, q.setting, q.steps[None], np.zeros(1))
     plain = m._replace(law=None).log_mu(np.array([0.01]))
     mine = m.log_mu(np.array([0.01]))
     some = np.isfinite(plain[0])

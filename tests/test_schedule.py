@@ -91,7 +91,7 @@ def test_every_cell_is_the_minorant_over_the_explicit_steps() -> None:
         algorithm = random_algorithm(rng, last_batch="keep", radius=radius)
         phases, plain = random_phases(rng, algorithm)
         accountant = scheduled(*phases, algorithm=algorithm)
-        if accountant._setting.timeline is None:
+        if accountant.setting.timeline is None:
             continue
         mu = accountant.gdp(sigma=1.0)
         edges = Timeline(Schedule(phases), algorithm).edges
@@ -151,7 +151,7 @@ def test_long_constant_phases_are_the_minorant_too() -> None:
         ]
         plain[3]["batch_size"] = size
         mu = accountant.gdp(sigma=1.0)
-        edges = accountant._timeline.edges if accountant._timeline is not None else np.zeros(1)
+        edges = accountant.setup.timeline.edges if accountant.setup.timeline is not None else np.zeros(1)
         cell = int(rng.integers(mu.size))
         problem = algorithm.problem
         arrays = oracle_deletions.unrolled_phases(

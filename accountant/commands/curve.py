@@ -53,13 +53,11 @@ def curve(
     limits = {"above": 0.0, "below": 1.0} if over == "delta" else {"above": 1.0, "at_most": MAX_ALPHA}
     first = number("from", defaults[0] if start is None else start, **limits)
     last = number("to", defaults[1] if stop is None else stop, **limits)
-    accountant = shared.accountant
-    length = present.asked(accountant, epochs=epochs, steps=steps)
-    guarantee = accountant.guarantee(sigma=sigma, **length)
+    outcome = present.asked(shared.accountant, "epsilon", sigma=sigma, delta=delta, epochs=epochs, steps=steps)
+    guarantee, length = outcome.guarantee, present.length(outcome)
     grid = np.clip(np.geomspace(first, last, points), min(first, last), max(first, last))
     values = guarantee.epsilon(grid) if over == "delta" else guarantee.rdp(grid)
-    epsilon = accountant.epsilon(sigma=sigma, delta=delta, **length)
-    result: dict[str, Any] = present.record(shared, "curve", sigma=sigma, epsilon=epsilon, delta=delta, length=length)
+    result: dict[str, Any] = present.record(shared, "curve", outcome, delta_is_default=delta is None)
     names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]

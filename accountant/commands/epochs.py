@@ -9,7 +9,7 @@ import typer
 from accountant.commands import present
 from accountant.commands.options import DeltaOption, EpsilonOption, PrecisionOption, Shared, SigmaOption
 from accountant.numerics import digits
-from accountant.questions import UnlearningAccountant
+from accountant.questions import Unknown
 
 InSteps = Annotated[bool, typer.Option("--steps", help="Answer in single steps instead of whole epochs.")]
 
@@ -26,28 +26,22 @@ def epochs(
 
     Example: accountant epochs --preset mnist --batch-size 128 --sigma 0.001 --epsilon 1 --steps
     """
-    unit = "steps" if steps else "epochs"
+    unit: Unknown = "steps" if steps else "epochs"
     present.check_precision(precision)
-
-    def fewest(accountant: UnlearningAccountant) -> int:
-        solve = accountant.steps if steps else accountant.epochs
-        count: int = solve(sigma=sigma, epsilon=epsilon, delta=delta)
-        return count
-
-    count = fewest(shared.accountant)
-    length = present.asked(shared.accountant, epochs=None if steps else count, steps=count if steps else None)
-    result = present.record(shared, "epochs", sigma=sigma, epsilon=epsilon, delta=delta, length=length)
-    result["epsilon_achieved"] = shared.accountant.epsilon(sigma=sigma, delta=delta, **length)
-    result["comparison"] = other = present.comparison(shared, unit, fewest)
+    question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
+    outcome = present.asked(shared.accountant, unit, **question)
+    count, length = int(outcome.answer), present.length(outcome)
+    result = present.record(shared, "epochs", outcome, delta_is_default=delta is None)
+    result["epsilon_achieved"] = outcome.epsilon_proved
+    result["comparison"] = other = present.comparison(shared, unit, **question)
     more: list[tuple[str, str]] = []
     if precision is not None:
-        question = {"sigma": sigma, "delta": delta}
-        block, more = present.precise(shared, precision, "epsilon", **question, **length)
+        run = {"sigma": sigma, "delta": delta}
+        block, more = present.precise(shared, precision, "epsilon", **run, **length)
         fewer = None
         if count > shared.accountant.minimum_steps:
             # One fewer is not enough: that is what makes the count the smallest.
-            before = present.asked(shared.accountant, epochs=None if steps else count - 1, steps=count - 1 if steps else None)
-            found, _ = present.precise(shared, precision, "epsilon", **question, **before)
+            found, _ = present.precise(shared, precision, "epsilon", **run, **{unit: count - 1})
             fewer = None if found is None else found["epsilon"]
         result["precision"] = {**(block or {}), "epsilon_with_one_fewer": fewer}
         if fewer is not None:

@@ -8,17 +8,25 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from accountant.bounds import BOUNDS
-from accountant.numerics import InputError, integer, number
-from accountant.problem import PNSGD, PRESET_DIMENSIONS, PRESETS, Problem, parse_reference
-from accountant.questions import DEFAULT, KEYS, SCHEDULE, TARGET, Loaded, UnlearningAccountant, check_complete, load, merged
-
-if TYPE_CHECKING:
-    from accountant.methods import Setup
+from accountant.numerics import InputError, number
+from accountant.problem import PNSGD, PRESET_DIMENSIONS, PRESETS, Problem
+from accountant.questions import (
+    DEFAULT,
+    KEYS,
+    SCHEDULE,
+    TARGET,
+    Loaded,
+    Setup,
+    UnlearningAccountant,
+    check_complete,
+    load,
+    merged,
+)
 
 
 def _parser(convert: Callable[[str], float], what: str) -> Callable[[str], float | str]:
@@ -122,23 +130,12 @@ class Shared:
     @cached_property
     def setup(self) -> Setup:
         """What the settings say of the run, for methods that need not be a bound of the accountant."""
-        from accountant.methods import Setup
-
         settings = self.settings
         for name in ("bound", SCHEDULE):
             if name in settings:
                 raise InputError(f"{name} must be left out: every method has its own")
         check_complete(settings)
-        problem = Problem(**{name: settings[name] for name in KEYS["problem"] if name in settings})
-        run = {name: settings[name] for name in KEYS["algorithm"] if name in settings}
-        group = integer("group_size", settings.get("group_size", 1), at_least=1, at_most=problem.n)
-        reference = parse_reference(settings.get("reference", "matched"))
-        setup = Setup(
-            problem=problem, **run, group_size=group, batches=settings.get("batches"), reference=reference,
-            dimension=PRESET_DIMENSIONS.get(self.preset or ""),
-        )  # fmt: skip
-        setup.algorithm  # noqa: B018 - checks batch size, step size, radius and epochs
-        return setup
+        return Setup.of(settings | {"dimension": PRESET_DIMENSIONS.get(self.preset or "")})
 
     @property
     def own(self) -> dict[str, Any]:

@@ -3,80 +3,72 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from accountant.commands.options import Shared
-from accountant.numerics import MAX_DIGITS, InputError, integer
+from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
-from accountant.problem import WORST
-from accountant.questions import UnlearningAccountant
+from accountant.questions import Outcome, Unknown, UnlearningAccountant
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 WIDTH = 80
-Answer = Callable[[UnlearningAccountant], float]
-#: ``steps``, or nothing for a schedule that says its length.
-Length = dict[str, int]
 
 
-def record(
-    shared: Shared, command: str, *, sigma: float, epsilon: float, delta: float | None, length: Length
-) -> dict[str, Any]:
+def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: bool) -> dict[str, Any]:
     """The keys that every computing command prints; numbers in full double precision, null where undefined."""
     from accountant._version import __version__
 
-    accountant, algorithm = shared.accountant, shared.accountant.algorithm
-    per_epoch = accountant.steps_per_epoch
-    steps = accountant.step_count(**length)
-    worst = accountant.with_(batches=WORST)
-    judged = accountant if isinstance(accountant.batches, (int, tuple)) else worst
+    placing, algorithm, sigma = outcome.placing, outcome.placing.setting.algorithm, number("sigma", outcome.sigma)
+    judged = outcome if isinstance(placing.batches, (int, tuple)) else outcome.worst
+    settings = outcome.settings
     return {
         "command": command,
         "sigma": sigma,
-        "epsilon": epsilon,
-        "delta": accountant.default_delta if delta is None else delta,
-        "delta_is_default": delta is None,
-        "epochs": _in_epochs(steps, per_epoch) if accountant.counts_epochs else None,
-        "steps": steps,
-        "bound": accountant.bound,
-        "batches": list(accountant.batches) if isinstance(accountant.batches, tuple) else accountant.batches,
-        "reference": accountant.reference,
-        "group_size": accountant.group_size,
-        "gradient_evaluations": accountant.gradient_evaluations(**length),
-        "averaging": accountant.averaging(**length),
+        "epsilon": outcome.epsilon,
+        "delta": outcome.delta,
+        "delta_is_default": delta_is_default,
+        "epochs": outcome.epochs,
+        "steps": outcome.step_count,
+        **{name: settings[name] for name in ("bound", "batches", "reference", "group_size")},
+        "gradient_evaluations": outcome.gradient_evaluations,
+        "averaging": outcome.averaging,
         "contraction": algorithm.contraction,
-        "mu_worst": worst.guarantee(sigma=sigma, **length).mu_worst,
-        "tightness": judged.tightness(**length),
+        "mu_worst": outcome.mu_worst,
+        "tightness": judged.tightness,
         "noise_std": algorithm.noise_std(sigma),
         "noise_multiplier": algorithm.noise_multiplier(sigma),
-        "assumptions": list(accountant.assumptions()),
-        "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
-        "algorithm": {**algorithm.to_dict(), "steps_per_epoch": per_epoch},
-        "schedule": None if accountant.schedule is None else accountant.schedule.to_list(),
+        "assumptions": list(placing.assumptions()),
+        "problem": {"preset": shared.preset, **settings["problem"]},
+        "algorithm": {**settings["algorithm"], "steps_per_epoch": outcome.length.steps_per_epoch},
+        "schedule": settings["schedule"],
         "version": __version__,
     }
 
 
-def _in_epochs(steps: int, per_epoch: int) -> float:
-    return steps // per_epoch if steps % per_epoch == 0 else steps / per_epoch
+def asked(accountant: UnlearningAccountant, unknown: Unknown, **question: Any) -> Outcome:
+    """The accountant's outcome of a single question; InputError where it has none."""
+    outcome = accountant.ask(unknown, **question)
+    if outcome.refusals:
+        raise InputError(outcome.refusals[0])
+    return outcome
 
 
-def asked(accountant: UnlearningAccountant, *, epochs: int | None, steps: int | None) -> Length:
-    """The length of unlearning that was asked about, as the accountant's methods take it."""
-    total = accountant.step_count(epochs=epochs, steps=steps)
-    return {} if epochs is None and steps is None else {"steps": total - accountant.scheduled_steps}
+def length(outcome: Outcome) -> dict[str, int]:
+    """The length of unlearning, as the accountant's methods take it: nothing for a schedule that says it."""
+    return {} if outcome.length.closed else {"steps": outcome.step_count - outcome.length.scheduled_steps}
 
 
-def comparison(shared: Shared, unknown: str, answer: Answer) -> dict[str, Any]:
+def comparison(shared: Shared, unknown: Unknown, **question: Any) -> dict[str, Any]:
     """The same question under the published bound (under optimal, if that was asked for the published one)."""
-    name = "paper" if shared.accountant.bound == "optimal" else "optimal"
-    other = shared.accountant.with_(bound=name)
-    result: dict[str, Any] = {"bound": name, "batches": other.batches, unknown: None}
+    other = shared.accountant.beside("paper" if shared.accountant.bound == "optimal" else "optimal")
+    result: dict[str, Any] = {"bound": other.bound, "batches": other.batches, unknown: None}
     try:
-        result[unknown] = answer(other)
+        outcome = asked(other, unknown, **question)
+        result[unknown] = int(outcome.answer) if unknown in ("epochs", "steps") else outcome.answer
     except InputError as error:
         result["reason"] = str(error)
     return result
@@ -101,35 +93,19 @@ def precise(
     return block, [(f"{unknown}, {plural(precision, 'digit')}", f"{found}, {how}, rounded up")]
 
 
-def answer(
-    shared: Shared,
-    unknown: str,
-    title: str,
-    *,
-    epochs: int | None,
-    steps: int | None,
-    precision: int | None = None,
-    **known: float | None,
-) -> None:
-    """Solve for ``unknown`` (a method of the accountant, from the ``known`` numbers), compare, and show."""
-
-    def solve(accountant: UnlearningAccountant) -> float:
-        value: float = getattr(accountant, unknown)(epochs=epochs, steps=steps, **known)
-        return value
-
+def answer(shared: Shared, unknown: Unknown, title: str, *, precision: int | None = None, **question: Any) -> None:
+    """Ask for ``unknown`` once, compare, and show."""
     check_precision(precision)
-    value = solve(shared.accountant)
-    numbers: dict[str, Any] = {"delta": None, **known, unknown: value}
-    length = asked(shared.accountant, epochs=epochs, steps=steps)
-    result = record(shared, unknown, **numbers, length=length)
-    result["comparison"] = comparison(shared, unknown, solve)
+    outcome = asked(shared.accountant, unknown, **question)
+    result = record(shared, unknown, outcome, delta_is_default=unknown != "delta" and question["delta"] is None)
+    result["comparison"] = comparison(shared, unknown, **question)
+    value = float(outcome.answer)
     found = [] if unknown == "sigma" else [(unknown, digits(value, 10))]
-    block, more = precise(shared, precision, unknown, epochs=epochs, steps=steps, **known)
+    block, more = precise(shared, precision, unknown, **question)
     if block is not None:
         result["precision"] = block
-    found += more
     rows = [noise_row(result), guarantee_row(result), length_row(result)]
-    show(shared, result, [*found, *rows, comparison_row(result["comparison"], unknown, value)], title)
+    show(shared, result, [*found, *more, *rows, comparison_row(result["comparison"], unknown, value)], title)
 
 
 def kind(precision: int) -> dict[str, Any]:
@@ -226,6 +202,16 @@ def plain_table(columns: list[str], *, header: bool = True) -> Table:
     table = Table(box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header)
     for column in columns:
         table.add_column(column, overflow="fold")
+    return table
+
+
+def numbers_table(columns: list[str], *, names: int = 0) -> Table:
+    """A plain table without room between its columns: numbers on the right, the first ``names`` columns on the left."""
+    table = plain_table(columns)
+    table.padding = 0
+    for at, column in enumerate(table.columns):
+        column.no_wrap = True
+        column.justify = "left" if at < names else "right"
     return table
 
 

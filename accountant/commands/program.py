@@ -13,9 +13,7 @@ from accountant.commands import (
     check,
     compare,
     curve,
-    delta,
     epochs,
-    epsilon,
     plan,
     presets,
     reproduce,
@@ -33,7 +31,7 @@ app = typer.Typer(
     epilog="Example: accountant sigma --preset mnist --epsilon 1 --epochs 1",
 )
 
-for function in (sigma.sigma, epsilon.epsilon, delta.delta, epochs.epochs, curve.curve, plan.plan):
+for function in (sigma.sigma, sigma.epsilon, sigma.delta, epochs.epochs, curve.curve, plan.plan):
     register(app, function)
 register(app, compare.compare, needs="setup")
 register(app, verify.verify, needs=None)

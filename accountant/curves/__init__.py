@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        curves="Curve GDPCurve MARGIN RenyiCurve TANGENT rounded_up",
+        curves="Curve GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",
         guarantee="Guarantee",

@@ -17,6 +17,8 @@ from accountant.numerics import DOUBLE, Floats, UnreachableError
 
 #: Bound on the error of a log mu assembled from a handful of logarithms; it is added before mu is used.
 MARGIN: Final = 2e-13
+#: log of the largest mu that a curve is read at.
+_LARGEST: Final = float(np.log(hockey_stick.MAX_MU))
 #: Name of GDP mixtures that are read through tangents.
 TANGENT: Final = "gdp-tangent"
 
@@ -42,12 +44,23 @@ def rounded_up(log_mu: Floats, least: float = -700.0) -> Floats:
     zero = np.isneginf(log_mu)
     finite = np.where(zero, 0.0, log_mu)
     raised = np.maximum(finite + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(finite), least)
-    if not np.all(raised <= np.log(hockey_stick.MAX_MU)):
-        raise UnreachableError(
-            f"sigma is so small that the two outcomes are more than {hockey_stick.MAX_MU:g} standard deviations apart: "
-            "nothing is guaranteed"
-        )
+    if not np.all(raised <= _LARGEST):
+        raise too_far_apart()
     return np.where(zero, 0.0, np.exp(raised))
+
+
+def readable(log_mu: Floats) -> NDArray[np.bool_]:
+    """Rows (P,) of components (P, C) that a curve can be read at: nothing is guaranteed of the others."""
+    most = np.maximum(log_mu.max(axis=1), -_LARGEST)
+    return most + MARGIN + 4 * DOUBLE.unit_roundoff * np.abs(most) <= _LARGEST
+
+
+def too_far_apart() -> UnreachableError:
+    """What to say where no curve can be read."""
+    return UnreachableError(
+        f"sigma is so small that the two outcomes are more than {hockey_stick.MAX_MU:g} standard deviations apart: "
+        "nothing is guaranteed"
+    )
 
 
 def _rho(log_mu: Floats) -> Floats:
@@ -88,7 +101,7 @@ class GDPCurve:
 
 @dataclass(frozen=True)
 class RenyiCurve:
-    """D_alpha of one of the Rényi families (``divergences/renyi.py``), read through a conversion."""
+    """D_alpha of one of the Rényi families (``renyi.py``), read through a conversion."""
 
     kind: str = "linear"
     conversion: str = "basic"

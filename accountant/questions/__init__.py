@@ -7,6 +7,7 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.questions.accountant import *
     from accountant.questions.enclosing import *
+    from accountant.questions.outcome import *
     from accountant.questions.query import *
     from accountant.questions.searches import *
     from accountant.questions.settings import *
@@ -17,6 +18,7 @@ else:
         __name__,
         accountant="UnlearningAccountant",
         enclosing="exact_delta enclose exact_inputs",
+        outcome="Outcome Unknown",
         query="raised",
         searches="NotUniqueWarning",
         settings="DEFAULT KEYS Loaded SCHEDULE TARGET check_complete load merged",

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from accountant.averaging import Components
 from accountant.bounds import Bound, Setting
-from accountant.curves import Mixture
+from accountant.curves import Curve, Mixture
 from accountant.numerics import DOUBLE, Floats, broadcast, in_blocks
 from accountant.problem import PNSGD
 
 
+@dataclass(frozen=True, eq=False)
 class Query:
     """The steps and start distances asked about, arrays that broadcast; a zero distance where learning gives it."""
 
-    def __init__(self, bound: Bound, setting: Setting, components: Components, steps: Floats, start: Floats) -> None:
-        self.bound, self.setting, self.components = bound, setting, components
-        self.steps, self.start = steps, start
-        self.curve = bound.curve(setting)
+    bound: Bound
+    setting: Setting
+    components: Components
+    steps: Floats
+    start: Floats
+
+    @property
+    def curve(self) -> Curve:
+        """The kind of privacy curve that the bound proves."""
+        return self.bound.curve(self.setting)
 
     def mixture(self, steps: Floats, start: Floats) -> Mixture:
         """Components at sigma = 1 for rows (P,), (P,)."""

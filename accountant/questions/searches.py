@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, integer, shown, smallest_count
+from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, integer, shown, smallest_whole
 from accountant.problem import DOUBLES, MAX_POSITIONS, RANDOM, RESHUFFLE, WORST
 from accountant.questions.accountant import UnlearningAccountant
 from accountant.questions.settings import assembled
 
 #: What can be solved for: the accountant's own methods first.
 METHODS: Final = ("sigma", "epsilon", "delta", "epochs", "steps")
-UNKNOWNS: Final = (*METHODS, "learn_epochs", "batch_size", "n", "group_size")
+SOLVABLE: Final = (*METHODS, "learn_epochs", "batch_size", "n", "group_size")
 #: Relative slack with which a range of values is excluded: above rounding, far below what matters.
 _SLACK: Final = 1e-9
 #: Batches up to which n is searched where every batch counts.
@@ -57,15 +57,13 @@ class Search:
         return self.epsilon(value) <= self.settings["epsilon"]
 
     def smallest(self, *, low: int, high: int, holds: Callable[[int], bool] | None = None) -> int | None:
-        """The smallest value in the range that meets the target (that ``holds``), by bisection; None if there is none."""
-        asked = holds or self.meets
-        found = smallest_count(lambda x, _: np.array([asked(int(x[0]))]), low=np.array([float(low)]), high=float(high))[0]
-        return int(found) if math.isfinite(found) else None
+        """The smallest value in the range that meets the target (that ``holds``); None if there is none."""
+        value = smallest_whole(holds or self.meets, low, high, start=low)
+        return value if value <= high else None
 
     def largest(self, *, low: int, high: int) -> int:
-        """The largest value in the range that meets the target, by bisection; low - 1 if there is none."""
-        fails = self.smallest(low=low, high=high, holds=lambda value: not self.meets(value))
-        return high if fails is None else fails - 1
+        """The largest value in the range that meets the target; low - 1 if there is none."""
+        return smallest_whole(lambda value: not self.meets(value), low, high, start=low) - 1
 
     def outermost(self, low: int, high: int, *, largest: bool) -> int | None:
         """The outermost value that meets the target among those with equally many batches; None if there is none."""

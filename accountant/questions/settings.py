@@ -9,8 +9,9 @@ from os import PathLike
 from typing import Any, Final, NamedTuple
 
 from accountant.numerics import InputError, number
-from accountant.problem import PNSGD, Problem, Schedule, preset
+from accountant.problem import PNSGD, Problem, preset
 from accountant.questions.accountant import UnlearningAccountant
+from accountant.questions.setup import Setup
 
 #: Keys by the constructor they belong to; a TOML file may use these names as tables, or no tables at all.
 KEYS: Final[dict[str, tuple[str, ...]]] = {
@@ -114,10 +115,8 @@ def load(
 
 def assembled(settings: Mapping[str, Any]) -> Loaded:
     """The accountant of settings by name, as :func:`merged` gives them; other names are left alone. Raises InputError."""
-    parts = {part: {name: settings[name] for name in names if name in settings} for part, names in KEYS.items()}
     check_complete(settings)
-    algorithm = PNSGD(Problem(**parts["problem"]), **parts["algorithm"])
-    phases = settings.get(SCHEDULE)
-    schedule = phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
-    accountant = UnlearningAccountant(algorithm, **parts["accountant"], schedule=schedule)
+    accountant = UnlearningAccountant.of(Setup.of(settings), bound=settings.get("bound", "optimal"))
+    if settings.get("group_size", accountant.group_size) != accountant.group_size:
+        raise InputError(f"batches must place group_size = {settings['group_size']} points, got {accountant.group_size}")
     return Loaded(accountant, {name: number(name, settings[name], at_least=0) for name in TARGET if name in settings})

@@ -21,10 +21,10 @@ import numpy as np
 
 from accountant.numerics import MAX_COUNT, SMALLEST, InputError, choice, number
 from accountant.problem import Schedule
-from accountant.questions.accountant import MAX_EPSILON
+from accountant.questions.question import MAX_EPSILON
 from accountant.questions.searches import (
     METHODS,
-    UNKNOWNS,
+    SOLVABLE,
     Search,
     among,
     solve_batch_size,
@@ -99,10 +99,10 @@ def _read(question: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     for name in question:
         if name not in names:
             raise InputError(f"argument {name!r} is unknown: it must be one of {', '.join(names)}")
-    marked = [name for name in UNKNOWNS if name in question and question[name] is None]
+    marked = [name for name in SOLVABLE if name in question and question[name] is None]
     if len(marked) != 1:
         raise InputError(
-            f"exactly one of {', '.join(UNKNOWNS)} must be None, the unknown, got {' and '.join(marked) or 'none'}; "
+            f"exactly one of {', '.join(SOLVABLE)} must be None, the unknown, got {' and '.join(marked) or 'none'}; "
             "what is left out has its default"
         )
     unknown = marked[0]

@@ -1,0 +1,180 @@
+"""How a question becomes rows of numbers, and the rows an outcome; refusals of single rows are values on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from accountant.averaging import OnePoint, Placing
+from accountant.curves import too_far_apart
+from accountant.numerics import LARGEST, MAX_COUNT, Floats, InputError, UnreachableError, broadcast, plain
+from accountant.questions.answers import Counting, delta_of, epsilon_of, sigma_of
+from accountant.questions.length import Length
+from accountant.questions.outcome import Outcome, Unknown
+from accountant.questions.query import Query
+from accountant.questions.question import Question, Refusals
+
+#: What each unknown is computed from, and how.
+_SOLVERS: Final[dict[str, tuple[Callable[..., Floats], tuple[str, str]]]] = {
+    "sigma": (sigma_of, ("epsilon", "delta")),
+    "epsilon": (epsilon_of, ("sigma", "delta")),
+    "delta": (delta_of, ("sigma", "epsilon")),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Asks about one placing in one setup, unless ``refusal`` says that it proves nothing."""
+
+    placing: Placing
+    length: Length
+    refusal: InputError | None
+
+    def ask(self, unknown: Unknown, asked: Question, refused: Refusals) -> Outcome:
+        """The unknown from the other numbers."""
+        if unknown in ("epochs", "steps"):
+            return self._fewest(unknown, asked, refused)
+        query = self.query(self.total(asked, refused), asked.start_distance)
+        solve, needed = _SOLVERS[unknown]
+        complete = self._complete(asked) if "delta" in needed else asked
+        known = {name: complete.number(name) for name in needed}
+        values = solve(query, **known)
+        refused.add(np.isnan(values), lambda _: too_far_apart())
+        if unknown == "sigma":
+            refused.add(np.isposinf(values), _no_sigma(query, values.shape, **known))
+        if self.placing.bounds_average and not query.setting.given_distance:
+            # A group's average is bounded, not computed: what holds of the worst placement may be smaller.
+            values = np.fmin(values, solve(replace(query, components=self.placing.worst.components), **known))
+        answer = plain(np.where(refused.mask(values.shape), np.inf, values))
+        return self.outcome(
+            query, asked, refused, answer=answer, **{n: plain(v) for n, v in known.items()}, **{unknown: answer}
+        )
+
+    def outcome(self, query: Query, asked: Question, refused: Refusals, **numbers: Any) -> Outcome:
+        """What is known of a query."""
+        start = None if asked.start_distance is None else plain(np.asarray(asked.start_distance, dtype=np.float64))
+        return Outcome(placing=self.placing, length=self.length, query=query, start_distance=start, refused=refused, **numbers)
+
+    def total(self, asked: Question, refused: Refusals) -> Floats:
+        """All steps of the lengths asked about; where the bound says nothing of so few, its fewest, refused."""
+        fewest = self.placing.bound.minimum_steps
+        total = self.length.total(epochs=asked.epochs, steps=asked.steps)
+        short = total - self.length.scheduled_steps < fewest
+        if not self.length.closed and np.any(short):
+            refused.add(short, lambda _: self.length.too_short(steps=asked.steps))
+            return np.maximum(total, self.length.scheduled_steps + fewest)
+        return total
+
+    def query(self, total: Floats, start_distance: ArrayLike | None) -> Query:
+        """For so many steps in all, from what learning leaves or from a given distance."""
+        placing = self.placing
+        start = self._start(start_distance)
+        if start_distance is None:
+            if self.refusal is not None:
+                raise self.refusal
+            return Query(placing.bound, placing.setting, placing.components, total, start)
+        # A given distance is one number, whatever the position was.
+        one = OnePoint(np.array([float(placing.setting.algorithm.steps_per_epoch - 1)]), np.ones(1))
+        return Query(placing.bound, replace(placing.setting, given_distance=True), one, total, start)
+
+    def _start(self, start_distance: ArrayLike | None) -> Floats:
+        setting = self.placing.setting
+        if start_distance is None:
+            return np.zeros(())
+        if setting.timeline is not None:
+            raise InputError("start_distance needs a constant algorithm without schedule")
+        if isinstance(setting.reference, int):
+            raise InputError(
+                f"start_distance needs a reference that runs alongside unlearning, matched or converged, got reference="
+                f"{setting.reference}"
+            )
+        return np.minimum(Question(start_distance=start_distance).number("start_distance"), setting.algorithm.diameter)
+
+    def _complete(self, asked: Question) -> Question:
+        """With the default delta where none is given."""
+        return replace(asked, delta=self.length.setup.default_delta) if asked.delta is None else asked
+
+    def _fewest(self, unknown: Unknown, asked: Question, refused: Refusals) -> Outcome:
+        """The smallest number of epochs or steps that is enough."""
+        if self.length.closed:
+            raise InputError(f"the schedule must end with an open unlearn phase to ask for {unknown}")
+        known = self._complete(asked)
+        counts = self._counts(self.placing, unknown, known, refused)
+        if self.placing.bounds_average and asked.start_distance is None:
+            counts = np.fmin(counts, self._counts(self.placing.worst, unknown, known, Refusals(raising=False)))
+        counts = np.where(refused.mask(counts.shape), np.inf, counts)
+        stride = self.length.steps_per_epoch if unknown == "epochs" else 1
+        query = self.query(self.length.scheduled_steps + stride * counts, asked.start_distance)
+        numbers = {name: plain(known.number(name)) for name in ("sigma", "epsilon", "delta")}
+        return self.outcome(query, asked, refused, answer=plain(counts), **numbers)
+
+    def _counts(self, placing: Placing, unknown: Unknown, known: Question, refused: Refusals) -> Floats:
+        fewest = float(placing.bound.minimum_steps)
+        if unknown == "epochs":
+            return self._search(placing, unknown, known, refused, stride=self.length.steps_per_epoch, low=np.asarray(fewest))
+        if not isinstance(placing.setting.reference, int):
+            return self._search(placing, unknown, known, refused, stride=1, low=np.asarray(fewest))
+        # For a given number of whole epochs every further step is post-processing common to both runs; and with the same
+        # remainder every further epoch helps. So: the fewest epochs that suffice with all J - 1 extra steps, then the steps.
+        period = placing.setting.algorithm.steps_per_epoch
+        none = np.zeros(())
+        epochs = self._search(placing, unknown, known, refused, stride=period, low=none, extra=period - 1)
+        whole = period * np.where(np.isinf(epochs), 0.0, epochs)
+        low, high = np.maximum(whole, fewest), np.maximum(whole + period - 1, fewest)
+        steps = self._search(placing, unknown, known, Refusals(raising=False), stride=1, low=low, high=high)
+        return np.where(np.isinf(epochs), np.inf, steps)
+
+    def _search(
+        self, placing: Placing, unknown: Unknown, known: Question, refused: Refusals, *, stride: int, low: Floats,
+        extra: int = 0, high: Floats | None = None,
+    ) -> Floats:  # fmt: skip
+        """Smallest k from ``low`` to ``high`` such that stride * k + extra steps meet the target; monotone in between."""
+        before = self.length.scheduled_steps
+        query = replace(self, placing=placing).query(low, known.start_distance)
+        most = np.asarray((MAX_COUNT - extra - before) // stride if high is None else high, dtype=np.float64)
+        target = {name: known.number(name) for name in ("sigma", "epsilon", "delta")}
+        counting = Counting(query, stride=stride, beyond=extra + before)
+        counts = counting.fewest(low=low, high=most, **target)
+
+        def unreachable(row: int) -> UnreachableError:
+            arrays = broadcast(most, query.start, *target.values())
+            count, start, sigma, epsilon, delta = (float(np.broadcast_to(a, counts.shape).flat[row]) for a in arrays)
+            limit = self._limit(counting.reached(count=count, start=start, sigma=sigma, delta=delta), query)
+            return UnreachableError(
+                f"no number of {unknown} up to {count:.0f} reaches epsilon={epsilon:g} at delta={delta:g} with "
+                f"sigma={sigma:g}: {limit}"
+            )
+
+        refused.add(np.isinf(counts), unreachable)
+        return counts
+
+    def _limit(self, epsilon: float, query: Query) -> str:
+        """Why more unlearning does not help."""
+        setting, algorithm = self.placing.setting, self.placing.setting.algorithm
+        stays = f"epsilon stays at {epsilon:.4g} however long unlearning runs"
+        if isinstance(setting.reference, int):
+            return f"{stays}, because retraining for {setting.reference} epochs still remembers where it started"
+        if query.curve.kind == "not-converged":
+            learned = algorithm.learn_epochs
+            return f"{stays}, because in this bound learning for {learned} epochs still remembers where it started"
+        if algorithm.log_contraction == 0:
+            return f"{stays}, because without strong convexity (contraction 1) it falls only as 1/sqrt(steps)"
+        return stays
+
+
+def _no_sigma(query: Query, shape: tuple[int, ...], *, epsilon: Floats, delta: Floats) -> Callable[[int], UnreachableError]:
+    """What to say of a row for which no noise is enough."""
+    reason = f"it would exceed {LARGEST:g}"
+    if query.curve.kind != "gdp":
+        # The divergence goes with the square of the noise, which leaves the double range first.
+        reason = f"bound={query.bound.name} never reaches epsilon = 0 and is not resolved below 1e-150"
+
+    def explain(row: int) -> UnreachableError:
+        e, d = (float(np.broadcast_to(values, shape).flat[row]) for values in (epsilon, delta))
+        return UnreachableError(f"no sigma proves epsilon={e:g} at delta={d:g}: {reason}")
+
+    return explain

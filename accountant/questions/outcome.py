@@ -1,0 +1,225 @@
+"""The answer: what a run proves, or takes, with everything that rests on it; a refusal is a value for each row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from accountant.averaging import EveryPlacement, OnePoint, Placed, Placing, WorstSum
+from accountant.bounds import assumptions_of
+from accountant.curves import MAX_ALPHA, Guarantee, Mixture, rounded_up, too_far_apart
+from accountant.numerics import Floats, InputError, UnreachableError, broadcast, numbers, plain, shown
+from accountant.problem import RESHUFFLE, Number, Schedule
+from accountant.questions.answers import epsilon_of, rdp_of
+from accountant.questions.length import Length
+from accountant.questions.query import Query, log_of
+from accountant.questions.question import Refusals
+
+#: What the accountant itself can be asked for.
+Unknown = Literal["sigma", "epsilon", "delta", "epochs", "steps"]
+UNKNOWNS: Final[tuple[str, ...]] = get_args(Unknown)
+Value = float | Floats
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """The answer to one question: its numbers in the common shape of the arguments, floats where all of them are scalars.
+
+    answer: the unknown, as the accountant's method of that name gives it; NaN of a run that was asked for nothing yet.
+    sigma, epsilon, delta: None where the question did not say it. steps: unlearning steps, those of a schedule included.
+    Where a row has no answer the unknown is inf, and :attr:`refusals` says why. What follows from the numbers is computed when
+    it is asked for; but for the refusals it is about single numbers, and raises InputError for arrays.
+    """
+
+    placing: Placing
+    length: Length
+    query: Query
+    answer: Value = math.nan
+    sigma: Value | None = None
+    epsilon: Value | None = None
+    delta: Value | None = None
+    start_distance: Value | None = None
+    refused: Refusals = field(default_factory=lambda: Refusals(raising=True))
+
+    @property
+    def steps(self) -> Value:
+        """Unlearning steps in all."""
+        return plain(self.query.steps)
+
+    @property
+    def refusals(self) -> dict[int, str]:
+        """Why rows have no answer, by their place in the flattened question.
+
+        >>> from accountant import PNSGD, UnlearningAccountant, preset
+        >>> paper = UnlearningAccountant(PNSGD(preset("mnist"), 128), bound="paper")
+        >>> paper.ask("epsilon", sigma=0.01, steps=[0, 88]).refusals[0]
+        'steps must be at least 1 for bound=paper, which says nothing without unlearning, got 0; bound=optimal answers'
+        """
+        known = [np.shape(value) for value in (self.sigma, self.epsilon, self.delta) if value is not None]
+        return self.refused.sentences(np.broadcast_shapes(self.query.steps.shape, self.query.start.shape, *known))
+
+    @property
+    def step_count(self) -> int:
+        """The steps of a single question."""
+        return int(self._single("step_count", "epochs and steps").query.steps)
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Per-sample gradients that unlearning computes."""
+        return self.length.gradient_evaluations(self.step_count)
+
+    @cached_property
+    def averaging(self) -> str:
+        """How the average over placements is found: "exact", or the name of the upper bound."""
+        self._single("step_count", "epochs and steps")
+        return self.query.components.method(self.query.bound, self.query.setting, self.query.steps[None])
+
+    @cached_property
+    def tightness(self) -> float | None:
+        """mu/mu_exact at the worst position; None where no exact case is known."""
+        query = self._single("tightness", "epochs, steps and start_distance").query
+        counts = np.ones(1) if query.setting.given_distance else self.placing.judged(query.steps)
+        if counts is None:
+            return None
+        gap = query.bound.log_tightness(query.setting, counts, int(query.steps), float(log_of(query.start)))
+        return None if gap is None else math.exp(gap)
+
+    @cached_property
+    def worst(self) -> Outcome:
+        """The same run with the points where they do most."""
+        placing = self.placing.worst
+        # A given distance is one number, whatever the position was.
+        given = self.query.setting.given_distance
+        return replace(self, placing=placing, query=self.query if given else replace(self.query, components=placing.components))
+
+    @property
+    def epsilon_proved(self) -> Value:
+        """Smallest epsilon proven at this delta for this noise and length, rounded up."""
+        known = {"sigma": np.asarray(self._noise), "delta": np.asarray(self.delta)}
+        values = epsilon_of(self.query, **known)
+        if np.isnan(values).any():
+            raise too_far_apart()
+        if self.placing.bounds_average and not self.query.setting.given_distance:
+            values = np.fmin(values, epsilon_of(self.worst.query, **known))
+        return plain(values)
+
+    @property
+    def epochs(self) -> Value | None:
+        """The steps in epochs, whole numbers where they are; None where batches have several sizes."""
+        if not self.length.counts_epochs:
+            return None
+        steps, per_epoch = self.step_count, self.length.steps_per_epoch
+        return steps // per_epoch if steps % per_epoch == 0 else steps / per_epoch
+
+    @property
+    def mu_worst(self) -> float | None:
+        """GDP bound whatever the batch order, None for the published bounds."""
+        return self.worst.guarantee.mu_worst
+
+    @property
+    def gdp(self) -> Floats:
+        """mu of one point in every batch position 0 ... J-1 (cell, for a schedule); shape (..., J)."""
+        query = self.query
+        if not query.setting.given_distance:
+            query = replace(query, components=self.placing.every_position)
+        n, start, noise = broadcast(query.steps, query.start, np.asarray(self._noise))
+        log_mu = query.mixture(n.ravel(), start.ravel()).log_mu(noise.ravel())
+        return rounded_up(log_mu).reshape(*n.shape, -1)
+
+    def rdp(self, alpha: ArrayLike) -> Value:
+        """Bound on both Rényi divergences of order ``alpha`` > 1, rounded up; UnreachableError beyond the largest double."""
+        orders, noise = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA), np.asarray(self._noise)
+        values = rdp_of(self.query, sigma=noise, alpha=orders)
+        if np.isnan(values).any():
+            raise too_far_apart()
+        if self.placing.bounds_average and not self.query.setting.given_distance:
+            values = np.fmin(values, rdp_of(self.worst.query, sigma=noise, alpha=orders))
+        if not np.all(np.isfinite(values)):
+            raise UnreachableError("the divergence exceeds the largest double: sigma is too small or alpha too large")
+        return plain(values)
+
+    @cached_property
+    def guarantee(self) -> Guarantee:
+        """The whole privacy curve, with what it rests on."""
+        query, noise = self._single("guarantee", "epochs, steps and start_distance").query, self._noise
+        assert isinstance(noise, float)
+        mixture = query.mixture(query.steps[None], query.start[None])
+        setup, at = self.length.setup, np.array([noise])
+        if self.placing.bounds_average and not query.setting.given_distance and setup.problem.n > 1:
+            log_delta = np.log(np.array([setup.default_delta]))
+            average = mixture.curve.epsilon(log_delta, mixture.log_weights, mixture.log_mu(at))[0]
+            surely = self.worst.query.mixture(query.steps[None], query.start[None])
+            if surely.curve.epsilon(log_delta, surely.log_weights, surely.log_mu(at))[0] < average:
+                return self.worst.guarantee
+        mu = rounded_up(mixture.log_mu(at)[0])
+        bound, placing, kind = query.bound, self.placing, mixture.curve.kind
+        return Guarantee(
+            kind=kind,
+            weights=np.exp(mixture.log_weights),
+            values=mu if bound.curve(placing.setting).kind == "gdp" else 0.5 * mu**2,
+            conversion=getattr(mixture.curve, "conversion", "exact"),
+            statement=f"After {self.step_count} unlearning steps with noise sigma={shown(noise)}, the unlearned model is "
+            f"indistinguishable from a retrained one, up to the curve given here ({bound.name} bound, batches "
+            f"{placing.batches}, reference {placing.setting.reference}).",
+            assumptions=assumptions_of(query.setting, placing.batches, placing.group_size),
+            context={
+                **self.settings,
+                "source": bound.source,
+                "sigma": noise,
+                "steps": self.step_count,
+                "averaging": self.averaging,
+                "start_distance": self.start_distance,
+            },
+        )
+
+    def components_in(self, number: Number) -> Mixture:
+        """The components of the privacy curve at sigma = 1 as numbers of any arithmetic, one row.
+
+        InputError where the average over placements is bounded on a grid, which more digits do not make finer.
+        """
+        query = self._single("components_at", "epochs, steps and start_distance").query
+        if not isinstance(query.components, (OnePoint, Placed, WorstSum, EveryPlacement)):
+            batches = self.placing.batches
+            what = "reshuffled batches" if batches == RESHUFFLE else "a large group at random"
+            raise InputError(f"batches={batches} averages {what} on a grid, of which doubles are all there is; use worst")
+        ar, setting = number.arithmetic, replace(query.setting, number=number)
+        given = 0.0 if self.start_distance is None else float(self.start_distance)
+        with np.errstate(divide="ignore"):
+            start = ar.log(ar.minimum(ar.asarray(number.read(given)), ar.exp(setting.constants.log_diameter)))
+        return query.components.mixture(query.bound, setting, query.steps[None], np.reshape(np.asarray(start), 1))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the question was about, by the names of the accountant's arguments, as JSON types."""
+        return described(self.placing, self.length.setup.schedule)
+
+    @property
+    def _noise(self) -> Value:
+        if self.sigma is None:
+            raise InputError("sigma must be given: what is asked for depends on the noise")
+        return self.sigma
+
+    def _single(self, name: str, arrays: str) -> Outcome:
+        """This outcome, unless it is of several questions."""
+        if self.query.steps.ndim or self.query.start.ndim:
+            raise InputError(f"{name} takes single numbers; {arrays} must not be arrays")
+        return self
+
+
+def described(placing: Placing, schedule: Schedule | None) -> dict[str, Any]:
+    """What is asked about, by the names of the accountant's arguments, as JSON types."""
+    algorithm = placing.setting.algorithm
+    return {
+        "bound": placing.bound.name,
+        "batches": list(placing.batches) if isinstance(placing.batches, tuple) else placing.batches,
+        "reference": placing.setting.reference,
+        "group_size": placing.group_size,
+        "schedule": None if schedule is None else schedule.to_list(),
+        "problem": algorithm.problem.to_dict(),
+        "algorithm": algorithm.to_dict(),
+    }
