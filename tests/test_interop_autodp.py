@@ -133,6 +133,7 @@ def test_published_bounds_are_mechanisms_too() -> None:
     assert compose([paper], [2]).get_approxDP(DELTA) > paper.get_approxDP(DELTA) > 0
 
 
+@pytest.mark.no_cover  # measures time
 def test_extremes_are_answered_in_under_a_second() -> None:
     for count, delta in ((10**6, DELTA), (10, 1e-300), (10**6, 1e-300), (0, DELTA)):
         start = time.perf_counter()

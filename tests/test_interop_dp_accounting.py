@@ -326,6 +326,7 @@ def test_noise_that_is_none_is_refused_before_anything_is_counted(make: type, no
     assert accountant.ledger == dp_event.NoOpDpEvent()
 
 
+@pytest.mark.no_cover  # measures time
 def test_large_counts_tiny_delta_and_large_epsilon_are_answered_at_once() -> None:
     mixture = UnlearningEvent.from_guarantee(UnlearningAccountant(MNIST).guarantee(sigma=0.003, epochs=1))
     start = time.perf_counter()

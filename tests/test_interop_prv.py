@@ -79,6 +79,7 @@ def test_other_guarantees_are_refused() -> None:
         UnlearningPRV(0.01)  # type: ignore[arg-type]
 
 
+@pytest.mark.no_cover  # measures time
 def test_what_the_grid_of_the_library_can_follow_is_fast() -> None:
     guarantee = ACCOUNTANT.with_(batches="worst").guarantee(sigma=1.0, epochs=1)
     start = time.perf_counter()
