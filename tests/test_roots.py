@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from accountant.numerics import decreasing_root, smallest_count
+from accountant.numerics import decreasing_root, smallest_count, smallest_whole
 
 
 def test_roots_are_met_and_minimal() -> None:
@@ -47,3 +47,21 @@ def test_smallest_count_finds_the_switch_with_few_questions() -> None:
     assert asked < 120
     assert smallest_count(lambda c, a: c >= 3, low=np.array([7.0])).tolist() == [7.0]
     assert smallest_count(lambda c, a: c >= 3, low=np.array([0.0]), high=2.0).tolist() == [np.inf]
+
+
+def test_the_smallest_whole_number_is_found_near_the_start_with_few_questions() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(2000):
+        low = int(rng.integers(0, 5))
+        high = low + int(rng.choice([0, 1, 2, 5, 50, 2**53])) - int(rng.integers(0, 2))
+        answer = min(low + int(rng.integers(0, 60)), max(high, low - 1) + 1)
+        start = None if rng.random() < 0.3 else min(max(answer + int(rng.integers(-70, 70)), low), max(low, high))
+        asked: list[int] = []
+
+        def holds(number: int, answer: int = answer, asked: list[int] = asked) -> bool:
+            asked.append(number)
+            return number >= answer
+
+        assert smallest_whole(holds, low, high, start=start) == answer
+        assert all(low <= number <= high for number in asked)
+        assert len(set(asked)) == len(asked) <= (54 if start is None else 15)

@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from accountant.curves import hockey_stick as core
-from accountant.numerics import Floats, InputError, broadcast, checked_mixture, in_blocks, numbers, plain
+from accountant.numerics import Floats, Indices, InputError, broadcast, checked_mixture, in_blocks, numbers, plain
 
 
 def gdp_delta(*, epsilon: ArrayLike, mu: ArrayLike) -> Any:
@@ -119,7 +119,7 @@ def mixture_tradeoff(*, type_i: ArrayLike, weights: ArrayLike, mu: ArrayLike) ->
 
     high = flat > 0.5
 
-    def excess(t: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def excess(t: Floats, active: Indices) -> tuple[Floats, Floats]:
         """Type I error at threshold t, less the one asked for; above one half as the difference of the complements."""
         with np.errstate(over="ignore"):
             ratio = t[:, None] / m

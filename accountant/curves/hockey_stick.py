@@ -6,7 +6,7 @@ the tails, and nothing underflows in logarithms. The divergence is jointly conve
 with probability w_j obeys delta(epsilon) <= sum_j w_j delta(epsilon; mu_j).
 
 Arrays here are unchecked and have shape (P,) for P problems, (J,) for weights and (P, J) for the components of each
-problem; ``divergences/gdp.py`` is the checked, public face.
+problem; ``gdp.py`` is the checked, public face.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import DOUBLE, Arithmetic, Floats, Numbers, decreasing_root
+from accountant.numerics import DOUBLE, Arithmetic, Floats, Indices, Numbers, decreasing_root, smallest_whole
 
 #: Largest mu whose square is comfortably a double; delta there is 1 for every epsilon below 1e299.
 MAX_MU: Final = 1e150
@@ -164,14 +164,7 @@ def _first_that_counts(epsilon: Floats, mu: Floats, negligible: Floats) -> int:
     if not (mu[:, 1:] >= mu[:, :-1]).all():
         return 0
     # Batches in order have increasing mu, and what is below a negligible one is negligible, too.
-    low, high = 0, last
-    while low < high:
-        middle = (low + high) // 2
-        if _counts(epsilon, mu[:, middle], negligible).any():
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return smallest_whole(lambda column: bool(_counts(epsilon, mu[:, column], negligible).any()), 0, last - 1)
 
 
 def _counts(epsilon: Floats, mu: Floats, negligible: Floats) -> NDArray[np.bool_]:
@@ -204,7 +197,7 @@ def mixture_tail_epsilon(log_delta: Floats, log_weights: Floats, mu: Floats, *, 
     if not positive.size:
         return result
 
-    def excess(epsilon: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def excess(epsilon: Floats, active: Indices) -> tuple[Floats, Floats]:
         rows = positive[active]
         tail = mixture_tail(epsilon, log_weights, mu[rows], tangent=tangent)
         return tail.log_delta - target[rows], tail.by_epsilon
@@ -234,7 +227,7 @@ def mixture_log_scale(
         by_tail = np.log(2 * epsilon / (reach + np.sqrt(reach * reach + 2 * epsilon)))
     high = 1e-9 - np.maximum(by_tail, target + DOUBLE.log_sqrt_2pi)
 
-    def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def excess(x: Floats, active: Indices) -> tuple[Floats, Floats]:
         tail = mixture_tail(epsilon[active], log_weights, np.exp(log_shape[active] - x[:, None]), tangent=tangent)
         return tail.log_delta - target[active], -tail.by_log_mu
 

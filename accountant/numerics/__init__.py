@@ -27,7 +27,7 @@ else:
         interval="Interval",
         laws="Law NEGLIGIBLE rounded_law",
         printed="Printed digits parse_number",
-        roots="decreasing_root refined_root smallest_count",
+        roots="decreasing_root refined_root smallest_count smallest_whole",
         shapes="Floats Indices Progress broadcast in_blocks plain",
         validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice integer "
         "number numbers shown word_or_count",

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from accountant.numerics.arithmetic import Precise
 from accountant.numerics.multiprecision import Multiprecision
+from accountant.numerics.roots import smallest_whole
 from accountant.numerics.validation import InputError, UnreachableError
 
 #: By name; interval where it is installed.
@@ -81,16 +82,17 @@ def arithmetic_available() -> str:
 def confirmed(count: int, meets: Callable[[int], bool]) -> int | None:
     """The smallest whole number that ``meets``, from what doubles say it is; None if even that is not certain."""
 
-    def fewer() -> bool:
+    def holds(number: int) -> bool:
         try:
-            return meets(count - 1)
+            return meets(number)
         except InputError:
+            if number == count:
+                raise
             # Nothing is proved there, or the bound says nothing about it.
             return False
 
-    while count > 0 and fewer():
-        count -= 1
-    return count if meets(count) else None
+    smallest = smallest_whole(holds, 0, count, start=count)
+    return smallest if smallest <= count else None
 
 
 @lru_cache(maxsize=64)

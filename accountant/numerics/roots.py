@@ -1,4 +1,4 @@
-"""The one root-finder: monotone functions, real or integer unknown, many problems at once, safe side.
+"""The searches: roots of monotone functions, and the smallest whole number that is enough, for one problem or many at once.
 
 "Safe" means that the value returned was itself evaluated and found to meet the target (unless it is the upper end of the
 bracket, which the caller vouches for), so rounding in the search can only cost the last digits and never the guarantee.
@@ -7,6 +7,7 @@ bracket, which the caller vouches for), so rounding in the search can only cost 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
@@ -122,6 +123,10 @@ def smallest_count(
     """Smallest whole number in [low, high] for which ``holds(count, active)`` is true, elementwise, +inf if none.
 
     ``holds`` must switch once, from false to true. Gallops from ``low``, then bisects: about 2 log2(answer) evaluations.
+
+    >>> squares = np.array([10.0, 1e6])
+    >>> smallest_count(lambda count, active: count**2 >= squares[active], low=np.zeros(2)).tolist()
+    [4.0, 1000.0]
     """
     low = np.array(low, dtype=np.float64)
     top = np.broadcast_to(np.asarray(high, dtype=np.float64), low.shape)
@@ -146,3 +151,37 @@ def smallest_count(
         below[active] = np.where(met, below[active], middle)
         active = active[answer[active] - below[active] > 1]
     return answer
+
+
+def smallest_whole(holds: Callable[[int], bool], low: int, high: int, start: int | None = None) -> int:
+    """Smallest whole number from ``low`` to ``high`` for which ``holds(number)`` is true; high + 1 if there is none.
+
+    ``holds`` must switch once, from false to true. Bisects the range: log2 of its size evaluations. Where the answer is near
+    ``start``, a number in the range, strides from there that double find a narrow range first: about 2 log2 of the way.
+
+    >>> smallest_whole(lambda number: number**2 >= 10, 0, 100)
+    4
+    >>> smallest_whole(lambda number: number**2 >= 10**8, 0, 2**53, start=9_990)
+    10000
+    """
+    if start is None or low > high:
+        return low + bisect_left(range(low, high + 1), True, key=holds)
+    stride = 1
+    if holds(start):
+        high = start
+        while (probe := start - stride) >= low:
+            if not holds(probe):
+                low = probe + 1
+                break
+            high = probe
+            stride *= 2
+    else:
+        low = start + 1
+        while low <= high:
+            probe = min(start + stride, high)
+            if holds(probe):
+                high = probe
+                break
+            low = probe + 1
+            stride *= 2
+    return low + bisect_left(range(low, high), True, key=holds) if low < high else low

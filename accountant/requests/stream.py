@@ -16,7 +16,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.bounds import BOUNDS
 from accountant.curves import Guarantee, Mixture
-from accountant.numerics import MAX_COUNT, Floats, InputError, UnreachableError, choice, integer, number, numbers, shown
+from accountant.numerics import (
+    MAX_COUNT,
+    Floats,
+    InputError,
+    UnreachableError,
+    choice,
+    integer,
+    number,
+    numbers,
+    shown,
+    smallest_whole,
+)
 from accountant.problem import DOUBLES, RANDOM, WORST, Number
 from accountant.questions import UnlearningAccountant
 from accountant.requests.optimal import OptimalRule
@@ -203,9 +214,11 @@ class UnlearningStream:
         """Delete what waits, as one request; the number of steps to run now (0 if nothing waits)."""
         if not self.pending:
             return 0
-        steps = self._process(self.pending)
+        rule, place = self._next(self.pending)
+        count = self._fewest(rule, place)
+        self._advance(rule, place, self.pending, count)
         self.pending = 0
-        return steps
+        return count * self._stride
 
     def request(self, points: int = 1) -> int:
         """Delete ``points`` >= 1 (and whatever waits) now; the number of steps to run before the next release."""
@@ -283,12 +296,6 @@ class UnlearningStream:
             epsilon[rows] = rule.epsilon_after(place, steps, np.array(states))
         return Followed(epsilon, needed)
 
-    def _process(self, points: int) -> int:
-        rule, place = self._next(points)
-        count = self._fewest(rule, place)
-        self._advance(rule, place, points, count)
-        return count * self._stride
-
     def _advance(self, rule: Rule, place: Place, points: int, count: int) -> None:
         state, steps = self.state, count * self._stride
         rule.advance(state, place, steps)
@@ -300,34 +307,17 @@ class UnlearningStream:
 
     def _fewest(self, rule: Rule, place: Place) -> int:
         """The smallest number of steps (or epochs) that is enough for the request at this place."""
-        state, stride = self.state, self._stride
-        fewest = rule.fewest
+        state, stride, meets = self.state, self._stride, rule.meets
         most = (MAX_COUNT - state.steps) // stride
-        meets = rule.meets
-        # Close to the last answer, which is right again in a steady stream: first down, then up.
-        high = max(self._guess, fewest)
-        if meets(state, place, high * stride):
-            low, gap = high - 1, 1
-            while low >= fewest and meets(state, place, low * stride):
-                high, gap = low, 2 * gap
-                low = high - gap
-            low = max(low, fewest - 1)
-        else:
-            low, gap = high, 1
-            while True:
-                if low >= most:
-                    raise UnreachableError(
-                        f"no number of {self.unit} up to {most} reaches epsilon={self.epsilon:g} at delta={self.delta:g} with "
-                        f"sigma={self.sigma:g} after {state.requests} earlier requests"
-                    )
-                high = min(low + gap, most)
-                if meets(state, place, high * stride):
-                    break
-                low, gap = high, 2 * gap
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if meets(state, place, middle * stride) else (middle, high)
-        return high
+        # Close to the last answer, which is right again in a steady stream.
+        start = self._guess if self._guess > rule.fewest else rule.fewest
+        count = smallest_whole(lambda count: meets(state, place, count * stride), rule.fewest, most, start)
+        if count > most:
+            raise UnreachableError(
+                f"no number of {self.unit} up to {most} reaches epsilon={self.epsilon:g} at delta={self.delta:g} with "
+                f"sigma={self.sigma:g} after {state.requests} earlier requests"
+            )
+        return count
 
     def to_json(self) -> str:
         """The state, and what it belongs to, as one line that :meth:`from_json` restores exactly."""

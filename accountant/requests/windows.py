@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import LARGEST, SMALLEST, Floats, InputError, Progress, number, smallest_count
+from accountant.numerics import LARGEST, SMALLEST, InputError, Progress, number, smallest_whole
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import SHORTEST, Arrival, Queue
 from accountant.requests.planning import window_and_deadline
@@ -108,12 +108,10 @@ def optimize(
             def noise_at(count: float, start: float = math.log(chosen)) -> float:
                 return max(math.exp(start - _PRECISION * count), SMALLEST)
 
-            def falls_short(
-                count: Floats, _: NDArray[np.intp], noise_at: Callable[[float], float] = noise_at, points: Any = points
-            ) -> NDArray[np.bool_]:
-                return np.array([cost(noise_at(float(count[0])), points) > least])
+            def falls_short(count: int, noise_at: Callable[[float], float] = noise_at, points: Any = points) -> bool:
+                return cost(noise_at(count), points) > least
 
-            found = float(smallest_count(falls_short, low=np.ones(1), high=float(deepest))[0]) - 1
-            if found > 0:
-                width, chosen = candidate, noise_at(min(found, float(deepest)))
+            deep = smallest_whole(falls_short, 1, deepest, start=1) - 1
+            if deep > 0:
+                width, chosen = candidate, noise_at(deep)
     return Choice(sigma=chosen, window=width)
