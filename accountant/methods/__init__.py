@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        base="Method Setup Stream",
-        comparison="Compared ComparedStream SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
+        base="Method Needed Stream Unit",
+        comparison="Compared ComparedStream Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
         "retrain_evaluations",
         names="METHODS",
         pnsgd="BoundMethod BoundStream",

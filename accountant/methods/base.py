@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from accountant.numerics import (
     MAX_COUNT,
     SMALLEST,
     Floats,
+    Indices,
     InputError,
     UnreachableError,
     decreasing_root,
@@ -23,59 +23,22 @@ from accountant.numerics import (
     number,
     numbers,
     smallest_count,
+    smallest_whole,
 )
-from accountant.problem import PNSGD, Problem, parse_reference
+from accountant.questions import Setup
 from accountant.requests import Followed
 
+#: What streams and lengths are counted in.
+Unit = Literal["epochs", "steps"]
 
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What a method is asked about; None leaves a choice to the method. Fields as in Problem, PNSGD and UnlearningAccountant.
 
-    dimension: number of parameters of the model, for the one formula that needs it.
-    """
+class Needed(NamedTuple):
+    """The smallest sigma of each row, and why some rows have none: the others' sigma is a number, theirs is inf."""
 
-    problem: Problem
-    batch_size: int | str | None = None
-    step_size: float | None = None
-    radius: float | None = None
-    learn_epochs: int | None = None
-    last_batch: str = "keep"
-    group_size: int = 1
-    batches: str | int | None = None
-    reference: str | int = "matched"
-    dimension: int | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.problem, Problem):
-            raise InputError(f"problem must be a Problem, got {self.problem!r}")
-        integer("group_size", self.group_size, at_least=1, at_most=self.problem.n)
-        parse_reference(self.reference)
-        if self.dimension is not None:
-            integer("dimension", self.dimension, at_least=1)
-
-    @cached_property
-    def algorithm(self) -> PNSGD:
-        """The noisy SGD of this setup, full batch where no size is given."""
-        size = "full" if self.batch_size is None else self.batch_size
-        return PNSGD(
-            self.problem,
-            size,
-            step_size=self.step_size,
-            radius=self.radius,
-            learn_epochs=self.learn_epochs,
-            last_batch=self.last_batch,
-        )
-
-    @property
-    def default_delta(self) -> float:
-        """1/n, which is no probability below one for a single point."""
-        if self.problem.n == 1:
-            raise InputError("delta must be given for n = 1: the default 1/n would be 1")
-        return 1 / self.problem.n
-
-    def with_(self, **changes: object) -> Setup:
-        return replace(self, **changes)  # type: ignore[arg-type]
+    #: In the common shape of the question.
+    sigma: Floats
+    #: A sentence by row, counted through the flattened sigma.
+    refusals: dict[int, str]
 
 
 class Stream(ABC):
@@ -91,10 +54,11 @@ class Stream(ABC):
 
 
 class Method(ABC):
-    """One file per method; ``methods/__init__.py`` has the table of names.
+    """One file per method; ``methods/names.py`` has the table of names.
 
-    Questions are arrays that broadcast: sigma > 0, epsilon >= 0, delta in (0, 1), steps >= 0. What sigma means is the method's
-    (``noise``). Results are on the safe side; inf where nothing is proved, or where no number of steps is enough.
+    Questions are arrays that broadcast: sigma > 0, epsilon >= 0, delta in (0, 1), steps >= 0, about a setup that has no
+    ``refusal``. What sigma means is the method's (``noise``). Results are on the safe side; inf (for delta: 1) in the rows
+    where nothing is proved, or where no number of steps is enough. Nothing is raised for the sake of a row.
     """
 
     name: str
@@ -114,33 +78,56 @@ class Method(ABC):
     default_batches: str = "full"
 
     @abstractmethod
+    def refusal(self, setup: Setup) -> str | None:
+        """Why the method proves nothing about a setup, whatever the numbers; None where it does prove something."""
+
     def check(self, setup: Setup) -> None:
         """Raise InputError, with the reason, where the method proves nothing."""
+        reason = self.refusal(setup)
+        if reason is not None:
+            raise InputError(reason)
 
     @abstractmethod
-    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats: ...
+    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
+        """Smallest epsilon proved."""
 
     @abstractmethod
-    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats: ...
+    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
+        """Smallest delta proved, at most 1."""
 
     @abstractmethod
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats: ...
+    def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
+        """Smallest sigma that proves the target, with the reasons of the rows that no sigma does."""
+
+    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        """Smallest sigma that proves the target.
+
+        >>> from accountant import PNSGD, preset
+        >>> from accountant.methods import METHODS
+        >>> setup, one = Setup(PNSGD(preset("mnist"))), {"delta": np.array([1e-5]), "steps": np.array([0.0, 1.0])}
+        >>> METHODS["d2d"].sigma(setup, epsilon=np.array([1.0]), **one).round(3).tolist()
+        [inf, 3.429]
+        """
+        return self.needed(setup, epsilon=epsilon, delta=delta, steps=steps).sigma
 
     @abstractmethod
-    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
+    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         """Smallest number of epochs (or steps)."""
 
     @abstractmethod
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> Stream: ...
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
+        """Requests from now on; InputError where ``refusal`` has a reason, or where the method has no streams."""
 
     @abstractmethod
-    def assumptions(self, setup: Setup) -> tuple[str, ...]: ...
+    def assumptions(self, setup: Setup) -> tuple[str, ...]:
+        """What the guarantee rests on, a sentence each."""
 
     @abstractmethod
     def released_std(self, setup: Setup, sigma: float) -> float | None:
         """Largest standard deviation, per coordinate, of all noise in the released model; None where it has no limit."""
 
     def steps_per_epoch(self, setup: Setup) -> int:
+        """Steps that the method counts as an epoch."""
         return setup.algorithm.steps_per_epoch
 
     def evaluations(self, setup: Setup, steps: int) -> int:
@@ -151,19 +138,21 @@ class Method(ABC):
 class FullBatch(Method):
     """Methods that run on all points at every step, so that a step is an epoch, from a formula of their own.
 
-    Subclasses give epsilon; sigma, delta and the number of steps are found from it by the one root-finder.
+    Subclasses give epsilon, and a sigma close to the smallest; sigma, delta and the number of steps are found from epsilon by
+    the searches of ``numerics``.
     """
 
-    def check(self, setup: Setup) -> None:
-        problem, size = setup.problem, setup.batch_size
-        if size not in (None, "full", problem.n):
-            raise InputError(f"batch_size must be full for {self.name}, which uses all points in every step, got {size}")
+    def refusal(self, setup: Setup) -> str | None:
+        problem, algorithm = setup.problem, setup.algorithm
+        if algorithm.batch_size != problem.n:
+            return f"batch_size must be full for {self.name}, which uses all points in every step, got {algorithm.batch_size}"
         if not problem.strong_convexity > 0:
-            raise InputError(f"strong_convexity must be > 0 for {self.name}, got 0")
-        if setup.radius is not None:
-            raise InputError(f"radius must be left out for {self.name}, whose formula knows no projection, got {setup.radius}")
+            return f"strong_convexity must be > 0 for {self.name}, got 0"
+        if algorithm.radius is not None:
+            return f"radius must be left out for {self.name}, whose formula knows no projection, got {algorithm.radius}"
         if isinstance(setup.reference, int):
-            raise InputError(f"reference must be matched or converged for {self.name}, got {setup.reference}")
+            return f"reference must be matched or converged for {self.name}, got {setup.reference}"
+        return schedule_refusal(self.name, setup)
 
     def steps_per_epoch(self, setup: Setup) -> int:
         return 1
@@ -171,10 +160,35 @@ class FullBatch(Method):
     def evaluations(self, setup: Setup, steps: int) -> int:
         return steps * setup.problem.n
 
-    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
+    def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
+        """Why some rows, of arrays (P,), are proved by no sigma; empty where all are by some."""
+        return {}
+
+    @abstractmethod
+    def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        """The smallest sigma up to some roundings, (P,), of rows that ``unproved`` does not name."""
+
+    def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
+        target, chance, count = flat(epsilon, delta, steps)
+        refusals = self.unproved(setup, target, chance, count)
+        proved = np.ones(target.size, dtype=np.bool_)
+        proved[list(refusals)] = False
+        rows = np.flatnonzero(proved)
+        target, chance, count = target[rows], chance[rows], count[rows]
+
+        def reached(noise: Floats, at: Indices) -> Floats:
+            return self.epsilon(setup, sigma=noise, delta=chance[at], steps=count[at])
+
+        sigma = np.full(proved.size, np.inf)
+        sigma[rows] = smallest_sigma(reached, self.nearly(setup, target, chance, count), target)
+        for at in np.flatnonzero(np.isinf(sigma[rows])).tolist():
+            refusals[int(rows[at])] = f"no sigma up to {LARGEST:g} proves epsilon={target[at]:g}"
+        return Needed(shaped(sigma, epsilon, delta, steps), refusals)
+
+    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         noise, target, chance = flat(sigma, epsilon, delta)
 
-        def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        def holds(count: Floats, rows: Indices) -> NDArray[np.bool_]:
             return self.epsilon(setup, sigma=noise[rows], delta=chance[rows], steps=count) <= target[rows]
 
         return shaped(smallest_count(holds, low=np.zeros(noise.size)), sigma, epsilon, delta)
@@ -182,7 +196,7 @@ class FullBatch(Method):
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
         noise, target, count = flat(sigma, epsilon, steps)
 
-        def excess(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        def excess(x: Floats, rows: Indices) -> tuple[Floats, Floats]:
             over = self.epsilon(setup, sigma=noise[rows], delta=np.exp(x), steps=count[rows]) - target[rows]
             # Equality over a range of delta is no root: its lower end is.
             return np.where(over == 0, -1.0, over), np.zeros_like(x)
@@ -193,12 +207,17 @@ class FullBatch(Method):
         some = np.flatnonzero(met)
         if some.size:
 
-            def among(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+            def among(x: Floats, rows: Indices) -> tuple[Floats, Floats]:
                 return excess(x, some[rows])
 
             root = decreasing_root(among, start=high[some], low=low[some], high=high[some])
             result[some] = np.minimum(np.exp(root) * (1 + 1e-13), 1.0)
         return shaped(result, sigma, epsilon, steps)
+
+
+def schedule_refusal(name: str, setup: Setup) -> str | None:
+    """Methods are about constant settings, at which all of them can be asked the same."""
+    return None if setup.schedule is None else f"schedule must be left out for {name}, which is asked about constant settings"
 
 
 def flat(*arrays: Floats) -> list[Floats]:
@@ -211,18 +230,16 @@ def shaped(values: Floats, *arrays: Floats) -> Floats:
     return values.reshape(np.broadcast_shapes(*(np.shape(array) for array in arrays)))
 
 
-def smallest_sigma(reached: Callable[[Floats], Floats], guess: Floats, epsilon: Floats) -> Floats:
-    """``guess`` (P,), raised by a few roundings until ``reached(sigma)`` <= epsilon, elementwise; never below 1e-300."""
+def smallest_sigma(reached: Callable[[Floats, Indices], Floats], guess: Floats, epsilon: Floats) -> Floats:
+    """``guess`` (P,), raised by a few roundings until ``reached(sigma, rows)`` <= epsilon; at least 1e-300, inf above 1e300."""
     sigma, push = np.maximum(guess, SMALLEST), np.full_like(guess, 2.0**-52)
-    while True:
-        if not np.all(sigma <= LARGEST):
-            row = int(np.argmin(sigma <= LARGEST))
-            raise UnreachableError(f"no sigma up to {LARGEST:g} proves epsilon={epsilon[row]:g}")
-        unmet = ~(reached(sigma) <= epsilon)
-        if not unmet.any():
-            return sigma
+    unmet = np.flatnonzero(sigma <= LARGEST)
+    while unmet.size:
+        unmet = unmet[~(reached(sigma[unmet], unmet) <= epsilon[unmet])]
         sigma[unmet] *= 1 + push[unmet]
         push[unmet] *= 2
+        unmet = unmet[sigma[unmet] <= LARGEST]
+    return np.where(sigma <= LARGEST, sigma, np.inf)
 
 
 class CountedStream(Stream):
@@ -236,7 +253,7 @@ class CountedStream(Stream):
         #: Points that are left to delete.
         self.left = setup.problem.n
         #: The last answer, from which the next is looked for.
-        self._guess = 0.0
+        self._last = 0
 
     @abstractmethod
     def reached(self, count: float, points: float) -> float:
@@ -247,17 +264,12 @@ class CountedStream(Stream):
         """Take the request as answered."""
 
     def needed(self, points: float) -> float:
-        def holds(count: Floats, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-            return np.array([self.reached(float(count[0]), points) <= self.target])
-
-        guess = np.array([self._guess])
-        if holds(guess, np.zeros(1, dtype=np.intp))[0]:
-            found = smallest_count(holds, low=np.zeros(1), high=guess)
-        else:
-            found = smallest_count(holds, low=guess + 1)
-        if np.isfinite(found[0]):
-            self._guess = float(found[0])
-        return float(found[0])
+        """Fewest steps that answer a request of so many points; inf where no number does."""
+        fewest = smallest_whole(lambda count: self.reached(float(count), points) <= self.target, 0, MAX_COUNT, start=self._last)
+        if fewest > MAX_COUNT:
+            return math.inf
+        self._last = fewest
+        return float(fewest)
 
     def follow(self, counts: Floats, points: Floats) -> Followed:
         counts = numbers("counts", counts, at_least=0, at_most=MAX_COUNT, whole=True)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from accountant.methods.base import FullBatch, Method, Setup
+from accountant.methods.base import FullBatch, Method, Unit
 from accountant.methods.langevin import accumulated_std
 from accountant.methods.names import METHODS
 from accountant.methods.pnsgd import BoundMethod
-from accountant.numerics import InputError, Progress, choice, integer, number
+from accountant.numerics import Floats, InputError, Progress, choice, integer, number
 from accountant.problem import PRESETS, PUBLISHED_RADIUS, default_retrain_epochs
+from accountant.questions import Setup
 from accountant.requests import UNITS
-from accountant.tables import reported_accuracy
 
 #: Methods compared unless others are asked for; the authors' accounting is the published bound for one request.
 SINGLE: Final = tuple(name for name in METHODS if name != "pnsgd")
 STREAMS: Final = tuple(name for name in METHODS if name not in ("dp", "not-converged"))
+
+
+class Reported(Protocol):
+    """What was reported of a run on MNIST: noise, mean and standard deviation of the accuracy at nearly this noise, or None."""
+
+    def __call__(self, *, family: str, batch_size: int | str, sigma: float) -> tuple[float, float, float] | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +84,14 @@ class ComparedStream:
 def setup_for(method: Method, setup: Setup) -> Setup:
     """The setup as the method runs it: full batches where it has no others, the published burn-in where it asks for one."""
     if isinstance(method, FullBatch):
-        step = setup.step_size if method.family == "pnsgd" else None
-        return setup.with_(batch_size=None, step_size=step, radius=None, learn_epochs=None, last_batch="keep", batches=None)
+        step = setup.algorithm.step_size if method.family == "pnsgd" else None
+        return setup.with_(batch_size="full", step_size=step, radius=None, learn_epochs=None, last_batch="keep", batches=None)
     if method.name == "not-converged" and setup.problem in PRESETS.values():
-        learned = setup.learn_epochs or default_retrain_epochs(setup.algorithm)
-        return setup.with_(learn_epochs=learned, radius=setup.radius or PUBLISHED_RADIUS)
+        algorithm = setup.algorithm
+        return setup.with_(
+            learn_epochs=algorithm.learn_epochs or default_retrain_epochs(algorithm),
+            radius=algorithm.radius or PUBLISHED_RADIUS,
+        )
     return setup
 
 
@@ -102,40 +111,57 @@ def compare(
     delta: float | None = None,
     epochs: int = 1,
     methods: Iterable[str] = SINGLE,
+    reported: Reported | None = None,
 ) -> list[Compared]:
-    """Every method at (``epsilon``, ``delta``, default 1/n) with so many epochs, for ``setup.group_size`` points at once."""
+    """Every method at (``epsilon``, ``delta``, default 1/n) with so many epochs, for ``setup.group_size`` points at once.
+
+    reported: where accuracies on MNIST come from, such as ``tables.reported_accuracy``; they are left out without it.
+
+    >>> from accountant import PNSGD, preset
+    >>> rows = compare(Setup(PNSGD(preset("mnist"))), epsilon=1.0, methods=["optimal", "langevin", "d2d-open"])
+    >>> [(row.method, row.sigma and round(row.sigma, 5)) for row in rows]
+    [('optimal', 0.00509), ('langevin', 0.01048), ('d2d-open', None)]
+    >>> rows[-1].reason
+    'dimension must be given for d2d-open: the number of parameters of the model'
+    """
     target = number("epsilon", epsilon, at_least=0)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     count = integer("epochs", epochs, at_least=0)
-    return [_one(METHODS[choice("method", name, METHODS)], setup, target, chance, count) for name in methods]
+    chosen = [METHODS[choice("method", name, METHODS)] for name in methods]
+    return [_one(method, setup, _Target(target, chance), count, reported) for method in chosen]
 
 
-def _one(method: Method, setup: Setup, epsilon: float, delta: float, epochs: int) -> Compared:
+class _Target(NamedTuple):
+    epsilon: float
+    delta: float
+
+    def at(self, steps: Iterable[int]) -> dict[str, Floats]:
+        """The question for sigma at some numbers of steps."""
+        return {
+            "epsilon": np.array([self.epsilon]),
+            "delta": np.array([self.delta]),
+            "steps": np.array(list(steps), dtype=np.float64),
+        }
+
+
+def _one(method: Method, setup: Setup, target: _Target, epochs: int, reported: Reported | None) -> Compared:
     own = setup_for(method, setup)
-    known: dict[str, Any] = {"sigma": None, "released_std": None, "accuracy": None, "reason": None}
-    assumptions: tuple[str, ...] = ()
-    length: float | None = 0.0 if method.name == "dp" else float(epochs)
-    per_epoch = method.steps_per_epoch(own)
-    retrain = retrain_evaluations(setup)
+    length: float | None = None
     steps: int | None = None
-    try:
-        method.check(own)
+    sigma: float | None = None
+    assumptions: tuple[str, ...] = ()
+    reason = method.refusal(own)
+    if reason is None:
         assumptions = method.assumptions(own)
-        if method.name == "retrain":
-            none = np.zeros(1)
-            length = float(method.fewest(own, sigma=none, epsilon=none, delta=none)[0])
-        steps = int(length or 0) * per_epoch
-        question = {"epsilon": np.array([epsilon]), "delta": np.array([delta]), "steps": np.array([float(steps)])}
-        sigma = float(method.sigma(own, **question)[0])
-        known["sigma"], known["released_std"] = sigma, method.released_std(own, sigma)
-        if setup.problem == PRESETS["mnist"] and setup.group_size == 1:
-            size = own.algorithm.batch_size
-            place = "full" if size == setup.problem.n else size
-            found = reported_accuracy(family=method.family, batch_size=place, sigma=sigma)
-            known["accuracy"] = None if found is None else found[1:]
-    except InputError as error:
-        known["reason"], length, steps = str(error), None, None
+        length = _length(method, own, epochs)
+        steps = int(length) * method.steps_per_epoch(own)
+        needed = method.needed(own, **target.at([steps]))
+        reason = needed.refusals.get(0)
+        sigma = float(needed.sigma[0])
+    if reason is not None:
+        sigma = length = steps = None
     spent = None if steps is None else method.evaluations(own, steps)
+    retrain = retrain_evaluations(setup)
     return Compared(
         method=method.name,
         title=method.title,
@@ -143,13 +169,33 @@ def _one(method: Method, setup: Setup, epsilon: float, delta: float, epochs: int
         source=method.source,
         noise=method.noise,
         batch_size=int(own.algorithm.batch_size),
+        sigma=sigma,
+        released_std=None if sigma is None else method.released_std(own, sigma),
         epochs=length,
         steps=steps,
         gradient_evaluations=spent,
         relative=None if spent is None or not retrain else spent / retrain,
+        accuracy=None if sigma is None or reported is None else _accuracy(method, setup, own, sigma, reported),
+        reason=reason,
         assumptions=assumptions,
-        **known,
     )
+
+
+def _length(method: Method, setup: Setup, epochs: int) -> float:
+    """Epochs that a method runs where so many are asked about: retraining has its own, privacy without unlearning none."""
+    if method.name == "retrain":
+        none = np.zeros(1)
+        return float(method.fewest(setup, sigma=none, epsilon=none, delta=none)[0])
+    return 0.0 if method.name == "dp" else float(epochs)
+
+
+def _accuracy(method: Method, setup: Setup, own: Setup, sigma: float, reported: Reported) -> tuple[float, float] | None:
+    """Mean and standard deviation that were reported of this run."""
+    if setup.problem != PRESETS["mnist"] or setup.group_size != 1:
+        return None
+    size = own.algorithm.batch_size
+    found = reported(family=method.family, batch_size="full" if size == setup.problem.n else size, sigma=sigma)
+    return None if found is None else found[1:]
 
 
 def retrain_evaluations(setup: Setup) -> int | None:
@@ -174,7 +220,7 @@ def compare_streams(
     Noisy SGD has noise ``sigma``; the output noise of Descent-to-Delete is the standard deviation that this noise adds up to in
     the model of noisy SGD, so that all release the same noise.
     """
-    choice("unit", unit, UNITS)
+    counted: Unit = "steps" if choice("unit", unit, UNITS) == "steps" else "epochs"
     target, noise = number("epsilon", epsilon, at_least=0), number("sigma", sigma, above=0)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     count = integer("requests", requests, at_least=1, at_most=max(setup.problem.n // setup.group_size, 1))
@@ -186,45 +232,34 @@ def compare_streams(
             if progress is not None:
                 progress(done * count + part, len(names) * count)
 
-        rows.append(_stream(METHODS[name], setup, target, chance, noise, count, unit, report))
+        rows.append(_stream(METHODS[name], setup, _Target(target, chance), noise, count, counted, report))
     return rows
 
 
 def _stream(
-    method: Method,
-    setup: Setup,
-    epsilon: float,
-    delta: float,
-    noise: float,
-    count: int,
-    unit: str,
-    report: Callable[[int], None],
+    method: Method, setup: Setup, target: _Target, noise: float, count: int, unit: Unit, report: Callable[[int], None]
 ) -> ComparedStream:
     own = setup_for(method, setup)
     spent: list[int] = []
     epochs: list[float] = []
-    sigma: float | None = noise
-    reason = None
-    retrain = retrain_evaluations(setup)
-    per_epoch = method.steps_per_epoch(own)
-    try:
-        method.check(own)
-        if method.family == "d2d":
-            sigma = accumulated_std(setup, noise)
-            if sigma is None:
-                raise InputError("the noise of noisy SGD has no limit to compare with, or is beyond 1e300")
-        if method.family == "retrain":
-            sigma = 0.0
-        stream = method.stream(own, sigma=sigma or 0.0, epsilon=epsilon, delta=delta, unit=unit)
-        steps = 0
-        for request in range(count):
-            steps += stream.request(own.group_size) * (per_epoch if unit == "epochs" else 1)
-            spent.append(method.evaluations(own, steps))
-            epochs.append(steps / per_epoch)
-            report(request + 1)
-    except InputError as error:
-        reason, sigma = str(error), None
-    relative = spent[-1] / (retrain * count) if reason is None and retrain else None
+    retrain, per_epoch = retrain_evaluations(setup), method.steps_per_epoch(own)
+    reason = method.refusal(own)
+    sigma = {"d2d": accumulated_std(setup, noise), "retrain": 0.0}.get(method.family, noise)
+    if reason is None and sigma is None:
+        reason = "the noise of noisy SGD has no limit to compare with, or is beyond 1e300"
+    if reason is None:
+        try:
+            stream = method.stream(own, sigma=sigma or 0.0, epsilon=target.epsilon, delta=target.delta, unit=unit)
+            steps = 0
+            for request in range(count):
+                steps += stream.request(own.group_size) * (per_epoch if unit == "epochs" else 1)
+                spent.append(method.evaluations(own, steps))
+                epochs.append(steps / per_epoch)
+                report(request + 1)
+        except InputError as error:
+            reason = str(error)
+    if reason is not None:
+        sigma = None
     return ComparedStream(
         method=method.name,
         title=method.title,
@@ -233,7 +268,7 @@ def _stream(
         released_std=None if sigma is None else method.released_std(own, sigma),
         gradient_evaluations=tuple(spent),
         epochs=tuple(epochs),
-        relative=relative,
+        relative=spent[-1] / (retrain * count) if reason is None and retrain else None,
         reason=reason,
     )
 
@@ -243,17 +278,11 @@ def noise_curve(
 ) -> tuple[list[int], list[float], list[float | None]]:
     """Epochs, sigma and released standard deviation of a method, for those numbers of epochs that have an answer."""
     made = METHODS[choice("method", method, METHODS)]
-    epsilon, delta = number("epsilon", epsilon, at_least=0), number("delta", delta, above=0, below=1)
-    own = setup_for(made, setup)
-    xs: list[int] = []
-    sigmas: list[float] = []
-    for count in epochs:
-        try:
-            made.check(own)
-            steps = np.array([float(count * made.steps_per_epoch(own))])
-            sigma = float(made.sigma(own, epsilon=np.array([epsilon]), delta=np.array([delta]), steps=steps)[0])
-        except InputError:
-            continue
-        xs.append(count)
-        sigmas.append(sigma)
-    return xs, sigmas, [made.released_std(own, sigma) for sigma in sigmas]
+    target = _Target(number("epsilon", epsilon, at_least=0), number("delta", delta, above=0, below=1))
+    own, counts = setup_for(made, setup), list(epochs)
+    if made.refusal(own) is not None:
+        return [], [], []
+    needed = made.needed(own, **target.at(count * made.steps_per_epoch(own) for count in counts))
+    places = [at for at in range(len(counts)) if at not in needed.refusals]
+    sigmas = needed.sigma[places].tolist()
+    return [counts[at] for at in places], sigmas, [made.released_std(own, sigma) for sigma in sigmas]

@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 
 from accountant.curves import MARGIN, MAX_MU, mixture_log_scale, mixture_tail, mixture_tail_epsilon, probability, rounded_up
-from accountant.methods.base import CountedStream, FullBatch, Setup, flat, shaped, smallest_sigma
-from accountant.numerics import Floats, InputError, UnreachableError
+from accountant.methods.base import CountedStream, FullBatch, Unit, flat, shaped
+from accountant.numerics import Floats
 from accountant.problem import PNSGD, Problem
+from accountant.questions import Setup
 from accountant.shifts import log_learned_distance
 
 PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
@@ -41,17 +42,17 @@ class _DescentToDelete(FullBatch):
     noise = "one N(0, sigma^2 I) on the released model"
     secret = "the noise on the release is not kept in the model that unlearning goes on from, which stays secret"
 
-    def check(self, setup: Setup) -> None:
-        super().check(setup)
-        problem = setup.problem
+    def refusal(self, setup: Setup) -> str | None:
+        if (reason := super().refusal(setup)) is not None:
+            return reason
+        problem, eta = setup.problem, setup.algorithm.eta
         if log_gamma(problem) == 0:
-            raise InputError(
-                f"strong_convexity must be large enough for {self.name} to contract, got {problem.strong_convexity}"
-            )
+            return f"strong_convexity must be large enough for {self.name} to contract, got {problem.strong_convexity}"
         own = 2 / (problem.smoothness + problem.strong_convexity)
-        if setup.step_size is not None and not math.isclose(setup.step_size, own, rel_tol=1e-9):
-            raise InputError(f"step_size must be 2/(smoothness + strong_convexity) = {own:.10g} for {self.name}, got "
-                             f"{setup.step_size}")  # fmt: skip
+        # The default of noisy SGD says nothing of this descent, whose step is always its own.
+        if eta != 1 / problem.smoothness and not math.isclose(eta, own, rel_tol=1e-9):
+            return f"step_size must be 2/(smoothness + strong_convexity) = {own:.10g} for {self.name}, got {eta}"
+        return None
 
     def released_std(self, setup: Setup, sigma: float) -> float:
         return sigma
@@ -95,19 +96,16 @@ class Published(_DescentToDelete):
             distance = np.exp(self._log_distance(setup, count) - log_noise + _ROUNDING * np.abs(log_noise))
             return shaped(self._reached(setup, distance, chance, count), sigma, delta, steps)
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        target, chance, count = flat(epsilon, delta, steps)
-        if not np.all(count >= 1):
-            raise UnreachableError(f"{self.name} says nothing without at least one iteration: its formula divides by zero")
-        if not np.all(target > 0):
-            raise UnreachableError(f"{self.name} never reaches epsilon = 0")
+    def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
+        none = f"{self.name} says nothing without at least one iteration: its formula divides by zero"
+        never = f"{self.name} never reaches epsilon = 0"
+        return dict.fromkeys(np.flatnonzero(~(epsilon > 0)).tolist(), never) | dict.fromkeys(
+            np.flatnonzero(~(steps >= 1)).tolist(), none
+        )
+
+    def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         with np.errstate(over="ignore"):
-            guess = np.exp(self._log_distance(setup, count) - np.log(self._gap(target, chance)))
-
-        def reached(sigma: Floats) -> Floats:
-            return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)
-
-        return shaped(smallest_sigma(reached, guess, target), epsilon, delta, steps)
+            return np.exp(self._log_distance(setup, steps) - np.log(self._gap(epsilon, delta)))
 
 
 def _log_ratio(problem: Problem, steps: Floats) -> Floats:
@@ -156,7 +154,7 @@ class DescentToDelete(Published):
         # (sqrt(level + eps) - sqrt(level)) = x is eps = x (x + 2 sqrt(level)).
         return distance * (distance + 2 * np.sqrt(-np.log(delta))) * SAFE
 
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> PublishedStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> PublishedStream:
         self.check(setup)
         return PublishedStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
 
@@ -169,15 +167,16 @@ class ExactDescentToDelete(_DescentToDelete):
     source = "shift engine: noise in the last step only (theory section 2); the exact Gaussian mechanism of Balle & Wang 2018"
     proves = "mu-GDP, attained"
 
-    def check(self, setup: Setup) -> None:
-        super().check(setup)
-        if setup.learn_epochs is not None and setup.reference != "matched":
-            raise InputError(f"reference must be matched for {self.name} with learn_epochs, got {setup.reference}")
+    def refusal(self, setup: Setup) -> str | None:
+        reason = super().refusal(setup)
+        if reason is None and setup.algorithm.learn_epochs is not None and setup.reference != "matched":
+            return f"reference must be matched for {self.name} with learn_epochs, got {setup.reference}"
+        return reason
 
     def run(self, setup: Setup) -> PNSGD:
         """The descent as a PNSGD, for its distance and contraction."""
-        problem = setup.problem
-        return PNSGD(problem, step_size=2 / (problem.smoothness + problem.strong_convexity), learn_epochs=setup.learn_epochs)
+        problem, learned = setup.problem, setup.algorithm.learn_epochs
+        return PNSGD(problem, step_size=2 / (problem.smoothness + problem.strong_convexity), learn_epochs=learned)
 
     def log_distance(self, setup: Setup) -> float:
         """log of the distance of the two learned models, of all the setup's points."""
@@ -202,19 +201,12 @@ class ExactDescentToDelete(_DescentToDelete):
         result[some] = probability(tail.log_delta)
         return shaped(result, sigma, epsilon, steps)
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        target, chance, count = flat(epsilon, delta, steps)
-        most = mixture_log_scale(target, np.log(chance), np.zeros(1), np.zeros((target.size, 1)))
-        log_sigma = self._log_distance_after(setup, count) - most + MARGIN
+    def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        most = mixture_log_scale(epsilon, np.log(delta), np.zeros(1), np.zeros((epsilon.size, 1)))
         with np.errstate(over="ignore"):
-            guess = np.exp(log_sigma)
+            return np.exp(self._log_distance_after(setup, steps) - most + MARGIN)
 
-        def reached(sigma: Floats) -> Floats:
-            return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)
-
-        return shaped(smallest_sigma(reached, guess, target), epsilon, delta, steps)
-
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> CountedStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
         self.check(setup)
         return _ExactStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
 

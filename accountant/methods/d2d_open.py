@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from accountant.methods.base import Setup, flat
+from accountant.methods.base import Unit
 from accountant.methods.d2d import PAPER, SAFE, Published, PublishedStream, log_gamma
-from accountant.numerics import Floats, InputError, UnreachableError
+from accountant.numerics import Floats
+from accountant.questions import Setup
 
 
 class OpenDescentToDelete(Published):
@@ -30,10 +31,11 @@ class OpenDescentToDelete(Published):
     secret = "every request starts from the last noisy release; sigma belongs to all iterations of a request"
     _log_constant = math.log(8)
 
-    def check(self, setup: Setup) -> None:
-        super().check(setup)
-        if setup.dimension is None:
-            raise InputError(f"dimension must be given for {self.name}: the number of parameters of the model")
+    def refusal(self, setup: Setup) -> str | None:
+        reason = super().refusal(setup)
+        if reason is None and setup.dimension is None:
+            return f"dimension must be given for {self.name}: the number of parameters of the model"
+        return reason
 
     def __init__(self, request: int = 1) -> None:
         #: Which request of a stream is asked about, from 1.
@@ -74,19 +76,17 @@ class OpenDescentToDelete(Published):
             gap = np.exp(0.5 * math.log(2 * dimension) - math.log(-math.expm1(-rate)) - kept) * (1 + 1e-12)
         return np.where(budget >= 1, gap * (gap + 2 * np.sqrt(level)), np.inf)
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        target, chance, count = flat(epsilon, delta, steps)
-        short = (target > 0) & ~(self._allowed(setup, chance, count) <= target)
-        if short.any():
-            row = slice(int(np.argmax(short)), int(np.argmax(short)) + 1)
-            fewest = self.minimum(setup, epsilon=target[row], delta=chance[row])[0]
-            raise UnreachableError(
-                f"{self.name} needs at least {fewest:.0f} iterations for epsilon={target[row][0]:g} at "
-                f"delta={chance[row][0]:g}, got {count[row][0]:.0f}"
+    def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
+        refusals = super().unproved(setup, epsilon, delta, steps)
+        short = np.flatnonzero((epsilon > 0) & ~(self._allowed(setup, delta, steps) <= epsilon))
+        for row, fewest in zip(short.tolist(), self.minimum(setup, epsilon=epsilon[short], delta=delta[short]), strict=True):
+            refusals[row] = (
+                f"{self.name} needs at least {fewest:.0f} iterations for epsilon={epsilon[row]:g} at delta={delta[row]:g}, got "
+                f"{steps[row]:.0f}"
             )
-        return super().sigma(setup, epsilon=epsilon, delta=delta, steps=steps)
+        return refusals
 
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> PublishedStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> PublishedStream:
         self.check(setup)
         return _OpenStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
 

@@ -20,8 +20,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.methods.base import CountedStream, FullBatch, Setup, flat, shaped, smallest_sigma
-from accountant.numerics import LARGEST, Floats, InputError, UnreachableError, decreasing_root
+from accountant.methods.base import CountedStream, FullBatch, Unit, flat, shaped
+from accountant.numerics import LARGEST, Floats, Indices, decreasing_root
+from accountant.questions import Setup
 
 #: Requests of the past that are followed one by one; the factors of older ones are one to the last digit, or taken as one.
 _DEPTH: Final = 128
@@ -75,7 +76,7 @@ def _best(terms: _Terms, log_delta: Floats, near: Floats | None = None) -> tuple
     """
     log_level = np.log(-log_delta)
 
-    def excess(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    def excess(x: Floats, rows: Indices) -> tuple[Floats, Floats]:
         """Minus the derivative of log epsilon by logit(u), and its derivative."""
         some = _Terms(terms.decay[rows], terms.log_size[rows], terms.factors)
         u, rest = _share(x), _share(-x)
@@ -115,14 +116,15 @@ class Langevin(FullBatch):
     proves = "Renyi unlearning, basic conversion"
     tightest = "optimal"
 
-    def check(self, setup: Setup) -> None:
-        super().check(setup)
-        if setup.learn_epochs is not None:
-            raise InputError(f"learn_epochs must be left out for {self.name}, which is about converged learning, got "
-                             f"{setup.learn_epochs}")  # fmt: skip
-        most = 1 / setup.problem.smoothness
-        if not setup.algorithm.eta <= most * (1 + 1e-12):
-            raise InputError(f"step_size must be at most 1/smoothness = {most:.10g} for {self.name}, got {setup.algorithm.eta}")
+    def refusal(self, setup: Setup) -> str | None:
+        learned, eta, most = setup.algorithm.learn_epochs, setup.algorithm.eta, 1 / setup.problem.smoothness
+        if (reason := super().refusal(setup)) is not None:
+            return reason
+        if learned is not None:
+            return f"learn_epochs must be left out for {self.name}, which is about converged learning, got {learned}"
+        if not eta <= most * (1 + 1e-12):
+            return f"step_size must be at most 1/smoothness = {most:.10g} for {self.name}, got {eta}"
+        return None
 
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
         problem = setup.problem
@@ -154,27 +156,22 @@ class Langevin(FullBatch):
         log_epsilon = _best(self._terms(setup, noise, count), np.log(chance))[0]
         return shaped(_exp(log_epsilon), sigma, delta, steps)
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        target, chance, count = flat(epsilon, delta, steps)
-        if not np.all(target > 0):
-            raise UnreachableError(f"{self.name} never reaches epsilon = 0")
-        log_delta, log_target = np.log(chance), np.log(target)
+    def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
+        return dict.fromkeys(np.flatnonzero(~(epsilon > 0)).tolist(), f"{self.name} never reaches epsilon = 0")
 
-        def excess(x: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-            log_epsilon, share, _ = _best(self._terms(setup, np.exp(x), count[rows]), log_delta[rows])
+    def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+        log_delta, log_target = np.log(delta), np.log(epsilon)
+
+        def excess(x: Floats, rows: Indices) -> tuple[Floats, Floats]:
+            log_epsilon, share, _ = _best(self._terms(setup, np.exp(x), steps[rows]), log_delta[rows])
             return log_epsilon - log_target[rows], -2 * share
 
-        bound = np.full(target.size, 690.0)
+        bound = np.full(epsilon.size, 690.0)
         # Without contraction and order two; Newton's method does the rest.
         start = np.clip(0.5 * (self.log_unit(setup) + np.log(-8 * log_delta) - 2 * log_target), -600, 600)
-        guess = np.exp(decreasing_root(excess, start=start, low=-bound, high=bound, floor=1.0))
+        return np.exp(decreasing_root(excess, start=start, low=-bound, high=bound, floor=1.0))
 
-        def reached(sigma: Floats) -> Floats:
-            return self.epsilon(setup, sigma=sigma, delta=chance, steps=count)
-
-        return shaped(smallest_sigma(reached, guess, target), epsilon, delta, steps)
-
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> LangevinStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> LangevinStream:
         self.check(setup)
         return LangevinStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from accountant.methods.base import Method, Setup, Stream
+from accountant.methods.base import Method
 from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete
 from accountant.methods.d2d_open import OpenDescentToDelete
 from accountant.methods.dp import PlainPrivacy
@@ -29,4 +29,4 @@ METHODS: Final[dict[str, Method]] = {
         Retrain(),
     )
 }
-__all__ = ["METHODS", "Method", "Setup", "Stream"]
+__all__ = ["METHODS"]

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accountant.bounds import BOUNDS
-from accountant.methods.base import Method, Setup, Stream, flat, shaped
+from accountant.methods.base import Method, Needed, Stream, Unit, schedule_refusal
 from accountant.methods.langevin import accumulated_std
-from accountant.numerics import Floats, InputError, UnreachableError
-from accountant.questions import UnlearningAccountant
+from accountant.numerics import Floats, InputError
+from accountant.questions import Setup, UnlearningAccountant
 from accountant.requests import Followed, UnlearningStream
 
 if TYPE_CHECKING:
     from accountant.numerics import Enclosure
+    from accountant.questions import Outcome, Unknown
 
 
 @lru_cache(maxsize=512)
 def accountant_of(setup: Setup, bound: str) -> UnlearningAccountant:
     """The accountant of a setup under a bound."""
-    return UnlearningAccountant(
-        setup.algorithm,
-        bound=bound,
-        batches=setup.batches,
-        reference=setup.reference,
-        group_size=setup.group_size,
-    )
+    return UnlearningAccountant.of(setup, bound=bound)
 
 
 class BoundMethod(Method):
@@ -46,55 +41,54 @@ class BoundMethod(Method):
         """For a single request."""
         return accountant_of(setup, self.first_bound or self.bound)
 
-    def check(self, setup: Setup) -> None:
-        self.accountant(setup).check()
+    def refusal(self, setup: Setup) -> str | None:
+        try:
+            self.accountant(setup).check()
+        except InputError as error:
+            return str(error)
+        return schedule_refusal(self.name, setup)
 
     def run(self, steps: Floats) -> Floats:
         """The steps that the method runs, of those asked about."""
         return steps
 
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
-        return self._proved(self.accountant(setup).epsilon, setup, sigma=sigma, delta=delta, steps=self.run(steps))
+        return np.asarray(self._ask(setup, "epsilon", sigma=sigma, delta=delta, steps=self.run(steps)).answer)
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
-        proved = self._proved(self.accountant(setup).delta, setup, sigma=sigma, epsilon=epsilon, steps=self.run(steps))
+        proved = self._ask(setup, "delta", sigma=sigma, epsilon=epsilon, steps=self.run(steps)).answer
         return np.minimum(proved, 1.0)
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        return np.asarray(self.accountant(setup).sigma(epsilon=epsilon, delta=delta, steps=self.run(steps)))
+    def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
+        outcome = self._ask(setup, "sigma", epsilon=epsilon, delta=delta, steps=self.run(steps))
+        return Needed(np.asarray(outcome.answer), outcome.refusals)
 
-    def enclose(self, setup: Setup, unknown: str, *, digits: int, steps: float, **question: Any) -> Enclosure:
-        """ "sigma", "epsilon" or "delta" from the others, numbers for once, to so many digits (``precision.enclose``)."""
+    def enclose(
+        self,
+        setup: Setup,
+        unknown: str,
+        *,
+        digits: int,
+        steps: float,
+        sigma: float | None = None,
+        epsilon: float | None = None,
+        delta: float | None = None,
+    ) -> Enclosure:
+        """ "sigma", "epsilon" or "delta" from the others, numbers for once, to so many digits (``questions.enclose``)."""
         from accountant.questions import enclose
 
         count = int(self.run(np.array([steps]))[0])
-        return enclose(self.accountant(setup), unknown, digits=digits, steps=count, **question)
+        accountant = self.accountant(setup)
+        return enclose(accountant, unknown, digits=digits, steps=count, sigma=sigma, epsilon=epsilon, delta=delta)
 
-    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
-        count = getattr(self.accountant(setup), unit)
-        return self._proved(count, setup, sigma=sigma, epsilon=epsilon, delta=delta)
+    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
+        return np.asarray(self._ask(setup, unit, sigma=sigma, epsilon=epsilon, delta=delta).answer)
 
-    def _proved(self, ask: Any, setup: Setup, **question: Floats) -> Floats:
-        """The answers; inf where there is none."""
-        names = list(question)
-        arrays = flat(*question.values())
-        result = np.full(arrays[0].size, np.inf)
+    def _ask(self, setup: Setup, unknown: Unknown, **question: Floats) -> Outcome:
+        self.check(setup)
+        return self.accountant(setup).ask(unknown, **question)
 
-        def fill(rows: slice) -> None:
-            try:
-                result[rows] = ask(**{name: array[rows] for name, array in zip(names, arrays, strict=True)})
-            except (UnreachableError, InputError):
-                if rows.stop - rows.start > 1:
-                    middle = (rows.start + rows.stop) // 2
-                    fill(slice(rows.start, middle))
-                    fill(slice(middle, rows.stop))
-
-        if result.size:
-            self.check(setup)
-            fill(slice(0, result.size))
-        return shaped(result, *question.values())
-
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> BoundStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> BoundStream:
         accountant = accountant_of(setup.with_(group_size=1), self.bound)
         return BoundStream(
             UnlearningStream(accountant, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit, first_bound=self.first_bound)
@@ -110,10 +104,10 @@ class BoundMethod(Method):
 class NotConverged(BoundMethod):
     """The published form for learning of finitely many epochs, which needs a radius."""
 
-    def check(self, setup: Setup) -> None:
-        if setup.learn_epochs is None:
-            raise InputError(f"learn_epochs must be given for {self.name}")
-        super().check(setup)
+    def refusal(self, setup: Setup) -> str | None:
+        if setup.algorithm.learn_epochs is None:
+            return f"learn_epochs must be given for {self.name}"
+        return super().refusal(setup)
 
 
 class BoundStream(Stream):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from accountant.methods.base import Method, Setup, Stream
-from accountant.numerics import Floats, InputError
+from accountant.methods.base import Method, Needed, Stream, Unit, schedule_refusal
+from accountant.numerics import Floats
 from accountant.problem import default_retrain_epochs
+from accountant.questions import Setup
 from accountant.requests import Followed
 
 
@@ -21,9 +22,10 @@ class Retrain(Method):
     tightest = "retrain"
     noise = "none is needed"
 
-    def check(self, setup: Setup) -> None:
+    def refusal(self, setup: Setup) -> str | None:
         if self.epochs(setup) is None:
-            raise InputError("learn_epochs must be given for retrain: how long learning from scratch takes")
+            return "learn_epochs must be given for retrain: how long learning from scratch takes"
+        return schedule_refusal(self.name, setup)
 
     def epochs(self, setup: Setup) -> int | None:
         """Epochs of learning: as given, or those of the published experiments."""
@@ -42,14 +44,14 @@ class Retrain(Method):
         self.check(setup)
         return float(self.epochs(setup) or 0) * self.steps_per_epoch(setup)
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        return np.zeros(np.broadcast_shapes(np.shape(epsilon), np.shape(delta), np.shape(steps)))
+    def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
+        return Needed(np.zeros(np.broadcast_shapes(np.shape(epsilon), np.shape(delta), np.shape(steps))), {})
 
-    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: str = "epochs") -> Floats:
+    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         count = self._steps(setup) / (1 if unit == "steps" else self.steps_per_epoch(setup))
         return np.full(np.broadcast_shapes(np.shape(sigma), np.shape(epsilon), np.shape(delta)), count)
 
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: str = "epochs") -> RetrainStream:
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> RetrainStream:
         none = np.zeros(1)
         return RetrainStream(float(self.fewest(setup, sigma=none, epsilon=none, delta=none, unit=unit)[0]))
 

@@ -7,11 +7,13 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.reproduction.accounting import *
     from accountant.reproduction.experiments import *
+    from accountant.reproduction.records import *
     from accountant.reproduction.running import *
 else:
     __getattr__, __all__ = face(
         __name__,
-        accounting="Record Reproduction TARGETS check_digits reproduce",
+        accounting="TARGETS check_digits reproduce",
         experiments="EXPERIMENTS Experiment experiment",
+        records="Record Reproduction",
         running="Row run seconds",
     )

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from accountant.methods import METHODS, Setup
+from accountant.methods import METHODS, Unit
 from accountant.numerics import choice, integer
-from accountant.problem import PRESETS, Problem
+from accountant.problem import PNSGD, PRESETS, PUBLISHED_RADIUS, Problem
+from accountant.questions import Setup
 from accountant.tables import published_lists
 
 MNIST: Final = PRESETS["mnist"]
@@ -36,13 +37,14 @@ _REQUESTS: Final = 100
 _MARKS: Final = (0, 1, 2, 5, *range(10, _REQUESTS + 1, 10))
 #: Points in a request of Langevin unlearning in figure 3b.
 _GROUPS: Final = (5, 10, 20)
-#: Radius and learning epochs by batch size of the published bound for learning that has not converged.
-_RADIUS: Final = 100.0
+#: Learning epochs by batch size of the published bound for learning that has not converged.
 _NOT_CONVERGED_EPOCHS: Final = {128: 100, "full": 3000}
 #: Epochs of the published retraining, full batch.
 _RETRAINING: Final = 1000
 #: Fewest points that the experiments make sense with.
 _FEWEST: Final = 200
+#: What cells share that go on from the same learned models: what runs, batch size, radius, noise.
+Shares = tuple[str, int | str, float | None, float]
 #: Below so many points batches are a quarter of the published sizes.
 _SMALL: Final = 1024
 
@@ -78,9 +80,9 @@ class Cell:
         return METHODS[self.method].family
 
     @property
-    def shares(self) -> tuple[Any, ...]:
+    def shares(self) -> Shares:
         """Cells for which this is equal go on from the same learned models."""
-        return self.family, self.batch_size, self.setup.radius, self.sigma if self.family == "pnsgd" else 0.0
+        return self.family, self.batch_size, self.setup.algorithm.radius, self.sigma if self.family == "pnsgd" else 0.0
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,12 @@ def _figure3a(problem: Problem) -> tuple[str, list[Cell], tuple[str, ...]]:
     cells: list[Cell] = []
     small, full = _sizes(problem, 128)
     for size, published in ((small, 128), (full, "full")):
-        setup = Setup(problem=problem, batch_size=size)
-        limited = setup.with_(radius=_RADIUS, learn_epochs=_NOT_CONVERGED_EPOCHS[published])
+        setup = Setup(PNSGD(problem, size))
+        limited = setup.with_(radius=PUBLISHED_RADIUS, learn_epochs=_NOT_CONVERGED_EPOCHS[published])
         cells += _one_deletion("not-converged", limited, 1, "baseline_nonconvergent")
         cells += _one_deletion("paper", setup, 1, "baseline")
         cells += _one_deletion("optimal", setup, 1)
-    setup = Setup(problem=problem)
+    setup = Setup(PNSGD(problem))
     cells += _one_deletion("langevin", setup, 1, "baseline")
     for epochs in (1, 5):
         cells += _one_deletion("d2d", setup, epochs, "baseline")
@@ -126,7 +128,7 @@ def _figure3a(problem: Problem) -> tuple[str, list[Cell], tuple[str, ...]]:
     cells.append(Cell("retrain", setup, 0.0, 0.0, (_RETRAINING,), (1,), experiment="retrain_noiseless", variant="removed=1"))
     notes: tuple[str, ...] = (
         "one deletion; sigma for 1 epoch of unlearning (1 and 5 for d2d) at delta = 1/n; not-converged: the bound of the "
-        f"published figure, projected on radius {_RADIUS:g}",
+        f"published figure, projected on radius {PUBLISHED_RADIUS:g}",
         "retrain: descent without noise on what is left, to the optimum",
     )
     if problem == MNIST:
@@ -157,7 +159,7 @@ def _figure3b(problem: Problem) -> tuple[str, list[Cell], tuple[str, ...]]:
     cells: list[Cell] = []
     for size in _sizes(problem, 32, 128):
         cells += _stream_cells(problem, size, sigma, epsilon, requests, marks, "sequential")
-    setup = Setup(problem=problem)
+    setup = Setup(PNSGD(problem))
     for group in _GROUPS:
         counts = _counts("langevin", setup, sigma, epsilon, requests // group, "epochs", points=group)
         groups = tuple(sorted({mark // group for mark in marks if mark % group == 0}))
@@ -206,7 +208,7 @@ def _stream_cells(
     problem: Problem, size: int | str, sigma: float, epsilon: float, requests: int, marks: tuple[int, ...], experiment: str
 ) -> list[Cell]:
     """The authors' accounting and the tightest one, at one noise."""
-    setup = Setup(problem=problem, batch_size=size)
+    setup = Setup(PNSGD(problem, size))
     lists = published_lists(experiment, "mnist") if problem == MNIST else {}
     published = tuple(lists.get((str(size), sigma), ()))
     authors = _counts("pnsgd", setup, sigma, epsilon, requests, "epochs")
@@ -220,7 +222,7 @@ def _stream_cells(
 
 
 def _counts(
-    name: str, setup: Setup, sigma: float, epsilon: float, requests: int, unit: str, *, points: int = 1
+    name: str, setup: Setup, sigma: float, epsilon: float, requests: int, unit: Unit, *, points: int = 1
 ) -> tuple[int, ...]:
     """Steps of every request of a stream, as few whole epochs or steps as keep the target."""
     stream = METHODS[name].stream(setup, sigma=sigma, epsilon=epsilon, delta=setup.default_delta, unit=unit)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
-from accountant.methods import METHODS, Method, Setup
+from accountant.methods import METHODS, Method, Unit
 from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, InputError, Printed, choice, integer, parse_number, shown
-from accountant.problem import PRESET_DIMENSIONS, PRESETS, RANDOM, RESHUFFLE, WORST, Problem, parse_reference
+from accountant.problem import PNSGD, PRESET_DIMENSIONS, PRESETS, RANDOM, RESHUFFLE, WORST, Problem, parse_reference
+from accountant.questions import Setup
 from accountant.tables import Row, Table
 from accountant.verification.columns import assign, missing
 
@@ -36,7 +37,8 @@ _CONSTANTS: Final = ("n", "smoothness", "strong_convexity", "lipschitz", "adjace
 _WHOLE: Final = ("n", "batch_size", "learn_epochs", "dimension", "group_size", "epochs", "steps", "request")
 _TEXTS: Final = ("preset", "adjacency", "last_batch", "method", "bound", "batches", "reference", "list")
 _TARGET: Final = ("sigma", "epsilon", "delta")
-_RUN: Final = tuple(f.name for f in fields(Setup) if f.name != "problem")
+_Value = str | int | float
+_RUN: Final = (*(f.name for f in fields(PNSGD) if f.name != "problem"), "group_size", "batches", "reference", "dimension")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Claim:
     epsilon: Printed | None
     delta: float
     count: float | None
-    unit: str
+    unit: Unit
     request: int | None
     points: int
     list: str
@@ -79,7 +81,7 @@ class Claims:
     """The rows of a table as claims; what its columns do not say comes from ``defaults``, by role."""
 
     def __init__(
-        self, table: Table, *, columns: Mapping[str, str] | None = None, defaults: Mapping[str, Any] | None = None
+        self, table: Table, *, columns: Mapping[str, str] | None = None, defaults: Mapping[str, object] | None = None
     ) -> None:
         self.table = table
         self.columns = assign(table.name, table.columns, columns or {})
@@ -128,22 +130,9 @@ class Claims:
             yield self._claim(row)
 
     def _claim(self, row: Row) -> Claim:
-        # What does not change from row to row is read once.
-        key = tuple(row.cells.get(column, "") for column in self._run_columns)
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) > 100_000:
-                self._known.clear()
-            known = self._known[key] = self._run(row)
-        method, label, points = known.method, known.label, known.points
-        sigma, epsilon, delta = (self._number(row, role) for role in _TARGET)
-        if sigma is not None and not sigma.value > 0 and method.name != "retrain":
-            raise self._refusal(row, "sigma", "a number > 0", shown(sigma.value))
-        if epsilon is not None and not epsilon.value >= 0:
-            raise self._refusal(row, "epsilon", "a number >= 0", shown(epsilon.value))
-        if delta is not None and not 0 < delta.value < 1:
-            raise self._refusal(row, "delta", "a number > 0 and < 1", shown(delta.value))
-        unit = "steps" if "steps" in self.columns or "steps" in self.defaults else "epochs"
+        known = self._known_run(row)
+        sigma, epsilon, delta = self._target(row, known.method)
+        unit: Unit = "steps" if "steps" in self.columns or "steps" in self.defaults else "epochs"
         count = self._number(row, unit)
         request = self._number(row, "request")
         # Points of a request are its own; points deleted at once make another setup.
@@ -157,7 +146,7 @@ class Claims:
         return Claim(
             row=row.number,
             line=row.line,
-            method=method,
+            method=known.method,
             setup=setup,
             sigma=sigma,
             epsilon=epsilon,
@@ -165,12 +154,33 @@ class Claims:
             count=None if count is None else count.value,
             unit=unit,
             request=None if request is None else int(request.value),
-            points=points,
-            list=f"{label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
+            points=known.points,
+            list=f"{known.label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
         )
 
+    def _target(self, row: Row, method: Method) -> tuple[Printed | None, Printed | None, Printed | None]:
+        """sigma, epsilon and delta of a row, in their domains."""
+        sigma, epsilon, delta = (self._number(row, role) for role in _TARGET)
+        if sigma is not None and not sigma.value > 0 and method.name != "retrain":
+            raise self._refusal(row, "sigma", "a number > 0", shown(sigma.value))
+        if epsilon is not None and not epsilon.value >= 0:
+            raise self._refusal(row, "epsilon", "a number >= 0", shown(epsilon.value))
+        if delta is not None and not 0 < delta.value < 1:
+            raise self._refusal(row, "delta", "a number > 0 and < 1", shown(delta.value))
+        return sigma, epsilon, delta
+
+    def _known_run(self, row: Row) -> _Run:
+        """What does not change from row to row, read once."""
+        key = tuple(row.cells.get(column, "") for column in self._run_columns)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) > 100_000:
+                self._known.clear()
+            known = self._known[key] = self._run(row)
+        return known
+
     def _run(self, row: Row) -> _Run:
-        values: dict[str, Any] = {}
+        values: dict[str, _Value] = {}
         for role in (*_CONSTANTS, *_RUN):
             value = self._text(row, role) if role in _TEXTS else self._number(row, role)
             if value is not None:
@@ -179,26 +189,25 @@ class Claims:
         if values.get("batch_size") == 0:  # as the published lists write it
             values["batch_size"] = "full"
         label = self._text(row, "preset") or ""
-        constants: dict[str, Any] = {role: values.pop(role) for role in _CONSTANTS if role in values}
+        constants: dict[str, _Value] = {role: values.pop(role) for role in _CONSTANTS if role in values}
         points = int(values.pop("group_size", 1))
         try:
             problem = self._problem(label, constants)
             integer("group_size", points, at_least=1, at_most=problem.n)
             values["reference"] = parse_reference(values.get("reference", "matched"))
-            batches = values.get("batches", "")
+            batches = str(values.get("batches", ""))
             if batches.isascii() and batches.isdigit() and len(batches) <= len(str(MAX_COUNT)):
                 values["batches"] = int(batches)
             elif batches:
                 choice("batches", batches, (RANDOM, WORST, RESHUFFLE))
             if "dimension" not in values and _preset_name(label) is not None:
                 values["dimension"] = PRESET_DIMENSIONS[_preset_name(label) or ""]
-            setup = Setup(problem=problem, **values)
-            setup.algorithm  # noqa: B018 - checks batch size, step size, radius and epochs
-            return _Run(self._method(row), setup, replace(setup, group_size=points), label, points)
+            setup = Setup.of({**problem.to_dict(), **values})
+            return _Run(self._method(row), setup, setup.with_(group_size=points), label, points)
         except InputError as error:
             raise self.table.refusal(row.line, f"row {row.number}: {error}") from None
 
-    def _problem(self, label: str, constants: dict[str, Any]) -> Problem:
+    def _problem(self, label: str, constants: Mapping[str, Any]) -> Problem:
         """From the constants where they are complete, otherwise from the preset that the label names."""
         name = _preset_name(label)
         complete = {"n", "smoothness"} <= constants.keys()
@@ -216,7 +225,7 @@ class Claims:
         for role, value in constants.items():
             if role != "adjacency" and abs(value - known[role]) > 1e-9 * abs(known[role]):
                 raise InputError(f"{role} must be {shown(known[role])} for preset {name}, got {shown(value)}")
-        return Problem(**(known | constants))
+        return Problem(**(known | dict(constants)))
 
     def _method(self, row: Row) -> Method:
         names = [_method_name(text) for text in (self._text(row, "bound"), self._text(row, "method")) if text]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accountant.methods import METHODS, Stream
+from accountant.methods import METHODS, Method, Stream
 from accountant.numerics import Floats, InputError, digits, shown
 from accountant.verification.claims import Claim
-from accountant.verification.verdicts import ARITHMETIC, Checked, ListSummary, checked, finite, unchecked, value_of
+from accountant.verification.verdicts import ARITHMETIC, Checked, ListSummary, Numbers, checked, finite, unchecked, value_of
 
 if TYPE_CHECKING:
     from accountant.verification.precise import PreciseList
@@ -44,12 +44,15 @@ class RequestList:
             return
         assert sigma is not None
         assert epsilon is not None
-        known: dict[str, Any] = {"sigma": sigma, "epsilon": epsilon, "delta": first.delta, "unit": first.unit}
-        best, setup = METHODS[first.method.tightest], first.setup
+
+        def stream(method: Method) -> Stream:
+            return method.stream(first.setup, sigma=sigma, epsilon=epsilon, delta=first.delta, unit=first.unit)
+
+        best = METHODS[first.method.tightest]
         try:
-            self.claimed = first.method.stream(first.setup, **known)
-            self.best = self.claimed if best is first.method else best.stream(setup, **known)
-            self.planned = best.stream(setup, **known)
+            self.claimed = stream(first.method)
+            self.best = self.claimed if best is first.method else stream(best)
+            self.planned = stream(best)
         except InputError as error:
             self.refusal = str(error)
 
@@ -92,7 +95,7 @@ class RequestList:
             tight = min(achieved, float(tightest.epsilon[at]))
             holds = achieved <= epsilon * ARITHMETIC
             factor = float(counts[at]) / needed if needed > 0 and math.isfinite(needed) else None
-            numbers = {
+            numbers: Numbers = {
                 "epsilon_achieved": finite(achieved),
                 "epsilon_tightest": finite(tight),
                 "epochs_needed": finite(needed * scale),
@@ -105,7 +108,7 @@ class RequestList:
             rows.append(checked(claim, verdict, reason, **numbers))
         return rows
 
-    def _verdict(self, claim: Claim, holds: bool, numbers: dict[str, Any], needed: float, wasteful: float) -> tuple[str, str]:
+    def _verdict(self, claim: Claim, holds: bool, numbers: Numbers, needed: float, wasteful: float) -> tuple[str, str]:
         count, unit = float(claim.count or 0), claim.unit
         if holds:
             if count > wasteful * needed:

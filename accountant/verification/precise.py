@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from accountant.methods import METHODS, BoundMethod, BoundStream, Stream
 from accountant.numerics import Enclosure, InputError, confirmed, rounded_text
@@ -109,7 +109,7 @@ class PreciseList(PreciseRows):
         }
 
 
-def _least(asked: list[Callable[[], Any]]) -> str:
+def _least(asked: list[Callable[[], Enclosure]]) -> str:
     """The smallest of several answers; those that say that nothing is proved are left out, unless all do."""
     found, refusal = [], None
     for ask in asked:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accountant.methods import METHODS, Method, Setup
-from accountant.numerics import SMALLEST, Floats, InputError, digits
+from accountant.methods import METHODS, Method
+from accountant.numerics import SMALLEST, Floats, Indices, digits
 from accountant.verification.claims import Claim
-from accountant.verification.verdicts import ARITHMETIC, Checked, checked, finite, unchecked, value_of
+from accountant.verification.verdicts import ARITHMETIC, Checked, Numbers, checked, finite, unchecked, value_of
 
 #: epsilon is printed with so many digits at least where its rounding counts; 0.5 or 1 are targets, not results.
 _RESULT_DIGITS: Final = 3
@@ -20,92 +19,105 @@ _RESULT_DIGITS: Final = 3
 
 def check_rows(claims: list[Claim], wasteful: float) -> list[Checked]:
     """Rows of one method and one setup."""
-    method, setup, unit = claims[0].method, claims[0].setup, claims[0].unit
-    try:
-        method.check(setup)
-    except InputError as error:
-        return [unchecked(claim, str(error)) for claim in claims]
-    rows: list[Checked | None] = [None] * len(claims)
-    complete = []
-    for at, claim in enumerate(claims):
-        lacking = [name for name in ("sigma", "epsilon") if getattr(claim, name) is None]
-        if claim.count is None and method.family not in ("retrain",) and method.name != "dp":
-            lacking.append(unit)
-        if lacking:
-            rows[at] = _lacking(claim, lacking)
-        else:
-            complete.append(at)
-    if complete:
-        some = [claims[at] for at in complete]
-        for at, row in zip(complete, _judge(method, setup, unit, some, wasteful), strict=True):
-            rows[at] = row
-    return [row for row in rows if row is not None]
+    method, setup = claims[0].method, claims[0].setup
+    refusal = method.refusal(setup)
+    if refusal is not None:
+        return [unchecked(claim, refusal) for claim in claims]
+    lacking = [_lacking(claim) for claim in claims]
+    complete = [claim for claim, names in zip(claims, lacking, strict=True) if not names]
+    judged = iter(_Judged(complete).rows(wasteful) if complete else [])
+    return [_unjudged(claim, names) if names else next(judged) for claim, names in zip(claims, lacking, strict=True)]
 
 
-def _lacking(claim: Claim, lacking: list[str]) -> Checked:
+def _lacking(claim: Claim) -> list[str]:
+    """Of sigma, epsilon and the length those that a row should say and does not."""
+    names = [name for name in ("sigma", "epsilon") if getattr(claim, name) is None]
+    if claim.count is None and claim.method.family != "retrain" and claim.method.name != "dp":
+        names.append(claim.unit)
+    return names
+
+
+def _unjudged(claim: Claim, lacking: list[str]) -> Checked:
     """A row that does not say enough: the number that it leaves out, where that is one."""
-    known: dict[str, Any] = {}
-    method, setup = claim.method, claim.setup
-    given = {name: np.array([printed.value]) for name in ("sigma", "epsilon") if (printed := getattr(claim, name)) is not None}
-    given["delta"] = np.array([claim.delta])
+    known: Numbers = {}
+    method, setup, delta, steps = claim.method, claim.setup, np.array([claim.delta]), np.array([claim.steps])
+    sigma, epsilon = (None if printed is None else np.array([printed.value]) for printed in (claim.sigma, claim.epsilon))
     if len(lacking) == 1:
-        if lacking[0] == claim.unit:
-            fewest = float(_tolerant(lambda **q: method.fewest(setup, **q, unit=claim.unit), **given)[0])
+        if sigma is not None and epsilon is not None:
+            fewest = float(method.fewest(setup, sigma=sigma, epsilon=epsilon, delta=delta, unit=claim.unit)[0])
             if math.isfinite(fewest):
                 known["epochs_needed"] = fewest if claim.unit == "epochs" else fewest / method.steps_per_epoch(setup)
-        else:
-            given["steps"] = np.array([claim.steps])
-            name = {"sigma": "sigma_needed", "epsilon": "epsilon_achieved"}[lacking[0]]
-            known[name] = finite(float(_tolerant(lambda **q: getattr(method, lacking[0])(setup, **q), **given)[0]))
+        elif epsilon is not None:
+            known["sigma_needed"] = finite(float(method.sigma(setup, epsilon=epsilon, delta=delta, steps=steps)[0]))
+        elif sigma is not None:
+            known["epsilon_achieved"] = finite(float(method.epsilon(setup, sigma=sigma, delta=delta, steps=steps)[0]))
     return unchecked(claim, f"the row has no {' and no '.join(lacking)}", **known)
 
 
-def _judge(method: Method, setup: Setup, unit: str, claims: list[Claim], wasteful: float) -> list[Checked]:
-    """Rows of one method and one setup that say all of sigma, epsilon and their length."""
-    sigma = np.array([claim.sigma.value for claim in claims if claim.sigma is not None])
-    target = np.array([claim.epsilon.value for claim in claims if claim.epsilon is not None])
-    delta, steps = np.array([claim.delta for claim in claims]), np.array([claim.steps for claim in claims])
-    best = METHODS[method.tightest]
+class _Judged:
+    """Rows of one method and one setup that say all of sigma, epsilon and their length; arrays (P,), inf where none is."""
 
-    def reached(noise: Floats, rows: NDArray[np.intp]) -> Floats:
-        return _tolerant(lambda **q: method.epsilon(setup, **q), sigma=noise, delta=delta[rows], steps=steps[rows])
+    def __init__(self, claims: list[Claim]) -> None:
+        self.claims = claims
+        self.method, self.setup, self.unit = claims[0].method, claims[0].setup, claims[0].unit
+        self.best = METHODS[self.method.tightest]
+        self.sigma = np.array([claim.sigma.value for claim in claims if claim.sigma is not None])
+        self.epsilon = np.array([claim.epsilon.value for claim in claims if claim.epsilon is not None])
+        self.delta, self.steps = np.array([claim.delta for claim in claims]), np.array([claim.steps for claim in claims])
+        self.achieved = self.reached(self.sigma, np.arange(len(claims)))
+        self.holds = self.achieved <= self.epsilon
+        near = np.flatnonzero(~self.holds & (self.achieved <= self.epsilon * (1 + 1e-9) + 1e-300))
+        self.holds[near] = self.reached(self.sigma[near] * ARITHMETIC, near) <= self.epsilon[near]
 
-    every = np.arange(sigma.size)
-    achieved = reached(sigma, every)
-    holds = achieved <= target
-    near = np.flatnonzero(~holds & (achieved <= target * (1 + 1e-9) + 1e-300))
-    holds[near] = reached(sigma[near] * ARITHMETIC, near) <= target[near]
-    tight = achieved.copy()
-    if best is not method:
-        tight = np.fmin(tight, _tolerant(lambda **q: best.epsilon(setup, **q), sigma=sigma, delta=delta, steps=steps))
-    known = {"epsilon": target, "delta": delta}
-    needed = _tolerant(lambda **q: method.sigma(setup, **q), **known, steps=steps)
-    fewest = _tolerant(lambda **q: method.fewest(setup, **q, unit=unit), sigma=sigma, **known)
-    if unit == "steps":
-        fewest = fewest / method.steps_per_epoch(setup)
-    below = np.flatnonzero(~holds)
-    noise_below = {name: values[below] for name, values in known.items()}
-    tightest_needed = _tolerant(lambda **q: best.sigma(setup, **q), **noise_below, steps=steps[below])
-    by_row = dict(zip(below.tolist(), tightest_needed.tolist(), strict=True))
-    by_rounding = _by_rounding(claims, below, reached)
-    rows = []
-    for at, claim in enumerate(claims):
-        numbers = {
-            "epsilon_achieved": finite(achieved[at]),
-            "epsilon_tightest": finite(tight[at]),
-            "sigma_needed": finite(needed[at]),
-            "epochs_needed": finite(fewest[at]),
-            "sigma_tightest": finite(by_row.get(at, math.nan)),
-            "factor": finite(sigma[at] / needed[at]) if needed[at] > 0 else None,
-        }
-        verdict, reason = _verdict(claim, best, holds=bool(holds[at]), numbers=numbers, wasteful=wasteful)
-        if at in by_rounding:
-            reason += f"; only because of rounding: {by_rounding[at]}"
-        rows.append(checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
-    return rows
+    def reached(self, sigma: Floats, rows: Indices) -> Floats:
+        """epsilon of some rows under the claimed bound at other noise."""
+        return self.method.epsilon(self.setup, sigma=sigma, delta=self.delta[rows], steps=self.steps[rows])
+
+    def rows(self, wasteful: float) -> list[Checked]:
+        below = np.flatnonzero(~self.holds)
+        by_rounding = _by_rounding(self.claims, below, self.reached)
+        rows = []
+        for at, (claim, numbers) in enumerate(zip(self.claims, self._numbers(below), strict=True)):
+            verdict, reason = _verdict(claim, self.best, holds=bool(self.holds[at]), numbers=numbers, wasteful=wasteful)
+            if at in by_rounding:
+                reason += f"; only because of rounding: {by_rounding[at]}"
+            rows.append(checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
+        return rows
+
+    def _numbers(self, below: Indices) -> list[Numbers]:
+        """What is known of every row; ``below``: those that the claimed bound does not certify."""
+        method, setup = self.method, self.setup
+        needed = method.sigma(setup, epsilon=self.epsilon, delta=self.delta, steps=self.steps)
+        fewest = method.fewest(setup, sigma=self.sigma, epsilon=self.epsilon, delta=self.delta, unit=self.unit)
+        if self.unit == "steps":
+            fewest = fewest / method.steps_per_epoch(setup)
+        tight, least = self._tightest(below)
+        return [
+            {
+                "epsilon_achieved": finite(self.achieved[at]),
+                "epsilon_tightest": finite(tight[at]),
+                "sigma_needed": finite(needed[at]),
+                "epochs_needed": finite(fewest[at]),
+                "sigma_tightest": finite(least[at]),
+                "factor": finite(self.sigma[at] / needed[at]) if 0 < needed[at] < math.inf else None,
+            }
+            for at in range(len(self.claims))
+        ]
+
+    def _tightest(self, below: Indices) -> tuple[Floats, Floats]:
+        """epsilon under the tightest bound, and the sigma that it needs in the rows ``below``."""
+        tight, least, setup = self.achieved, np.full(self.sigma.size, np.inf), self.setup
+        if self.best.refusal(setup) is not None:
+            return tight, least
+        if self.best is not self.method:
+            own = self.best.epsilon(setup, sigma=self.sigma, delta=self.delta, steps=self.steps)
+            tight = np.fmin(tight, own)
+        target = {"epsilon": self.epsilon[below], "delta": self.delta[below]}
+        least[below] = self.best.sigma(setup, **target, steps=self.steps[below])
+        return tight, least
 
 
-def _by_rounding(claims: list[Claim], below: NDArray[np.intp], reached: Callable[..., Floats]) -> dict[int, str]:
+def _by_rounding(claims: list[Claim], below: Indices, reached: Callable[[Floats, Indices], Floats]) -> dict[int, str]:
     """Rows that some number which rounds to the printed one would certify, with that number in words."""
     found: dict[int, str] = {}
     if not below.size:
@@ -122,7 +134,7 @@ def _by_rounding(claims: list[Claim], below: NDArray[np.intp], reached: Callable
     return found
 
 
-def _verdict(claim: Claim, best: Method, *, holds: bool, numbers: dict[str, Any], wasteful: float) -> tuple[str, str]:
+def _verdict(claim: Claim, best: Method, *, holds: bool, numbers: Numbers, wasteful: float) -> tuple[str, str]:
     method = claim.method
     epsilon, sigma = value_of(claim.epsilon), claim.sigma
     assert epsilon is not None
@@ -145,22 +157,3 @@ def _verdict(claim: Claim, best: Method, *, holds: bool, numbers: dict[str, Any]
     if numbers["sigma_tightest"]:
         tightest += f" and needs sigma = {digits(numbers['sigma_tightest'], 5)}"
     return "fails", f"{says}; {best.name} {tightest}"
-
-
-def _tolerant(ask: Callable[..., Floats], **question: Floats) -> Floats:
-    """``ask(**question)`` for arrays (P,); NaN for the rows that have no answer."""
-    size = next(iter(question.values())).size
-    result = np.full(size, np.nan)
-
-    def fill(start: int, stop: int) -> None:
-        try:
-            result[start:stop] = ask(**{name: values[start:stop] for name, values in question.items()})
-        except InputError:
-            if stop - start > 1:
-                middle = (start + stop) // 2
-                fill(start, middle)
-                fill(middle, stop)
-
-    if size:
-        fill(0, size)
-    return result

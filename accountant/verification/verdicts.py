@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict, Unpack
 
 from accountant.numerics import Printed
 from accountant.verification.claims import Claim
@@ -49,6 +49,17 @@ class Checked(NamedTuple):
     precise: dict[str, str | None] | None = None
 
 
+class Numbers(TypedDict, total=False):
+    """What is known of a row, as in :class:`Checked`."""
+
+    epsilon_achieved: float | None
+    epsilon_tightest: float | None
+    sigma_needed: float | None
+    epochs_needed: float | None
+    sigma_tightest: float | None
+    factor: float | None
+
+
 @dataclass
 class ListSummary:
     """A stream of requests in the table: whether all of it holds, and what its epochs come to."""
@@ -89,16 +100,13 @@ def value_of(printed: Printed | None) -> float | None:
     return None if printed is None else printed.value
 
 
-def unchecked(claim: Claim, reason: str, **known: Any) -> Checked:
+def unchecked(claim: Claim, reason: str, **known: Unpack[Numbers]) -> Checked:
     return checked(claim, "unchecked", reason, **known)
 
 
-def checked(claim: Claim, verdict: str, reason: str, **known: Any) -> Checked:
+def checked(claim: Claim, verdict: str, reason: str, *, rounding: bool = False, **known: Unpack[Numbers]) -> Checked:
+    """The row of a claim; numbers that are left out are None."""
     per_epoch = claim.method.steps_per_epoch(claim.setup)
-    epochs = None if claim.count is None else claim.steps / per_epoch
-    values: dict[str, Any] = dict.fromkeys(
-        ("epsilon_achieved", "epsilon_tightest", "sigma_needed", "epochs_needed", "sigma_tightest", "factor")
-    )
     return Checked(
         row=claim.row,
         method=claim.method.name,
@@ -110,8 +118,14 @@ def checked(claim: Claim, verdict: str, reason: str, **known: Any) -> Checked:
         request=claim.request,
         sigma=value_of(claim.sigma),
         delta=claim.delta,
-        epochs=epochs,
-        **(values | {"rounding": False} | known),
+        epochs=None if claim.count is None else claim.steps / per_epoch,
+        epsilon_achieved=known.get("epsilon_achieved"),
+        epsilon_tightest=known.get("epsilon_tightest"),
+        sigma_needed=known.get("sigma_needed"),
+        epochs_needed=known.get("epochs_needed"),
+        sigma_tightest=known.get("sigma_tightest"),
+        factor=known.get("factor"),
+        rounding=rounding,
     )
 
 

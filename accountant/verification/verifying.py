@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from accountant.methods import METHODS, Setup
+from accountant.methods import METHODS
 from accountant.numerics import Progress, number
+from accountant.questions import Setup
 from accountant.verification.claims import Claim, Claims
 from accountant.verification.lists import RequestList
 from accountant.verification.rows import check_rows
@@ -45,7 +46,7 @@ class Verification:
         self.progress = progress or (lambda done, total: None)
         self.digits = digits
         self.summary = Summary(ignored=claims.ignored)
-        self._lists: dict[Any, RequestList] = {}
+        self._lists: dict[tuple[object, ...], RequestList] = {}
         self.total = 0
         for _ in claims:
             self.total += 1
