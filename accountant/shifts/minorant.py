@@ -14,77 +14,11 @@ however long the schedule contracts or expands: the cost rise^2/length does not 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from accountant.numerics import SMALLEST, Floats, InputError, UnreachableError, numbers
-
-
-@dataclass(frozen=True, eq=False)
-class Shifts:
-    """The witness of a GDP bound. Arrays have one entry per step (``distances`` one more: before the first step).
-
-    mu: the bound. start_step: steps before it use no shift, and the string starts there. distances: z_k >= 0 from
-    ``start_step`` on, ending at 0; before it the tracked distance. mu_exact: S_N/sqrt(t_N), what two Gaussian processes of
-    these constants attain, so no valid bound for this schedule is smaller; None when the diameter was used.
-    """
-
-    mu: float
-    shifts: Floats
-    distances: Floats
-    start_step: int
-    mu_exact: float | None
-
-    @property
-    def tightness(self) -> float | None:
-        """mu / mu_exact >= 1; None when the diameter was used, 1 when both are zero."""
-        if self.mu_exact is None:
-            return None
-        return self.mu / self.mu_exact if self.mu_exact > 0 else 1.0
-
-
-def optimal_shifts(
-    *,
-    contraction: ArrayLike,
-    sensitivity: ArrayLike,
-    noise_std: ArrayLike,
-    start_distance: float = 0.0,
-    diameter: float = math.inf,
-) -> Shifts:
-    """Smallest mu over all shifts, in O(N) for N steps (O(N log N) where the distance reaches the diameter).
-
-    contraction: c_k >= 0 (above 1 allowed); sensitivity: h_k >= 0; noise_std: nu_k >= 0; one-dimensional, of one length or
-        scalars, at least one of them an array.
-    start_distance: z_0 >= 0. diameter: 2R > 0 of the set projected on at every step, +inf for none.
-    Raises InputError for bad arrays, UnreachableError when no shifts close the gap (no noise after the last difference).
-    """
-    c = numbers("contraction", contraction, at_least=0)
-    h = numbers("sensitivity", sensitivity, at_least=0)
-    nu = numbers("noise_std", noise_std, at_least=0)
-    z0 = float(numbers("start_distance", start_distance, at_least=0))
-    limit = float(numbers("diameter", diameter, above=0, finite=False))
-    try:
-        c, h, nu = (np.array(a) for a in np.broadcast_arrays(c, h, nu))
-    except ValueError:
-        raise InputError(f"contraction, sensitivity and noise_std must match, got {c.shape}, {h.shape}, {nu.shape}") from None
-    if c.ndim != 1 or not c.size:
-        raise InputError(f"contraction, sensitivity and noise_std must be one-dimensional, got shape {c.shape}")
-    string = taut_string(_logs(c), h, nu, min(z0, limit), limit)
-    mu, pieces = string.mu, string.pieces
-    if not math.isfinite(mu):
-        if all(piece.root_length > 0 for piece in pieces):
-            raise UnreachableError("mu exceeds the largest double: noise_std is too small for these sensitivities")
-        raise UnreachableError(
-            "no shifts exist: a difference (sensitivity or start_distance) reaches the end without noise_std > 0 after it"
-        )
-    shifts, distances = _witness(string, c, h, nu, _tracked(c, h, min(z0, limit), limit))
-    restarted = string.start > 0 or z0 > limit
-    exact = _summed(0, string.log_weights.size - 1, string.log_weights, h, nu, float(string.tracked[0])).cost
-    return Shifts(mu, shifts, distances, string.start, None if restarted else exact)
-
+from accountant.numerics import SMALLEST, Floats, smallest_whole
 
 #: Stands for the logarithm of zero: its exponential is zero, and it stays finite in sums.
 FORGOTTEN: Final = -1e18
@@ -117,11 +51,14 @@ class String(NamedTuple):
     log_weights: Floats
     tracked: Floats
 
+    def chord(self, h: Floats, nu: Floats) -> float:
+        """S_N/sqrt(t_N) over all steps: the mu that two Gaussian processes attain."""
+        return _summed(0, self.log_weights.size - 1, self.log_weights, h, nu, float(self.tracked[0])).cost
+
     def log_chord(self, h: Floats, nu: Floats) -> float:
-        """log of S_N/sqrt(t_N) over all steps: what two Gaussian processes attain."""
-        size = self.log_weights.size - 1
-        cost = _summed(0, size, self.log_weights, h, nu, float(self.tracked[0])).cost
-        return math.log(cost) if cost > 0 else -math.inf
+        """The logarithm of :meth:`chord`, -inf for zero."""
+        chord = self.chord(h, nu)
+        return math.log(chord) if chord > 0 else -math.inf
 
 
 def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, diameter: float) -> String:
@@ -140,7 +77,7 @@ def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, dia
     size = max(int(active[-1]) + 1 if active.size else 0, 1)
     log_c, h, nu = log_c[:size], h[:size], nu[:size]
     log_weights = _log_weights(log_c)
-    tracked = _tracked(np.exp(log_c), h, start_distance, diameter)
+    tracked = tracked_distances(np.exp(log_c), h, start_distance, diameter)
     start, rough = _pieces(log_weights, h, nu, tracked, diameter)
     pieces = [
         _summed(piece.first, piece.last, log_weights, h, nu, tracked[start] if piece.first == start else 0.0) for piece in rough
@@ -233,26 +170,34 @@ def _started(
     What it joins is a difference of sums, whose cancellation is below a rounding of the whole: an error of the joined rise
     counts with a slope no steeper than the rest of the string has.
     """
-    scale = max(sums[-1][0], log_weight)
+    near, rise_of_all, length_of_all = sums[-1]
+    scale = max(near, log_weight)
+    near = math.exp(near - scale)
+    start = math.exp(log_weight - scale) * distance
+    whole = start + near * rise_of_all
+    whole_length = near * near * length_of_all
+    log_square = 2 * math.log(unit)
 
     def joined(left: int) -> tuple[float, float]:
-        (near, rise, length), (far, below, shorter) = sums[-1], sums[left]
-        near, far = math.exp(near - scale), math.exp(far - scale)
-        start = math.exp(log_weight - scale) * distance
-        return start + near * rise - far * below, near * near * length - far * far * shorter
+        """Rise and length of the start and the pieces that it joins, all but so many."""
+        far, below, shorter = sums[left]
+        far = math.exp(far - scale)
+        return whole - far * below, whole_length - far * far * shorter
 
-    low, high = 0, len(pieces)
-    while low < high:
-        middle = (low + high + 1) // 2
-        rise, length = joined(middle)
-        steeper = length <= 0 or (
-            rise > 0 and math.log(rise) - math.log(length) - 2 * math.log(unit) - scale >= pieces[middle - 1].log_slope
-        )
-        low, high = (low, middle - 1) if steeper else (middle, high)
-    rise, length = joined(low)
+    def settled(count: int) -> bool:
+        """Whether the start, joined with the first ``count`` pieces, is less steep than the next one."""
+        left = size - count
+        rise, length = joined(left)
+        if length <= 0:
+            return False
+        return rise <= 0 or math.log(rise) - math.log(length) - log_square - scale < pieces[left - 1].log_slope
+
+    size = len(pieces)
+    left = size - smallest_whole(settled, 0, size - 1)
+    rise, length = joined(left)
     if rise <= 0:
-        return costs[low]
-    return math.hypot(costs[low], rise / (math.sqrt(length) * unit)) if length > 0 else math.inf
+        return costs[left]
+    return math.hypot(costs[left], rise / (math.sqrt(length) * unit)) if length > 0 else math.inf
 
 
 def _summed(first: int, last: int, log_weights: Floats, h: Floats, nu: Floats, start_distance: float) -> _Piece:
@@ -272,29 +217,6 @@ def _summed(first: int, last: int, log_weights: Floats, h: Floats, nu: Floats, s
     return _piece(first, last, scale, rise, root)
 
 
-def _witness(string: String, c: Floats, h: Floats, nu: Floats, tracked: Floats) -> tuple[Floats, Floats]:
-    """Shifts a_k = slope W_k nu_k^2 and the distances they leave; the last noisy step of a piece closes the distance."""
-    shifts = np.zeros(c.size)
-    closing = set()
-    for piece in string.pieces:
-        span = slice(piece.first, piece.last)
-        noisy = np.flatnonzero(nu[span] > 0)
-        if piece.rise > 0 and noisy.size:
-            weights = np.exp(np.minimum(string.log_weights[1:][span] - piece.log_scale, 700.0)) * (nu[span] > 0)
-            shifts[span] = piece.cost * (nu[span] / piece.root_length) * nu[span] * weights
-            closing.add(piece.first + int(noisy[-1]))
-    distances = tracked
-    for k in range(string.start, c.size):
-        reached = c[k] * distances[k] + h[k]
-        shifts[k] = reached if k in closing else min(shifts[k], reached)
-        distances[k + 1] = reached - shifts[k]
-    return shifts, distances
-
-
-def _logs(c: Floats) -> Floats:
-    return np.log(c, where=c > 0, out=np.full_like(c, FORGOTTEN))
-
-
 def _log_weights(log_c: Floats) -> Floats:
     """log W_0 ... log W_N, the contraction still to come after each step; compensated summation (Neumaier)."""
     total, lost = 0.0, 0.0
@@ -307,7 +229,7 @@ def _log_weights(log_c: Floats) -> Floats:
     return np.array(logs[::-1])
 
 
-def _tracked(c: Floats, h: Floats, start: float, limit: float) -> Floats:
+def tracked_distances(c: Floats, h: Floats, start: float, limit: float) -> Floats:
     """z_k = min(diameter, c_k z_{k-1} + h_k), from before the first step on."""
     distances = [start]
     for factor, jump in zip(c.tolist(), h.tolist(), strict=True):
