@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from accountant.shifts.distance import *
     from accountant.shifts.enclosed import *
     from accountant.shifts.minorant import *
+    from accountant.shifts.optimal import *
     from accountant.shifts.runs import *
     from accountant.shifts.timeline import *
 else:
     __getattr__, __all__ = face(
         __name__,
-        cyclic="log_mu_cyclic log_mu_decay log_mu_restarted",
+        cyclic="log_mu_cyclic log_mu_decay log_mu_restarted restarts",
         distance="NO_DISTANCE learned_distance log_learned_distance",
         enclosed="string_mu",
-        minorant="Shifts optimal_shifts taut_string",
+        minorant="taut_string",
+        optimal="Shifts optimal_shifts",
         runs="joined",
         timeline="Stretch Timeline plain_timeline",
     )

@@ -12,6 +12,7 @@ docs/theory.md, section "Three pieces", has the proof.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -99,6 +100,26 @@ def _slope(rise: Numbers, length: Numbers) -> Numbers:
     return np.where(rise > 0, np.where(length > 0, rise / np.where(length > 0, length, 1), np.inf), 0)
 
 
+def restarts(*, ratio: Floats, log_q: float, steps_per_epoch: int, visits: Floats, tail: Floats) -> Iterator[Floats]:
+    """Visits to come, up to ``visits`` - 1, from which a start just after a visit, the diameter apart, may be cheapest.
+
+    ratio: of diameter and sensitivity; log_q: of what an epoch contracts by; tail: steps after the last visit. All broadcast.
+    mu has two real minimisers in closed form, one for each shape of the string that the start changes (chord from start to end;
+    chord from start to last visit), and is monotone on both sides of them: integer neighbours and the ends of the range do.
+    """
+    period, most = float(steps_per_epoch), visits - 1
+    with np.errstate(all="ignore"):
+        # log1p(-D (1 - c^J)/h)/(J log c), which is D/h for c = 1: epochs until the distance is back at the diameter.
+        refill = ratio if log_q == 0 else np.log1p(ratio * np.expm1(log_q)) / log_q
+        wanted = [refill - 2 * tail / period, refill + 2 / period - 1]
+    candidates = [np.zeros_like(tail), np.ones_like(tail), np.where(np.isfinite(most), most, 0.0)]
+    for real in wanted:
+        real = np.where(np.isfinite(real), np.floor(real), 0.0)
+        candidates += [real - 1, real, real + 1, real + 2]
+    for candidate in candidates:
+        yield np.clip(candidate, 0.0, np.maximum(most, 0.0))
+
+
 def log_mu_restarted(
     *,
     log_c: Numbers,
@@ -109,37 +130,25 @@ def log_mu_restarted(
     tail: Floats,
     arithmetic: Arithmetic = DOUBLE,
 ) -> Numbers:
-    """Smallest log mu over starts just after a visit, where the distance is at most the diameter (of the ball).
+    """Smallest log mu over starts just after a visit (:func:`restarts`), where the distance is at most the ball's diameter.
 
-    The start with i visits to come has i real minimisers in closed form, one for each shape of the string that i changes
-    (chord from start to end; chord from start to last visit); mu is monotone on both sides of them, so their integer
-    neighbours and the ends of the range are enough. Any other i would be valid too, only larger.
+    Any other start would be valid too, only larger.
     """
-    period = float(steps_per_epoch)
-    tail_ = np.asarray(tail, dtype=np.float64)
-    most = np.asarray(visits, dtype=np.float64) - 1
+    tail_, visits_ = np.asarray(tail, dtype=np.float64), np.asarray(visits, dtype=np.float64)
     log_h = np.asarray(log_sensitivity)
-    log_q = float(log_power(arithmetic.midpoint(log_c), period))
+    log_q = float(log_power(arithmetic.midpoint(log_c), float(steps_per_epoch)))
     with np.errstate(all="ignore"):
-        # log1p(-D (1 - c^J)/h)/(J log c), which is D/h for c = 1: epochs until the distance is back at the diameter.
         ratio = np.exp(arithmetic.midpoint(log_diameter - log_h))
-        refill = ratio if log_q == 0 else np.log1p(ratio * np.expm1(log_q)) / log_q
-        wanted = [refill - 2 * tail_ / period, refill + 2 / period - 1]
-    candidates = [np.zeros_like(tail_), np.ones_like(tail_), np.where(np.isfinite(most), most, 0.0)]
-    for real in wanted:
-        real = np.where(np.isfinite(real), np.floor(real), 0.0)
-        candidates += [real - 1, real, real + 1, real + 2]
-    best = np.full(np.broadcast_shapes(tail_.shape, most.shape, log_h.shape), math.inf)
+    best = np.full(np.broadcast_shapes(tail_.shape, visits_.shape, log_h.shape), math.inf)
     decay = log_mu_decay(log_c=log_c, log_start=log_diameter, steps=tail_, arithmetic=arithmetic)
-    for candidate in candidates:
-        to_come = np.clip(candidate, 0.0, np.maximum(most, 0.0))
+    for to_come in restarts(ratio=ratio, log_q=log_q, steps_per_epoch=steps_per_epoch, visits=visits_, tail=tail_):
         later = log_mu_cyclic(
             log_c=log_c,
             steps_per_epoch=steps_per_epoch,
             log_sensitivity=log_h,
             log_start=log_diameter,
             visits=np.maximum(to_come, 1.0),
-            lead=period - 1,
+            lead=float(steps_per_epoch) - 1,
             tail=tail_,
             arithmetic=arithmetic,
         )
