@@ -19,6 +19,7 @@ from accountant.commands.options import (
 )
 from accountant.curves import MAX_ALPHA
 from accountant.numerics import choice, digits, integer, number
+from accountant.questions import Enclosed
 
 OverOption = Annotated[
     str, typer.Option(metavar="delta|alpha", help="delta (prints epsilon) or alpha (prints the Renyi divergence).")
@@ -62,7 +63,7 @@ def curve(
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
     if precision is not None:
-        unknown = "epsilon" if over == "delta" else "rdp"
+        unknown: Enclosed = "epsilon" if over == "delta" else "rdp"
         found = [
             present.precise(shared, precision, unknown, sigma=sigma, **{names[0]: at}, **length)[0] or {}
             for at in grid.tolist()

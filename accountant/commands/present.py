@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
-from accountant.questions import Outcome, Unknown, UnlearningAccountant
+from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,6 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
     from accountant._version import __version__
 
     placing, algorithm, sigma = outcome.placing, outcome.placing.setting.algorithm, number("sigma", outcome.sigma)
-    judged = outcome if isinstance(placing.batches, (int, tuple)) else outcome.worst
     settings = outcome.settings
     return {
         "command": command,
@@ -38,7 +37,7 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "averaging": outcome.averaging,
         "contraction": algorithm.contraction,
         "mu_worst": outcome.mu_worst,
-        "tightness": judged.tightness,
+        "tightness": outcome.tightness_worst,
         "noise_std": algorithm.noise_std(sigma),
         "noise_multiplier": algorithm.noise_multiplier(sigma),
         "assumptions": list(placing.assumptions()),
@@ -67,15 +66,15 @@ def comparison(shared: Shared, unknown: Unknown, **question: Any) -> dict[str, A
     other = shared.accountant.beside("paper" if shared.accountant.bound == "optimal" else "optimal")
     result: dict[str, Any] = {"bound": other.bound, "batches": other.batches, unknown: None}
     try:
-        outcome = asked(other, unknown, **question)
-        result[unknown] = int(outcome.answer) if unknown in ("epochs", "steps") else outcome.answer
+        value = other.answer(unknown, **question)
+        result[unknown] = int(value) if unknown in ("epochs", "steps") else value
     except InputError as error:
         result["reason"] = str(error)
     return result
 
 
 def precise(
-    shared: Shared, precision: int | None, unknown: str, **question: Any
+    shared: Shared, precision: int | None, unknown: Enclosed, **question: Any
 ) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
     """The JSON block and the row of ``--precision``: ``unknown`` to so many digits, rounded up; nothing if not asked."""
     if precision is None:
@@ -93,7 +92,9 @@ def precise(
     return block, [(f"{unknown}, {plural(precision, 'digit')}", f"{found}, {how}, rounded up")]
 
 
-def answer(shared: Shared, unknown: Unknown, title: str, *, precision: int | None = None, **question: Any) -> None:
+def answer(
+    shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title: str, *, precision: int | None = None, **question: Any
+) -> None:
     """Ask for ``unknown`` once, compare, and show."""
     check_precision(precision)
     outcome = asked(shared.accountant, unknown, **question)

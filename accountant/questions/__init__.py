@@ -17,8 +17,8 @@ else:
     __getattr__, __all__ = face(
         __name__,
         accountant="UnlearningAccountant",
-        enclosing="exact_delta enclose exact_inputs",
-        outcome="Outcome Unknown",
+        enclosing="Enclosed exact_delta enclose exact_inputs",
+        outcome="Outcome Unknown Value",
         query="raised",
         searches="NotUniqueWarning",
         settings="DEFAULT KEYS Loaded SCHEDULE TARGET check_complete load merged",

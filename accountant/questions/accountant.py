@@ -15,7 +15,7 @@ from accountant.numerics import MAX_COUNT, Floats, InputError, choice, number, p
 from accountant.problem import PNSGD, RESHUFFLE, Batches, Number, Schedule
 from accountant.questions.asking import Asking
 from accountant.questions.length import Length
-from accountant.questions.outcome import UNKNOWNS, Outcome, Unknown, described
+from accountant.questions.outcome import UNKNOWNS, Outcome, Unknown, Value, described
 from accountant.questions.question import Arrays, Question, Refusals, Scalars
 from accountant.questions.setup import Setup
 
@@ -137,6 +137,10 @@ class UnlearningAccountant:
         admitted = asked.admitted(refused, most_epochs=MAX_COUNT // self.length.steps_per_epoch)
         return self._asking.ask(unknown, admitted, refused)
 
+    def answer(self, unknown: Unknown, **numbers: Any) -> Value:
+        """What the method of that name answers; InputError or UnreachableError for the first row that has no answer."""
+        return self._asking.answer(unknown, Question(**numbers))
+
     @overload
     def epsilon(self, *, sigma: float, delta: float | None = None, **rest: Unpack[Scalars]) -> float: ...
     @overload
@@ -147,7 +151,7 @@ class UnlearningAccountant:
     ) -> float | Floats:  # fmt: skip
         """Smallest epsilon proven at ``delta`` for noise ``sigma`` after unlearning, rounded up."""
         asked = Question(sigma=sigma, delta=delta, epochs=epochs, steps=steps, start_distance=start_distance)
-        return self._asking.ask("epsilon", asked, Refusals(raising=True)).answer
+        return self._asking.answer("epsilon", asked)
 
     @overload
     def delta(self, *, sigma: float, epsilon: float, **rest: Unpack[Scalars]) -> float: ...
@@ -159,7 +163,7 @@ class UnlearningAccountant:
     ) -> float | Floats:  # fmt: skip
         """Smallest delta proven at ``epsilon`` for noise ``sigma`` after unlearning, rounded up."""
         asked = Question(sigma=sigma, epsilon=epsilon, epochs=epochs, steps=steps, start_distance=start_distance)
-        return self._asking.ask("delta", asked, Refusals(raising=True)).answer
+        return self._asking.answer("delta", asked)
 
     @overload
     def sigma(self, *, epsilon: float, delta: float | None = None, **rest: Unpack[Scalars]) -> float: ...
@@ -175,7 +179,7 @@ class UnlearningAccountant:
         that number is returned.
         """
         asked = Question(epsilon=epsilon, delta=delta, epochs=epochs, steps=steps, start_distance=start_distance)
-        return self._asking.ask("sigma", asked, Refusals(raising=True)).answer
+        return self._asking.answer("sigma", asked)
 
     @overload
     def epochs(
@@ -190,9 +194,9 @@ class UnlearningAccountant:
         start_distance: ArrayLike | None = None,
     ) -> int | NDArray[np.int64]:  # fmt: skip
         """Smallest whole number of unlearning epochs that proves (``epsilon``, ``delta``); may be 0 under "optimal"."""
-        counts = self._asking.ask(
-            "epochs", Question(sigma=sigma, epsilon=epsilon, delta=delta, start_distance=start_distance), Refusals(raising=True)
-        ).answer
+        counts = self._asking.answer(
+            "epochs", Question(sigma=sigma, epsilon=epsilon, delta=delta, start_distance=start_distance)
+        )
         return int(counts) if np.ndim(counts) == 0 else np.asarray(counts).astype(np.int64)
 
     @overload
@@ -212,9 +216,9 @@ class UnlearningAccountant:
         Also correct for a reference of a fixed number of epochs, where more steps of a started epoch help but the guarantee
         need not improve from the last step of one epoch to the first of the next.
         """
-        counts = self._asking.ask(
-            "steps", Question(sigma=sigma, epsilon=epsilon, delta=delta, start_distance=start_distance), Refusals(raising=True)
-        ).answer
+        counts = self._asking.answer(
+            "steps", Question(sigma=sigma, epsilon=epsilon, delta=delta, start_distance=start_distance)
+        )
         return int(counts) if np.ndim(counts) == 0 else np.asarray(counts).astype(np.int64)
 
     @overload
@@ -326,11 +330,6 @@ class UnlearningAccountant:
         return self.length.constant
 
     @property
-    def scheduled_steps(self) -> int:
-        """Unlearning steps that the schedule itself says."""
-        return self.length.scheduled_steps
-
-    @property
     def counts_epochs(self) -> bool:
         """Whether all unlearning has one batch size, so that its steps make epochs."""
         return self.length.counts_epochs
@@ -339,11 +338,6 @@ class UnlearningAccountant:
     def steps_per_epoch(self) -> int:
         """J of the unlearning epochs that are counted."""
         return self.length.steps_per_epoch
-
-    @property
-    def largest_group(self) -> int:
-        """Most points that can be deleted at once where ``batches`` places them."""
-        return self.placing.room
 
     @property
     def default_delta(self) -> float:

@@ -14,7 +14,7 @@ from accountant.curves import too_far_apart
 from accountant.numerics import LARGEST, MAX_COUNT, Floats, InputError, UnreachableError, broadcast, plain
 from accountant.questions.answers import Counting, delta_of, epsilon_of, sigma_of
 from accountant.questions.length import Length
-from accountant.questions.outcome import Outcome, Unknown
+from accountant.questions.outcome import Outcome, Unknown, Value
 from accountant.questions.query import Query
 from accountant.questions.question import Question, Refusals
 
@@ -24,6 +24,8 @@ _SOLVERS: Final[dict[str, tuple[Callable[..., Floats], tuple[str, str]]]] = {
     "epsilon": (epsilon_of, ("sigma", "delta")),
     "delta": (delta_of, ("sigma", "epsilon")),
 }
+#: The query, the numbers that are known of it by name, and the unknown as it is given back.
+Answered = tuple[Query, dict[str, Value], Value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,15 @@ class Asking:
     refusal: InputError | None
 
     def ask(self, unknown: Unknown, asked: Question, refused: Refusals) -> Outcome:
-        """The unknown from the other numbers."""
+        """The unknown from the other numbers, with all that follows from it."""
+        query, known, answer = self._answered(unknown, asked, refused)
+        return self.outcome(query, asked, refused, answer=answer, **known)
+
+    def answer(self, unknown: Unknown, asked: Question) -> Value:
+        """The unknown alone; InputError or UnreachableError for the first row that has no answer."""
+        return self._answered(unknown, asked, Refusals(raising=True))[2]
+
+    def _answered(self, unknown: Unknown, asked: Question, refused: Refusals) -> Answered:
         if unknown in ("epochs", "steps"):
             return self._fewest(unknown, asked, refused)
         query = self.query(self.total(asked, refused), asked.start_distance)
@@ -50,9 +60,7 @@ class Asking:
             # A group's average is bounded, not computed: what holds of the worst placement may be smaller.
             values = np.fmin(values, solve(replace(query, components=self.placing.worst.components), **known))
         answer = plain(np.where(refused.mask(values.shape), np.inf, values))
-        return self.outcome(
-            query, asked, refused, answer=answer, **{n: plain(v) for n, v in known.items()}, **{unknown: answer}
-        )
+        return query, {name: plain(value) for name, value in known.items()} | {unknown: answer}, answer
 
     def outcome(self, query: Query, asked: Question, refused: Refusals, **numbers: Any) -> Outcome:
         """What is known of a query."""
@@ -98,7 +106,7 @@ class Asking:
         """With the default delta where none is given."""
         return replace(asked, delta=self.length.setup.default_delta) if asked.delta is None else asked
 
-    def _fewest(self, unknown: Unknown, asked: Question, refused: Refusals) -> Outcome:
+    def _fewest(self, unknown: Unknown, asked: Question, refused: Refusals) -> Answered:
         """The smallest number of epochs or steps that is enough."""
         if self.length.closed:
             raise InputError(f"the schedule must end with an open unlearn phase to ask for {unknown}")
@@ -110,7 +118,7 @@ class Asking:
         stride = self.length.steps_per_epoch if unknown == "epochs" else 1
         query = self.query(self.length.scheduled_steps + stride * counts, asked.start_distance)
         numbers = {name: plain(known.number(name)) for name in ("sigma", "epsilon", "delta")}
-        return self.outcome(query, asked, refused, answer=plain(counts), **numbers)
+        return query, numbers, plain(counts)
 
     def _counts(self, placing: Placing, unknown: Unknown, known: Question, refused: Refusals) -> Floats:
         fewest = float(placing.bound.minimum_steps)

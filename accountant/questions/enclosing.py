@@ -8,7 +8,7 @@ step_size = 1/smoothness are exact fractions, also where they come as the double
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Literal, get_args
 
 from accountant.curves import PrivacyCurve
 from accountant.numerics import (
@@ -27,12 +27,13 @@ from accountant.numerics import (
 from accountant.problem import Number, Read, decimal, exact_step_size
 from accountant.questions.accountant import UnlearningAccountant
 
-ENCLOSED: Final = ("sigma", "epsilon", "delta", "rdp")
+#: What can be enclosed.
+Enclosed = Literal["sigma", "epsilon", "delta", "rdp"]
 
 
 def enclose(
     accountant: UnlearningAccountant,
-    unknown: str,
+    unknown: Enclosed,
     *,
     digits: int = DEFAULT_DIGITS,
     arithmetic: str | None = None,
@@ -50,7 +51,7 @@ def enclose(
     The question as in the methods of :class:`UnlearningAccountant`; fractions are taken exactly, floats through ``read``.
     Raises what they raise, and InputError where an average over placements is bounded on a grid.
     """
-    choice("unknown", unknown, ENCLOSED)
+    choice("unknown", unknown, get_args(Enclosed))
     integer("precision", digits, at_least=1, at_most=MAX_DIGITS)
     name = choice("arithmetic", arithmetic_available() if arithmetic is None else arithmetic, ARITHMETICS)
     length: dict[str, Any] = {"epochs": epochs, "steps": steps, "start_distance": start_distance}
@@ -65,7 +66,8 @@ def enclose(
         exact[key] = value if isinstance(value, Fraction) else read(number(key, value))
     # The double answer checks the question, and is where the search starts.
     question = {key: float(value) for key, value in exact.items()}
-    start = float(getattr(accountant, unknown)(**question, **length))
+    double = accountant.rdp(**question, **length) if unknown == "rdp" else accountant.answer(unknown, **question, **length)
+    start = float(double)
 
     def evaluate(ar: Precise, bits: int) -> Any:
         mixture = accountant.components_at(Number(ar, read), **length)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from accountant.averaging import EveryPlacement, OnePoint, Placed, Placing, WorstSum
 from accountant.bounds import assumptions_of
-from accountant.curves import MAX_ALPHA, Guarantee, Mixture, rounded_up, too_far_apart
+from accountant.curves import GAUSSIAN, MAX_ALPHA, Guarantee, Mixture, rounded_up, too_far_apart
 from accountant.numerics import Floats, InputError, UnreachableError, broadcast, numbers, plain, shown
 from accountant.problem import RESHUFFLE, Number, Schedule
 from accountant.questions.answers import epsilon_of, rdp_of
@@ -81,21 +81,28 @@ class Outcome:
 
     @cached_property
     def tightness(self) -> float | None:
-        """mu/mu_exact at the worst position; None where no exact case is known."""
+        """mu/mu_exact where the points are said to be, or at their worst; None where no exact case is known."""
+        return self._tightness(self.placing)
+
+    @cached_property
+    def tightness_worst(self) -> float | None:
+        """mu/mu_exact where the points are said to be, otherwise at their worst whatever the batches are averaged over."""
+        said = isinstance(self.placing.batches, (int, tuple))
+        return self.tightness if said else self._tightness(self.placing.worst)
+
+    def _tightness(self, placing: Placing) -> float | None:
         query = self._single("tightness", "epochs, steps and start_distance").query
-        counts = np.ones(1) if query.setting.given_distance else self.placing.judged(query.steps)
+        counts = np.ones(1) if query.setting.given_distance else placing.judged(query.steps)
         if counts is None:
             return None
         gap = query.bound.log_tightness(query.setting, counts, int(query.steps), float(log_of(query.start)))
         return None if gap is None else math.exp(gap)
 
     @cached_property
-    def worst(self) -> Outcome:
-        """The same run with the points where they do most."""
-        placing = self.placing.worst
-        # A given distance is one number, whatever the position was.
+    def _at_worst(self) -> Query:
+        """The same run with the points where they do most; a given distance is one number, wherever they are."""
         given = self.query.setting.given_distance
-        return replace(self, placing=placing, query=self.query if given else replace(self.query, components=placing.components))
+        return self.query if given else replace(self.query, components=self.placing.worst.components)
 
     @property
     def epsilon_proved(self) -> Value:
@@ -105,7 +112,7 @@ class Outcome:
         if np.isnan(values).any():
             raise too_far_apart()
         if self.placing.bounds_average and not self.query.setting.given_distance:
-            values = np.fmin(values, epsilon_of(self.worst.query, **known))
+            values = np.fmin(values, epsilon_of(self._at_worst, **known))
         return plain(values)
 
     @property
@@ -119,7 +126,10 @@ class Outcome:
     @property
     def mu_worst(self) -> float | None:
         """GDP bound whatever the batch order, None for the published bounds."""
-        return self.worst.guarantee.mu_worst
+        query, noise = self._single("mu_worst", "epochs, steps and start_distance")._at_worst, np.array([self._noise])
+        mixture = query.mixture(query.steps[None], query.start[None])
+        mu = rounded_up(mixture.log_mu(noise)[0])
+        return float(mu.max()) if mixture.curve.kind in GAUSSIAN else None
 
     @property
     def gdp(self) -> Floats:
@@ -138,7 +148,7 @@ class Outcome:
         if np.isnan(values).any():
             raise too_far_apart()
         if self.placing.bounds_average and not self.query.setting.given_distance:
-            values = np.fmin(values, rdp_of(self.worst.query, sigma=noise, alpha=orders))
+            values = np.fmin(values, rdp_of(self._at_worst, sigma=noise, alpha=orders))
         if not np.all(np.isfinite(values)):
             raise UnreachableError("the divergence exceeds the largest double: sigma is too small or alpha too large")
         return plain(values)
@@ -153,9 +163,9 @@ class Outcome:
         if self.placing.bounds_average and not query.setting.given_distance and setup.problem.n > 1:
             log_delta = np.log(np.array([setup.default_delta]))
             average = mixture.curve.epsilon(log_delta, mixture.log_weights, mixture.log_mu(at))[0]
-            surely = self.worst.query.mixture(query.steps[None], query.start[None])
+            surely = self._at_worst.mixture(query.steps[None], query.start[None])
             if surely.curve.epsilon(log_delta, surely.log_weights, surely.log_mu(at))[0] < average:
-                return self.worst.guarantee
+                return replace(self, placing=self.placing.worst, query=self._at_worst).guarantee
         mu = rounded_up(mixture.log_mu(at)[0])
         bound, placing, kind = query.bound, self.placing, mixture.curve.kind
         return Guarantee(

@@ -155,7 +155,7 @@ def solve_learn_epochs(search: Search) -> int:
 
 def solve_group_size(search: Search) -> int:
     one = search.accountant(1)
-    high = one.largest_group
+    high = one.placing.room
     if high > 1:
         search.accountant(2).check()
     low = 1

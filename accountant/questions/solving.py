@@ -21,6 +21,7 @@ import numpy as np
 
 from accountant.numerics import MAX_COUNT, SMALLEST, InputError, choice, number
 from accountant.problem import Schedule
+from accountant.questions.outcome import Unknown
 from accountant.questions.question import MAX_EPSILON
 from accountant.questions.searches import (
     METHODS,
@@ -144,7 +145,8 @@ def _own(search: Search) -> float | int:
     """The accountant's own answer, which has to meet the target put back."""
     unknown = search.unknown
     accountant = assembled(search.settings).accountant
-    value = cast(float, getattr(accountant, unknown)(**among(search.settings, *METHODS)))
+    answer = float(accountant.answer(cast(Unknown, unknown), **among(search.settings, *METHODS)))
+    value = int(answer) if unknown in ("epochs", "steps") else answer
     if unknown == "sigma":
         return value
     if unknown == "epsilon":
