@@ -330,6 +330,11 @@ class UnlearningAccountant:
         return self.length.constant
 
     @property
+    def scheduled_steps(self) -> int:
+        """Unlearning steps that the schedule itself says."""
+        return self.length.scheduled_steps
+
+    @property
     def counts_epochs(self) -> bool:
         """Whether all unlearning has one batch size, so that its steps make epochs."""
         return self.length.counts_epochs

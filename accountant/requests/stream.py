@@ -1,14 +1,12 @@
 """Streams of deletion requests: the fewest steps per request that keep every request so far at (epsilon, delta).
 
-How requests add up is a rule of ``recursions.py``, one for the product's own bound and one for the published ones.
+How requests add up is a rule of ``rules.py``, one for the product's own bound and one for the published ones.
 """
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from copy import copy
-from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -33,10 +31,9 @@ from accountant.questions import UnlearningAccountant
 from accountant.requests.optimal import OptimalRule
 from accountant.requests.published import PublishedRule
 from accountant.requests.rules import Place, Rule, learned_epochs
+from accountant.requests.saved import check_same, read, restored, written
 from accountant.requests.state import StreamState
 
-#: Version of the JSON form.
-FORMAT: Final = 1
 UNITS: Final = ("steps", "epochs")
 
 
@@ -86,7 +83,7 @@ class UnlearningStream:
         self.unit = choice("unit", unit, UNITS)
         self.first_bound = first_bound
         self._stride = accountant.algorithm.steps_per_epoch if unit == "epochs" else 1
-        self._check(accountant, first_bound)
+        check_covered(accountant, first_bound)
         self._set_rules(self.sigma, DOUBLES)
         self.state = StreamState()
         self.pending = 0
@@ -108,33 +105,6 @@ class UnlearningStream:
 
         self._rule = rule_of(self.accountant.bound)
         self._first = self._rule if self.first_bound is None else rule_of(self.first_bound)
-
-    @staticmethod
-    def _check(accountant: UnlearningAccountant, first_bound: str | None) -> None:
-        name = accountant.bound
-        if accountant.batches not in (RANDOM, WORST):
-            raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
-        if accountant.group_size != 1:
-            raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
-        if not accountant.constant:
-            raise InputError("a stream needs a constant algorithm: schedule must be left out, or change nothing")
-        if isinstance(accountant.reference, int):
-            raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
-        if accountant.starts_apart:
-            raise InputError("reference must be matched for a stream after finite learning, got converged")
-        if first_bound is not None:
-            published = [bound for bound in BOUNDS if bound != "optimal"]
-            choice("first_bound", first_bound, published)
-            if name == "optimal":
-                raise InputError(f"first_bound={first_bound} goes with a published bound, got bound=optimal")
-        for bound in {name, first_bound or name}:
-            learned = accountant.algorithm.learn_epochs
-            if bound == "paper" and learned is not None and accountant.algorithm.log_contraction < 0:
-                raise InputError(
-                    "bound=paper is published for streams after converged learning only: learn_epochs must be left out, "
-                    f"got {learned}"
-                )
-        accountant.check()
 
     @property
     def requests(self) -> int:
@@ -321,64 +291,51 @@ class UnlearningStream:
 
     def to_json(self) -> str:
         """The state, and what it belongs to, as one line that :meth:`from_json` restores exactly."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "settings": self._settings(),
-                "state": asdict(self.state),
-                "pending": self.pending,
-            },
-            allow_nan=False,
-        )
+        return written(self._settings(), self.state, self.pending)
 
     @classmethod
     def from_json(cls, text: str, accountant: UnlearningAccountant) -> UnlearningStream:
         """The stream that :meth:`to_json` saved; InputError for anything else, or a state of another problem or version."""
-        try:
-            data = json.loads(text)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"stream state must be JSON text, got {str(text)[:40]!r} ({error})") from None
-        keys = {"format", "settings", "state", "pending"}
-        if not isinstance(data, dict) or set(data) != keys:
-            found = sorted(data) if isinstance(data, dict) else type(data).__name__
-            raise InputError(f"stream state must have exactly the keys {', '.join(sorted(keys))}, got {found}")
-        if type(data["format"]) is not int or data["format"] != FORMAT:
-            raise InputError(f"stream state must have format {FORMAT}, the only one this version reads, got {data['format']!r}")
+        data = read(text)
         own = ("sigma", "epsilon", "delta", "unit", "first_bound")
         settings = data["settings"]
         if not isinstance(settings, dict) or not set(own) <= set(settings):
             raise InputError(f"stream state must have settings with {', '.join(own)}, got {settings!r}")
         stream = cls(accountant, **{name: settings[name] for name in own})
-        mine = json.loads(json.dumps(stream._settings()))
-        for name in sorted(mine.keys() | settings.keys()):
-            if mine.get(name) != settings.get(name):
-                raise InputError(
-                    f"stream state belongs to {name} = {settings.get(name)!r}, but the accountant has {mine.get(name)!r}"
-                )
-        stream._restore(data)
+        check_same(settings, stream._settings())
+        finite = learned_epochs(accountant.algorithm) < float("inf") and accountant.bound == "optimal"
+        stream.state, stream.pending = restored(data["state"], data["pending"], n=stream._n, finite=finite)
+        stream._guess = stream.state.since // stream._stride
         return stream
-
-    def _restore(self, data: dict[str, Any]) -> None:
-        values = data["state"]
-        whole = ("requests", "points", "steps", "since")
-        names = {*whole, "distance", "tracked", "mu", "span"}
-        if not isinstance(values, dict) or set(values) != names:
-            raise InputError(f"stream state must hold {', '.join(sorted(names))}, got {values!r}")
-        n = self.accountant.algorithm.problem.n
-        for name in whole:
-            integer(f"{name} of the stream state", values[name], at_least=0, at_most=n if name == "points" else MAX_COUNT)
-        for name in names - set(whole):
-            values[name] = number(f"{name} of the stream state", values[name], at_least=0)
-        odd = values["points"] < values["requests"] or values["since"] > values["steps"]
-        odd |= values["requests"] == 0 and any(values[name] > 0 for name in names)
-        finite = learned_epochs(self.accountant.algorithm) < float("inf") and self.accountant.bound == "optimal"
-        odd |= finite and values["requests"] > 0 and values["span"] < values["steps"] + 1
-        if odd:
-            raise InputError(f"stream state must be one that a stream has saved, got {values!r}")
-        self.pending = integer("pending of the stream state", data["pending"], at_least=0, at_most=n - values["points"])
-        self.state = StreamState(**values)
-        self._guess = self.state.since // self._stride
 
     def _settings(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("sigma", "epsilon", "delta", "unit", "first_bound")}
         return {**self.accountant.to_dict(), **own}
+
+
+def check_covered(accountant: UnlearningAccountant, first_bound: str | None) -> None:
+    """Refuse what a stream does not cover."""
+    name = accountant.bound
+    if accountant.batches not in (RANDOM, WORST):
+        raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
+    if accountant.group_size != 1:
+        raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
+    if not accountant.constant:
+        raise InputError("a stream needs a constant algorithm: schedule must be left out, or change nothing")
+    if isinstance(accountant.reference, int):
+        raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
+    if accountant.starts_apart:
+        raise InputError("reference must be matched for a stream after finite learning, got converged")
+    if first_bound is not None:
+        published = [bound for bound in BOUNDS if bound != "optimal"]
+        choice("first_bound", first_bound, published)
+        if name == "optimal":
+            raise InputError(f"first_bound={first_bound} goes with a published bound, got bound=optimal")
+    for bound in {name, first_bound or name}:
+        learned = accountant.algorithm.learn_epochs
+        if bound == "paper" and learned is not None and accountant.algorithm.log_contraction < 0:
+            raise InputError(
+                "bound=paper is published for streams after converged learning only: learn_epochs must be left out, "
+                f"got {learned}"
+            )
+    accountant.check()

@@ -1,0 +1,62 @@
+"""Streams as text: the state of the past requests, and what it belongs to, restored exactly or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from accountant.numerics import MAX_COUNT, InputError, integer, number
+from accountant.requests.state import StreamState
+
+#: Version of the JSON form.
+FORMAT: Final = 1
+_KEYS: Final = ("format", "pending", "settings", "state")
+_WHOLE: Final = ("requests", "points", "steps", "since")
+_NAMES: Final = {*_WHOLE, "distance", "tracked", "mu", "span"}
+
+
+def written(settings: Mapping[str, Any], state: StreamState, pending: int) -> str:
+    """A stream in one line of JSON."""
+    data = {"format": FORMAT, "settings": settings, "state": asdict(state), "pending": pending}
+    return json.dumps(data, allow_nan=False)
+
+
+def read(text: str) -> dict[str, Any]:
+    """The parts of a stream in JSON; InputError for anything else."""
+    try:
+        data = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"stream state must be JSON text, got {str(text)[:40]!r} ({error})") from None
+    if not isinstance(data, dict) or set(data) != set(_KEYS):
+        found = sorted(data) if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"stream state must have exactly the keys {', '.join(_KEYS)}, got {found}")
+    if type(data["format"]) is not int or data["format"] != FORMAT:
+        raise InputError(f"stream state must have format {FORMAT}, the only one this version reads, got {data['format']!r}")
+    return data
+
+
+def check_same(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse a state that was saved under other settings."""
+    mine = json.loads(json.dumps(settings))
+    for name in sorted(mine.keys() | saved.keys()):
+        if mine.get(name) != saved.get(name):
+            raise InputError(f"stream state belongs to {name} = {saved.get(name)!r}, but the accountant has {mine.get(name)!r}")
+
+
+def restored(values: Any, pending: Any, *, n: int, finite: bool) -> tuple[StreamState, int]:
+    """The state and the points that wait; ``finite``: the state of the optimal bound after learning of finitely many epochs."""
+    if not isinstance(values, dict) or set(values) != _NAMES:
+        raise InputError(f"stream state must hold {', '.join(sorted(_NAMES))}, got {values!r}")
+    for name in _WHOLE:
+        integer(f"{name} of the stream state", values[name], at_least=0, at_most=n if name == "points" else MAX_COUNT)
+    for name in _NAMES - set(_WHOLE):
+        values[name] = number(f"{name} of the stream state", values[name], at_least=0)
+    odd = values["points"] < values["requests"] or values["since"] > values["steps"]
+    odd |= values["requests"] == 0 and any(values[name] > 0 for name in _NAMES)
+    odd |= finite and values["requests"] > 0 and values["span"] < values["steps"] + 1
+    if odd:
+        raise InputError(f"stream state must be one that a stream has saved, got {values!r}")
+    waiting = integer("pending of the stream state", pending, at_least=0, at_most=n - values["points"])
+    return StreamState(**values), waiting
