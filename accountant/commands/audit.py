@@ -165,7 +165,7 @@ def _draw(path: Path, kind: str, made: list[Audit], instances: list[Instance]) -
     import numpy as np
 
     figure, panels = pictures.figure(rows=len(made), height=3.4)
-    for axes, one, instance in zip([panels] if len(made) == 1 else panels, made, instances, strict=True):
+    for axes, one, instance in zip(panels, made, instances, strict=True):
         x = np.linspace(0, 1, 400)
         for style, claim in enumerate(one.claims):
             guarantee = instance.accountant(claim.bound).guarantee(sigma=instance.sigma, epochs=instance.unlearn_epochs)

@@ -10,6 +10,8 @@ from accountant.commands import pictures, present
 from accountant.numerics import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from accountant.methods import ComparedStream
     from accountant.questions import Setup
     from accountant.reproduction import Record, Reproduction
@@ -30,13 +32,13 @@ def plan(path: Path, kind: str, made: Plan) -> None:
         return datetime.fromtimestamp(row.time, UTC) if made.dated else row.time / 86_400
 
     rows = [*made.requests[: -1 : -(-len(made.requests) // _MOST_POINTS)], made.requests[-1]]
-    figure, axes = pictures.figure()
+    figure, (axes,) = pictures.figure()
     lines = [("unlearning", "total_gradient_evaluations", *pictures.STYLES[0])]
     if made.retrain_epochs is not None:
         lines.append(("retraining at every request", "retrain_each_gradient_evaluations", *pictures.STYLES[1]))
         lines.append(("retraining once now", "retrain_once_gradient_evaluations", *pictures.STYLES[2]))
     logarithmic = made.total_gradient_evaluations > 0 or made.retrain_epochs is not None
-    markers = {"marker": "o", "markersize": 3} if len(rows) <= 60 else {}
+    markers: dict[str, Any] = {"marker": "o", "markersize": 3} if len(rows) <= 60 else {}
     for name, key, colour, style in lines:
         # Nothing spent yet has no place on a logarithmic axis.
         costs = [getattr(row, key) or (float("nan") if logarithmic else 0) for row in rows]
@@ -79,13 +81,14 @@ def comparison(
     }
     rows = 2 if costs else 1
     figure, axes = pictures.figure(rows=rows, height=4.4)
-    upper = axes[0] if rows == 2 else axes
+    upper = axes[0]
     styles = {name: at for at, name in enumerate(METHODS)}
     curves = []
     for name in names:
         xs, _, spread = noise_curve(setup.with_(group_size=1), method=name, **target, epochs=range(1, max(epochs, _EPOCHS) + 1))
-        if xs and all(value is not None for value in spread):
-            curves.append((name, styles[name], xs, spread))
+        known = [value for value in spread if value is not None]
+        if xs and len(known) == len(spread):
+            curves.append((name, styles[name], xs, known))
     pictures.lines(upper, curves)
     if not curves:
         raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
@@ -106,7 +109,7 @@ def comparison(
     pictures.save(figure, path, kind)
 
 
-def _label(axes: Any, across: str, up: str, title: str) -> None:
+def _label(axes: Axes, across: str, up: str, title: str) -> None:
     """Axes of whole numbers and a logarithm, with their words."""
     axes.set_yscale("log")
     axes.set_xlabel(across)
@@ -117,7 +120,7 @@ def _label(axes: Any, across: str, up: str, title: str) -> None:
 
 
 def _draw_figure2(path: Path, kind: str, made: Reproduction) -> None:
-    figure, axes = pictures.figure(height=4.8)
+    figure, (axes,) = pictures.figure(height=4.8)
     groups: dict[str, list[Record]] = {}
     for row in made.rows:
         # The authors' earlier smoothness constant is left out, and so are rows of other data.
@@ -133,7 +136,7 @@ def _draw_figure2(path: Path, kind: str, made: Reproduction) -> None:
 
 
 def _draw_figure3b(path: Path, kind: str, made: Reproduction) -> None:
-    figure, axes = pictures.figure(height=4.6)
+    figure, (axes,) = pictures.figure(height=4.6)
     curves = []
     for size in ("full", 128, 32):
         rows = [row for row in made.rows if row["method"] == "pnsgd" and row["batch_size"] == size]
@@ -148,7 +151,7 @@ def _draw_figure3b(path: Path, kind: str, made: Reproduction) -> None:
 
 
 def _draw_figure3d(path: Path, kind: str, made: Reproduction) -> None:
-    figure, axes = pictures.figure(height=4.8)
+    figure, (axes,) = pictures.figure(height=4.8)
     curves = []
     for preset, size in dict.fromkeys((row["preset"], row["batch_size"]) for row in made.rows):
         rows = [row for row in made.rows if (row["preset"], row["batch_size"]) == (preset, size)]
@@ -167,7 +170,7 @@ def _both(name: str, rows: list[Record]) -> list[tuple[str, list[Record], str]]:
     return [(f"authors' accounting, {name}", rows, "ours"), (f"optimal, {name}", rows, "optimal")]
 
 
-def _beside_reported(axes: Any, curves: list[tuple[str, list[Record], str]], across: str) -> None:
+def _beside_reported(axes: Axes, curves: list[tuple[str, list[Record], str]], across: str) -> None:
     """Computed lines of one column of the rows each, with what was reported of the computed ones."""
     series = [(label, [row[across] for row in rows], [row[column] for row in rows]) for label, rows, column in curves]
     pictures.lines(axes, [(label, at, xs, ys) for at, (label, xs, ys) in enumerate(series)])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from accountant.commands import pictures
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from accountant.reproduction import Experiment, Row
 
 
@@ -52,7 +54,7 @@ def write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str) -
     pictures.save(figure, path, kind, dpi=300)
 
 
-def _draw(panel: Any, curve: _Curve, across: str, up: str) -> None:
+def _draw(panel: Axes, curve: _Curve, across: str, up: str) -> None:
     # Along the noise where epochs are across: several settings may take as many.
     rows = sorted(curve.rows, key=lambda row: float(getattr(row, "sigma" if across == "epochs" else across)))
     xs, ys = ([float(getattr(row, name)) for row in rows] for name in (across, up))

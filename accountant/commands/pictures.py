@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from accountant.numerics import InputError
+from accountant.numerics import Floats, InputError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Coordinates of points.
+Values = Sequence[float] | Floats
 KINDS: Final = (".png", ".svg")
 #: Okabe & Ito's colours with a line style each.
 STYLES: Final = (
@@ -40,32 +46,32 @@ def kind(path: str) -> str:
     return Path(path).suffix[1:].lower()
 
 
-def figure(*, rows: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[Any, Any]:
-    """A figure and its axes (one, or an array of rows), with a light grid and no box."""
+def figure(*, rows: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, from top to bottom, with a light grid and no box."""
     made = _figure_class()(figsize=(width, height * rows), layout="constrained")
-    axes = made.subplots(rows)
-    for each in [axes] if rows == 1 else axes:
+    axes = made.subplots(rows, squeeze=False)[:, 0].tolist()
+    for each in axes:
         each.grid(which="major", color="0.9")
         each.spines[["top", "right"]].set_visible(False)
     return made, axes
 
 
-def column(*, rows: int) -> tuple[Any, Any]:
-    """A figure as wide as a column of a journal (3.3 inches), and an array of its axes."""
+def column(*, rows: int) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as a column of a journal (3.3 inches), and its axes."""
     made, axes = figure(rows=rows, height=2.0, width=3.3)
     # Room for the legend, which is below the axes.
     made.set_figheight(2.0 * rows + 0.9)
-    return made, [axes] if rows == 1 else list(axes)
+    return made, axes
 
 
-def finish_column(made: Any, axes: Any, note: str) -> None:
+def finish_column(made: Figure, axes: list[Axes], note: str) -> None:
     """Small print, one legend of all axes below them, and a note on top."""
     entries: dict[str, Any] = {}
     for each in axes:
         each.tick_params(labelsize=7, length=2.5)
         each.tick_params(which="minor", length=1.5)
-        each.xaxis.label.set_size(8)
-        each.yaxis.label.set_size(8)
+        each.xaxis.label.set_fontsize(8)
+        each.yaxis.label.set_fontsize(8)
         handles, labels = each.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     axes[0].set_title(note, loc="left", fontsize=7)
@@ -73,14 +79,16 @@ def finish_column(made: Any, axes: Any, note: str) -> None:
     made.legend(list(entries.values()), list(entries), loc="outside lower center", **look)
 
 
-def save(made: Any, path: Path, kind: str, *, dpi: int = 150) -> None:
+def save(made: Figure, path: Path, kind: str, *, dpi: int = 150) -> None:
     """Write the figure as png or svg."""
     made.savefig(path, format=kind, dpi=dpi)
 
 
-def _figure_class() -> Any:
+def _figure_class() -> type[Figure]:
     try:
-        return import_module("matplotlib.figure").Figure
+        from matplotlib.figure import Figure
+
+        return Figure
     except ImportError:
         raise InputError("plot needs matplotlib: pip install 'unlearning-accountant[plot]'") from None
 
@@ -89,7 +97,7 @@ def _figure_class() -> Any:
 _MARKS: Final = 10
 
 
-def lines(axes: Any, series: list[tuple[str, int, Any, Any]]) -> None:
+def lines(axes: Axes, series: Sequence[tuple[str, int, Values, Values]]) -> None:
     """Lines (name, number of the style, xs, ys), each with a marker of its own; lines that coincide are drawn once."""
     for at, (name, style, xs, ys) in enumerate(series):
         twins = [at for at, other in enumerate(series) if _same(other[2], xs) and _same(other[3], ys)]
@@ -98,36 +106,40 @@ def lines(axes: Any, series: list[tuple[str, int, Any, Any]]) -> None:
             line(axes, xs, ys, style, label=label)
 
 
-def line(axes: Any, xs: Any, ys: Any, style: int, *, label: str, **more: Any) -> None:
+def line(axes: Axes, xs: Values, ys: Values, style: int, *, label: str, **more: object) -> None:
     """A line in the style of that number."""
     colour, dashes = STYLES[style % len(STYLES)]
     # Not all at the same places, so that lines close to one another can be told apart.
     every = max(len(xs) // _MARKS, 1)
-    look = {
+    look: dict[str, Any] = {
         "color": colour, "linestyle": dashes, "linewidth": 1.6, "label": label, "marker": MARKERS[style % len(MARKERS)],
         "markersize": 4.5, "markevery": (style % every, every),
     }  # fmt: skip
     axes.plot(xs, ys, **(look | more))
 
 
-def reported(axes: Any, xs: Any, ys: Any, *, first: bool, label: str = "reported", **more: Any) -> None:
+def reported(axes: Axes, xs: Values, ys: Values, *, first: bool, label: str = "reported", **more: object) -> None:
     """What was reported or measured, as rings around the computed lines; in the legend once."""
-    look = {"linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": 8}
+    look: dict[str, Any] = {
+        "linestyle": "", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black", "markersize": 8,
+    }  # fmt: skip
     axes.plot(xs, ys, label=label if first else "_", **(look | more))
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: Values, other: Values) -> bool:
     """Whether two rows of numbers are equal, to nine digits; gaps (NaN) are equal to gaps."""
     return len(one) == len(other) and all(
         x == y or (x != x and y != y) or abs(x - y) <= 1e-9 * abs(x) for x, y in zip(one, other, strict=True)
     )
 
 
-def legend(axes: Any) -> None:
+def legend(axes: Axes) -> None:
     """The legend beside the data, never on it."""
     axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, handlelength=3)
 
 
-def whole_numbers(axes: Any) -> None:
+def whole_numbers(axes: Axes) -> None:
     """Ticks of the x axis at whole numbers only."""
-    axes.xaxis.set_major_locator(import_module("matplotlib.ticker").MaxNLocator(integer=True))
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
