@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,9 @@ from accountant.commands.options import (
 )
 from accountant.curves import MAX_ALPHA
 from accountant.numerics import choice, digits, integer, number
-from accountant.questions import Enclosed
+
+if TYPE_CHECKING:
+    from accountant.questions import Enclosed
 
 OverOption = Annotated[
     str, typer.Option(metavar="delta|alpha", help="delta (prints epsilon) or alpha (prints the Renyi divergence).")

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
-from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
+
+    from accountant.questions import Enclosed
 
 WIDTH = 80
 
