@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
-    from accountant.questions import Enclosed
-
 WIDTH = 80
 
 
