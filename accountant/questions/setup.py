@@ -67,6 +67,11 @@ class Setup:
         problem, algorithm = _among(changes, Problem), _among(changes, PNSGD, without="problem")
         own = {name: value for name, value in changes.items() if name not in problem and name not in algorithm}
         if problem:
+            # What the old problem's default was becomes the new one's.
+            if self.algorithm.step_size == 1 / self.problem.smoothness:
+                algorithm.setdefault("step_size", None)
+            if self.algorithm.batch_size == self.problem.n:
+                algorithm.setdefault("batch_size", "full")
             algorithm["problem"] = replace(self.problem, **problem)
         if algorithm:
             own["algorithm"] = replace(self.algorithm, **algorithm)
