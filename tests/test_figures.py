@@ -18,7 +18,7 @@ from accountant import reproduction as figures
 from accountant.commands import experiments
 from accountant.commands.program import app
 from accountant.reproduction import experiments as plans
-from accountant.reproduction import running
+from accountant.reproduction import runner, running
 from accountant.tables import builtin
 from accountant.trainer import Digits
 from accountant.trainer.data import unit_rows
@@ -107,11 +107,11 @@ def test_stretches_are_cut_only_where_nothing_of_the_start_is_left() -> None:
     for name in figures.EXPERIMENTS:
         for cell in plan_of(name).cells:
             algorithm = cell.setup.algorithm
-            enough = running._mixing(cell)
+            enough = runner.mixing_steps(cell)
             assert enough % algorithm.steps_per_epoch == 0
             assert cell.family != "pnsgd" or algorithm.contraction**enough <= 1e-6
             for count in cell.counts:
-                cut = running._cut(cell, count)
+                cut = runner.cut_steps(cell, count)
                 assert cut == count or (enough <= cut <= count and (count - cut) % algorithm.steps_per_epoch == 0)
 
 
@@ -163,13 +163,13 @@ def test_less_noise_learns_better_and_one_trial_has_no_spread() -> None:
 def test_reported_accuracies_stand_beside_the_same_place_of_the_figure() -> None:
     found = np.array([0.8, 0.84])
     cells = {(cell.method, cell.batch_size, cell.epsilon): cell for cell in plan_of("figure3a").cells}
-    row = running._row(cells["not-converged", 128, 0.05], 0, found)
+    row = running.row_of(cells["not-converged", 128, 0.05], 0, found)
     assert (row.reported_accuracy, row.reported_trials) == (pytest.approx(0.8232560503), 100)
     error = 0.04777700319128358 * np.sqrt(1 / 100 + 1 / 2)
     assert row.difference == pytest.approx((0.82 - 0.8232560503482819) / error)
-    other = running._row(cells["langevin", "full", 0.5], 1, found)
+    other = running.row_of(cells["langevin", "full", 0.5], 1, found)
     assert (other.reported_sigma, other.difference) == (0.00019, None)
-    stream = running._row(plan_of("figure3b").cells[4], 100, found)
+    stream = running.row_of(plan_of("figure3b").cells[4], 100, found)
     assert (stream.batch_size, stream.epochs, stream.reported_epochs) == ("full", 887, 886)
     assert stream.reported_accuracy is not None
     assert stream.difference is not None

@@ -16,5 +16,5 @@ else:
         comparison="Compared ComparedStream Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
         "retrain_evaluations",
         names="METHODS",
-        pnsgd="BoundMethod BoundStream",
+        pnsgd="BoundMethod BoundStream Target",
     )

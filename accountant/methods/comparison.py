@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Compared:
     reason: str | None
     assumptions: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """JSON types."""
         return asdict(self) | {
             "accuracy": None if self.accuracy is None else list(self.accuracy), "assumptions": list(self.assumptions)
@@ -76,7 +76,7 @@ class ComparedStream:
     relative: float | None
     reason: str | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """JSON types."""
         return asdict(self) | {"gradient_evaluations": list(self.gradient_evaluations), "epochs": list(self.epochs)}
 
@@ -276,13 +276,19 @@ def _stream(
 def noise_curve(
     setup: Setup, *, method: str, epsilon: float, delta: float, epochs: Iterable[int]
 ) -> tuple[list[int], list[float], list[float | None]]:
-    """Epochs, sigma and released standard deviation of a method, for those numbers of epochs that have an answer."""
-    made = METHODS[choice("method", method, METHODS)]
+    """Epochs, sigma and released standard deviation of a method, for those numbers of epochs that have an answer.
+
+    >>> from accountant import PNSGD, preset
+    >>> counts, sigmas, _ = noise_curve(Setup(PNSGD(preset("mnist"))), method="d2d", epsilon=1.0, delta=1e-5, epochs=[0, 1, 5])
+    >>> counts, [round(sigma, 3) for sigma in sigmas]
+    ([1, 5], [3.429, 0.573])
+    """
+    rival = METHODS[choice("method", method, METHODS)]
     target = _Target(number("epsilon", epsilon, at_least=0), number("delta", delta, above=0, below=1))
-    own, counts = setup_for(made, setup), list(epochs)
-    if made.refusal(own) is not None:
+    run, counts = setup_for(rival, setup), list(epochs)
+    if rival.refusal(run) is not None:
         return [], [], []
-    needed = made.needed(own, **target.at(count * made.steps_per_epoch(own) for count in counts))
+    needed = rival.needed(run, **target.at(count * rival.steps_per_epoch(run) for count in counts))
     places = [at for at in range(len(counts)) if at not in needed.refusals]
     sigmas = needed.sigma[places].tolist()
-    return [counts[at] for at in places], sigmas, [made.released_std(own, sigma) for sigma in sigmas]
+    return [counts[at] for at in places], sigmas, [rival.released_std(run, sigma) for sigma in sigmas]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from accountant.requests import Followed, UnlearningStream
 if TYPE_CHECKING:
     from accountant.numerics import Enclosure
     from accountant.questions import Outcome, Unknown
+
+#: What a row may be asked for to many digits.
+Target = Literal["sigma", "epsilon", "delta"]
 
 
 @lru_cache(maxsize=512)
@@ -66,7 +69,7 @@ class BoundMethod(Method):
     def enclose(
         self,
         setup: Setup,
-        unknown: str,
+        unknown: Target,
         *,
         digits: int,
         steps: float,
@@ -74,7 +77,7 @@ class BoundMethod(Method):
         epsilon: float | None = None,
         delta: float | None = None,
     ) -> Enclosure:
-        """ "sigma", "epsilon" or "delta" from the others, numbers for once, to so many digits (``questions.enclose``)."""
+        """One of the three from the others, numbers for once, to so many digits (``questions.enclose``)."""
         from accountant.questions import enclose
 
         count = int(self.run(np.array([steps]))[0])

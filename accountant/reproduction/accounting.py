@@ -16,7 +16,12 @@ from accountant.reproduction.tables import table1, table2, table3
 
 
 def reproduce(name: str, *, digits: int | None = None, progress: Progress | None = None) -> Reproduction:
-    """One of TARGETS, its noise and epochs also to ``digits`` digits; InputError for other names, or where there are none."""
+    """One of TARGETS, its noise and epochs also to ``digits`` digits; InputError for other names, or where there are none.
+
+    >>> table1 = reproduce("table1")
+    >>> table1.columns, table1.largest_difference < 1e-3
+    (('preset', 'constant', 'reported', 'ours', 'difference'), True)
+    """
     make = _MAKERS[choice("what", name, TARGETS)]
     if digits is not None:
         check_digits(name)

@@ -32,7 +32,7 @@ class Reproduction:
     rows: tuple[Record, ...]
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """JSON types."""
         return {
             "name": self.name,

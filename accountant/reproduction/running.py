@@ -76,7 +76,7 @@ def run(
             learned = {cell.shares: (start := runner.learn())}
         else:
             ticks.add(mixing_steps(cell) * price(cell))
-        rows += [_row(cell, requests, found) for requests, found in runner.measured(start)]
+        rows += [row_of(cell, requests, found) for requests, found in runner.measured(start)]
     return rows
 
 
@@ -97,7 +97,8 @@ def seconds(plan: Experiment, digits: Digits, *, trials: int = 20) -> float:
     return total
 
 
-def _row(cell: Cell, requests: int, found: Array) -> Row:
+def row_of(cell: Cell, requests: int, found: Array) -> Row:
+    """A cell after so many requests, from the accuracies (trials,) that were measured."""
     method, per_epoch = METHODS[cell.method], cell.setup.algorithm.steps_per_epoch
     steps, count = sum(cell.counts[:requests]), int(found.size)
     std = float(found.std(ddof=1)) if count > 1 else None

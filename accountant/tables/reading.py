@@ -34,7 +34,15 @@ class Row(NamedTuple):
 
 
 class Table:
-    """A table in a file: its columns, and its rows as often as they are asked for."""
+    """A table in a file: its columns, and its rows as often as they are asked for.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     _ = file.write("sigma,eps\\n0.03,1\\n")
+    ...     file.flush()
+    ...     [row.cells for row in Table(file.name).rows()]
+    [{'sigma': '0.03', 'eps': '1'}]
+    """
 
     def __init__(self, path: str | PathLike[str], *, format: str | None = None, name: str | None = None) -> None:
         self.path = Path(path)

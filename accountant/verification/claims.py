@@ -78,7 +78,13 @@ class _Run(NamedTuple):
 
 
 class Claims:
-    """The rows of a table as claims; what its columns do not say comes from ``defaults``, by role."""
+    """The rows of a table as claims; what its columns do not say comes from ``defaults``, by role.
+
+    >>> from accountant.tables import builtin
+    >>> first = next(iter(Claims(builtin("d2d").table())))
+    >>> first.method.name, first.setup.problem.n, first.epsilon.value, first.steps
+    ('d2d', 11982, 0.05, 1.0)
+    """
 
     def __init__(
         self, table: Table, *, columns: Mapping[str, str] | None = None, defaults: Mapping[str, object] | None = None

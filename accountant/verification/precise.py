@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Final
 
-from accountant.methods import METHODS, BoundMethod, BoundStream, Stream
+from accountant.methods import METHODS, BoundMethod, BoundStream, Stream, Target
 from accountant.numerics import Enclosure, InputError, confirmed, rounded_text
 from accountant.problem import decimal
 from accountant.requests import EnclosedStream
@@ -37,7 +37,7 @@ class PreciseRows:
         known = {name: printed.value for name in ("sigma", "epsilon") if (printed := getattr(claim, name)) is not None}
         known["delta"] = claim.delta
 
-        def enclose(by: BoundMethod, unknown: str, steps: float, digits: int) -> Enclosure:
+        def enclose(by: BoundMethod, unknown: Target, steps: float, digits: int) -> Enclosure:
             given = {name: value for name, value in known.items() if name != unknown}
             return by.enclose(setup, unknown, digits=digits, steps=steps, **given)
 

@@ -125,7 +125,13 @@ class Verification:
 def verify(
     claims: Claims, *, wasteful: float = WASTEFUL, digits: int | None = None, progress: Progress | None = None
 ) -> tuple[list[Checked], Summary]:
-    """All rows and the summary at once, for tables that fit in memory."""
+    """All rows and the summary at once, for tables that fit in memory.
+
+    >>> from accountant.tables import builtin
+    >>> rows, summary = verify(Claims(builtin("langevin").table()))
+    >>> summary.verdicts["certified"], summary.verdicts["fails"], rows[0].verdict
+    (26, 2, 'certified')
+    """
     verification = Verification(claims, wasteful=wasteful, digits=digits, progress=progress)
     return list(verification), verification.summary
 
