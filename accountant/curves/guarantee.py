@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,6 +40,12 @@ class Guarantee:
     conversion: how a Rényi curve becomes (epsilon, delta): "basic" or "improved"; "exact" for GDP.
     statement: one sentence. assumptions: everything it rests on. context: bound, batches, reference, problem, algorithm, sigma,
         steps, as JSON types.
+
+    >>> one = Guarantee("gdp", weights=[0.9, 0.1], values=[0.1, 0.5])
+    >>> f"epsilon {one.epsilon(1e-5):.4f}, ten times {one.self_compose(10).epsilon(1e-5):.4f}"
+    'epsilon 1.6981, ten times 3.5566'
+    >>> Guarantee.from_json(one.to_json()) == one
+    True
     """
 
     kind: str
@@ -73,7 +79,11 @@ class Guarantee:
         object.__setattr__(self, "assumptions", tuple(self.assumptions))
         object.__setattr__(self, "context", _frozen(context))
 
-    def epsilon(self, delta: ArrayLike) -> Any:
+    @overload
+    def epsilon(self, delta: float) -> float: ...
+    @overload
+    def epsilon(self, delta: ArrayLike) -> Floats: ...
+    def epsilon(self, delta: ArrayLike) -> float | Floats:
         """Smallest proven epsilon at ``delta`` in (0, 1); broadcasts."""
         if self.kind in GAUSSIAN:
             tangent = self.kind == TANGENT
@@ -82,7 +92,11 @@ class Guarantee:
             delta=delta, weights=self.weights, rho=self.values, family=self.kind, conversion=self.conversion
         )
 
-    def delta(self, epsilon: ArrayLike) -> Any:
+    @overload
+    def delta(self, epsilon: float) -> float: ...
+    @overload
+    def delta(self, epsilon: ArrayLike) -> Floats: ...
+    def delta(self, epsilon: ArrayLike) -> float | Floats:
         """Smallest proven delta at ``epsilon`` >= 0; broadcasts."""
         if self.kind in GAUSSIAN:
             tangent = self.kind == TANGENT
@@ -191,13 +205,21 @@ class Guarantee:
             context=context,
         )
 
-    def rdp(self, alpha: ArrayLike) -> Any:
+    @overload
+    def rdp(self, alpha: float) -> float: ...
+    @overload
+    def rdp(self, alpha: ArrayLike) -> Floats: ...
+    def rdp(self, alpha: ArrayLike) -> float | Floats:
         """Bound on both Rényi divergences of order ``alpha`` > 1; broadcasts."""
         gaussian = self.kind in GAUSSIAN
         rho = 0.5 * self.values**2 if gaussian else self.values
         return renyi.mixture_rdp(alpha=alpha, weights=self.weights, rho=rho, family="linear" if gaussian else self.kind)
 
-    def tradeoff(self, type_i: ArrayLike) -> Any:
+    @overload
+    def tradeoff(self, type_i: float) -> float: ...
+    @overload
+    def tradeoff(self, type_i: ArrayLike) -> Floats: ...
+    def tradeoff(self, type_i: ArrayLike) -> float | Floats:
         """Lower bound on the type II error of every test with type I error at most ``type_i`` in [0, 1]; broadcasts.
 
         Exact for GDP mixtures whose batch order the attacker knows; for the other kinds the best of the lines

@@ -15,8 +15,8 @@ log((alpha-1)/alpha) - (log delta + log alpha)/(alpha - 1) (Canonne, Kamath & St
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -217,10 +217,17 @@ def rdp_of(alpha: Floats, log_weights: Floats, rho: Floats, family: str) -> Floa
     return moment(beta, log_weights, rho, family).value / beta * _SAFE
 
 
-def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear") -> Any:
+@overload
+def mixture_rdp(*, alpha: float, weights: ArrayLike, rho: Sequence[float], family: str = "linear") -> float: ...
+@overload
+def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear") -> float | Floats: ...
+def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear") -> float | Floats:
     """D_alpha <= 1/(alpha-1) log sum_j w_j exp((alpha-1) alpha rho_j), the Rényi bound of a mixture (theory section 3).
 
     ``alpha`` > 1; ``weights`` (J,) sum to one; ``rho`` (..., J) with rho = mu^2/2 for a GDP curve; ``family`` as above.
+
+    >>> f"{mixture_rdp(alpha=2.0, weights=[1.0], rho=[0.125]):.6g}"
+    '0.25'
     """
     log_weights, rhos = _components(weights, rho, family)
     orders = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA)
@@ -228,16 +235,29 @@ def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family:
     def block(a: Floats, r: Floats) -> Floats:
         return rdp_of(a, log_weights, r, family)
 
-    return _finite("alpha", plain(in_blocks(block, orders, rhos, components=1)))
+    return plain(_finite("alpha", in_blocks(block, orders, rhos, components=1)))
 
 
+@overload
+def rdp_epsilon(
+    *, delta: float, weights: ArrayLike, rho: Sequence[float], family: str = "linear", conversion: str = "basic"
+) -> float: ...
+@overload
 def rdp_epsilon(
     *, delta: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear", conversion: str = "basic"
-) -> Any:
+) -> float | Floats: ...
+def rdp_epsilon(
+    *, delta: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear", conversion: str = "basic"
+) -> float | Floats:
     """Smallest epsilon that a (mixture) Rényi curve proves at ``delta`` in (0, 1), over real orders alpha > 1.
 
     Shapes as in :func:`mixture_rdp`; ``conversion`` is "basic" or "improved". For one linear component and the basic
     conversion this is rho + 2 sqrt(rho log(1/delta)).
+
+    >>> f"{rdp_epsilon(delta=1e-5, weights=[1.0], rho=[0.125]):.6g}"
+    '2.52426'
+    >>> f"{rdp_epsilon(delta=1e-5, weights=[1.0], rho=[0.125], conversion='improved'):.6g}"
+    '2.16572'
     """
     log_weights, rhos = _components(weights, rho, family)
     choice("conversion", conversion, CONVERSIONS)
@@ -248,10 +268,22 @@ def rdp_epsilon(
     return plain(in_blocks(block, numbers("delta", delta, above=0, below=1), rhos, components=1))
 
 
+@overload
+def rdp_delta(
+    *, epsilon: float, weights: ArrayLike, rho: Sequence[float], family: str = "linear", conversion: str = "basic"
+) -> float: ...
+@overload
 def rdp_delta(
     *, epsilon: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear", conversion: str = "basic"
-) -> Any:
-    """Smallest delta <= 1 that a (mixture) Rényi curve proves at ``epsilon`` >= 0; arguments as in :func:`rdp_epsilon`."""
+) -> float | Floats: ...
+def rdp_delta(
+    *, epsilon: ArrayLike, weights: ArrayLike, rho: ArrayLike, family: str = "linear", conversion: str = "basic"
+) -> float | Floats:
+    """Smallest delta <= 1 that a (mixture) Rényi curve proves at ``epsilon`` >= 0; arguments as in :func:`rdp_epsilon`.
+
+    >>> f"{rdp_delta(epsilon=1.0, weights=[1.0], rho=[0.125]):.6g}"
+    '0.216265'
+    """
     log_weights, rhos = _components(weights, rho, family)
     choice("conversion", conversion, CONVERSIONS)
 
@@ -261,8 +293,16 @@ def rdp_delta(
     return plain(in_blocks(block, numbers("epsilon", epsilon, at_least=0), rhos, components=1))
 
 
-def rdp_to_epsilon(*, alpha: ArrayLike, rdp: ArrayLike, delta: ArrayLike, conversion: str = "basic") -> Any:
-    """epsilon at ``delta`` from D_alpha <= ``rdp`` at one order ``alpha`` > 1 (elementwise; take the minimum yourself)."""
+@overload
+def rdp_to_epsilon(*, alpha: float, rdp: float, delta: float, conversion: str = "basic") -> float: ...
+@overload
+def rdp_to_epsilon(*, alpha: ArrayLike, rdp: ArrayLike, delta: ArrayLike, conversion: str = "basic") -> Floats: ...
+def rdp_to_epsilon(*, alpha: ArrayLike, rdp: ArrayLike, delta: ArrayLike, conversion: str = "basic") -> float | Floats:
+    """epsilon at ``delta`` from D_alpha <= ``rdp`` at one order ``alpha`` > 1 (elementwise; take the minimum yourself).
+
+    >>> f"{rdp_to_epsilon(alpha=10.0, rdp=1.25, delta=1e-5):.6g}"
+    '2.52921'
+    """
     orders, divergence, deltas = broadcast(
         numbers("alpha", alpha, above=1), numbers("rdp", rdp, at_least=0), numbers("delta", delta, above=0, below=1)
     )
@@ -282,7 +322,7 @@ def _components(weights: ArrayLike, rho: ArrayLike, family: str) -> tuple[Floats
     return np.log(w[w > 0]), rhos[..., w > 0]
 
 
-def _finite(name: str, values: Any) -> Any:
+def _finite(name: str, values: Floats) -> Floats:
     if not np.all(np.isfinite(values)):
         raise InputError(f"{name} is so large that the divergence exceeds the largest double")
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 _BLOCK: Final = 1 << 16
 
 
-def plain(values: Any) -> Any:
+def plain(values: Floats) -> float | Floats:
     """A Python float for a zero-dimensional array, the array otherwise."""
     return float(values) if np.ndim(values) == 0 else values
 
