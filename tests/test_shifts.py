@@ -9,7 +9,7 @@ import oracle
 import pytest
 
 from accountant import InputError, UnreachableError, optimal_shifts
-from accountant.shifts import log_mu_cyclic, log_mu_restarted
+from accountant.shifts import log_mu_cyclic, log_mu_decay, log_mu_restarted, restarts
 
 
 def check_witness(c: Any, h: Any, nu: Any, result: Any, start_distance: float, diameter: float = math.inf) -> None:
@@ -98,6 +98,21 @@ def test_closed_form_is_the_minorant_of_cyclic_visits() -> None:
         if diameter < math.inf:
             closed = np.minimum(closed, log_mu_restarted(**common, log_diameter=math.log(diameter)))
         assert float(np.exp(closed)) == pytest.approx(engine.mu, rel=1e-12)
+
+
+def test_no_restart_is_cheaper_than_those_that_are_tried() -> None:
+    rng = np.random.default_rng(14)
+    for _ in range(300):
+        per_epoch, visits, tail = int(rng.integers(1, 9)), int(rng.integers(1, 60)), float(rng.integers(0, 40))
+        c, ratio = float(rng.choice([1.0, 0.5, 1 - 10 ** rng.uniform(-5, -0.5)])), 10 ** rng.uniform(-1, 2)
+        every = np.arange(1.0, visits)
+        common = {"log_c": math.log(c), "log_start": math.log(ratio)}
+        cyclic = {"steps_per_epoch": per_epoch, "log_sensitivity": 0.0, "lead": per_epoch - 1, "tail": tail}
+        log_mu = [float(log_mu_decay(**common, steps=tail)), *log_mu_cyclic(**common, **cyclic, visits=every).tolist()]
+        words = {"ratio": np.array(ratio), "log_q": per_epoch * math.log(c), "steps_per_epoch": per_epoch}
+        tried = {int(number) for number in restarts(**words, visits=np.array(float(visits)), tail=np.array(tail))}
+        assert tried <= set(range(visits))
+        assert min(log_mu[number] for number in tried) <= min(log_mu) + 1e-13
 
 
 @pytest.mark.parametrize(("c", "per_epoch", "epochs", "published"), [(0.9999, 40, 50, 1.488737), (0.99, 10, 100, 1.678157)])

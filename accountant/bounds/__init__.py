@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from accountant.bounds.assumptions import *
     from accountant.bounds.base import *
     from accountant.bounds.names import *
+    from accountant.bounds.optimal import *
     from accountant.bounds.witness import *
 else:
     __getattr__, __all__ = face(
@@ -15,5 +16,6 @@ else:
         assumptions="assumptions_of",
         base="Bound Setting log_total",
         names="BOUNDS",
-        witness="Case Run Visits",
+        optimal="Optimal",
+        witness="Case Visits",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from accountant.curves import Curve
 from accountant.numerics import DOUBLE, Arithmetic, Floats, Numbers
-from accountant.problem import CONVERGED, DOUBLES, PNSGD, Constants, Number, Reference
+from accountant.problem import CONVERGED, DOUBLES, PNSGD, Constants, Number, Reference, constants_of
 from accountant.shifts import Timeline
 
 
@@ -31,7 +31,7 @@ class Setting:
     @property
     def constants(self) -> Constants:
         """Of the algorithm, as numbers of the arithmetic."""
-        return Constants(self.algorithm, self.number)
+        return constants_of(self.algorithm, self.number)
 
     @property
     def arithmetic(self) -> Arithmetic:
@@ -42,6 +42,19 @@ class Setting:
         """Whether retraining starts elsewhere than learning did."""
         finite = self.algorithm.learn_epochs is not None if self.timeline is None else not self.timeline.converged
         return isinstance(self.reference, int) or (self.reference == CONVERGED and finite)
+
+    def shared_epochs(self, steps: Floats) -> Floats:
+        """Learning epochs, of any shape, in the stretch that both runs share when aligned at their ends.
+
+        steps: of unlearning; the stretch has these epochs and ``steps`` more. The two runs are on the same batch at every
+        shared step: retraining for T' epochs ends with the n mod J steps by which unlearning exceeds whole epochs. Below one
+        if retraining is so short that the stretch has no learning step. Runs that start apart are the diameter apart there.
+        """
+        algorithm = self.algorithm
+        learned = np.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs)
+        if not isinstance(self.reference, int):
+            return np.full(steps.shape, learned)
+        return np.minimum(float(self.reference) - steps // algorithm.steps_per_epoch, learned)
 
 
 class Bound(Protocol):

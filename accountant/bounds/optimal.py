@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
 from accountant.bounds.base import Setting, log_total
 from accountant.curves import Curve, GDPCurve
 from accountant.numerics import DOUBLE, SMALLEST, Floats, InputError, Numbers, Precise, geometric_sum, log_power
-from accountant.problem import CONVERGED, MATCHED, PNSGD
+from accountant.problem import PNSGD
 from accountant.shifts import (
     NO_DISTANCE,
     Timeline,
@@ -22,6 +24,9 @@ from accountant.shifts import (
     string_mu,
     taut_string,
 )
+
+if TYPE_CHECKING:
+    from accountant.bounds.witness import Case, Visits
 
 
 class Optimal:
@@ -81,6 +86,26 @@ class Optimal:
             return 0.0  # nothing differs but the start: the closed form is the exact case
         return max(log_mu - float(_log_chord(setting.algorithm, where, visits, log_z, count[:, None])[0, 0]), 0.0)
 
+    def witness(
+        self,
+        setting: Setting,
+        placed: Sequence[Visits],
+        age: int,
+        *,
+        sigma: Fraction,
+        start_distance: Fraction | None = None,
+        alone: bool = True,
+    ) -> Case:
+        """The shifts that prove most of points in fixed batches, ``age`` steps after their request, for noise ``sigma``.
+
+        setting: of a constant algorithm, with numbers of unlimited range. start_distance: of the models at the request, where
+        the caller gives it. alone: there is no other request. Raises InputError where no shifts prove anything.
+        """
+        # Slow to import, and needed for certificates only.
+        from accountant.bounds.witness import Run
+
+        return Run(setting, sigma, start_distance).best(placed, age, alone=alone)
+
     def log_addend(self, setting: Setting, positions: Floats, steps: Floats, log_start: Numbers) -> Numbers:
         algorithm, constants, ar = setting.algorithm, setting.constants, setting.arithmetic
         if setting.timeline is not None and not setting.given_distance:
@@ -90,32 +115,18 @@ class Optimal:
         if setting.given_distance:
             decay = log_mu_decay(log_c=log_c, log_start=log_start[:, None], steps=n, arithmetic=ar)
             return np.broadcast_to(decay, (steps.size, positions.size))
-        log_h = constants.log_sensitivity(positions)
-        tail = per_epoch - 1 - positions + n
         log_diameter = constants.log_diameter
         visits, log_z = _window(setting, n)
-        seen = np.maximum(visits, 1.0)
-        log_mu = log_mu_cyclic(
-            log_c=log_c,
-            steps_per_epoch=per_epoch,
-            log_sensitivity=log_h,
-            log_start=log_z,
-            visits=seen,
-            lead=positions,
-            tail=tail,
-            arithmetic=ar,
-        )
+        cycle: dict[str, Numbers] = {
+            "log_c": log_c,
+            "steps_per_epoch": per_epoch,
+            "log_sensitivity": constants.log_sensitivity(positions),
+            "visits": np.maximum(visits, 1.0),
+            "tail": per_epoch - 1 - positions + n,
+        }
+        log_mu = log_mu_cyclic(**cycle, log_start=log_z, lead=positions, arithmetic=ar)
         if algorithm.radius is not None:
-            restarted = log_mu_restarted(
-                log_c=log_c,
-                steps_per_epoch=per_epoch,
-                log_sensitivity=log_h,
-                log_diameter=log_diameter,
-                visits=seen,
-                tail=tail,
-                arithmetic=ar,
-            )
-            log_mu = ar.minimum(log_mu, restarted)
+            log_mu = ar.minimum(log_mu, log_mu_restarted(**cycle, log_diameter=log_diameter, arithmetic=ar))
         if isinstance(setting.reference, int):
             # Retraining so short that the window has no learning step: nothing differs in it but the start.
             length = setting.reference * per_epoch + n % per_epoch
@@ -139,20 +150,9 @@ def _radius_binds(algorithm: PNSGD, position: Floats) -> bool:
 
 
 def _window(setting: Setting, n: Floats) -> tuple[Floats, Numbers]:
-    """Learning epochs in the stretch that both runs share when aligned at their ends, and log distance at its start.
-
-    The two runs are on the same batch at every shared step: retraining for T' epochs ends with the n mod J steps by which
-    unlearning exceeds whole epochs.
-    """
-    algorithm = setting.algorithm
-    learned = math.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs)
-    apart = np.full(n.shape, setting.constants.log_diameter)
-    if setting.reference == MATCHED or (setting.reference == CONVERGED and math.isinf(learned)):
-        return np.full_like(n, learned), np.full_like(n, -math.inf)
-    if setting.reference == CONVERGED:
-        return np.full_like(n, learned), apart
-    left = float(setting.reference) - n // algorithm.steps_per_epoch
-    return np.minimum(left, learned), apart
+    """Learning epochs in the stretch that both runs share, and log distance at its start."""
+    start = setting.constants.log_diameter if setting.starts_apart else -math.inf
+    return setting.shared_epochs(n), np.full(n.shape, start)
 
 
 def _log_chord(algorithm: PNSGD, positions: Floats, visits: Floats, log_z: Floats, n: Floats) -> Floats:
@@ -170,7 +170,7 @@ def _log_chord(algorithm: PNSGD, positions: Floats, visits: Floats, log_z: Float
 
 
 class _Found(NamedTuple):
-    log_mu: Any
+    log_mu: Numbers
     #: log of S_N/sqrt(t_N); None where the diameter was used.
     log_exact: float | None
 
@@ -218,7 +218,7 @@ def _string(setting: Setting, counts: Floats, steps: float) -> _Found:
     return _Found(_log(mu) + log_unit, None)
 
 
-def _enclosed(setting: Setting, timeline: Timeline, counts: Floats, steps: float) -> Any:
+def _enclosed(setting: Setting, timeline: Timeline, counts: Floats, steps: float) -> Numbers:
     """log mu of the same string in numbers of unlimited range."""
     ar, number, constants = cast(Precise, setting.arithmetic), setting.number, setting.constants
     log_unit = constants.log_unit_sensitivity
@@ -226,7 +226,7 @@ def _enclosed(setting: Setting, timeline: Timeline, counts: Floats, steps: float
     limit = ar.exp(constants.log_diameter - log_unit) if bounded else math.inf
     start = limit if setting.starts_apart else ar.asarray(0)[()]
     tail = timeline.unlearning(steps, number=number)
-    mu: Any = math.inf
+    mu: Numbers = math.inf
     if not timeline.drifts:
         whole = joined([timeline.learning(counts, number=number), tail])
         if not whole.log_c.size:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING
 
 from accountant.certificates.certificate import canonical
+from accountant.certificates.format import Certificate
 from accountant.numerics import InputError, MissingExtraError
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-def load_key(pem: bytes) -> Any:
+
+def load_key(pem: bytes) -> Ed25519PrivateKey:
     """The private key of an unencrypted PEM file; InputError for anything else, which never repeats what the file says."""
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,14 +32,14 @@ def load_key(pem: bytes) -> Any:
     return key
 
 
-def sign(certificate: dict[str, Any], key: Any) -> dict[str, Any]:
+def sign(certificate: Certificate, key: Ed25519PrivateKey) -> Certificate:
     """The certificate with a signature by ``key`` (:func:`load_key`): "Ed25519", the public key and the value in base64."""
     value = key.sign(canonical({**certificate, "signature": None}))
     public = key.public_key().public_bytes_raw()
     return {**certificate, "signature": " ".join(["Ed25519", _base64(public), _base64(value)])}
 
 
-def load_public_key(data: bytes) -> Any:
+def load_public_key(data: bytes) -> Ed25519PublicKey:
     """The public key of a PEM file, or of 32 bytes, raw or in base64; InputError for anything else."""
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -45,7 +49,7 @@ def load_public_key(data: bytes) -> Any:
     wrong = InputError("public-key must be an Ed25519 public key (PEM, or 32 bytes, raw or in base64), got something else")
     try:
         if b"-----BEGIN" in data:
-            key: Any = load_pem_public_key(data)
+            key = load_pem_public_key(data)
         else:
             key = Ed25519PublicKey.from_public_bytes(data if len(data) == 32 else base64.b64decode(data.strip(), validate=True))
     except Exception:
@@ -55,7 +59,7 @@ def load_public_key(data: bytes) -> Any:
     return key
 
 
-def verify(certificate: dict[str, Any], key: Any) -> str:
+def verify(certificate: Certificate, key: Ed25519PublicKey) -> str:
     """The public key in base64 if ``key`` (:func:`load_public_key`) made the signature; ValueError with the reason if not."""
     from cryptography.exceptions import InvalidSignature
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+from accountant.certificates.format import Inputs
+from accountant.problem import CONVERGED, MATCHED, Reference
 
 _DECLARED: Final = "declared by the user"
 _CHECKED: Final = "checked by the program"
@@ -63,9 +66,9 @@ LIMITS: Final = [
     "Placement random averages over the batch order; for one person whatever the order, placement worst is what holds.",
 ]
 _CHANGED: Final = {"replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)"}
-_REFERENCES: Final = {
-    "matched": "retraining from the same initial law for as many epochs",
-    "converged": "retraining until its law is stable",
+_REFERENCES: Final[dict[Reference, str]] = {
+    MATCHED: "retraining from the same initial law for as many epochs",
+    CONVERGED: "retraining until its law is stable",
 }
 _ORDERS: Final = {
     "worst": "whatever the batch order",
@@ -73,7 +76,7 @@ _ORDERS: Final = {
 }
 
 
-def statement(inputs: dict[str, Any], batches: int) -> str:
+def statement(inputs: Inputs, batches: int) -> str:
     """The claim in one sentence. inputs: the certificate's; batches: in an epoch."""
     requests, reference, placement = inputs["requests"], inputs["reference"], inputs["placement"]
     extra = sum(request["steps"] for request in requests) % batches

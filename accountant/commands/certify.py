@@ -89,7 +89,7 @@ def certify(
     for name, value in (
         ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['inputs']['delta']}"),
         ("digest", made["digests"]["content"]),
-        ("signed", "no" if private is None else f"by {made['signature'].split(' ')[1]}"),
+        ("signed", "no" if made["signature"] is None else f"by {made['signature'].split(' ')[1]}"),
         ("written to", f"{output} ({len(text)} bytes)"),
     ):
         table.add_row(name, value)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from accountant.shifts.minorant import *
     from accountant.shifts.optimal import *
     from accountant.shifts.runs import *
+    from accountant.shifts.stretches import *
     from accountant.shifts.timeline import *
 else:
     __getattr__, __all__ = face(
@@ -21,5 +22,6 @@ else:
         minorant="taut_string",
         optimal="Shifts optimal_shifts",
         runs="joined",
-        timeline="Stretch Timeline plain_timeline",
+        stretches="Stretch",
+        timeline="Timeline plain_timeline",
     )

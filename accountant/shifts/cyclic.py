@@ -51,8 +51,7 @@ def log_mu_cyclic(
     gaps = ar.asarray(np.where(unbounded, 0, gaps))
     log_h = ar.asarray(log_sensitivity)
     log_z = np.where(gaps == np.inf, -np.inf, log_start)
-    scale = ar.maximum(log_h, log_z)
-    between = log_power(log_c, steps_per_epoch * gaps)
+    scale, between = ar.maximum(log_h, log_z), log_power(log_c, steps_per_epoch * gaps)
     with np.errstate(all="ignore"):
         # Rises and lengths of the three pieces, in units of exp(scale) c^tail and of the noise variance.
         rise = [
