@@ -15,8 +15,7 @@ from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 
 pytest.importorskip("flint")
 
-from accountant.certificates import ClaimError, canonical, certify, check
-from accountant.certificates.certificate import digest
+from accountant.certificates import ClaimError, canonical, certify, check, digest, json_schema
 
 SMALL = Problem(n=100, smoothness=1.0, strong_convexity=0.1)
 MNIST = preset("mnist")
@@ -37,6 +36,11 @@ CASES: dict[str, tuple[UnlearningAccountant, dict[str, Any]]] = {
     "given distance": (accountant(SMALL, 25), {"sigma": 0.5, "steps": 2, "start_distance": 0.1}),
     "group at worst": (accountant(SMALL, 30, batches="worst", group_size=50), {"sigma": 0.5, "steps": 3}),
     "group placed": (accountant(SMALL, 30, group_size=3, batches=(1, 0, 2, 0)), {"sigma": 0.5, "steps": 3}),
+    "group in a ball": (accountant(SMALL, 25, radius=1.0, batches=(1, 2, 0, 1)), {"sigma": 0.5, "steps": 2}),
+    "a restart after the first visit": (
+        accountant(SMALL, 25, step_size=0.5, radius=0.3, learn_epochs=9, reference="converged"),
+        {"sigma": 0.5, "steps": 6},
+    ),
     "position": (accountant(SMALL, 30, batches=1), {"sigma": 0.5, "steps": 3}),
     "stream": (accountant(SMALL, 30), {"sigma": 0.5, "requests": [(1, 3), (2, 1), (1, 5)]}),
     "dropped": (accountant(SMALL, 30, last_batch="drop"), {"sigma": 0.5, "steps": 3}),
@@ -179,6 +183,14 @@ def test_a_claim_a_millionth_too_small_is_refused_at_creation() -> None:
         certify(who, **question, epsilon=who.epsilon(**question) * (1 - 1e-6))
 
 
+def test_one_request_of_several_points_is_a_group_at_its_worst() -> None:
+    alone = certify(accountant(SMALL, 30, batches="worst"), sigma=0.5, requests=[(3, 5)])
+    group = certify(accountant(SMALL, 30, batches="worst", group_size=3), sigma=0.5, steps=5)
+    assert alone["inputs"] == group["inputs"]
+    assert alone["witness"] == group["witness"]
+    assert reason(canonical(alone)) is None
+
+
 def test_a_stream_of_a_hundred_requests_stays_small() -> None:
     certificate = certify(accountant(MNIST, 128), sigma=0.03, requests=[(1, 20)] * 100)
     assert len(canonical(certificate)) < 1_000_000
@@ -243,9 +255,59 @@ def test_the_canonical_form_is_that_of_the_standard(certificates: dict[str, dict
 
 def test_every_certificate_has_the_shape_of_the_schema(certificates: dict[str, dict[str, Any]]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads(Path(check.__file__).with_name("schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(json_schema())
     for certificate in certificates.values():
-        jsonschema.Draft202012Validator(schema).validate(certificate)
+        jsonschema.Draft202012Validator(json_schema()).validate(certificate)
+
+
+LEAVES = (
+    None, True, -1, 0, 1, 10**15 - 1, 10**15, 2.5, [], {}, [[0, 1]], [[0, 1], [3, 2]], [[0, 0]], [[0, 1, 1]],
+    "", "1", "-1", "1/3", "1/0", "0.5", ".5", "1e-12", "1E5", "1e123456", "9" * 1000, "9" * 1001,
+    "random", "worst", "keep", "matched", "matched ", "replace", "given", "two words", 'a "quote"', "back\\slash", "\u00e9",
+    "2026-01-01T00:00:00Z", "sha256:" + "0" * 64, "sha256:" + "0" * 63,
+)  # fmt: skip
+
+
+def test_the_schema_and_the_checker_agree_on_every_leaf(certificates: dict[str, dict[str, Any]]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json_schema())
+    certificate, accepted, refused = copy.deepcopy(certificates["group placed"]), 0, 0
+    del certificate["result"]["curve"][1:]
+    kinds = {tuple(key for key in path if key not in (0, 1)): path for path in leaves(certificate)}
+    for path in [*kinds.values(), ("inputs", "placement")]:
+        if path[0] in ("theorems", "assumptions", "limits"):
+            continue  # the checker compares these by their digest
+        place: Any = certificate
+        for key in path[:-1]:
+            place = place[key]
+        old = place[path[-1]]
+        for value in LEAVES:
+            place[path[-1]] = value
+            try:
+                check.conform(certificate, check.SHAPE, "certificate")
+                conforms = True
+            except check.Refused:
+                conforms = False
+            assert validator.is_valid(certificate) == conforms, (path, value)
+            accepted, refused = accepted + conforms, refused + (not conforms)
+        place[path[-1]] = old
+    assert accepted > 300
+    assert refused > 1000
+
+
+def test_keys_that_are_missing_or_too_many_are_refused_by_the_schema(certificates: dict[str, dict[str, Any]]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json_schema())
+    certificate = certificates["random"]
+    for path in {path[:-1] for path in leaves(certificate)}:
+        for change in ("less", "more"):
+            new = copy.deepcopy(certificate)
+            place: Any = new
+            for key in path:
+                place = place[key]
+            if isinstance(place, dict):
+                place.popitem() if change == "less" else place.update(more=1)
+                assert not validator.is_valid(new), path
 
 
 def test_a_fixed_text_is_the_same_in_the_writer_and_the_checker() -> None:

@@ -14,8 +14,7 @@ from accountant import PNSGD, Problem, UnlearningAccountant
 
 pytest.importorskip("flint")
 
-from accountant.certificates import certify, check, texts
-from accountant.certificates.certificate import digest
+from accountant.certificates import certify, check, digest, texts
 
 SMALL = Problem(n=60, smoothness=1.0, strong_convexity=0.1)
 CASES: dict[str, tuple[UnlearningAccountant, dict[str, Any]]] = {

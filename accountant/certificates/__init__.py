@@ -6,10 +6,14 @@ from accountant.numerics import face
 
 if TYPE_CHECKING:
     from accountant.certificates.certificate import *
+    from accountant.certificates.format import *
+    from accountant.certificates.schema import *
     from accountant.certificates.signing import *
 else:
     __getattr__, __all__ = face(
         __name__,
         certificate="ClaimError canonical certify digest",
+        format="Certificate",
+        schema="json_schema",
         signing="load_key load_public_key sign verify",
     )

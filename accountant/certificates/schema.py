@@ -1,0 +1,92 @@
+"""The JSON Schema of certificates, read off the shape that the checker demands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from accountant.certificates import check, texts
+
+Schema = dict[str, object]
+#: The checker's names of patterns, as definitions of the schema.
+_NAMED: Final = {
+    check.WHOLE: "whole", check.COUNT: "count", check.NUMBER: "number", check.TEXT: "text", check.DIGEST: "digest",
+}  # fmt: skip
+_PAIRS: Final = rf"\[(\[({check.WHOLE}), {check.COUNT}\](, (?=\[)|(?=\]$)))+\]"
+_CONSTANT: Final = re.compile(r'null|[0-9]+|"[a-z-]+"')
+_LENGTH: Final = re.compile(r"\(\?=\.\{(\d+),(\d+)\}\$\)")
+_INTEGER: Final = re.compile(r"\[1-9\]\[0-9\]\{0,(\d+)\}")
+
+
+def json_schema() -> Schema:
+    """JSON Schema (2020-12) of a certificate: its keys, types and fixed texts; needs the extra ``certify``.
+
+    Whether the claim is proved, and whether the statement belongs to the numbers, ``check.py`` decides.
+
+    >>> json_schema()["properties"]["version"]
+    {'const': 1}
+    """
+    fixed = {"theorems": texts.THEOREMS, "assumptions": texts.ASSUMPTIONS, "limits": texts.LIMITS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "unlearning-certificate-1",
+        "title": "Unlearning certificate, format version 1",
+        **_object(check.SHAPE, {name: {"const": value} for name, value in fixed.items()}),
+        "$defs": {name: _pattern(pattern) for pattern, name in _NAMED.items()},
+    }
+
+
+def _schema(shape: object) -> Schema:
+    """Of a shape in the checker's language: a dict, a tuple, a list of one, or a pattern of JSON text."""
+    if isinstance(shape, dict):
+        return _object(shape, {})
+    if isinstance(shape, tuple):
+        return _list(shape)
+    if isinstance(shape, list):
+        return {"type": "array", "items": _schema(shape[0])}
+    parts = [_part(part) for part in _alternatives(str(shape))]
+    return parts[0] if len(parts) == 1 else {"anyOf": parts}
+
+
+def _object(shape: Mapping[str, object], fixed: Mapping[str, Schema]) -> Schema:
+    properties = {key: fixed[key] if key in fixed else _schema(value) for key, value in shape.items()}
+    return {"type": "object", "required": list(shape), "additionalProperties": False, "properties": properties}
+
+
+def _list(shapes: tuple[object, ...]) -> Schema:
+    items = [_schema(shape) for shape in shapes]
+    return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items), "maxItems": len(items)}
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """A pattern cut where it says "or" outside of brackets and of the named patterns, which stay whole."""
+    for name in _NAMED:
+        if pattern.endswith(name):
+            before = pattern[: -len(name)].rstrip("|")
+            return [*(_alternatives(before) if before else []), name]
+    if pattern.endswith(_PAIRS):
+        return [*_alternatives(pattern[: -len(_PAIRS)].rstrip("|")), _PAIRS]
+    return pattern.split("|")
+
+
+def _part(pattern: str) -> Schema:
+    if pattern in _NAMED:
+        return {"$ref": f"#/$defs/{_NAMED[pattern]}"}
+    if pattern == _PAIRS:
+        return {"type": "array", "items": _list((check.WHOLE, check.COUNT)), "minItems": 1}
+    return _pattern(pattern)
+
+
+def _pattern(pattern: str) -> Schema:
+    """Of JSON text without lists: a constant, whole numbers, or texts."""
+    if _CONSTANT.fullmatch(pattern) is not None:
+        return {"const": json.loads(pattern)}
+    if (whole := _INTEGER.search(pattern)) is not None:
+        lowest = 0 if pattern.startswith("0|") else 1
+        return {"type": "integer", "minimum": lowest, "maximum": 10 ** (int(whole[1]) + 1) - 1}
+    length = _LENGTH.match(pattern)
+    # Quotation marks are the ends of a text and nowhere inside of it.
+    limits = {} if length is None else {"minLength": int(length[1]) - 2, "maxLength": int(length[2]) - 2}
+    return {"type": "string", **limits, "pattern": f"^({_LENGTH.sub('', pattern).replace(chr(34), '')})$"}
