@@ -17,7 +17,7 @@ else:
     __getattr__, __all__ = face(
         __name__,
         algorithm="MAX_POSITIONS PNSGD",
-        constants="Constants DOUBLES Number Read decimal exact_gap exact_step_size",
+        constants="Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",

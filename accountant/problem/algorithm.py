@@ -105,6 +105,16 @@ class PNSGD:
         return math.log(float(1 - gap)) if gap > Fraction(1, 2) else math.log1p(-float(gap))
 
     @property
+    def log_eta(self) -> float:
+        """Logarithm of the step size."""
+        return math.log(self.eta)
+
+    @property
+    def log_diameter(self) -> float:
+        """log 2R, +inf without projection."""
+        return math.log(self.diameter)
+
+    @property
     def contraction(self) -> float:
         """c, the Lipschitz constant of one noiseless step, between 0 and 1."""
         return math.exp(self.log_contraction)
@@ -123,12 +133,12 @@ class PNSGD:
     def log_unit_sensitivity(self) -> float:
         """log of what one point changes in a step on a batch of its own: 2 eta M (replace)."""
         factor = ADJACENCIES[self.problem.adjacency].factor
-        return math.log(factor) + math.log(self.eta) + math.log(self.problem.lipschitz)
+        return math.log(factor) + self.log_eta + math.log(self.problem.lipschitz)
 
     @property
     def log_unit_noise(self) -> float:
         """log of the per-step noise standard deviation sqrt(2 eta) at sigma = 1."""
-        return 0.5 * (math.log(2) + math.log(self.eta))
+        return 0.5 * (math.log(2) + self.log_eta)
 
     def noise_std(self, sigma: float) -> float:
         """sqrt(2 eta) sigma, the standard deviation of the noise that one step adds."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -59,52 +59,63 @@ class Number:
 DOUBLES = Number()
 
 
-class Constants:
-    """Logarithms of c, h_j, sqrt(2 eta) and 2R; -inf for c = 0, +inf for no diameter."""
-
-    def __init__(self, algorithm: PNSGD, number: Number = DOUBLES) -> None:
-        self.algorithm, self.number = algorithm, number
-        self.double = number.arithmetic is DOUBLE
-
-    def _log(self, value: Fraction) -> Any:
-        ar = self.number.arithmetic
-        return ar.log(ar.asarray(value))
+class Constants(Protocol):
+    """Logarithms of c, eta, sqrt(2 eta), h_j and 2R as numbers of one arithmetic; -inf for c = 0, +inf for no diameter."""
 
     @property
-    def log_contraction(self) -> Any:
-        if self.double:
-            return self.algorithm.log_contraction
-        gap = exact_gap(self.algorithm, self.number.read)
-        ar = self.number.arithmetic
-        return 0.0 if gap <= 0 else -math.inf if gap >= 1 else ar.log1p(-ar.asarray(gap))
-
+    def log_contraction(self) -> Numbers: ...
     @property
-    def log_eta(self) -> Any:
-        return math.log(self.algorithm.eta) if self.double else self._log(exact_step_size(self.algorithm, self.number.read))
-
+    def log_eta(self) -> Numbers: ...
     @property
-    def log_unit_noise(self) -> Any:
-        return self.algorithm.log_unit_noise if self.double else (self._log(Fraction(2)) + self.log_eta) / 2
-
+    def log_unit_noise(self) -> Numbers: ...
     @property
-    def log_unit_sensitivity(self) -> Any:
-        if self.double:
-            return self.algorithm.log_unit_sensitivity
-        problem, read = self.algorithm.problem, self.number.read
-        return self._log(Fraction(ADJACENCIES[problem.adjacency].factor) * read(problem.lipschitz)) + self.log_eta
-
+    def log_unit_sensitivity(self) -> Numbers: ...
     @property
-    def log_diameter(self) -> Any:
-        radius = self.algorithm.radius
-        if self.double or radius is None:
-            return math.log(self.algorithm.diameter)
-        return self._log(2 * self.number.read(radius))
-
+    def log_diameter(self) -> Numbers: ...
     def log_sensitivity(self, positions: ArrayLike) -> Numbers:
         """log h_j of the given batches."""
-        if self.double:
-            return self.algorithm.log_sensitivity(positions)
-        ar, sizes = self.number.arithmetic, self.algorithm.batch_sizes(positions)
+        ...
+
+
+def constants_of(algorithm: PNSGD, number: Number = DOUBLES) -> Constants:
+    """The constants in that arithmetic; in doubles the algorithm itself has them."""
+    return algorithm if number.arithmetic is DOUBLE else ExactConstants(algorithm, number)
+
+
+class ExactConstants:
+    """Constants made of exact fractions, in an arithmetic that neither rounds nor underflows to speak of."""
+
+    def __init__(self, algorithm: PNSGD, number: Number) -> None:
+        self.algorithm, self.arithmetic, self.read = algorithm, number.arithmetic, number.read
+
+    def _log(self, value: Fraction | float) -> Numbers:
+        return self.arithmetic.log(self.arithmetic.asarray(value))
+
+    @property
+    def log_contraction(self) -> Numbers:
+        gap = exact_gap(self.algorithm, self.read)
+        return 0.0 if gap <= 0 else -math.inf if gap >= 1 else self.arithmetic.log1p(-self.arithmetic.asarray(gap))
+
+    @property
+    def log_eta(self) -> Numbers:
+        return self._log(exact_step_size(self.algorithm, self.read))
+
+    @property
+    def log_unit_noise(self) -> Numbers:
+        return (self._log(Fraction(2)) + self.log_eta) / 2
+
+    @property
+    def log_unit_sensitivity(self) -> Numbers:
+        problem = self.algorithm.problem
+        return self._log(Fraction(ADJACENCIES[problem.adjacency].factor) * self.read(problem.lipschitz)) + self.log_eta
+
+    @property
+    def log_diameter(self) -> Numbers:
+        radius = self.algorithm.radius
+        return math.inf if radius is None else self._log(2 * self.read(radius))
+
+    def log_sensitivity(self, positions: ArrayLike) -> Numbers:
+        sizes = self.algorithm.batch_sizes(positions)
         # Batches of one size share their logarithm.
-        logs = {size: ar.log(ar.asarray(size)) for size in np.unique(sizes).tolist()}
+        logs = {size: self._log(size) for size in np.unique(sizes).tolist()}
         return self.log_unit_sensitivity - np.frompyfunc(logs.__getitem__, 1, 1)(sizes)

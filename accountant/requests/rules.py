@@ -31,7 +31,7 @@ from accountant.averaging import sampled_sum, worst_counts
 from accountant.bounds import Bound
 from accountant.curves import TANGENT, Mixture, rounded_up
 from accountant.numerics import DOUBLE, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
-from accountant.problem import DOUBLES, PNSGD, RANDOM, Constants, Number
+from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of
 from accountant.questions import UnlearningAccountant, raised
 from accountant.requests.state import StreamState
 
@@ -108,7 +108,7 @@ class Rule(ABC):
         self.log_delta = np.log(np.array([delta]))
         self.log_sigma = math.log(sigma)
         self.period = self.algorithm.steps_per_epoch
-        self.constants = Constants(self.algorithm, number)
+        self.constants = constants_of(self.algorithm, number)
         self.log_c, self.log_unit = self.constants.log_contraction, self.constants.log_unit_sensitivity
         limit = self.constants.log_diameter - self.log_unit
         self.limit = self.exp(limit) if float(limit) < 700 else math.inf
@@ -261,7 +261,7 @@ def ages_of(algorithm: PNSGD, phase: int) -> Floats:
 
 def _distances(algorithm: PNSGD, phase: int, epochs: float, number: Number = DOUBLES) -> Numbers:
     """How far apart the models are when a point of each batch is deleted, (J,), in units of 2 eta M."""
-    log_c, period, ar = Constants(algorithm, number).log_contraction, algorithm.steps_per_epoch, number.arithmetic
+    log_c, period, ar = constants_of(algorithm, number).log_contraction, algorithm.steps_per_epoch, number.arithmetic
     each = geometric_sum(log_c, epochs, stride=period, arithmetic=ar) / algorithm.batch_sizes(np.arange(period))
     return np.asarray(ar.exp(log_power(log_c, ages_of(algorithm, phase))) * each)
 

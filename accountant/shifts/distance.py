@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from accountant.numerics import Floats, Numbers, UnreachableError, geometric_sum, log_power, numbers, plain
-from accountant.problem import DOUBLES, PNSGD, Constants, Number
+from accountant.problem import DOUBLES, PNSGD, Number, constants_of
 
 NO_DISTANCE = "the distance after learning is unbounded: with contraction 1 (a convex problem) give learn_epochs or a radius"
 
 
 def log_learned_distance(algorithm: PNSGD, positions: ArrayLike, number: Number = DOUBLES) -> Numbers:
     """log Z_T^(j), capped at log 2R; +inf where nothing bounds it (c = 1, converged, no radius); unchecked positions."""
-    constants, ar, per_epoch = Constants(algorithm, number), number.arithmetic, algorithm.steps_per_epoch
+    constants, ar, per_epoch = constants_of(algorithm, number), number.arithmetic, algorithm.steps_per_epoch
     log_c = constants.log_contraction
     epochs = math.inf if algorithm.learn_epochs is None else algorithm.learn_epochs
     last = per_epoch - 1 - np.asarray(positions, dtype=np.float64)
