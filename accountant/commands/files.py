@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from accountant.numerics import InputError, Progress
+from accountant.numerics import InputError, Progress, first_bytes
 
 #: Seconds of work without a word.
 _PATIENCE: Final = 2.0
@@ -19,11 +19,10 @@ _PATIENCE: Final = 2.0
 
 def contents(name: str, path: str, most: int) -> bytes:
     """The first ``most`` bytes of a file, of standard input for -; InputError where it cannot be read."""
+    if path != "-":
+        return first_bytes(name, path, most)
     try:
-        if path == "-":
-            return sys.stdin.buffer.read(most)
-        with open(path, "rb") as file:
-            return file.read(most)
+        return sys.stdin.buffer.read(most)
     except OSError as error:
         raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
 

@@ -7,8 +7,10 @@ from accountant.numerics.faces import face as face
 
 if TYPE_CHECKING:
     from accountant.numerics.arithmetic import *
+    from accountant.numerics.atomic import *
     from accountant.numerics.double import *
     from accountant.numerics.enclosure import *
+    from accountant.numerics.files import *
     from accountant.numerics.geometry import *
     from accountant.numerics.interval import *
     from accountant.numerics.laws import *
@@ -20,9 +22,11 @@ else:
     __getattr__, __all__ = face(
         __name__,
         arithmetic="Arithmetic MAX_DIGITS Numbers Precise",
+        atomic="atomic_file locked_file",
         double="DOUBLE",
         enclosure="ARITHMETICS DEFAULT_DIGITS ENOUGH Enclosure arithmetic_available arithmetic_kind confirmed exact_text "
         "rounded_text settle",
+        files="all_bytes first_bytes",
         geometry="geometric_sum log_add log_power",
         interval="Interval",
         laws="Law NEGLIGIBLE rounded_law",

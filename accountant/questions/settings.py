@@ -8,8 +8,8 @@ from dataclasses import MISSING, fields
 from os import PathLike
 from typing import Any, Final, NamedTuple
 
-from accountant.numerics import InputError, number
-from accountant.problem import PNSGD, Problem, preset
+from accountant.numerics import InputError, all_bytes, number
+from accountant.problem import PNSGD, PRESET_DIMENSIONS, Problem, preset
 from accountant.questions.accountant import UnlearningAccountant
 from accountant.questions.setup import Setup
 
@@ -32,13 +32,7 @@ _MAX_BYTES: Final = 1 << 20
 def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     """The settings in a TOML file, flattened; InputError for a file that cannot be read and for unknown keys."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise InputError(f"problem file {path} must be at most {_MAX_BYTES} bytes")
-        data = tomllib.loads(content.decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"problem file {path} cannot be read: {error.strerror}") from None
+        data = tomllib.loads(all_bytes("problem", path, _MAX_BYTES).decode("utf-8-sig"))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:
@@ -82,7 +76,7 @@ def merged(
         raise InputError("give either preset or problem, got both")
     settings: dict[str, Any] = {}
     if preset_name is not None:
-        settings = preset(preset_name).to_dict()
+        settings = preset(preset_name).to_dict() | {"dimension": PRESET_DIMENSIONS[preset_name]}
     if problem_file is not None:
         settings = read_toml(problem_file)
     settings |= {name: value for name, value in options.items() if value is not None}

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import MAX_COUNT, Floats, InputError, number, numbers, shown
+from accountant.numerics import MAX_COUNT, Floats, InputError, all_bytes, number, numbers, shown
 
 _COLUMNS: Final = {"time": ("time", "date", "timestamp", "arrival"), "points": ("points", "count")}
 _ALLOWED: Final = "time (or date, timestamp, arrival) and, if wanted, points (or count)"
@@ -72,13 +72,7 @@ def read_requests(path: str | PathLike[str]) -> list[Arrival]:
 
 def _text(path: str | PathLike[str]) -> str:
     try:
-        with open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise InputError(f"requests file {path} must be at most {_MAX_BYTES} bytes")
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"requests file {path} cannot be read: {error.strerror}") from None
+        text = all_bytes("requests", path, _MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"requests file {path} must be CSV text in UTF-8: {error}") from None
     if "\0" in text:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.numerics import Floats, InputError, MissingExtraError, integer
+from accountant.numerics import Floats, InputError, MissingExtraError, first_bytes, integer
 from accountant.problem import PRESETS
 from accountant.trainer.points import row_norms
 
@@ -165,9 +165,8 @@ def _idx_arrays(folder: Path) -> list[Any]:
 def read_idx(path: str | PathLike[str], *, dimensions: int) -> NDArray[np.uint8]:
     """An array of bytes in MNIST's IDX format, plain or gzip-compressed; InputError for anything else."""
     place = Path(path)
+    packed = first_bytes("data", place, 2) == b"\x1f\x8b"
     try:
-        with open(place, "rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
         with gzip.open(place) if packed else open(place, "rb") as file:
             head = file.read(4 + 4 * dimensions)
             if len(head) < 4 + 4 * dimensions or head[:4] != bytes([0, 0, 8, dimensions]):
