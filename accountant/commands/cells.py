@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from accountant.commands import present
 from accountant.numerics import digits
@@ -42,7 +42,7 @@ def cells(row: Checked, *, wide: bool = False) -> list[str]:
     ]  # fmt: skip
 
 
-def titles(table: str | None, precision: dict[str, Any] | None) -> list[str]:
+def titles(table: str | None, precision: present.Digits | None) -> list[str]:
     """Of the wide columns, with those of many digits."""
     more = [] if precision is None else [f"{title}, {present.plural(precision['digits'], 'digit')}" for title in PRECISE]
     return [*(["table"] if table else []), *_WIDE, *more, "reason"]

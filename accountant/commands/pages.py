@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from typing import IO, Any, Final
+from typing import IO, Final
 
+from accountant.commands import present
 from accountant.commands.cells import (
     LIST_COLUMNS,
     MEANING,
@@ -23,7 +24,7 @@ from accountant.verification import Checked
 class Markdown:
     """A Markdown table on standard output, and the summary below it."""
 
-    def __init__(self, precision: dict[str, Any] | None) -> None:
+    def __init__(self, precision: present.Digits | None) -> None:
         self.started, self.precision = False, precision
 
     def row(self, table: str | None, row: Checked) -> None:
@@ -53,7 +54,7 @@ def _markdown(values: list[str]) -> str:
 class Html:
     """One page without anything from elsewhere; readable without colour, too."""
 
-    def __init__(self, file: IO[str], precision: dict[str, Any] | None) -> None:
+    def __init__(self, file: IO[str], precision: present.Digits | None) -> None:
         self.file, self.precision = file, precision
         self.started = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
@@ -12,11 +12,20 @@ from accountant.numerics import digits as digits
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
 WIDTH = 80
+
+
+class Digits(TypedDict):
+    """What ``--precision`` says of many digits: how many, and what they were computed in."""
+
+    digits: int
+    arithmetic: str
+    proved: bool
 
 
 def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: bool) -> dict[str, Any]:
@@ -110,14 +119,15 @@ def answer(
     show(shared, result, [*found, *more, *rows, comparison_row(result["comparison"], unknown, value)], title)
 
 
-def kind(precision: int) -> dict[str, Any]:
+def kind(precision: int) -> Digits:
     """The JSON block of ``--precision`` where answers stand elsewhere: the digits, and what they were computed in."""
     from accountant.numerics import arithmetic_kind
 
-    return {"digits": precision, **arithmetic_kind()}
+    computed = arithmetic_kind()
+    return {"digits": precision, "arithmetic": computed["arithmetic"], "proved": computed["proved"]}
 
 
-def how(block: dict[str, Any]) -> str:
+def how(block: Digits) -> str:
     """That block in words."""
     proved = "proved (interval arithmetic)" if block["proved"] else "evaluated (mpmath), not proved"
     return f"to {plural(block['digits'], 'digit')}, {proved}, rounded up"
@@ -226,7 +236,7 @@ def console() -> Console:
     return screen
 
 
-def bullet(text: str) -> Any:
+def bullet(text: str) -> Padding:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text

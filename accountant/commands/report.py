@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from accountant.commands import present
 from accountant.commands.cells import (
@@ -28,6 +28,10 @@ from accountant.commands.cells import (
 from accountant.commands.pages import Html, Markdown
 from accountant.tables import TABLES
 from accountant.verification import Checked
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 #: Verdicts on the screen, with their colours, those that need a look first.
 _SCREEN: Final = {
@@ -54,7 +58,7 @@ class Output(Protocol):
 
 @contextmanager
 def outputs(
-    as_json: bool, markdown: bool, page: Path | None, precision: dict[str, Any] | None = None
+    as_json: bool, markdown: bool, page: Path | None, precision: present.Digits | None = None
 ) -> Iterator[list[Output]]:
     """What is written row by row: to standard output, and to an HTML file; ``precision``: the block of that option."""
     made: list[Output] = []
@@ -71,7 +75,7 @@ def outputs(
 class View:
     """The table on the screen: all rows of a short one, of a longer one those that need a look first."""
 
-    def __init__(self, *, limit: int | None, precision: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, limit: int | None, precision: present.Digits | None = None) -> None:
         self.limit, self.precision = limit, precision
         self.kept: dict[str, list[tuple[int, str | None, Checked]]] = {verdict: [] for verdict in _SCREEN}
         self.count = 0
@@ -112,12 +116,8 @@ class View:
             screen.print(present.bullet(line))
 
     @staticmethod
-    def _table(rows: Iterable[Checked]) -> Any:
-        table = present.plain_table([title.replace(" ", "\n") for title in COLUMNS])
-        table.padding = 0
-        for at, column in enumerate(table.columns):
-            column.no_wrap = True
-            column.justify = "left" if at <= VERDICT else "right"
+    def _table(rows: Iterable[Checked]) -> Table:
+        table = present.numbers_table([title.replace(" ", "\n") for title in COLUMNS], names=VERDICT + 1)
         for row in rows:
             shown = cells(row)
             word, style = _SCREEN[row.verdict]
@@ -126,7 +126,7 @@ class View:
         return table
 
     @staticmethod
-    def _lists(screen: Any, summaries: Summaries) -> None:
+    def _lists(screen: Console, summaries: Summaries) -> None:
         entries = lists(summaries)
         if not entries:
             return
@@ -156,7 +156,7 @@ def _precise(row: Checked) -> str:
 class _Json:
     """One object, written as it comes: command, rows, lists, summary, assumptions, version."""
 
-    def __init__(self, precision: dict[str, Any] | None) -> None:
+    def __init__(self, precision: present.Digits | None) -> None:
         self.separator, self.precision = '{"command": "verify", "rows": [', precision
 
     def row(self, table: str | None, row: Checked) -> None:

@@ -169,7 +169,7 @@ def _flat(row: Record) -> Record:
     return {name: value for name, value in row.items() if name != "precise"} | digits
 
 
-def _show(made: Reproduction, everything: bool, block: dict[str, Any] | None) -> None:
+def _show(made: Reproduction, everything: bool, block: present.Digits | None) -> None:
     screen = present.console()
     screen.print(f"{made.name}: {made.title}", style="italic")
     rows = made.rows
