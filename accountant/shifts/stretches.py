@@ -65,7 +65,9 @@ def _append(stretches: list[Stretch], phase: Phase, algorithm: PNSGD) -> None:
     if before is not None and before.batch_size == stretch.batch_size:
         done = 0 if before.steps is None or math.isinf(before.steps) else int(before.steps)
         stretch = replace(stretch, first=(before.first + done) % layout.steps_per_epoch)
-        joined = _merged(before, stretch)
+        # Converged learning ends at a whole epoch: part of one after it is no part of it.
+        apart = before.steps == math.inf and (length or 0) % layout.steps_per_epoch
+        joined = None if apart else _merged(before, stretch)
         if joined is not None:
             stretches[-1] = joined
             return
