@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -79,10 +80,14 @@ def certify(
     if part is None:
         print(text.decode())
         return
-    summary = {key: made[key] for key in ("statement", "inputs", "result", "digests", "software", "time")}
     if shared.json:
+        summary = {key: made[key] for key in ("statement", "inputs", "result", "digests", "software", "time")}
         print(json.dumps({"command": "certify", "file": output, "bytes": len(text), **summary}))
         return
+    _show(made, f"{output} ({len(text)} bytes)")
+
+
+def _show(made: Mapping[str, Any], place: str) -> None:
     screen = present.console()
     screen.print(made["statement"])
     table = present.plain_table(["", ""], header=False)
@@ -90,7 +95,7 @@ def certify(
         ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['inputs']['delta']}"),
         ("digest", made["digests"]["content"]),
         ("signed", "no" if made["signature"] is None else f"by {made['signature'].split(' ')[1]}"),
-        ("written to", f"{output} ({len(text)} bytes)"),
+        ("written to", place),
     ):
         table.add_row(name, value)
     screen.print(table)
