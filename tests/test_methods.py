@@ -28,7 +28,7 @@ from accountant.methods import METHODS, SINGLE, STREAMS, compare, compare_stream
 from accountant.questions import Setup
 from accountant.tables import builtin
 
-MNIST = Setup(PNSGD(preset("mnist")), dimension=784)
+MNIST = Setup(PNSGD(preset("mnist"), dimension=784))
 FULL_BATCH = ("langevin", "d2d", "d2d-open", "d2d-exact")
 PUBLISHED_DESCENT = ("d2d", "d2d-open")
 
@@ -63,7 +63,7 @@ def random_setup(rng: np.random.Generator, **words: Any) -> Setup:
         strong_convexity=smoothness * float(rng.choice([1e-6, 0.02, 0.3, 0.9, rng.random()])),
         lipschitz=float(10 ** rng.uniform(-1, 1)),
     )
-    return Setup(PNSGD(problem), group_size=int(rng.integers(1, min(problem.n, 50) + 1)), **words)
+    return Setup(PNSGD(problem, dimension=words.pop("dimension", None)), group_size=int(rng.integers(1, min(problem.n, 50) + 1)), **words)
 
 
 def roomy(setup: Setup) -> Setup:
@@ -386,7 +386,7 @@ def test_the_exact_mechanisms_delta_is_the_gaussians(epsilon: float) -> None:
 @pytest.mark.parametrize("method", FULL_BATCH)
 def test_delta_is_a_probability(method: str) -> None:
     """Also where epsilon = 0 is proved at every delta: one step of L = m forgets everything."""
-    for setup in (MNIST, Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0)), dimension=3)):
+    for setup in (MNIST, Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0), dimension=3))):
         for steps in (1, 10**6):
             for epsilon in (0.0, 1e-300, 1.0, 1e200):
                 assert 0 <= ask(method, "delta", setup, sigma=0.01, epsilon=epsilon, steps=steps) <= 1
@@ -394,7 +394,7 @@ def test_delta_is_a_probability(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["d2d", "d2d-open", "d2d-exact"])
 def test_a_contraction_to_a_point_forgets_in_one_step(method: str) -> None:
-    setup = Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0)), dimension=3)
+    setup = Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0), dimension=3))
     assert ask(method, "epsilon", setup, sigma=0.01, delta=1e-5, steps=1) == 0
     assert ask(method, "sigma", setup, epsilon=1.0, delta=1e-5, steps=1) == 1e-300
     assert ask(method, "fewest", setup, sigma=0.01, epsilon=1.0, delta=1e-5) == 1
@@ -479,7 +479,7 @@ SETUPS = {
     "batches": MNIST.with_(batch_size=512),
     "group": MNIST.with_(group_size=20),
     "finite": MNIST.with_(learn_epochs=300, radius=100.0),
-    "odd": Setup(PNSGD(Problem(n=103, smoothness=2.0, strong_convexity=0.1), 10), dimension=5),
+    "odd": Setup(PNSGD(Problem(n=103, smoothness=2.0, strong_convexity=0.1), 10, dimension=5)),
 }
 
 
@@ -917,11 +917,11 @@ def test_groups_need_more_noise_of_every_method() -> None:
     [
         Setup(PNSGD(Problem(n=10, smoothness=1.0))),
         Setup(PNSGD(Problem(n=10, smoothness=1.0), learn_epochs=3)),
-        Setup(PNSGD(Problem(n=1, smoothness=1.0, strong_convexity=1.0)), dimension=1),
-        Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0)), dimension=3),
+        Setup(PNSGD(Problem(n=1, smoothness=1.0, strong_convexity=1.0), dimension=1)),
+        Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1.0), dimension=3)),
         Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=0.3), 3, radius=1.0, learn_epochs=5)),
-        Setup(PNSGD(Problem(n=10, smoothness=1e300, strong_convexity=1e-300)), dimension=3),
-        Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=0.3, lipschitz=1e300)), dimension=3),
+        Setup(PNSGD(Problem(n=10, smoothness=1e300, strong_convexity=1e-300), dimension=3)),
+        Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=0.3, lipschitz=1e300), dimension=3)),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -85,6 +85,11 @@ class Placing:
                 f"reference={reference} compares runs that start apart, which is answered for one point only: "
                 f"group_size must be 1, got {self.group_size}"
             )
+        rounding = setting.algorithm.rounding
+        if rounding is not None and self.bound.curve(setting).kind != "gdp":
+            raise InputError(f"rounding={rounding} needs bound=optimal: the published bounds know exact numbers only")
+        if rounding is not None and timeline is not None:
+            raise InputError(f"rounding={rounding} needs a constant algorithm without schedule")
         if self.batches == RESHUFFLE:
             if self.bound.name != "optimal":
                 raise InputError(f"batches=reshuffle needs bound=optimal, got {self.bound.name}")

@@ -27,7 +27,6 @@ NoiseOption = Annotated[
     typer.Option(**NUMBER, help="sigma of noisy SGD in the stream; default what the published bound needs for one request."),
 ]
 UnitOption = Annotated[str, typer.Option(metavar="epochs|steps", help="Whole epochs or single steps in the stream.")]
-DimensionOption = Annotated[int | None, typer.Option(**COUNT, help="Parameters of the model, for d2d-open; known for presets.")]
 MethodOption = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Only this method, such as optimal or d2d; may be given often.")
 ]
@@ -49,7 +48,6 @@ def compare(
     sigma: NoiseOption = None,
     unit: UnitOption = "epochs",
     method: MethodOption = None,
-    dimension: DimensionOption = None,
     plot: PlotOption = None,
     precision: PrecisionOption = None,
 ) -> None:
@@ -64,7 +62,7 @@ def compare(
     from accountant.tables import reported_accuracy
 
     present.check_precision(precision)
-    setup = shared.setup if dimension is None else shared.setup.with_(dimension=integer("dimension", dimension, at_least=1))
+    setup = shared.setup
     pictures.check(plot)
     for name in method or []:
         choice("method", name, METHODS)

@@ -14,7 +14,7 @@ import typer
 
 from accountant.bounds import BOUNDS
 from accountant.numerics import InputError, number
-from accountant.problem import PNSGD, PRESET_DIMENSIONS, PRESETS, Problem
+from accountant.problem import PNSGD, PRESETS, Problem
 from accountant.questions import (
     DEFAULT,
     KEYS,
@@ -62,8 +62,12 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "step_size": NUMBER,
     "radius": NUMBER,
     "learn_epochs": COUNT,
+    "dimension": COUNT,
+    "rounding_share": NUMBER,
     "group_size": COUNT,
 }
+#: Options that are shorter than the field they fill.
+_SPELLED: Final = {"rounding": "float", "rounding_share": "float-share"}
 _ACCOUNTANT_HELP: Final = {
     "bound": f"One of {', '.join(BOUNDS)}; default optimal.",
     "batches": "random (averaged over the batch order), worst (any order), reshuffle (a fresh order in every epoch of "
@@ -135,7 +139,7 @@ class Shared:
             if name in settings:
                 raise InputError(f"{name} must be left out: every method has its own")
         check_complete(settings)
-        return Setup.of(settings | {"dimension": PRESET_DIMENSIONS.get(self.preset or "")})
+        return Setup.of(settings)
 
     @property
     def own(self) -> dict[str, Any]:
@@ -173,7 +177,8 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
         if name in without:
             continue
         kind = _KINDS.get(name, {"metavar": "TEXT"})
-        option = typer.Option("--" + name.replace("_", "-"), **kind, help=help_, rich_help_panel=panels[name])
+        spelled = "--" + _SPELLED.get(name, name.replace("_", "-"))
+        option = typer.Option(spelled, **kind, help=help_, rich_help_panel=panels[name])
         type_ = Any if name in _KINDS else str | None
         annotations.append((name, Annotated[type_, option], None))
     json_option = typer.Option("--json", help="Print one JSON object instead of a table.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
+from accountant.problem import noise_in_units
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +35,7 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
     from accountant._version import __version__
 
     placing, algorithm, sigma = outcome.placing, outcome.placing.setting.algorithm, number("sigma", outcome.sigma)
-    settings = outcome.settings
+    settings, in_units = outcome.settings, noise_in_units(algorithm, sigma, algorithm.rounding or "float64")
     return {
         "command": command,
         "sigma": sigma,
@@ -50,6 +52,8 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "tightness": outcome.tightness_worst,
         "noise_std": algorithm.noise_std(sigma),
         "noise_multiplier": algorithm.noise_multiplier(sigma),
+        "noise_in_units": in_units if math.isfinite(in_units) else None,
+        "rounding_share": outcome.rounding_share,
         "assumptions": list(placing.assumptions()),
         "problem": {"preset": shared.preset, **settings["problem"]},
         "algorithm": {**settings["algorithm"], "steps_per_epoch": outcome.length.steps_per_epoch},
@@ -203,6 +207,12 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
     if result["averaging"] != "exact":
         rows.append(("average taken by", result["averaging"]))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
+    if result.get("noise_in_units") is not None:
+        kind = result["algorithm"].get("rounding", "float64")
+        units = digits(result["noise_in_units"], 3, down=True)
+        rows.append(("", f"{units} units in the last place ({kind}) of parameters of size M/m"))
+    if result.get("rounding_share") is not None:
+        rows.append(("rounding", f"{kind}, costs {digits(result['rounding_share'], 3)} of epsilon, included"))
     rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))
     return rows
 

@@ -37,7 +37,6 @@ MethodOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Method of a table that names none, such as optimal, d2d or langevin; default pnsgd."),
 ]
-DimensionOption = Annotated[int | None, typer.Option(**COUNT, help="Parameters of the model, for d2d-open.")]
 WastefulOption = Annotated[
     float | None,
     typer.Option(**NUMBER, help="Noise (or epochs) over what is needed, from which a row is wasteful; default 1.1."),
@@ -65,7 +64,6 @@ def verify(
     delta: DeltaOption = None,
     epochs: EpochsDefault = None,
     steps: StepsDefault = None,
-    dimension: DimensionOption = None,
     wasteful: WastefulOption = None,
     all: AllOption = False,
     markdown: MarkdownOption = False,
@@ -92,7 +90,6 @@ def verify(
         raise InputError("give either --json or --markdown, got both")
     own: dict[str, Any] = {
         "method": method, "sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps,
-        "dimension": dimension,
     }  # fmt: skip
     if html is not None and table is not None and os.path.realpath(html) == os.path.realpath(table):
         raise InputError(f"html must be another file than the table, got {html!r}")

@@ -17,10 +17,15 @@ class Mixture(NamedTuple):
     log_scale: Numbers
     curve: Curve
     law: Law | None = None
+    #: What is added to every mu whatever sigma is: rounding of parameters that the noise itself makes large.
+    constant: float = 0.0
 
     def log_mu(self, sigma: Floats) -> Floats:
         """log mu of every component at the given noise, (P,) -> (P, C)."""
         log_mu = self.log_scale - np.log(sigma)[:, None]
+        if self.constant > 0:
+            # Where nothing differs, nothing is rounded apart.
+            log_mu = np.where(np.isneginf(log_mu), -np.inf, np.logaddexp(log_mu, np.log(self.constant)))
         if self.law is None or self.law.error == 0 or self.curve.kind != "gdp":
             return log_mu
         # The last component is the worst outcome, which is exact.

@@ -148,6 +148,10 @@ class FullBatch(Method):
             return f"batch_size must be full for {self.name}, which uses all points in every step, got {algorithm.batch_size}"
         if not problem.strong_convexity > 0:
             return f"strong_convexity must be > 0 for {self.name}, got 0"
+        if algorithm.rounding is not None:
+            return (
+                f"rounding must be left out for {self.name}, whose formula knows exact numbers only, got {algorithm.rounding}"
+            )
         if algorithm.radius is not None:
             return f"radius must be left out for {self.name}, whose formula knows no projection, got {algorithm.radius}"
         if isinstance(setup.reference, int):

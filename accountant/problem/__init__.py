@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from accountant.problem.published import *
     from accountant.problem.rates import *
     from accountant.problem.reference import *
+    from accountant.problem.rounding import *
     from accountant.problem.schedule import *
 else:
     __getattr__, __all__ = face(
@@ -23,5 +24,6 @@ else:
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
+        rounding="FLOOR Rounding UNITS in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
     )

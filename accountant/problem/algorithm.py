@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import SMALLEST, Floats, InputError, choice, integer, number
 from accountant.problem.problem import ADJACENCIES, Problem
+from accountant.problem.rounding import UNITS, gamma
 
 LAST_BATCH: Final = ("keep", "drop")
 #: Batches per epoch beyond which an array over all positions is refused.
@@ -44,6 +45,19 @@ class PNSGD:
     last_batch: str = field(
         default="keep", kw_only=True, metadata={"help": "If b does not divide n: keep or drop the short last batch."}
     )
+    rounding: str | None = field(
+        default=None,
+        kw_only=True,
+        metadata={"help": "Account for the rounding of what computes the steps: float64 or float32; default: exact numbers."},
+    )
+    dimension: int | None = field(
+        default=None, kw_only=True, metadata={"help": "Parameters of the model, for rounding and for d2d-open."}
+    )
+    rounding_share: float = field(
+        default=0.01,
+        kw_only=True,
+        metadata={"help": "Largest share of epsilon that rounding may cost, above it refused; 0.01."},
+    )
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -66,6 +80,14 @@ class PNSGD:
         if self.learn_epochs is not None:
             set_(self, "learn_epochs", integer("learn_epochs", self.learn_epochs, at_least=1))
         choice("last_batch", self.last_batch, LAST_BATCH)
+        if self.dimension is not None:
+            set_(self, "dimension", integer("dimension", self.dimension, at_least=1))
+        if self.rounding is not None:
+            choice("rounding", self.rounding, UNITS)
+            if self.dimension is None:
+                raise InputError(f"dimension must be given with rounding={self.rounding}: the parameters of the model")
+            gamma(self)
+        number("rounding_share", self.rounding_share, at_least=0, below=1)
 
     @property
     def eta(self) -> float:
@@ -86,8 +108,15 @@ class PNSGD:
 
     @property
     def diameter(self) -> float:
-        """2R, +inf without projection."""
-        return math.inf if self.radius is None else 2 * self.radius
+        """2R, +inf without projection; a little more where the projection itself is rounded."""
+        if self.radius is None:
+            return math.inf
+        return 2 * self.radius * (1.0 if self.rounding is None else 1 + gamma(self))
+
+    @property
+    def largest_batch(self) -> int:
+        """Points in a full batch."""
+        return self._batch
 
     @cached_property
     def log_contraction(self) -> float:
@@ -165,8 +194,10 @@ class PNSGD:
         return count * self._batch - (at + count) // per_epoch * short
 
     def to_dict(self) -> dict[str, Any]:
-        """The constructor's arguments but the problem, with defaults resolved, as JSON types."""
-        names = ("batch_size", "step_size", "radius", "learn_epochs", "last_batch")
+        """The constructor's arguments but the problem, with defaults resolved, as JSON types; of rounding if there is any."""
+        names = ["batch_size", "step_size", "radius", "learn_epochs", "last_batch"]
+        if self.rounding is not None:
+            names += ["rounding", "dimension", "rounding_share"]
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -6,6 +6,7 @@ A row that has no answer holds inf (NaN where no curve can be read); which rows 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +77,21 @@ def sigma_of(query: Query, *, epsilon: Floats, delta: Floats) -> Floats:
             reached = mixture.curve.epsilon(log_delta[unmet], mixture.log_weights, log_mu)
             unmet = unmet[~(reached <= e[unmet])]
             push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
-            sigma[unmet] *= 1 + push[unmet]
+            with np.errstate(over="ignore"):
+                sigma[unmet] *= 1 + push[unmet]
             unmet = unmet[sigma[unmet] <= LARGEST]
         return np.where(sigma <= LARGEST, sigma, np.inf)
 
     return query.solve(block, epsilon, delta)
+
+
+def share_of_rounding(query: Query, *, sigma: Floats, delta: Floats) -> Floats:
+    """The share of epsilon at delta that rounding costs, of the algorithm's format; 0 where epsilon is."""
+    exact = replace(query.setting, algorithm=replace(query.setting.algorithm, rounding=None))
+    cost = epsilon_of(query, sigma=sigma, delta=delta)
+    without = epsilon_of(replace(query, setting=exact), sigma=sigma, delta=delta)
+    with np.errstate(invalid="ignore"):
+        return np.where(cost > 0, 1 - without / np.where(cost > 0, cost, 1.0), 0.0)
 
 
 class Counting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from accountant.averaging import OnePoint, Placing
 from accountant.curves import too_far_apart
-from accountant.numerics import LARGEST, MAX_COUNT, Floats, InputError, UnreachableError, broadcast, plain
-from accountant.questions.answers import Counting, delta_of, epsilon_of, sigma_of
+from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, plain
+from accountant.problem import FLOOR, UNITS, norm_scale, rounding_of
+from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
 from accountant.questions.outcome import Outcome, Unknown, Value
 from accountant.questions.query import Query
@@ -59,6 +60,7 @@ class Asking:
         if self.placing.bounds_average and not query.setting.given_distance:
             # A group's average is bounded, not computed: what holds of the worst placement may be smaller.
             values = np.fmin(values, solve(replace(query, components=self.placing.worst.components), **known))
+        self._check_rounding(query, known | {unknown: values}, refused)
         answer = plain(np.where(refused.mask(values.shape), np.inf, values))
         return query, {name: plain(value) for name, value in known.items()} | {unknown: answer}, answer
 
@@ -89,6 +91,34 @@ class Asking:
         one = OnePoint(np.array([float(placing.setting.algorithm.steps_per_epoch - 1)]), np.ones(1))
         return Query(placing.bound, replace(placing.setting, given_distance=True), one, total, start)
 
+    def _check_rounding(self, query: Query, known: Mapping[str, Floats], refused: Refusals) -> None:
+        """Refuse rows whose noise is so small that rounding counts, or may."""
+        algorithm = self.placing.setting.algorithm
+        if algorithm.rounding is None:
+            return
+        sigma, remedies = known["sigma"], "more noise, float64, a larger batch_size or fewer steps would help"
+        if rounding_of(algorithm) is None:
+            scale = norm_scale(algorithm)
+            floor = FLOOR * UNITS[algorithm.rounding] * scale
+            refused.add(
+                ~(np.sqrt(2 * algorithm.eta) * sigma >= floor) | ~np.isfinite(scale),
+                lambda _: UnreachableError(
+                    f"the noise per step is below {FLOOR:.0f} roundings ({algorithm.rounding}) of parameters of size "
+                    f"{scale:.3g}, and no bound on their norm is known: nothing is promised; {remedies}"
+                ),
+            )
+            return
+        finite = {name: np.where(np.isfinite(value), value, 1.0 if name == "sigma" else 0.5) for name, value in known.items()}
+        delta = finite.get("delta", np.asarray(0.5))
+        share = share_of_rounding(query, sigma=finite["sigma"], delta=np.clip(delta, SMALLEST, 1 - 1e-16))
+        refused.add(
+            ~(share <= algorithm.rounding_share),
+            lambda row: UnreachableError(
+                f"rounding ({algorithm.rounding}) would cost {float(share.flat[row]):.3g} of epsilon, more than the share "
+                f"{algorithm.rounding_share:g} that is allowed: {remedies}"
+            ),
+        )
+
     def _start(self, start_distance: ArrayLike | None) -> Floats:
         setting = self.placing.setting
         if start_distance is None:
@@ -117,7 +147,10 @@ class Asking:
         counts = np.where(refused.mask(counts.shape), np.inf, counts)
         stride = self.length.steps_per_epoch if unknown == "epochs" else 1
         query = self.query(self.length.scheduled_steps + stride * counts, asked.start_distance)
-        numbers = {name: plain(known.number(name)) for name in ("sigma", "epsilon", "delta")}
+        target = {name: known.number(name) for name in ("sigma", "epsilon", "delta")}
+        self._check_rounding(query, target, refused)
+        counts = np.where(refused.mask(counts.shape), np.inf, counts)
+        numbers = {name: plain(value) for name, value in target.items()}
         return query, numbers, plain(counts)
 
     def _counts(self, placing: Placing, unknown: Unknown, known: Question, refused: Refusals) -> Floats:
@@ -166,6 +199,8 @@ class Asking:
         stays = f"epsilon stays at {epsilon:.4g} however long unlearning runs"
         if isinstance(setting.reference, int):
             return f"{stays}, because retraining for {setting.reference} epochs still remembers where it started"
+        if algorithm.rounding is not None:
+            return f"{stays}, because rounding ({algorithm.rounding}) adds a difference in every step; more noise would help"
         if query.curve.kind == "not-converged":
             learned = algorithm.learn_epochs
             return f"{stays}, because in this bound learning for {learned} epochs still remembers where it started"
@@ -180,6 +215,9 @@ def _no_sigma(query: Query, shape: tuple[int, ...], *, epsilon: Floats, delta: F
     if query.curve.kind != "gdp":
         # The divergence goes with the square of the noise, which leaves the double range first.
         reason = f"bound={query.bound.name} never reaches epsilon = 0 and is not resolved below 1e-150"
+    rounding = query.setting.algorithm.rounding
+    if rounding is not None:
+        reason = f"rounding ({rounding}) of parameters that more noise only makes larger costs more"
 
     def explain(row: int) -> UnreachableError:
         e, d = (float(np.broadcast_to(values, shape).flat[row]) for values in (epsilon, delta))

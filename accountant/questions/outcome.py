@@ -14,8 +14,8 @@ from accountant.averaging import EveryPlacement, OnePoint, Placed, Placing, Wors
 from accountant.bounds import assumptions_of
 from accountant.curves import GAUSSIAN, MAX_ALPHA, Guarantee, Mixture, rounded_up, too_far_apart
 from accountant.numerics import Floats, InputError, UnreachableError, broadcast, numbers, plain, shown
-from accountant.problem import RESHUFFLE, Number, Schedule
-from accountant.questions.answers import epsilon_of, rdp_of
+from accountant.problem import RESHUFFLE, Number, Schedule, rounding_of
+from accountant.questions.answers import epsilon_of, rdp_of, share_of_rounding
 from accountant.questions.length import Length
 from accountant.questions.query import Query, log_of
 from accountant.questions.question import Refusals
@@ -92,6 +92,8 @@ class Outcome:
 
     def _tightness(self, placing: Placing) -> float | None:
         query = self._single("tightness", "epochs, steps and start_distance").query
+        if placing.setting.algorithm.rounding is not None:
+            return None
         counts = np.ones(1) if query.setting.given_distance else placing.judged(query.steps)
         if counts is None:
             return None
@@ -187,12 +189,21 @@ class Outcome:
             },
         )
 
+    @property
+    def rounding_share(self) -> float | None:
+        """The share of epsilon that rounding costs; None where it is not accounted for."""
+        if rounding_of(self.placing.setting.algorithm) is None:
+            return None
+        return float(share_of_rounding(self.query, sigma=np.asarray(self._noise), delta=np.asarray(self.delta)))
+
     def components_in(self, number: Number) -> Mixture:
         """The components of the privacy curve at sigma = 1 as numbers of any arithmetic, one row.
 
         InputError where the average over placements is bounded on a grid, which more digits do not make finer.
         """
         query = self._single("components_at", "epochs, steps and start_distance").query
+        if self.placing.setting.algorithm.rounding is not None:
+            raise InputError("rounding is accounted for in doubles only: leave it out for answers to many digits")
         if not isinstance(query.components, (OnePoint, Placed, WorstSum, EveryPlacement)):
             batches = self.placing.batches
             what = "reshuffled batches" if batches == RESHUFFLE else "a large group at random"

@@ -12,7 +12,7 @@ from accountant.averaging import Components
 from accountant.bounds import Bound, Setting
 from accountant.curves import Curve, Mixture
 from accountant.numerics import DOUBLE, Floats, broadcast, in_blocks
-from accountant.problem import PNSGD
+from accountant.problem import PNSGD, Rounding, rounding_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,9 @@ class Query:
             mixture = mixture._replace(log_scale=mixture.log_scale[rows])
         else:
             mixture = self.components.mixture(self.bound, self.setting, steps, log_of(start))
-        return mixture._replace(log_scale=raised(self.setting.algorithm, mixture.log_scale))
+        mixture = mixture._replace(log_scale=raised(self.setting.algorithm, mixture.log_scale))
+        rounding = rounding_of(self.setting.algorithm)
+        return mixture if rounding is None else _rounded(mixture, rounding, steps)
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""
@@ -54,6 +56,12 @@ class Query:
             rows = flat[0] == steps
             result[rows] = in_blocks(block, *(array[rows] for array in flat), width=self.components.width)
         return result.reshape(shape)
+
+
+def _rounded(mixture: Mixture, rounding: Rounding, steps: Floats) -> Mixture:
+    """With what rounding adds to every mu, once for all points: their shifts and its own add up."""
+    log_scale = np.logaddexp(mixture.log_scale, rounding.log_scale(steps)[:, None])
+    return mixture._replace(log_scale=np.where(np.isneginf(mixture.log_scale), -np.inf, log_scale), constant=rounding.constant)
 
 
 def raised(algorithm: PNSGD, log_scale: Floats) -> Floats:

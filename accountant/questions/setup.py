@@ -19,8 +19,8 @@ from accountant.shifts import Timeline
 class Setup:
     """What is asked about, whatever the bound or the method that answers; fields as in :class:`UnlearningAccountant`.
 
-    batches: None leaves it to the bound or method; numbers of points per batch bring their own group_size. dimension: number of
-    parameters of the model, for the one formula that needs it. Raises InputError for arguments outside their domain.
+    batches: None leaves it to the bound or method; numbers of points per batch bring their own group_size. Raises InputError
+    for arguments outside their domain.
 
     >>> from accountant import PNSGD, preset
     >>> setup = Setup(PNSGD(preset("mnist"), 128), batches="worst")
@@ -34,7 +34,6 @@ class Setup:
     reference: Reference = MATCHED
     group_size: int = 1
     schedule: Schedule | None = None
-    dimension: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.algorithm, PNSGD):
@@ -46,8 +45,6 @@ class Setup:
         integer("group_size", self.group_size, at_least=1, at_most=self.problem.n)
         if isinstance(self.batches, tuple) and self.group_size == 1 and all(isinstance(count, int) for count in self.batches):
             object.__setattr__(self, "group_size", sum(self.batches))
-        if self.dimension is not None:
-            integer("dimension", self.dimension, at_least=1)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Setup:
@@ -84,6 +81,11 @@ class Setup:
     def problem(self) -> Problem:
         """The algorithm's problem."""
         return self.algorithm.problem
+
+    @property
+    def dimension(self) -> int | None:
+        """Number of parameters of the model, where it is known."""
+        return self.algorithm.dimension
 
     @property
     def default_delta(self) -> float:

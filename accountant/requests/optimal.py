@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from accountant.bounds import Bound, Setting
 from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
-from accountant.numerics import Floats, Numbers, UnreachableError, decreasing_root, log_add, log_power
-from accountant.problem import MATCHED
+from accountant.numerics import Floats, InputError, Numbers, UnreachableError, decreasing_root, log_add, log_power
+from accountant.problem import MATCHED, PNSGD, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.rules import FORGOTTEN, LARGEST_LOG_MU, SAFE, Place, Rule, ages_of
 from accountant.requests.state import StreamState
@@ -32,6 +32,8 @@ class OptimalRule(Rule):
             self.log_chord = self.log_mu - self.arithmetic.log(self.sum(math.inf, stride=2)) / 2
         one = mixture_log_scale(self.epsilon, self.log_delta, np.zeros(1), np.zeros((1, 1)))
         self.most = math.exp(float(one[0]))
+        #: mu that rounding costs, once for all requests.
+        self.rounded = _rounded(accountant.algorithm, math.exp(self.log_sigma))
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
         self._excess: dict[int, Any] = {}
@@ -51,13 +53,13 @@ class OptimalRule(Rule):
                 return True
         elif self._old(state, steps) <= self.room(place, steps):
             return True
-        return self.bounded and self._restarted(state, place, steps) <= self.most
+        return self.bounded and self._restarted(state, place, steps) + self.rounded <= self.most
 
     def room(self, place: Place, steps: int) -> float:
         """The largest mu of earlier requests with which ``steps`` are enough; -inf where they are not even alone."""
         room = place.room.get(steps)
         if room is None:
-            room = place.room[steps] = self._find_room(place, steps)
+            room = place.room[steps] = self._find_room(place, steps) - self.rounded
         return room
 
     def _factor(self, age: int, steps: int) -> Any:
@@ -185,7 +187,8 @@ class OptimalRule(Rule):
 
     def before(self, state: StreamState, place: Place, steps: int) -> tuple[Any, Any]:
         """mu of all earlier requests after the steps, and mu of everything from the distance that the ball bounds."""
-        return self._old(state, steps), self._restarted(state, place, steps) if self.bounded else math.inf
+        apart = self._restarted(state, place, steps) if self.bounded else math.inf
+        return self._old(state, steps) + self.rounded, apart + self.rounded
 
     def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
         weights, log_mu, tangent = self.newest(place, steps)
@@ -200,4 +203,16 @@ class OptimalRule(Rule):
         mu = self._old(state, 0)
         if self.bounded and state.since and state.tracked > 0:
             mu = min(mu, self._decayed(min(state.tracked / self.kept(state.since), self.limit), state.since))
-        return float(mu) if math.isfinite(mu) else None
+        return float(mu) + self.rounded if math.isfinite(mu) else None
+
+
+def _rounded(algorithm: PNSGD, sigma: float) -> float:
+    """mu that rounding costs a stream, rounded up; InputError where no bound on the parameters covers all of its steps."""
+    if algorithm.rounding is None:
+        return 0.0
+    rounding = rounding_of(algorithm)
+    if rounding is None or rounding.learned is not None:
+        raise InputError(
+            f"rounding={algorithm.rounding} needs strong_convexity > 0 for a stream: without contraction it piles up"
+        )
+    return rounding.mu(sigma) * SAFE

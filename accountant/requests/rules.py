@@ -31,7 +31,7 @@ from accountant.averaging import sampled_sum, worst_counts
 from accountant.bounds import Bound
 from accountant.curves import TANGENT, Mixture, rounded_up
 from accountant.numerics import DOUBLE, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
-from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of
+from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of, in_exact_numbers
 from accountant.questions import UnlearningAccountant, raised
 from accountant.requests.state import StreamState
 
@@ -101,7 +101,7 @@ class Rule(ABC):
         self.bound = bound
         #: Fewest steps (or epochs) that the bound speaks about.
         self.fewest = fewest
-        self.algorithm = accountant.algorithm
+        self.algorithm = in_exact_numbers(accountant.algorithm)
         self.reference = accountant.reference
         self.random = accountant.batches == RANDOM
         self.epsilon = np.array([epsilon])

@@ -35,10 +35,10 @@ ALIASES: Final[dict[str, str]] = {
 DEFAULT_METHOD: Final = "pnsgd"
 _CONSTANTS: Final = ("n", "smoothness", "strong_convexity", "lipschitz", "adjacency")
 _WHOLE: Final = ("n", "batch_size", "learn_epochs", "dimension", "group_size", "epochs", "steps", "request")
-_TEXTS: Final = ("preset", "adjacency", "last_batch", "method", "bound", "batches", "reference", "list")
+_TEXTS: Final = ("preset", "adjacency", "last_batch", "method", "bound", "batches", "reference", "list", "rounding")
 _TARGET: Final = ("sigma", "epsilon", "delta")
 _Value = str | int | float
-_RUN: Final = (*(f.name for f in fields(PNSGD) if f.name != "problem"), "group_size", "batches", "reference", "dimension")
+_RUN: Final = (*(f.name for f in fields(PNSGD) if f.name != "problem"), "group_size", "batches", "reference")
 
 
 @dataclass(frozen=True, slots=True)

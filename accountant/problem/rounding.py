@@ -1,0 +1,148 @@
+"""Finite precision: what computing in floating point adds to the distance of two runs in every step.
+
+A computed step is r(phi(x) + e(x) + noise): e is the rounding of the gradient step, a function of x that both runs share, and
+r the rounding of the result. Two points that were d apart then end at most c d + h + 2 (rho_e + c rho_r) apart, whatever e and
+r are within their bounds (docs/theory.md, "Finite precision"). With u the unit roundoff, k the parameters plus the rows of a
+batch plus what a step does besides, and gamma = k u/(1 - k u), the bound of sums of products of length k in any order,
+
+    rho_e <= gamma ((1 + eta (L - m)) X + eta M),    rho_r <= gamma X,
+
+X a bound on the norm of the parameters: the radius, or what the regulariser leaves of M and of all noise, but for a chance of
+e^-1500 in all, which no delta here resolves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from accountant.numerics import SMALLEST, Floats, InputError
+
+if TYPE_CHECKING:
+    from accountant.problem.algorithm import PNSGD
+
+#: Unit roundoff of the formats.
+UNITS: Final = {"float64": 2.0**-53, "float32": 2.0**-24}
+#: What a step does besides the sums: derivative of the loss, division, decay, projection, each a few operations.
+_BESIDES: Final = 32
+#: -log of the chance that the norm bound fails.
+_CERTAIN: Final = 1500.0
+#: Above this epsilon that chance would count.
+MAX_EPSILON: Final = 700.0
+#: Noise per step, in units u of the norm scale, below which nothing is promised where no norm bound is known.
+FLOOR: Final = 2.0**20
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding adds to mu: a part that falls with sigma, and ``constant``, which does not depend on it.
+
+    log_each: log of the first part at sigma = 1 (without contraction: for one step, and it grows with the root of all steps,
+    ``learned`` of which are learning).
+    """
+
+    log_each: float
+    constant: float
+    learned: float | None = None
+
+    def mu(self, sigma: float) -> float:
+        """All of it at this noise, where contraction bounds it for ever."""
+        return math.exp(min(self.log_each - math.log(sigma), 709.0)) + self.constant
+
+    def log_scale(self, steps: Floats) -> Floats:
+        """log of the first part at sigma = 1 after so many steps of unlearning."""
+        if self.learned is None:
+            return np.full(np.shape(steps), self.log_each)
+        return self.log_each + 0.5 * np.log(np.maximum(self.learned + steps, 1.0))
+
+
+def gamma(algorithm: PNSGD) -> float:
+    """k u/(1 - k u); InputError where that many operations lose every digit."""
+    assert algorithm.rounding is not None
+    assert algorithm.dimension is not None
+    product = (algorithm.dimension + algorithm.largest_batch + _BESIDES) * UNITS[algorithm.rounding]
+    if not product < 0.5:
+        raise InputError(
+            f"rounding={algorithm.rounding} leaves no digit of sums over {algorithm.largest_batch} rows and "
+            f"{algorithm.dimension} parameters: a smaller batch_size or float64 is needed"
+        )
+    return product / (1 - product)
+
+
+def norm_scale(algorithm: PNSGD) -> float:
+    """M/m, the size of parameters that a strongly convex problem has; the radius, or all steps together, where m = 0.
+
+    >>> from accountant import PNSGD, Problem
+    >>> norm_scale(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=0.1, lipschitz=2.0)))
+    20.0
+    """
+    problem = algorithm.problem
+    if problem.strong_convexity > 0:
+        scale = problem.lipschitz / problem.strong_convexity
+        return scale if algorithm.radius is None else min(scale, algorithm.radius)
+    if algorithm.radius is not None:
+        return algorithm.radius
+    steps = math.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs) * algorithm.steps_per_epoch
+    return algorithm.eta * problem.lipschitz * steps
+
+
+def noise_in_units(algorithm: PNSGD, sigma: float, rounding: str) -> float:
+    """Standard deviation of one step's noise in units of the last place of a parameter of the norm scale."""
+    scale = norm_scale(algorithm)
+    if not 0 < scale < math.inf:
+        return math.nan
+    return algorithm.noise_std(sigma) / (2 * UNITS[rounding]) / 2.0 ** math.floor(math.log2(scale))
+
+
+def in_exact_numbers(algorithm: PNSGD) -> PNSGD:
+    """The algorithm without rounding, but for the ball, which rounding makes a little larger."""
+    if algorithm.rounding is None:
+        return algorithm
+    return replace(algorithm, rounding=None, radius=None if algorithm.radius is None else algorithm.diameter / 2)
+
+
+@lru_cache(maxsize=256)
+def rounding_of(algorithm: PNSGD) -> Rounding | None:
+    """What rounding costs in all steps of a run, learning included; None where no norm bound is known, or no format is set.
+
+    Raises InputError where the format loses every digit.
+    """
+    if algorithm.rounding is None:
+        return None
+    problem, eta, loss = algorithm.problem, algorithm.eta, gamma(algorithm)
+    steepness = eta * (problem.smoothness - problem.strong_convexity)
+    shrink = abs(1 - eta * problem.strong_convexity)
+    # The square root of the variance that unit noise gathers, and how much longer than one step it is looked at, on average.
+    noise_norm = 0.0
+    if algorithm.radius is not None:
+        norm = algorithm.radius * (1 + loss)
+    else:
+        gap = 1 - shrink if shrink < 1 else 0.0
+        left = 1 - loss * (2 + steepness) / gap if gap > 0 else 0.0
+        if not left > 0:
+            return None
+        norm = eta * problem.lipschitz * (1 + loss) / gap / left
+        assert algorithm.dimension is not None
+        surely = math.sqrt(algorithm.dimension) + math.sqrt(2 * (_CERTAIN + math.log(2) - 2 * _log_gap(algorithm)))
+        noise_norm = math.sqrt(2 * eta / ((1 - shrink) * (1 + shrink))) * surely / left
+    learned: float | None = None
+    gathered = 0.0
+    if algorithm.log_contraction < 0:
+        gathered = 0.5 * (math.log1p(math.exp(algorithm.log_contraction)) - _log_gap(algorithm))
+    elif algorithm.learn_epochs is None:
+        return None
+    else:
+        learned = float(algorithm.learn_epochs) * algorithm.steps_per_epoch
+    each = math.log(2 * loss) + gathered - algorithm.log_unit_noise
+    moved = (2 + steepness) * norm + eta * problem.lipschitz
+    constant = math.exp(min(each + math.log((2 + steepness) * noise_norm), 709.0)) if noise_norm > 0 else 0.0
+    return Rounding(each + math.log(max(moved, SMALLEST)), constant, learned)
+
+
+def _log_gap(algorithm: PNSGD) -> float:
+    """log(1 - c)."""
+    return math.log(-math.expm1(algorithm.log_contraction))

@@ -1,0 +1,167 @@
+"""Finite precision: rounding is a difference in every step, bounded by what arithmetic does and never counted too low."""
+
+import math
+
+import numpy as np
+import pytest
+
+from accountant import (
+    PNSGD,
+    InputError,
+    Problem,
+    UnlearningAccountant,
+    UnlearningStream,
+    UnreachableError,
+    optimal_shifts,
+    preset,
+)
+from accountant.problem import UNITS, rounding_of
+from accountant.problem.rounding import gamma, norm_scale
+
+MNIST = PNSGD(preset("mnist"), 128, rounding="float64", dimension=784)
+
+
+def per_step(algorithm: PNSGD, sigma: float) -> float:
+    """The difference that rounding adds in one step, written out from docs/theory.md (no contraction of errors in the norm)."""
+    problem, eta, loss = algorithm.problem, algorithm.eta, gamma(algorithm)
+    assert algorithm.radius is not None
+    norm = algorithm.radius * (1 + loss)
+    return 2 * loss * ((2 + eta * (problem.smoothness - problem.strong_convexity)) * norm + eta * problem.lipschitz)
+
+
+def test_mu_is_at_least_that_of_the_string_with_rounding_in_every_step() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        per_epoch, epochs, steps = int(rng.integers(1, 6)), int(rng.integers(1, 5)), int(rng.integers(0, 9))
+        problem = Problem(n=2 * per_epoch, smoothness=1.0, strong_convexity=float(rng.choice([0.0, 0.02, 0.3])), lipschitz=1.0)
+        step_size = float(rng.uniform(0.1, 1.9))
+        radius, sigma = float(10 ** rng.uniform(-1, 1)), float(10 ** rng.uniform(-2, 0))
+        common = {"step_size": step_size, "radius": radius, "learn_epochs": epochs, "dimension": int(rng.integers(1, 2000))}
+        algorithm = PNSGD(problem, 2, rounding="float32", rounding_share=0.999, **common)
+        position = int(rng.integers(per_epoch))
+        accountant = UnlearningAccountant(algorithm, batches=position)
+        mu = accountant.gdp(sigma=sigma, steps=steps)[position]
+        total = epochs * per_epoch + steps
+        h = np.exp(algorithm.log_sensitivity(position))
+        visited = (np.arange(total) % per_epoch == position) & (np.arange(total) < epochs * per_epoch)
+        exact = optimal_shifts(
+            contraction=np.full(total, algorithm.contraction),
+            sensitivity=np.where(visited, h, 0.0) + per_step(algorithm, sigma),
+            noise_std=np.full(total, algorithm.noise_std(sigma)),
+            diameter=algorithm.diameter,
+        ).mu
+        assert mu >= exact * (1 - 1e-12)
+        without = UnlearningAccountant(PNSGD(problem, 2, **common), batches=position).gdp(sigma=sigma, steps=steps)[position]
+        assert mu > without
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_computed_steps_stay_within_the_bounds_of_their_rounding(dtype: type) -> None:
+    rng = np.random.default_rng(1)
+    for trial in range(60):
+        n, d, weight = int(rng.integers(1, 300)), int(rng.integers(1, 400)), float(10 ** rng.uniform(-3, -0.5))
+        features = rng.standard_normal((n, d)).astype(dtype)
+        features /= np.linalg.norm(features, axis=1, keepdims=True) * dtype(1 + 1e-6)
+        signs = rng.choice([-1.0, 1.0], n).astype(dtype)
+        problem = Problem(n=n, smoothness=0.25 + weight, strong_convexity=weight)
+        algorithm = PNSGD(problem, rounding=np.dtype(dtype).name, dimension=d, radius=1 / weight)
+        x = rng.standard_normal(d)
+        x = (x * rng.uniform(0, 1) / weight / np.linalg.norm(x)).astype(dtype)
+        step = dtype(algorithm.eta)
+
+        def learned(x: np.ndarray, features: np.ndarray, signs: np.ndarray, step: float, weight: float) -> np.ndarray:
+            with np.errstate(over="ignore"):
+                slopes = -signs / (1 + np.exp(signs * (features @ x)))
+            return x - step * ((slopes @ features) / len(signs) + weight * x)
+
+        exact = learned(
+            *(part.astype(np.longdouble) for part in (x, features, signs)), np.longdouble(step), np.longdouble(dtype(weight))
+        )
+        found = learned(x, features, signs, step, dtype(weight))
+        assert found.dtype == dtype
+        error = float(np.linalg.norm(found.astype(np.longdouble) - exact))
+        loss, norm = gamma(algorithm), float(np.linalg.norm(x))
+        bound = loss * ((1 + algorithm.eta * 0.25) * norm + algorithm.eta)
+        assert error <= bound, trial
+
+
+def test_parameters_stay_within_the_norm_bound_of_a_run_without_radius() -> None:
+    rng = np.random.default_rng(2)
+    problem = Problem(n=40, smoothness=1.25, strong_convexity=1.0)
+    algorithm = PNSGD(problem, 10, step_size=0.3, rounding="float64", dimension=50)
+    sigma, x, largest = 2.0, np.zeros((200, 50)), 0.0
+    for _ in range(400):
+        gradient = rng.standard_normal(x.shape)
+        gradient /= np.linalg.norm(gradient, axis=1, keepdims=True)
+        x = x - 0.3 * (gradient + x) + algorithm.noise_std(sigma) * rng.standard_normal(x.shape)
+        largest = max(largest, float(np.linalg.norm(x, axis=1).max()))
+    rounding = rounding_of(algorithm)
+    assert rounding is not None
+    # What the constants stand for: a norm bound at this noise, times what one unit of norm costs.
+    each = 2 * gamma(algorithm) * math.sqrt((1 + algorithm.contraction) / (1 - algorithm.contraction))
+    allowed = (rounding.mu(sigma) * algorithm.noise_std(sigma) / each - 0.3) / (2 + 0.3 * 0.25)
+    assert norm_scale(algorithm) < largest <= allowed
+
+
+def test_rounding_in_double_precision_costs_next_to_nothing_and_says_so() -> None:
+    accountant, exact = UnlearningAccountant(MNIST), UnlearningAccountant(PNSGD(preset("mnist"), 128))
+    outcome = accountant.ask("sigma", epsilon=1.0, epochs=1)
+    assert not outcome.refusals
+    assert 0 < outcome.rounding_share < 1e-5
+    assert 1 < outcome.sigma / exact.sigma(epsilon=1.0, epochs=1) < 1 + 1e-5
+    assert accountant.epsilon(sigma=outcome.sigma, epochs=1) <= 1.0
+    assert accountant.steps(sigma=0.001, epsilon=1.0) == exact.steps(sigma=0.001, epsilon=1.0)
+
+
+@pytest.mark.parametrize("unknown", ["sigma", "epsilon", "delta", "steps"])
+def test_noise_below_the_resolution_of_the_parameters_is_refused(unknown: str) -> None:
+    # 40,000 rows in batches of 16, two epochs: sigma of 1e-23 without rounding, where retrained models differ in fixed bits.
+    problem = Problem(n=40_000, smoothness=0.26, strong_convexity=0.01)
+    words = {"learn_epochs": 2, "dimension": 20}
+    exact = UnlearningAccountant(PNSGD(problem, 16, **words))
+    sigma = exact.sigma(epsilon=1.0, delta=1e-5, epochs=1)
+    assert sigma < 1e-20
+    rounded = UnlearningAccountant(PNSGD(problem, 16, rounding="float64", **words))
+    numbers = {"sigma": sigma, "epsilon": 1.0, "delta": 1e-5, "steps": 2500}
+    given = {name: value for name, value in numbers.items() if name != unknown}
+    with pytest.raises(UnreachableError, match=r"more noise|costs more|nothing is guaranteed"):
+        rounded.answer(unknown, **given)
+
+
+def test_without_a_bound_on_the_parameters_the_floor_decides() -> None:
+    convex = Problem(n=100, smoothness=1.0)
+    algorithm = PNSGD(convex, 10, learn_epochs=3, rounding="float64", dimension=5)
+    assert rounding_of(algorithm) is None
+    accountant = UnlearningAccountant(algorithm)
+    assert accountant.epsilon(sigma=0.1, delta=1e-3, epochs=5) == UnlearningAccountant(
+        PNSGD(convex, 10, learn_epochs=3)
+    ).epsilon(sigma=0.1, delta=1e-3, epochs=5)
+    floor = 2.0**20 * UNITS["float64"] * norm_scale(algorithm) / algorithm.noise_std(1.0)
+    outcome = accountant.ask("epsilon", sigma=[0.999 * floor, 1.001 * floor], delta=0.9, epochs=5)
+    assert set(outcome.refusals) == {0} or "nothing is guaranteed" in outcome.refusals[1]
+    assert "no bound on their norm is known" in outcome.refusals[0] or "nothing is guaranteed" in outcome.refusals[0]
+
+
+def test_what_rounding_is_not_accounted_for_is_refused() -> None:
+    with pytest.raises(InputError, match="dimension must be given"):
+        PNSGD(preset("mnist"), 128, rounding="float64")
+    with pytest.raises(InputError, match="leaves no digit"):
+        PNSGD(preset("mnist"), rounding="float32", dimension=2**24)
+    with pytest.raises(InputError, match="needs bound=optimal"):
+        UnlearningAccountant(MNIST, bound="paper").epsilon(sigma=1.0, epochs=1)
+    with pytest.raises(InputError, match="in doubles only"):
+        UnlearningAccountant(MNIST).components_at(None, epochs=1)  # type: ignore[arg-type]
+
+
+def test_a_stream_pays_for_rounding_once() -> None:
+    exact, rounded = (
+        UnlearningStream(UnlearningAccountant(algorithm, batches="worst"), sigma=0.001, epsilon=1.0)
+        for algorithm in (PNSGD(preset("mnist"), 128), MNIST)
+    )
+    cost = rounding_of(MNIST).mu(0.001)
+    for _ in range(20):
+        assert rounded.request() == exact.request()
+        assert rounded.mu_worst == pytest.approx(exact.mu_worst + cost, rel=1e-9)
+    far = PNSGD(preset("mnist"), 128, rounding="float32", dimension=784, rounding_share=0.9)
+    with pytest.raises(UnreachableError):
+        UnlearningStream(UnlearningAccountant(far), sigma=0.001, epsilon=1.0).request()
