@@ -11,7 +11,7 @@ from accountant.curves import renyi
 from accountant.curves.curves import TANGENT
 from accountant.curves.hockey_stick import hockey_stick
 from accountant.curves.mixture import Mixture
-from accountant.numerics import Precise, refined_root
+from accountant.numerics import Numbers, Precise, refined_root
 
 
 class PrivacyCurve:
@@ -29,23 +29,24 @@ class PrivacyCurve:
                 log_mu, self.log_weights = log_mu[moving], self.log_weights[moving]
         self.mu = ar.exp(log_mu)
 
-    def answer(self, unknown: str, given: dict[str, Any], start: float) -> Any:
+    def answer(self, unknown: str, question: dict[str, Any], start: float) -> Numbers:
+        """``unknown`` ("sigma", "epsilon", "delta" or "rdp") of a question in numbers of the arithmetic; start: the answer in
+        doubles."""
         ar = self.ar
         if unknown == "rdp":
-            beta = given["alpha"] - 1
+            beta = question["alpha"] - 1
             family = self.family or "linear"
-            found = renyi.moment(np.array([beta]), self.log_weights, self._rho(given["sigma"]), family, ar).value[0]
-            return found / beta
+            return renyi.moment(np.array([beta]), self.log_weights, self._rho(question["sigma"]), family, ar).value[0] / beta
         if unknown == "delta":
-            return ar.exp(self._log_delta(given["epsilon"], given["sigma"], start))
-        log_delta = ar.log(given["delta"])
+            return ar.exp(self._log_delta(question["epsilon"], question["sigma"], start))
+        log_delta = ar.log(question["delta"])
         if unknown == "epsilon":
-            return self._epsilon(log_delta, given["sigma"], start)[0]
-        target = given["epsilon"]
+            return self._epsilon(log_delta, question["sigma"], start)[0]
+        target = question["epsilon"]
         if not np.any(ar.midpoint(self.mu) > 0):
             return ar.asarray(0)[()]
 
-        def excess(sigma: Any) -> tuple[Any, Any]:
+        def excess(sigma: Any) -> tuple[Numbers, Numbers]:
             if self.family is None:
                 value, _, by_log_mu = self._hockey_stick(target, sigma)
                 return value - log_delta, -by_log_mu / sigma
@@ -55,10 +56,10 @@ class PrivacyCurve:
 
         return refined_root(excess, start=start, arithmetic=ar, bits=self.bits)
 
-    def _rho(self, sigma: Any) -> Any:
+    def _rho(self, sigma: Any) -> Numbers:
         return ((self.mu / sigma) ** 2 / 2)[None]
 
-    def _hockey_stick(self, epsilon: Any, sigma: Any) -> tuple[Any, Any, Any]:
+    def _hockey_stick(self, epsilon: Any, sigma: Any) -> tuple[Numbers, Numbers, Numbers]:
         """log delta and its derivatives by epsilon and by log mu."""
         mu = self.mu / sigma
         each = np.full(mu.shape, epsilon)
@@ -72,13 +73,13 @@ class PrivacyCurve:
         flex = ar.sqrt(2 * epsilon)
         low = ar.minimum(mu, flex)
         tail = hockey_stick(each, low, ar)
-        own, weights = ar.exp(tail.log_delta), ar.exp(self.log_weights)
+        deltas, weights = ar.exp(tail.log_delta), ar.exp(self.log_weights)
         slope = ar.exp(-ar.log_sqrt_2pi)
-        total = (weights * (own + slope * (mu - low))).sum()
-        by_mu = np.where(ar.midpoint(mu) > float(ar.midpoint(flex)), slope * mu, own * tail.by_log_mu)
-        return ar.log(total), (weights * own * tail.by_epsilon).sum() / total, (weights * by_mu).sum() / total
+        total = (weights * (deltas + slope * (mu - low))).sum()
+        by_mu = np.where(ar.midpoint(mu) > float(ar.midpoint(flex)), slope * mu, deltas * tail.by_log_mu)
+        return ar.log(total), (weights * deltas * tail.by_epsilon).sum() / total, (weights * by_mu).sum() / total
 
-    def _log_delta(self, epsilon: Any, sigma: Any, start: float) -> Any:
+    def _log_delta(self, epsilon: Any, sigma: Any, start: float) -> Numbers:
         ar = self.ar
         if self.family is None:
             return self._hockey_stick(epsilon, sigma)[0]
@@ -86,9 +87,9 @@ class PrivacyCurve:
             return ar.asarray(0)[()]
         rho = self._rho(sigma)
 
-        def excess(beta: Any) -> tuple[Any, Any]:
-            found = renyi.moment(np.array([beta]), self.log_weights, rho, self.family or "", ar)
-            return epsilon - found.slope[0], -found.bend[0]
+        def excess(beta: Any) -> tuple[Numbers, Numbers]:
+            moments = renyi.moment(np.array([beta]), self.log_weights, rho, self.family or "", ar)
+            return epsilon - moments.slope[0], -moments.bend[0]
 
         # One component: K' = (2 a beta + b) rho.
         a, b, _ = renyi.FAMILIES[self.family]
@@ -97,10 +98,10 @@ class PrivacyCurve:
         value = renyi.moment(np.array([beta]), self.log_weights, rho, self.family, ar).value[0] - beta * epsilon
         return ar.minimum(value, ar.asarray(0)[()])
 
-    def _largest(self, rho: Any) -> Any:
+    def _largest(self, rho: Any) -> Numbers:
         return rho[0, int(self.ar.midpoint(rho[0]).argmax())]
 
-    def _epsilon(self, log_delta: Any, sigma: Any, start: float, bits: int | None = None) -> tuple[Any, Any]:
+    def _epsilon(self, log_delta: Any, sigma: Any, start: float, bits: int | None = None) -> tuple[Numbers, Numbers]:
         """epsilon, and (Renyi only) its derivative by sigma."""
         ar = self.ar
         zero = ar.asarray(0)[()]
@@ -112,7 +113,7 @@ class PrivacyCurve:
                     return zero, zero
                 raise ArithmeticError("delta(0) equals the target to all digits")
 
-            def excess(epsilon: Any) -> tuple[Any, Any]:
+            def excess(epsilon: Any) -> tuple[Numbers, Numbers]:
                 value, slope, _ = self._hockey_stick(epsilon, sigma)
                 return value - log_delta, slope
 
@@ -121,14 +122,14 @@ class PrivacyCurve:
         largest = ar.midpoint(self._largest(rho))
         a, _, c = renyi.FAMILIES[family]
 
-        def balance(beta: Any) -> tuple[Any, Any]:
-            found = renyi.moment(np.array([beta]), self.log_weights, rho, family, ar)
-            value, slope = found.value[0], found.slope[0]
-            return -log_delta - (beta * slope - value), -beta * found.bend[0]
+        def balance(beta: Any) -> tuple[Numbers, Numbers]:
+            moments = renyi.moment(np.array([beta]), self.log_weights, rho, family, ar)
+            value, slope = moments.value[0], moments.slope[0]
+            return -log_delta - (beta * slope - value), -beta * moments.bend[0]
 
         guess = math.sqrt((-float(ar.midpoint(log_delta)) / float(largest) + c) / a)
         beta = refined_root(balance, start=guess, arithmetic=ar, bits=bits or self.bits)
-        found = renyi.moment(np.array([beta]), self.log_weights, rho, family, ar)
+        moments = renyi.moment(np.array([beta]), self.log_weights, rho, family, ar)
         a, b, c = renyi.FAMILIES[family]
-        slope = -2 * (beta * (a * beta + b) + c) * found.tilted[0] / beta / sigma
-        return (found.value[0] - log_delta) / beta, slope
+        slope = -2 * (beta * (a * beta + b) + c) * moments.tilted[0] / beta / sigma
+        return (moments.value[0] - log_delta) / beta, slope

@@ -7,7 +7,7 @@ kappa is a quadratic given by the *family*:
 - ``not-converged``: D_alpha = (alpha - 1/2)/(alpha - 1) * 2 alpha rho_j (the weak triangle inequality with p = q = 2 of Chien
   et al. 2024): kappa = (2 beta + 1)(beta + 1).
 
-K is convex, so the optimal order solves a monotone equation: it is found over real alpha > 1, not over a grid.
+K is convex, so the optimal order solves a monotone equation: it is moments over real alpha > 1, not over a grid.
 Conversions: *basic* epsilon = D_alpha + log(1/delta)/(alpha - 1) (Mironov 2017, Proposition 3); *improved* epsilon = D_alpha +
 log((alpha-1)/alpha) - (log delta + log alpha)/(alpha - 1) (Canonne, Kamath & Steinke 2020, Proposition 12).
 """
@@ -111,8 +111,8 @@ def best_beta_for_epsilon(log_delta: Floats, log_weights: Floats, rho: Floats, f
         return single
 
     def excess(beta: Floats, active: Indices) -> tuple[Floats, Floats]:
-        found = moment(beta, log_weights, rho[active], family)
-        value, slope = beta * found.slope - found.value, beta * beta * found.bend
+        moments = moment(beta, log_weights, rho[active], family)
+        value, slope = beta * moments.slope - moments.value, beta * beta * moments.bend
         if conversion == "improved":
             value, slope = value + np.log1p(beta), slope + beta / (1 + beta)
         return -log_delta[active] - value, -slope
@@ -124,15 +124,15 @@ def epsilon_at(
     beta: Floats, log_delta: Floats, log_weights: Floats, rho: Floats, family: str, conversion: str
 ) -> tuple[Floats, Floats]:
     """epsilon at order 1 + beta, rounded up, and its derivative with respect to a common log-factor of the rho_j."""
-    found = moment(beta, log_weights, rho, family)
+    moments = moment(beta, log_weights, rho, family)
     a, b, c = FAMILIES[family]
     with np.errstate(over="ignore", invalid="ignore"):
         kappa = (a * beta + b) * beta + c
-        slope = kappa * found.tilted / beta
-    epsilon = (found.value - log_delta) / beta
+        slope = kappa * moments.tilted / beta
+    epsilon = (moments.value - log_delta) / beta
     if conversion == "improved":
         epsilon = epsilon - np.log1p(beta) / beta - np.log1p(1 / beta)
-    magnitude = (np.abs(found.value) - log_delta) / beta
+    magnitude = (np.abs(moments.value) - log_delta) / beta
     return np.maximum(epsilon + (_SAFE - 1) * magnitude, 0.0), slope
 
 
@@ -150,8 +150,8 @@ def log_delta_of(epsilon: Floats, log_weights: Floats, rho: Floats, family: str,
     """Smallest log delta over real orders, at most zero; (P,), (J,), (P, J) -> (P,). -inf where every rho is zero."""
 
     def excess(beta: Floats, active: Indices) -> tuple[Floats, Floats]:
-        found = moment(beta, log_weights, rho[active], family)
-        value, slope = found.slope, beta * found.bend
+        moments = moment(beta, log_weights, rho[active], family)
+        value, slope = moments.slope, beta * moments.bend
         if conversion == "improved":
             value, slope = value + np.log(beta) - np.log1p(beta), slope + 1 / (1 + beta)
         return epsilon[active] - value, -slope
@@ -163,10 +163,10 @@ def log_delta_of(epsilon: Floats, log_weights: Floats, rho: Floats, family: str,
         # One component: K' = (2 a beta + b) rho.
         single = (epsilon / rho.max(axis=1) - b) / (2 * a)
     beta = _solve_beta(excess, np.clip(np.nan_to_num(single), 1e-3, math.exp(_LOG_BETA)))
-    found = moment(beta, log_weights, rho, family)
+    moments = moment(beta, log_weights, rho, family)
     with np.errstate(over="ignore", invalid="ignore"):
-        log_delta = found.value - beta * epsilon
-        error = (_SAFE - 1) * (np.abs(found.value) + beta * epsilon + 1)
+        log_delta = moments.value - beta * epsilon
+        error = (_SAFE - 1) * (np.abs(moments.value) + beta * epsilon + 1)
     if conversion == "improved":
         log_delta = log_delta - beta * np.log1p(1 / beta) - np.log1p(beta)
     with np.errstate(invalid="ignore"):

@@ -13,7 +13,7 @@ from accountant.numerics.double import DOUBLE
 
 #: Most digits that are asked for.
 MAX_DIGITS: Final = 1000
-#: An array of whatever number type the arithmetic works on.
+#: A number, or an array of numbers, of whatever type the arithmetic works on.
 Numbers = Any
 
 
@@ -29,7 +29,7 @@ class Arithmetic(Protocol):
     unit_roundoff: float
 
     @property
-    def log_sqrt_2pi(self) -> Any:
+    def log_sqrt_2pi(self) -> Numbers:
         """log sqrt(2 pi)"""
         ...
 
@@ -63,11 +63,11 @@ class Precise(Arithmetic, Protocol):
         """Whether x > y is certain."""
         ...
 
-    def centre(self, x: Any) -> Any:
+    def centre(self, x: Any) -> Numbers:
         """An exact number inside."""
         ...
 
-    def between(self, low: Any, high: Any) -> Any:
+    def between(self, low: Any, high: Any) -> Numbers:
         """What encloses both (mp: the number between)."""
         ...
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from accountant.numerics.arithmetic import Numbers
 from accountant.numerics.validation import MissingExtraError
 
 try:
@@ -51,7 +52,7 @@ class Ball:
             return cls(arb(fmpq(x.numerator, x.denominator)))
         return cls(arb(int(x)))
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Any) -> Numbers:
         if isinstance(other, np.ndarray):
             return NotImplemented
         x, y = self.value, Ball.of(other).value
@@ -60,7 +61,7 @@ class Ball:
             return infinite(sum(part for part in (x, y) if type(part) is float))
         return Ball(x + y)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: Any) -> Numbers:
         if isinstance(other, np.ndarray):
             return NotImplemented
         x, y = self.value, Ball.of(other).value
@@ -68,7 +69,7 @@ class Ball:
             return infinite(_size(x) * _size(y))
         return Ball(x * y)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: Any) -> Numbers:
         if isinstance(other, np.ndarray):
             return NotImplemented
         x, y = self.value, Ball.of(other).value
@@ -84,7 +85,7 @@ class Ball:
     def __neg__(self) -> Ball:
         return Ball(-self.value)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Any) -> Numbers:
         return NotImplemented if isinstance(other, np.ndarray) else self + -Ball.of(other)
 
     def __rsub__(self, other: Any) -> Ball:
@@ -98,13 +99,13 @@ class Ball:
     def __abs__(self) -> Ball:
         return Ball(abs(self.value))
 
-    def __pow__(self, power: int) -> Any:
+    def __pow__(self, power: int) -> Numbers:
         if power != 2:
             return NotImplemented
         # The library's own power is not a number where zero is inside.
         return self * self
 
-    def _certain(self, other: Any, compare: Callable[[Any, Any], bool], opposite: Callable[[Any, Any], bool]) -> Any:
+    def _certain(self, other: Any, compare: Callable[[Any, Any], bool], opposite: Callable[[Any, Any], bool]) -> Numbers:
         if isinstance(other, np.ndarray):
             return NotImplemented
         x, y = self.value, Ball.of(other).value
@@ -114,22 +115,22 @@ class Ball:
             return False
         raise UndecidedError(f"{x} and {y} cannot be told apart")
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: Any) -> Numbers:
         return self._certain(other, lambda x, y: bool(x < y), lambda x, y: bool(x >= y))
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: Any) -> Numbers:
         return self._certain(other, lambda x, y: bool(x <= y), lambda x, y: bool(x > y))
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: Any) -> Numbers:
         return self._certain(other, lambda x, y: bool(x > y), lambda x, y: bool(x <= y))
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: Any) -> Numbers:
         return self._certain(other, lambda x, y: bool(x >= y), lambda x, y: bool(x < y))
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> Numbers:
         return self._certain(other, lambda x, y: bool(x == y), lambda x, y: bool(x != y))
 
-    def __ne__(self, other: object) -> Any:
+    def __ne__(self, other: object) -> Numbers:
         return self._certain(other, lambda x, y: bool(x != y), lambda x, y: bool(x == y))
 
     __hash__ = None  # type: ignore[assignment]

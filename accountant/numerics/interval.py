@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from accountant.numerics.arithmetic import Numbers
 from accountant.numerics.ball import Ball, arb, ctx, infinite
 from accountant.numerics.validation import integer
 
@@ -44,31 +45,31 @@ class Interval:
     def log_sqrt_2pi(self) -> Ball:
         return Ball((2 * arb.pi()).log() / 2)
 
-    def asarray(self, values: Any) -> Any:
+    def asarray(self, values: Any) -> Numbers:
         return np.asarray(_map(Ball.of)(values), dtype=object)
 
-    def exp(self, x: Any) -> Any:
+    def exp(self, x: Any) -> Numbers:
         return _map(_exp)(x)
 
-    def expm1(self, x: Any) -> Any:
+    def expm1(self, x: Any) -> Numbers:
         return _map(_expm1)(x)
 
-    def log(self, x: Any) -> Any:
+    def log(self, x: Any) -> Numbers:
         return _map(_log)(x)
 
-    def log1p(self, x: Any) -> Any:
+    def log1p(self, x: Any) -> Numbers:
         return _map(_log1p)(x)
 
-    def sqrt(self, x: Any) -> Any:
+    def sqrt(self, x: Any) -> Numbers:
         return _map(_sqrt)(x)
 
-    def maximum(self, x: Any, y: Any) -> Any:
+    def maximum(self, x: Any, y: Any) -> Numbers:
         return _map(_maximum, 2)(x, y)
 
-    def minimum(self, x: Any, y: Any) -> Any:
+    def minimum(self, x: Any, y: Any) -> Numbers:
         return -self.maximum(-self.asarray(x), -self.asarray(y))
 
-    def midpoint(self, x: Any) -> Any:
+    def midpoint(self, x: Any) -> Numbers:
         """As doubles, for decisions that only steer."""
         return np.asarray(_map(float)(self.asarray(x)), dtype=np.float64)
 
@@ -84,10 +85,10 @@ class Interval:
         """What encloses both."""
         return low if type(low.value) is float else Ball(low.value.union(high.value))
 
-    def mills(self, x: Any) -> Any:
+    def mills(self, x: Any) -> Numbers:
         return _map(_mills)(x)
 
-    def log_mills_difference(self, x: Any, width: Any) -> tuple[Any, Any]:
+    def log_mills_difference(self, x: Any, width: Any) -> tuple[Numbers, Numbers]:
         return _map(_log_mills_difference, 2)(x, width), self.mills(x + width)
 
     def accuracy(self, x: Ball) -> float:
@@ -107,7 +108,7 @@ def _fraction(x: Any) -> Fraction:
 
 
 def _map(function: Callable[..., Any], count: int = 1) -> Callable[..., Any]:
-    def each(*values: Any) -> Any:
+    def each(*values: Any) -> Numbers:
         return np.frompyfunc(lambda *x: function(*(Ball.of(v) for v in x)), count, 1)(*values)
 
     return each
@@ -147,7 +148,7 @@ def _maximum(x: Ball, y: Ball) -> Ball:
     return Ball(x.value.max(y.value))
 
 
-def _tail(x: Any) -> Any:
+def _tail(x: Any) -> Numbers:
     """R(x) = P(Z > x)/phi(x) of an arb."""
     if x > 8:
         # U(1/2, 1/2, x^2/2)/sqrt(2): no huge factor against a tiny one.

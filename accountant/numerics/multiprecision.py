@@ -14,6 +14,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from accountant.numerics.arithmetic import Numbers
 from accountant.numerics.validation import integer
 
 Objects = np.ndarray[Any, np.dtype[np.object_]]
@@ -41,37 +42,37 @@ class Multiprecision:
     def asarray(self, values: Any) -> Objects:
         return np.asarray(self._map(self._number)(values), dtype=object)
 
-    def exp(self, x: Any) -> Any:
+    def exp(self, x: Any) -> Numbers:
         return self._map(self._context.exp)(x)
 
-    def expm1(self, x: Any) -> Any:
+    def expm1(self, x: Any) -> Numbers:
         return self._map(self._context.expm1)(x)
 
-    def log(self, x: Any) -> Any:
+    def log(self, x: Any) -> Numbers:
         return self._map(self._log)(x)
 
-    def log1p(self, x: Any) -> Any:
+    def log1p(self, x: Any) -> Numbers:
         return self._map(self._context.log1p)(x)
 
-    def sqrt(self, x: Any) -> Any:
+    def sqrt(self, x: Any) -> Numbers:
         return self._map(self._context.sqrt)(x)
 
-    def maximum(self, x: Any, y: Any) -> Any:
+    def maximum(self, x: Any, y: Any) -> Numbers:
         return self._map(max, 2)(x, y)
 
-    def minimum(self, x: Any, y: Any) -> Any:
+    def minimum(self, x: Any, y: Any) -> Numbers:
         return self._map(min, 2)(x, y)
 
-    def midpoint(self, x: Any) -> Any:
+    def midpoint(self, x: Any) -> Numbers:
         return np.asarray(self._map(float)(x), dtype=np.float64)
 
     def surely_greater(self, x: Any, y: Any) -> bool:
         return bool(x > y)
 
-    def centre(self, x: Any) -> Any:
+    def centre(self, x: Any) -> Numbers:
         return x
 
-    def between(self, low: Any, high: Any) -> Any:
+    def between(self, low: Any, high: Any) -> Numbers:
         return (low + high) / 2
 
     def accuracy(self, x: Any) -> float:
@@ -84,25 +85,25 @@ class Multiprecision:
         value = Fraction(-int(mantissa) if sign else int(mantissa)) * Fraction(2) ** int(exponent)
         return value, value
 
-    def mills(self, x: Any) -> Any:
+    def mills(self, x: Any) -> Numbers:
         return self._map(self._mills)(x)
 
-    def log_mills_difference(self, x: Any, width: Any) -> tuple[Any, Any]:
+    def log_mills_difference(self, x: Any, width: Any) -> tuple[Numbers, Numbers]:
         return self._map(self._log_difference, 2)(x, width), self.mills(x + width)
 
-    def _number(self, x: Any) -> Any:
+    def _number(self, x: Any) -> Numbers:
         if isinstance(x, Fraction):
             return self._context.mpf(x.numerator) / x.denominator
         return self._context.mpf(x)
 
-    def _log(self, x: Any) -> Any:
+    def _log(self, x: Any) -> Numbers:
         return self._context.mpf("-inf") if x == 0 else self._context.log(x)
 
-    def _mills(self, x: Any) -> Any:
+    def _mills(self, x: Any) -> Numbers:
         mp = self._context
         return mp.sqrt(mp.pi / 2) * mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2))
 
-    def _log_difference(self, x: Any, width: Any) -> Any:
+    def _log_difference(self, x: Any, width: Any) -> Numbers:
         """R(x) - R(x + width) is about width/(1 + x)^2 of the size of R: work with that many digits more."""
         mp = self._context
         lost = 2 * mp.log10(2 + abs(x)) + max(mp.mpf(0), -mp.log10(width)) + mp.log10(2 + abs(x) + width)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics.arithmetic import Precise
+from accountant.numerics.arithmetic import Numbers, Precise
 from accountant.numerics.shapes import Floats, Indices
 from accountant.numerics.validation import MAX_COUNT
 
@@ -75,7 +75,7 @@ def decreasing_root(
     return np.where(np.isin(np.arange(x.size), active), high, x) if active.size else x
 
 
-def refined_root(function: Callable[[Any], tuple[Any, Any]], *, start: float, arithmetic: Precise, bits: int) -> Any:
+def refined_root(function: Callable[[Any], tuple[Any, Any]], *, start: float, arithmetic: Precise, bits: int) -> Numbers:
     """The positive root of a decreasing function of one unknown, to ``bits`` bits, enclosed where the arithmetic proves.
 
     ``function(x)`` gives value and slope. Newton's method on log x from the double ``start``, then the signs on both sides of

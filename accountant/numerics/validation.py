@@ -97,16 +97,7 @@ def numbers(
     allowed = _range_text(above, at_least, below, at_most)
     if whole:
         allowed = f"a whole number {allowed}"
-    try:
-        raw = np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name} must be a number or a rectangular array, got {value!r}") from None
-    if raw.dtype.kind not in "iuf" and not _all_real(raw):
-        raise InputError(f"{name} must be numeric, {allowed}, got {value!r}")
-    try:
-        array = np.array(raw, dtype=np.float64)
-    except OverflowError:
-        raise InputError(f"{name} must be {allowed}, got {value!r}") from None
+    array = _real_array(name, value, allowed)
     inside = np.isfinite(array) if finite else ~np.isnan(array)
     if above is not None:
         inside &= array > above
@@ -125,6 +116,20 @@ def numbers(
     if odd.any():
         raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {shown(float(array[odd].flat[0]))}")
     return array
+
+
+def _real_array(name: str, value: ArrayLike, allowed: str) -> NDArray[np.float64]:
+    """A copy of ``value`` as an array of doubles."""
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name} must be a number or a rectangular array, got {value!r}") from None
+    if raw.dtype.kind not in "iuf" and not _all_real(raw):
+        raise InputError(f"{name} must be numeric, {allowed}, got {value!r}")
+    try:
+        return np.array(raw, dtype=np.float64)
+    except OverflowError:
+        raise InputError(f"{name} must be {allowed}, got {value!r}") from None
 
 
 def _all_real(raw: NDArray[Any]) -> bool:

@@ -18,7 +18,7 @@ from accountant.numerics import Numbers, Precise
 _Piece = tuple[Any, Any]
 
 
-def string_mu(log_c: Numbers, h: Numbers, nu: Numbers, start_distance: Any, diameter: Any, ar: Precise) -> Any:
+def string_mu(log_c: Numbers, h: Numbers, nu: Numbers, start_distance: Any, diameter: Any, ar: Precise) -> Numbers:
     """mu of the best string over steps (or runs) with contraction exp(log_c_k), sensitivity h_k and noise nu_k.
 
     ``start_distance`` is at most ``diameter``; +inf for none. Where the tracked distance has reached the diameter the string
@@ -67,12 +67,12 @@ def _steeper(piece: _Piece, later: _Piece, ar: Precise) -> bool:
     return ar.surely_greater(rise * its_length, its_rise * length)
 
 
-def _cost(piece: _Piece) -> Any:
+def _cost(piece: _Piece) -> Numbers:
     rise, length = piece
     return 0 if rise == 0 else rise * rise / length if length != 0 else math.inf
 
 
-def _dual(pieces: list[_Piece], ar: Precise) -> Any:
+def _dual(pieces: list[_Piece], ar: Precise) -> Numbers:
     """The lower bound, for slopes that never decrease towards the end."""
     total: Any = ar.asarray(0)[()]
     slope: Any = ar.asarray(0)[()]

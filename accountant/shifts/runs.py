@@ -100,42 +100,40 @@ def cyclic(
 
     pattern: sensitivity of a step on each batch, (J,). ``restarts``: as in :func:`stepwise`; then every visit is seen.
     """
-    period = pattern.size
+    period, ar = pattern.size, arithmetic
 
     def unrolled(offset: int, count: int) -> Runs:
         h = pattern[(first + offset + np.arange(count)) % period]
         return stepwise(np.full(count, log_c), h, np.full(count, noise), restarts=restarts, arithmetic=ar)
 
-    ar = arithmetic
     if not np.any(np.asarray(pattern > 0, dtype=bool)) and steps > 0:
         return quiet(log_c=log_c, steps=steps, noise=noise, arithmetic=ar)
     if steps <= 2 * period or restarts:
         return unrolled(0, int(steps))
     if math.isinf(steps):
         # Started at batch 0 and run for ever: what came before the last epoch is one run that ends where it began.
-        middle = math.inf
-        end, rest = 0, 0
-        head: list[Runs] = []
-    else:
-        middle = int(steps) - 2 * period
-        end = (first + int(steps)) % period
-        rest = int(middle) % period
-        head = [unrolled(0, period)]
-    # One epoch back from the end of the middle, the latest step first.
+        return joined([_middle(log_c, pattern, 0, steps, noise, ar), unrolled(0, period)])
+    end = (first + int(steps)) % period
+    middle = _middle(log_c, pattern, end, int(steps) - 2 * period, noise, ar)
+    return joined([unrolled(0, period), middle, unrolled(int(steps) - period, period)])
+
+
+def _middle(log_c: Any, pattern: Numbers, end: int, steps: float, noise: Any, ar: Arithmetic) -> Runs:
+    """``steps`` constant steps, the last of them just before batch ``end``, as one run."""
+    period = pattern.size
+    epochs, rest = (math.inf, 0) if math.isinf(steps) else divmod(int(steps), period)
+    # One epoch back from the end, the latest step first.
     back = pattern[(end - 1 - np.arange(period)) % period]
-    powers = ar.exp(log_power(log_c, np.arange(period)))
-    epochs = middle // period if math.isfinite(middle) else math.inf
-    rise = (powers * back).sum() * geometric_sum(log_c, epochs, stride=period, arithmetic=ar)
+    terms = ar.exp(log_power(log_c, np.arange(period))) * back
+    rise = terms.sum() * geometric_sum(log_c, epochs, stride=period, arithmetic=ar)
     if rest:
-        rise = rise + ar.exp(log_power(log_c, period * epochs)) * (powers * back)[:rest].sum()
-    length = geometric_sum(log_c, middle, stride=2, arithmetic=ar)
-    whole = log_power(log_c, middle)
+        rise = rise + ar.exp(log_power(log_c, period * epochs)) * terms[:rest].sum()
+    length = geometric_sum(log_c, steps, stride=2, arithmetic=ar)
+    whole = log_power(log_c, steps)
     if ar is DOUBLE:
         rise = max(rise, SMALLEST) if math.isfinite(log_c) or back[0] > 0 else 0.0
         whole = max(whole, FORGOTTEN)
-    run = Runs(np.array([whole]), np.array([rise]), np.array([noise * ar.sqrt(length)]))
-    last = unrolled(int(steps) - period if math.isfinite(steps) else 0, period)
-    return joined([*head, run, last])
+    return Runs(np.array([whole]), np.array([rise]), np.array([noise * ar.sqrt(length)]))
 
 
 def quiet(*, log_c: Any, steps: float, noise: Any, arithmetic: Arithmetic = DOUBLE) -> Runs:

@@ -42,7 +42,8 @@ class Timeline:
         if not constant or not first.learn or first.steps is None:
             return None
         if math.isinf(first.steps):
-            return replace(algorithm, learn_epochs=None)
+            whole = sum(stretch.learn for stretch in self.stretches) == 1
+            return replace(algorithm, learn_epochs=None) if whole else None
         epochs, left = divmod(int(first.steps), algorithm.steps_per_epoch)
         return None if left else replace(algorithm, learn_epochs=epochs)
 
@@ -204,7 +205,7 @@ class Timeline:
             arithmetic=ar,
         )
 
-    def _log_contraction(self, eta: float, number: Number) -> Any:
+    def _log_contraction(self, eta: float, number: Number) -> Numbers:
         """log c of a step of size ``eta``; a step of size zero does nothing."""
         return 0.0 if eta == 0 else constants_of(replace(self.algorithm, step_size=eta), number).log_contraction
 
@@ -223,7 +224,7 @@ def _is(rate: Any, value: float) -> bool:
     return isinstance(rate, float) and rate == value
 
 
-def _exactly(values: Any, algorithm: PNSGD | None, number: Number) -> Any:
+def _exactly(values: Any, algorithm: PNSGD | None, number: Number) -> Numbers:
     """Rates as exact fractions; the algorithm's own step size as its default is."""
 
     def one(value: float) -> Fraction:
