@@ -28,6 +28,12 @@ class Problem:
     The fields' ``help`` metadata gives meaning and domain; the command line shows the same words. The bound M on the data
     part of the gradient holds by construction or by clipping; a regulariser common to all points cancels and does not count.
     Raises InputError for a value outside its domain.
+
+    >>> Problem(n=1000, smoothness=1.0, strong_convexity=0.1)
+    Problem(n=1000, smoothness=1.0, strong_convexity=0.1, lipschitz=1.0, adjacency='replace')
+    >>> Problem(n=1000, smoothness=1.0, strong_convexity=2.0)
+    Traceback (most recent call last):
+    accountant.numerics.validation.InputError: strong_convexity must be at most smoothness = 1.0, got 2.0
     """
 
     n: int = field(metadata={"help": "Number of training points, from 1."})

@@ -52,7 +52,11 @@ class _InverseTime:
 
 
 def step_decay(*, start: float, factor: float, every: int) -> Callable[[Floats], Floats]:
-    """start * factor^floor(k/every) at step k; 0 < factor <= 1, ``every`` in steps."""
+    """start * factor^floor(k/every) at step k; 0 < factor <= 1, ``every`` in steps.
+
+    >>> step_decay(start=1.0, factor=0.5, every=10)(np.array([0, 9, 10, 25])).tolist()
+    [1.0, 1.0, 0.5, 0.25]
+    """
     return _StepDecay(
         number("start", start, at_least=0),
         number("factor", factor, above=0, at_most=1),
@@ -61,12 +65,20 @@ def step_decay(*, start: float, factor: float, every: int) -> Callable[[Floats],
 
 
 def cosine(*, start: float, end: float = 0.0, steps: int) -> Callable[[Floats], Floats]:
-    """From ``start`` at step 0 along half a cosine to ``end`` at ``steps``, constant from there on."""
+    """From ``start`` at step 0 along half a cosine to ``end`` at ``steps``, constant from there on.
+
+    >>> cosine(start=1.0, steps=10)(np.array([0, 5, 10, 20])).tolist()
+    [1.0, 0.5, 0.0, 0.0]
+    """
     return _Cosine(number("start", start, at_least=0), number("end", end, at_least=0), integer("steps", steps, at_least=1))
 
 
 def inverse_time(*, start: float, decay: float) -> Callable[[Floats], Floats]:
-    """start/(1 + decay k) at step k."""
+    """start/(1 + decay k) at step k.
+
+    >>> inverse_time(start=1.0, decay=0.1)(np.array([0, 10, 90])).tolist()
+    [1.0, 0.5, 0.1]
+    """
     return _InverseTime(number("start", start, at_least=0), number("decay", decay, at_least=0))
 
 
@@ -94,7 +106,7 @@ def parse_rate(name: str, value: Any) -> Rate:
         raise InputError(f"{name} with kind={kind} has wrong arguments: {reason}") from None
 
 
-def describe_rate(rate: Any, steps: int | None) -> Any:
+def describe_rate(rate: Any, steps: int | None) -> object:
     """The rate as JSON types; a callable of one's own becomes its values, or kind = "own" where their number is open."""
     if type(rate) in _NAMES:
         return {"kind": _NAMES[type(rate)], **asdict(rate)}

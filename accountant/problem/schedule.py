@@ -68,7 +68,12 @@ _PHASES: Final[dict[str, type[Phase]]] = {"learn": Learn, "unlearn": Unlearn}
 
 @dataclass(frozen=True)
 class Schedule:
-    """Phases in order: learning first, then unlearning. Raises InputError for an order that has no meaning."""
+    """Phases in order: learning first, then unlearning. Raises InputError for an order that has no meaning.
+
+    >>> schedule = Schedule([Learn(epochs=20, step_size=0.5), Unlearn(batch_size=64)])
+    >>> schedule.to_list()
+    [{'phase': 'learn', 'epochs': 20, 'step_size': 0.5, 'sigma': 1.0}, {'phase': 'unlearn', 'sigma': 1.0, 'batch_size': 64}]
+    """
 
     phases: tuple[Phase, ...]
 
