@@ -122,7 +122,8 @@ def test_a_radius_takes_projection_out_of_the_claim_of_tightness() -> None:
     words = ("sigma", *P, "--epsilon", "1", "--epochs", "1")
     free, ball = (" ".join(run(*words, *more).stdout.split()) for more in ((), ("--radius", "10")))
     assert "two Gaussian runs attain it: it cannot be smaller" in free
-    assert "two Gaussian runs without projection attain it" in ball
+    assert "attain" not in ball
+    assert "smaller" not in ball
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from accountant.bounds.base import Setting
 from accountant.numerics import shown
-from accountant.problem import ADJACENCIES, MATCHED, PNSGD, RANDOM, RESHUFFLE, WORST, describe
+from accountant.problem import ADJACENCIES, MATCHED, PNSGD, RANDOM, RESHUFFLE, WORST, describe, rounding_of
+
+#: What no bound here can do without: requests named by a quantile of a released model break it (docs/theory.md).
+INDEPENDENT: Final = (
+    "requests, what replaces the points and all their times depend neither on the batch order nor on any model learned or "
+    "released before them"
+)
 
 
 def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group_size: int) -> tuple[str, ...]:
@@ -32,6 +40,9 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
     lines += _order(setting, batches, group_size)
     if algorithm.dropped_points and not setting.given_distance:
         lines.append(_dropped(algorithm, batches))
+    lines.append(INDEPENDENT)
+    if algorithm.rounding is not None:
+        lines += _rounding(algorithm)
     lines.append("the guarantee is about the released, unlearned model alone")
     return tuple(lines)
 
@@ -43,7 +54,7 @@ def _learning(setting: Setting) -> list[str]:
     if setting.timeline is not None:
         return ["learning and unlearning follow the given schedule, whose later batch sizes cut the same permutation"]
     if learned is None and setting.reference == MATCHED:
-        return ["learning has converged (or is bounded as if it had: any finite matched learning is covered)"]
+        return ["learning has converged (or is bounded as if it had: any finite matched learning of whole epochs is covered)"]
     if learned is None:
         return ["learning has run until its law no longer changes"]
     return [f"learning runs {learned} epochs"]
@@ -53,13 +64,26 @@ def _order(setting: Setting, batches: str | int | tuple[int, ...], group_size: i
     if batches == WORST or setting.given_distance:
         return ["holds for every batch order"]
     if batches == RESHUFFLE:
-        return ["averaged over the order of the most recent epochs of learning; requests do not depend on it"]
+        return ["averaged over the order of the most recent epochs of learning"]
     if batches == RANDOM:
-        return ["averaged over the random batch order; requests do not depend on it"]
+        return ["averaged over the random batch order"]
     if isinstance(batches, tuple):
         return ["the deleted points are in the given batches"]
     points = "point is" if group_size == 1 else "points are"
     return [f"the deleted {points} in batch {batches} (counted from 0)"]
+
+
+def _rounding(algorithm: PNSGD) -> list[str]:
+    """What the bound on rounding takes for granted."""
+    lines = [
+        f"steps are computed in {algorithm.rounding}, with at most {algorithm.dimension} parameters: sums of products in any "
+        "order, and a step and its noise are added with one rounding, of noise that is Gaussian to that precision",
+    ]
+    if rounding_of(algorithm) is None:
+        return [*lines, "no bound on the parameters is known: rounding is not counted, its noise is only far above it"]
+    if algorithm.radius is None:
+        lines.append("the strongly convex part of the loss is a multiple of the squared norm, and learning starts at zero")
+    return lines
 
 
 def _dropped(algorithm: PNSGD, batches: str | int | tuple[int, ...]) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Optimal:
-    """Greatest convex minorant over every step; attained, hence not improvable, where its chord is feasible (no projection)."""
+    """Greatest convex minorant over every step; attained where its chord is feasible, without projection, eta <= 2/(L + m)."""
 
     name = "optimal"
     source = "shifted interpolation, Bok, Su & Altschuler 2024 (arXiv 2403.00278), with optimal shifts"

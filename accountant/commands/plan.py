@@ -154,7 +154,6 @@ def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, 
             *(["earlier requests count at their worst positions, only the newest is averaged"] if made.averages else []),
             "requests are processed one after the other, each on the model that the one before it left, and each is "
             "compared with retraining on the data that are left by then",
-            "requests do not depend on the models released in between",
         ],
         "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
         "algorithm": {**algorithm.to_dict(), "steps_per_epoch": algorithm.steps_per_epoch},

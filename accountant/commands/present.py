@@ -195,15 +195,15 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
     ]
     if result["mu_worst"] is not None:
         tight = result["tightness"]
-        without = "without projection " if result["algorithm"]["radius"] is not None else ""
-        if tight is None:
-            says = "no exact case is known"
-        elif tight < 1 + 1e-9:
-            says = f"two Gaussian runs {without}attain it: it cannot be smaller"
-        else:
-            says = f"{tight:.6g} times what two Gaussian runs {without}attain"
+        says = ""
+        # Said only where it is proved: with a ball a smaller one may be.
+        if tight is not None and result["algorithm"]["radius"] is None:
+            exact = tight < 1 + 1e-9
+            says = (
+                " (two Gaussian runs attain it: it cannot be smaller)" if exact else f" (at most {tight:.6g} times what is due)"
+            )
         worst = "mu, worst batch" if result["group_size"] == 1 else "mu, worst placement"
-        rows.append((worst, f"{digits(result['mu_worst'])} ({says})"))
+        rows.append((worst, f"{digits(result['mu_worst'])}{says}"))
     if result["averaging"] != "exact":
         rows.append(("average taken by", result["averaging"]))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))

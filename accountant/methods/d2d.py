@@ -165,7 +165,7 @@ class ExactDescentToDelete(_DescentToDelete):
     name = "d2d-exact"
     title = "Descent-to-Delete, exact Gaussian"
     source = "shift engine: noise in the last step only (theory section 2); the exact Gaussian mechanism of Balle & Wang 2018"
-    proves = "mu-GDP, attained"
+    proves = "mu-GDP"
 
     def refusal(self, setup: Setup) -> str | None:
         reason = super().refusal(setup)

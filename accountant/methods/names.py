@@ -16,7 +16,7 @@ _BASIC: Final = "Renyi unlearning, basic conversion"
 METHODS: Final[dict[str, Method]] = {
     method.name: method
     for method in (
-        BoundMethod("optimal", "noisy SGD, optimal shifts", bound="optimal", proves="mu-GDP per batch order, attained"),
+        BoundMethod("optimal", "noisy SGD, optimal shifts", bound="optimal", proves="mu-GDP per batch order"),
         BoundMethod("paper", "noisy SGD, published", bound="paper", proves=_BASIC),
         BoundMethod("paper-geometric", "noisy SGD, published, geometric", bound="paper-geometric", proves=_BASIC),
         NotConverged("not-converged", "noisy SGD, published, not converged", bound="paper", proves=_BASIC),

@@ -269,10 +269,10 @@ class UnlearningAccountant:
     def tightness(
         self, *, epochs: int | None = None, steps: int | None = None, start_distance: float | None = None
     ) -> float | None:
-        """mu/mu_exact at the worst position: 1 means that two Gaussian runs attain the bound, so nothing can improve it.
+        """mu/mu_exact at the worst position: 1 means that two Gaussian runs attain the bound.
 
-        None for the published bounds, which prove no mu, where the radius binds and for reshuffled batches, where no exact case
-        is known.
+        Then, without projection, no valid bound is smaller. None for the published bounds, which prove no mu, where the radius
+        binds and for reshuffled batches, where no exact case is known.
         """
         return self.run(epochs=epochs, steps=steps, start_distance=start_distance).tightness
 

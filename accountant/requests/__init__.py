@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from accountant.numerics import face
 
 if TYPE_CHECKING:
+    from accountant.requests.adaptive import *
     from accountant.requests.arrivals import *
     from accountant.requests.enclosed import *
     from accountant.requests.planning import *
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
+        adaptive="about_every_point",
         arrivals="Arrival duration read_requests",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",
