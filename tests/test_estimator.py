@@ -455,7 +455,9 @@ def test_a_saved_model_goes_on_exactly(model: Any, y: Any, requests: int, tmp_pa
     np.testing.assert_array_equal(loaded.coef_, model.coef_)
     assert loaded.coef_.dtype == model.coef_.dtype
     assert (loaded.requests_, loaded.steps_run_, loaded.sigma_) == (model.requests_, model.steps_run_, model.sigma_)
-    assert loaded._run.generators[0].bit_generator.state == model._run.generators[0].bit_generator.state
+    replayed = model.random_state is not None
+    states = [each._run.generators[0].bit_generator.state for each in (loaded, model)]
+    assert (states[0] == states[1]) == replayed
     for name in ("steps", "batch_size", "next_batch", "requests"):
         assert getattr(loaded._run, name) == getattr(model._run, name)
     if hasattr(model, "classes_"):
@@ -465,10 +467,11 @@ def test_a_saved_model_goes_on_exactly(model: Any, y: Any, requests: int, tmp_pa
     again = pickle.loads(pickle.dumps(model))
     for each in (loaded, model, again):
         each.unlearn([50, 60, 70], max_steps=10**6)
-    np.testing.assert_array_equal(again.coef_, model.coef_)
     assert isinstance(model.guarantee_, Guarantee)
     np.testing.assert_array_equal(loaded._run.features, model._run.features)
-    np.testing.assert_array_equal(loaded.coef_, model.coef_)
+    # Without random_state what comes after a copy is noise of its own.
+    assert np.array_equal(again.coef_, model.coef_) == replayed
+    assert np.array_equal(loaded.coef_, model.coef_) == replayed
     assert loaded.guarantee_ == model.guarantee_
 
 
@@ -513,7 +516,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         return lambda header, arrays: arrays.__setitem__(name, value(arrays[name]))
 
     changes = [
-        set_header("format", 2),
+        set_header("format", 3),
         set_header("params", {"epsilon": 1.0, "colour": "red"}),
         set_header("params", {**model.get_params(), "epsilon": 2.0}),
         set_header("params", {**model.get_params(), "learn_epochs": 11}),
@@ -528,6 +531,11 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         set_header("steps", [0]),
         set_header("guarantee", None),
         set_header("n_features", 7),
+        set_header("history", {}),
+        set_header("history", {"fit": "a", "generation": -1, "states": ["b"]}),
+        set_header("history", {"fit": "a", "generation": 1, "states": []}),
+        set_header("row_labels", {"kind": "own", "texts": ["a"]}),
+        set_header("row_labels", {"kind": "odd", "texts": None}),
         set_header("classes", {"values": ["a"], "dtype": "<U1"}),
         set_header("classes", None),
         set_array("parameters", lambda w: w[:-1]),

@@ -46,6 +46,11 @@ def each(loss: Loss, labels: Any, **options: Any) -> Trainer:
     return Trainer(loss, PNSGD(problem, **settings), **({"sigma": 0.1, "seed": 5} | options))
 
 
+def of_steps(steps: int) -> Schedule:
+    """Learning of so many steps, which need not be whole epochs."""
+    return Schedule([Learn(steps=steps), Unlearn()])
+
+
 # Losses
 
 
@@ -219,10 +224,10 @@ def test_steps_are_those_of_a_plain_loop(loss: Loss, labels: Any, radius: float 
     start = np.linspace(-0.3, 0.3, loss.outputs * 5)
     for orders in ("own", "shared"):
         trainer = each(
-            loss, labels, sigma=0, orders=orders, trials=1, initial=start,
+            loss, labels, sigma=0, orders=orders, trials=1, initial=start, schedule=of_steps(11),
             algorithm={"batch_size": 7, "radius": radius, "last_batch": last_batch},
         )  # fmt: skip
-        run = trainer.learn(X, labels, steps=11)
+        run = trainer.learn(X, labels)
         inside = start if radius is None else start * min(1, radius / np.linalg.norm(start))
         np.testing.assert_allclose(
             run.parameters[:, 0], loop(trainer, run, X, labels, start=inside, steps=11), rtol=1e-12, atol=1e-14
@@ -234,7 +239,7 @@ def test_steps_are_those_of_a_plain_loop(loss: Loss, labels: Any, radius: float 
 def test_long_runs_whose_rows_are_reordered_first_are_the_same() -> None:
     loss, labels = CASES[0]
     for orders in ("own", "shared"):
-        trainer = each(loss, labels, sigma=0, trials=3, orders=orders, algorithm={"batch_size": 9})
+        trainer = each(loss, labels, sigma=0, trials=3, orders=orders, algorithm={"batch_size": 9, "learn_epochs": 7})
         run = trainer.learn(X, labels, epochs=7)
         np.testing.assert_allclose(run.parameters[:, 0], loop(trainer, run, X, labels, start=np.zeros(5), steps=35), atol=1e-13)
 
@@ -253,9 +258,9 @@ def test_the_law_on_quadratic_losses_is_the_exact_gaussian(orders: str) -> None:
     order = np.random.default_rng(3).permutation(40)
     trainer = Trainer(
         loss, PNSGD(loss.problem(40), 8, learn_epochs=2), sigma=0.3, trials=20_000, orders=orders, initial=0.4,
-        initial_variance=0.7, seed=8,
+        initial_variance=0.7, seed=8, schedule=of_steps(13),
     )  # fmt: skip
-    run = trainer.learn(X, REALS, orders=order[None] if orders == "shared" else np.tile(order, (20_000, 1)), steps=13)
+    run = trainer.learn(X, REALS, orders=order[None] if orders == "shared" else np.tile(order, (20_000, 1)))
     eta, mean, covariance = trainer.algorithm.eta, np.full(5, 0.4), 0.7 * np.eye(5)
     for k in range(13):
         batch = order[k % 5 * 8 : k % 5 * 8 + 8]
@@ -276,14 +281,14 @@ def test_noise_per_step_is_the_accountants() -> None:
     problem = Problem(n=40, smoothness=1.25, strong_convexity=0.0, lipschitz=1.0)
     loss = Logistic(regularisation=0)
     algorithm = PNSGD(problem, 8, learn_epochs=1, step_size=1e-3)
-    run = Trainer(loss, algorithm, sigma=2.0, trials=4000, seed=1).learn(X, SIGNS, steps=1)
+    run = Trainer(loss, algorithm, sigma=2.0, trials=4000, seed=1, schedule=of_steps(1)).learn(X, SIGNS)
     spread = run.parameters.std(axis=1)
     assert np.abs(spread / algorithm.noise_std(2.0) - 1).max() < 4.5 / math.sqrt(2 * 4000)
 
 
 def test_orders_are_uniform_permutations_fixed_for_the_run() -> None:
-    trainer = each(*CASES[0], trials=4000, sigma=0)
-    run = trainer.learn(X, SIGNS, steps=0)
+    trainer = each(*CASES[0], trials=4000, sigma=0, schedule=of_steps(0))
+    run = trainer.learn(X, SIGNS)
     assert (np.sort(run.orders, axis=1) == np.arange(40)).all()
     # Point 0 is in each of the 5 batches, and at each place, equally often.
     place = np.argmax(run.orders == 0, axis=1)
@@ -303,7 +308,8 @@ def test_a_seed_gives_the_same_again_and_trials_do_not_depend_on_their_number() 
                 each(loss, SIGNS, trials=trials, orders=orders, dtype=dtype, initial_variance=1.0).learn(X, SIGNS)
                 for trials in (6, 6, 3)
             )
-            assert first.parameters.dtype == dtype
+            assert first.parameters.dtype == np.float64
+            assert first.features.dtype == dtype
             np.testing.assert_array_equal(first.parameters, second.parameters)
             np.testing.assert_array_equal(first.orders[:3], fewer.orders)
             np.testing.assert_allclose(first.parameters[:, :3], fewer.parameters, rtol=2e-5, atol=1e-6)
@@ -315,8 +321,8 @@ def test_a_seed_gives_the_same_again_and_trials_do_not_depend_on_their_number() 
 
 def test_one_shared_order_is_the_same_as_that_order_given_to_every_trial() -> None:
     loss = CASES[5][0]
-    shared = each(loss, CLASSES, trials=5, orders="shared").learn(X, CLASSES, steps=8)
-    trainer = each(loss, CLASSES, trials=5)
+    shared = each(loss, CLASSES, trials=5, orders="shared", schedule=of_steps(8)).learn(X, CLASSES)
+    trainer = each(loss, CLASSES, trials=5, schedule=of_steps(8))
     own = trainer.learn(X, CLASSES, steps=8, orders=np.tile(shared.orders, (5, 1)))
     np.testing.assert_allclose(own.parameters, shared.parameters, atol=1e-13)
     assert (own.steps, own.next_batch, shared.next_batch) == (8, 3, 3)
@@ -332,7 +338,7 @@ def test_float32_follows_float64() -> None:
 
 def test_zero_out_drops_the_data_part_and_keeps_the_divisor() -> None:
     loss, labels = CASES[0]
-    trainer = each(loss, labels, sigma=0, adjacency="zero-out", initial=0.2)
+    trainer = each(loss, labels, sigma=0, adjacency="zero-out", initial=0.2, schedule=of_steps(7))
     run = trainer.learn(X, labels, steps=7)
     after = trainer.unlearn(run, [4, 30], steps=6)
     w, eta, order = run.parameters[:, 0], trainer.algorithm.eta, run.orders[0]
@@ -345,8 +351,10 @@ def test_zero_out_drops_the_data_part_and_keeps_the_divisor() -> None:
     assert not after.features[[4, 30]].any()
     np.testing.assert_array_equal(run.features, X)
     assert not np.shares_memory(run.features, X)
+    plain = each(loss, labels, sigma=0, adjacency="zero-out")
+    after = plain.unlearn(plain.learn(X, labels), [4, 30], steps=6)
     with pytest.raises(InputError, match="removed must name points that are still there, got 30"):
-        trainer.unlearn(after, [30], steps=1)
+        plain.unlearn(after, [30], steps=1)
 
 
 def test_replacing_goes_on_with_the_new_rows_over_the_same_order_and_requests_follow() -> None:
@@ -375,9 +383,9 @@ def test_unlearned_and_retrained_have_the_same_law_where_the_learned_point_is_fo
     trainer = each(loss, labels, trials=2000, orders="shared", adjacency="zero-out")
     run = trainer.learn(X, labels)
     gone = trainer.unlearn(run, [1], epochs=30)
-    x = X.copy()
-    x[1] = 0
-    again = trainer.learn(x, labels, epochs=33, orders=gone.orders)
+    again = trainer.retrain(gone)
+    assert (again.steps, again.learned) == (165, 15)
+    assert again.orders is gone.orders
     both = np.stack([gone.parameters, again.parameters])
     gap = np.abs(both[0].mean(axis=1) - both[1].mean(axis=1))
     assert (gap < 4.5 * both.std(axis=2).max(axis=0) * math.sqrt(2 / 2000)).all()
@@ -710,7 +718,7 @@ def test_bad_requests() -> None:
     refused("features must have rows of norm", lambda: trainer.unlearn(run, [1], features=9 * X[:1], labels=[1], steps=1))
     refused("exactly one of epochs and steps", lambda: trainer.unlearn(run, [1], **row, epochs=1))
     refused("run must be a Run of this trainer's 2 trials", lambda: each(loss, labels, trials=2).unlearn(run, [1], **row))
-    refused("run must have float32 parameters", lambda: each(loss, labels, dtype="float32").unlearn(run, [1], **row))
+    refused("run must have float32 rows", lambda: each(loss, labels, dtype="float32").unlearn(run, [1], **row))
     out = each(loss, labels, adjacency="zero-out")
     refused("features and labels must be left out", lambda: out.unlearn(out.learn(X, labels), [1], **row))
 
@@ -732,7 +740,11 @@ def test_without_psutil_no_memory_is_checked(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_overflow_is_announced() -> None:
     loss, labels = CASES[0]
-    refused("sigma must be small enough", lambda: each(loss, labels, sigma=1e200, dtype="float32").learn(X, labels))
+    flat = Logistic(regularisation=0, feature_bound=1e-8)
+    for dtype in ("float32", "float64"):
+        loud = each(flat, labels, sigma=1e300, dtype=dtype)
+        refused("sigma must be small enough", lambda loud=loud: loud.learn(1e-9 * X, labels))
+    assert np.isfinite(each(loss, labels, sigma=1e200, dtype="float32").learn(X, labels).parameters).all()
     refused("must be finite numbers", lambda: scores(loss, np.full(5, math.nan), X))
     refused("must be finite numbers", lambda: accuracy(loss, np.full(5, 1.5e308), X * 1e10, labels))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from accountant.trainer.losses import *
     from accountant.trainer.points import *
     from accountant.trainer.regressor import *
+    from accountant.trainer.runs import *
     from accountant.trainer.training import *
 else:
     __getattr__, __all__ = face(
@@ -27,5 +28,6 @@ else:
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
         points="accuracy check_points gradient objective predict scores",
         regressor="PNSGDRegressor",
-        training="Run Trainer",
+        runs="Run",
+        training="Trainer",
     )

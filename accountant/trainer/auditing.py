@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from accountant.curves import gdp_epsilon
 from accountant.numerics import Floats, Progress, choice, integer, number
 from accountant.trainer.instances import Instance
 from accountant.trainer.losses import Array
-from accountant.trainer.training import Run, Trainer
+from accountant.trainer.training import Trainer
 
 #: Of every so many trials one more is made to choose the test with.
 _PILOT: Final = 5
@@ -198,32 +198,30 @@ def _samples(
 ) -> tuple[Array, Array]:
     """Parameters (p, trials) after unlearning, and of retraining."""
     sigma = instance.sigma / 2 if fault == "half-noise" else instance.sigma
-    trainer = Trainer(
-        instance.loss, instance.algorithm, sigma=sigma, trials=trials, orders="shared", dtype=instance.dtype, seed=seed
-    )
+    whole, kept = instance.learn_epochs + instance.unlearn_epochs, fault == "kept"
+    algorithm = replace(instance.algorithm, learn_epochs=whole) if kept else instance.algorithm
+    trainer = Trainer(instance.loss, algorithm, sigma=sigma, trials=trials, orders="shared", dtype=instance.dtype, seed=seed)
     order = np.arange(instance.labels.size)[None]
-    whole = instance.learn_epochs + instance.unlearn_epochs
     parts = [0]
 
     def tell(done: int, total: int) -> None:
         if progress is not None:
             progress(int(1000 * (parts[0] + done / total)), 3000)
 
-    def learn(features: Array, labels: Array, epochs: int) -> Run:
-        return trainer.learn(features, labels, epochs=epochs, orders=order, progress=tell)
-
     x, y = instance.features, instance.labels
     row = [instance.removed]
     new_x, new_y = None, None
     if instance.replacement is not None:
         new_x, new_y = np.asarray(instance.replacement[0])[None], np.array([instance.replacement[1]])
-    learned = learn(x, y, whole if fault == "kept" else instance.learn_epochs)
+    learned = trainer.learn(x, y, epochs=whole if kept else instance.learn_epochs, orders=order, progress=tell)
     parts[0] = 1
-    epochs = 0 if fault == "kept" else instance.unlearn_epochs - (fault == "short")
+    epochs = 0 if kept else instance.unlearn_epochs - (fault == "short")
     changed = trainer.unlearn(learned, row, features=new_x, labels=new_y, epochs=epochs, progress=tell)
     parts[0] = 2
-    retrained = learn(changed.features, changed.labels, whole)
-    return changed.parameters, retrained.parameters
+    if fault == "short":
+        # Retraining is as long as what should have run.
+        changed = replace(changed, steps=changed.steps + trainer.algorithm.steps_per_epoch)
+    return changed.parameters, trainer.retrain(changed, progress=tell).parameters
 
 
 def _direction(instance: Instance, unlearned: Array, retrained: Array) -> Array:

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 from accountant.numerics import InputError, Progress, integer, number
 from accountant.problem import PNSGD, Problem, Schedule
 from accountant.trainer.losses import Array, Loss
-from accountant.trainer.training import Run, Trainer
+from accountant.trainer.runs import Run
+from accountant.trainer.training import Trainer
 
 
 class TrainerOptions(TypedDict, total=False):

@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, choice
 from accountant.trainer.estimator import Estimator
-from accountant.trainer.fitting import FLOATS
+from accountant.trainer.fitting import FLOATS, serial
+from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, SmoothedHinge
+from accountant.trainer.runs import Run
 from accountant.trainer.scikit import ClassifierMixin, available_if, check_classification_targets, validate_data
 
 if TYPE_CHECKING:
@@ -97,15 +99,17 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         tags.classifier_tags.multi_class = self.loss != SmoothedHinge.name
         return tags
 
+    @serial
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self."""
         self._forget()
         x, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
+        named = RowLabels.of(X, x.shape[0])
         check_classification_targets(labels)
         self.classes_ = np.unique(labels if self.classes is None else np.asarray(self.classes))
         if self.classes_.size < 2:
             raise InputError(f"y must have at least 2 classes, got 1 class, {self.classes_[0]!r}")
-        self._learn(x, self._labels(labels))
+        self._learn(x, self._labels(labels), named)
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:
@@ -143,14 +147,14 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
                 "classes=... says which there may be"
             )
 
-    def _assumptions(self) -> list[str]:
-        lines = super()._assumptions()
+    def _assumptions(self, run: Run, requests: tuple[tuple[int, ...], ...]) -> list[str]:
+        lines = super()._assumptions(run, requests)
         if self.classes is None:
             lines.append("the classes were read from the labels, and all of them are still there")
         return lines
 
-    def _publish(self, weights: Array, constants: Array) -> None:
-        self.coef_, self.intercept_ = weights, constants
+    def _published(self, weights: Array, constants: Array) -> tuple[Array, Array | float]:
+        return weights, constants
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Scores (n,) of the second class, or (n, k) of more than two, for rows X (n, d)."""

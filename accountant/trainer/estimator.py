@@ -14,6 +14,7 @@ been learned from the deleted rows. A ``StandardScaler`` before this estimator, 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from os import PathLike
 from typing import Self
@@ -24,18 +25,22 @@ from numpy.typing import ArrayLike, NDArray
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, UnreachableError, integer, number
 from accountant.requests import UnlearningStream
-from accountant.trainer.fitting import FLOATS, LEFT_ROUNDING, Fitting
+from accountant.trainer.fitting import FLOATS, LEFT_ROUNDING, Fitting, serial
+from accountant.trainer.history import History
+from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array
 from accountant.trainer.points import check_points, row_norms, row_numbers
-from accountant.trainer.saved import Saved, reading, write
+from accountant.trainer.runs import Origin, Run
+from accountant.trainer.saved import Saved, arrays_of, reading, write
 from accountant.trainer.scikit import validate_data
-from accountant.trainer.training import Run
 
 
 class Estimator(Fitting):
     """What both estimators can do beyond scikit-learn's: answer requests, say what holds, go on from a file."""
 
     _guarantee: Guarantee | None
+    _history: History
+    _row_labels: RowLabels
     requests_: tuple[tuple[int, ...], ...]
     steps_run_: tuple[int, ...]
 
@@ -44,12 +49,13 @@ class Estimator(Fitting):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("requests_", "steps_run_", "_guarantee"):
+        for name in ("requests_", "steps_run_", "_guarantee", "_history", "_row_labels"):
             self.__dict__.pop(name, None)
 
-    def _learn(self, X: Array, labels: Array) -> None:
-        super()._learn(X, labels)
+    def _learn(self, X: Array, labels: Array, row_labels: RowLabels) -> None:
         self._guarantee, self.requests_, self.steps_run_ = None, (), ()
+        self._history, self._row_labels = History.begun(), row_labels
+        super()._learn(X, labels, row_labels)
 
     @property
     def guarantee_(self) -> Guarantee:
@@ -59,26 +65,38 @@ class Estimator(Fitting):
             raise AttributeError("guarantee_ is there after the first unlearn(...): nothing has been unlearned yet")
         return guarantee
 
+    @serial
     def planned_steps(self, points: int = 1) -> int:
         """Steps that a request of so many rows would run now; UnreachableError where no number is enough."""
         self._check_fitted()
         return self._stream.planned(points).steps
 
+    @serial
     def unlearn(
-        self, indices: ArrayLike, X: ArrayLike | None = None, y: ArrayLike | None = None, *, max_steps: int | None = None
+        self,
+        indices: ArrayLike,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        by: str | None = None,
+        max_steps: int | None = None,
     ) -> Self:
         """Answer one request: the rows ``indices`` of the X given to fit, (S,), go, and the fewest steps that are enough run.
 
+        by: "rows", if indices are row numbers of X, or "labels", if they are of its index. To be left out where they can be one
+            thing only: a pandas Index or Series holds labels, and X without an index, or with 0 ... n - 1, has row numbers.
+            Plain integers for an X with another index are refused without it.
         X (S, d), y (S,): under adjacency replace rows that take their places; they must not depend on the removed rows. By
             default rows of zeros, of which a model learns nothing.
         max_steps: refuse a request that needs more; default what learning ran, beyond which retraining costs less (or
             unlearn_epochs, if these are more).
-        Returns self. Raises InputError, and changes nothing, for rows out of range or removed before, where less would be left
-        than one row (of every class, if these were read from y), and where rows were left longer than feature_bound;
+        Threads that call this on one estimator are served one after the other. Returns self. Raises InputError, and changes
+        nothing, for rows out of range or removed before, for labels of no row or of several, where less would be left than one
+        row (of every class, if these were read from y), and where rows were left longer than feature_bound;
         UnreachableError where no number of steps, or none up to max_steps, reaches (epsilon, delta).
         """
         self._check_fitted()
-        rows = self._checked_rows(indices)
+        rows = self._checked_rows(indices, by)
         features, labels = self._replacements(rows.size, X, y)
         zeroed, n = X is None, self._run.zeroed.size
         if zeroed and self._run.zeroed.sum() + rows.size >= n:
@@ -92,21 +110,34 @@ class Estimator(Fitting):
             targets, gone = run.labels.copy(), run.zeroed.copy()
             targets[rows], gone[rows] = labels, True
             run = replace(run, labels=targets, zeroed=gone)
-        self._stream.request(int(rows.size))
-        self.requests_ = (*self.requests_, tuple(rows.tolist()))
-        self.steps_run_ = (*self.steps_run_, steps)
-        self._release(run)
-        self._guarantee = replace(guarantee, assumptions=(*guarantee.assumptions, *self._assumptions()))
+        # All at once: no interrupt leaves the record of a deletion that did not happen, or the other way round.
+        self.__dict__.update(self._after(rows, steps, guarantee, run))
         return self
 
-    def _checked_rows(self, indices: ArrayLike) -> NDArray[np.int64]:
+    def _after(self, rows: NDArray[np.int64], steps: int, guarantee: Guarantee, run: Run) -> dict[str, object]:
+        """The attributes of this estimator after a request, none of which is changed in place."""
+        stream = copy(self._stream)
+        stream.state = copy(stream.state)
+        stream.request(int(rows.size))
+        requests = (*self.requests_, tuple(rows.tolist()))
+        assumptions = (*guarantee.assumptions, *self._assumptions(run, requests))
+        return {
+            **self._released(run),
+            "_stream": stream,
+            "requests_": requests,
+            "steps_run_": (*self.steps_run_, steps),
+            "_row_labels": self._row_labels.without(rows),
+            "_guarantee": replace(guarantee, assumptions=assumptions),
+        }
+
+    def _checked_rows(self, indices: ArrayLike, by: str | None) -> NDArray[np.int64]:
         """The rows of a request, (S,), or InputError."""
         if self._long:
             raise InputError(
                 f"long_rows must be scale for unlearning, or feature_bound larger: {self._long} rows are longer than "
                 f"feature_bound = {self.feature_bound:g}, so no guarantee holds"
             )
-        rows = row_numbers("indices", indices, self._run.zeroed.size)
+        rows = self._row_labels.find(indices, by)
         again = np.isin(rows, [row for request in self.requests_ for row in request])
         if again.any():
             raise InputError(f"indices must name rows that have not been removed before, got {rows[again][0]}")
@@ -147,26 +178,34 @@ class Estimator(Fitting):
         """A label that tells nothing."""
         return 0.0
 
-    def _assumptions(self) -> list[str]:
+    def _assumptions(self, run: Run, requests: tuple[tuple[int, ...], ...]) -> list[str]:
         lines = [
             "settings, and whatever was done to the rows before fit, do not depend on the deleted rows",
             "requests do not depend on models released before them",
         ]
         if self.long_rows == "scale":
             lines.append(f"every row is scaled down to norm {self.feature_bound:g} by itself, in learning and in prediction")
-        if self._run.zeroed.sum() < sum(map(len, self.requests_)):
+        if run.zeroed.sum() < sum(map(len, requests)):
             lines.append("replacement rows do not depend on the deleted ones")
         if self.random_state is not None:
             lines.append("random_state, which was given, is a secret: whoever knows it can subtract the noise")
         return lines
 
+    @serial
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the state to one .npz file without pickles, readable by its owner only; :meth:`load` goes on from it exactly.
+        """Write the state to one .npz file without pickles, from which :meth:`load` goes on.
 
-        It holds the training data, which unlearning needs, the batch order and the state of the noise: keep it secret. Go on
-        from one copy only, as models released from two would share their noise.
+        The file is replaced whole, after whoever is saving to it now, and is on the disk when this returns: a request is done
+        then. New files are readable by their owner only, others keep their permissions. Refused, with nothing written, where
+        somebody else has saved since to the file that this estimator was loaded from or saved to, or a state of this fit that
+        it does not come from: load it again, and repeat the request.
+        It holds the training data, which unlearning needs, and the batch order: keep it secret. Noise after loading is fresh.
+        Only if ``random_state`` was given the file holds the state of the noise, which can then be drawn again, and says so.
         """
         self._check_fitted()
+        before, after = self._history, self._history.saved(path)
+        # Known even if an interrupt comes between the file and the next line but one.
+        self._history = replace(before, states=after.states)
         saved = Saved(
             kind=type(self).__name__,
             params=self.get_params(deep=False),
@@ -178,9 +217,13 @@ class Estimator(Fitting):
             requests=self.requests_,
             steps=self.steps_run_,
             guarantee=None if self._guarantee is None else self._guarantee.to_json(),
-            run=self._run,
+            arrays=arrays_of(self._run),
+            noise=self._run.noise,
+            row_labels=self._row_labels,
+            history=after,
         )
-        write(saved, path)
+        write(saved, path, before=self._history)
+        self._history = after
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -197,20 +240,41 @@ class Estimator(Fitting):
             self.classes_ = saved.classes
         if saved.names is not None:
             self.feature_names_in_ = saved.names
+        features, parameters = saved.arrays["features"], saved.arrays["parameters"]
         # Not calibrated again, which another version might do to other last digits.
-        self._set_up(row_norms(saved.run.features), number("sigma", saved.sigma, above=0))
-        check_points(self._trainer.loss, saved.run.features, saved.run.labels)
-        new, n = self._stream, saved.run.zeroed.size
+        self._set_up(row_norms(features), number("sigma", saved.sigma, above=0))
+        check_points(self._trainer.loss, features, saved.arrays["labels"])
+        new, n = self._stream, saved.arrays["zeroed"].size
         self._stream = UnlearningStream.from_json(saved.stream, new.accountant)
         self.requests_ = tuple(tuple(row_numbers("requests", request, n).tolist()) for request in saved.requests)
         self.steps_run_ = tuple(integer("steps", steps, at_least=0) for steps in saved.steps)
         self._guarantee = None if saved.guarantee is None else Guarantee.from_json(saved.guarantee)
-        if not (self._whole_stream(new) and self._whole_run(saved.run)):
+        self._history, self._row_labels = saved.history, saved.row_labels
+        if self._trainer.dtype == parameters.dtype == np.float32:
+            # The first format had them in the type of the rows.
+            parameters = parameters.astype(np.float64)
+        algorithm, stream, trainer = self._trainer.algorithm, self._stream, self._trainer
+        learned = self.learn_epochs * algorithm.steps_per_epoch
+        steps = learned + stream.total_steps
+        run = Run(
+            parameters=parameters,
+            orders=saved.arrays["order"][None],
+            features=features,
+            labels=saved.arrays["labels"],
+            steps=steps,
+            learned=learned,
+            # Where in the cycle the run stands follows from what has been run.
+            batch_size=int(algorithm.batch_size),
+            next_batch=steps % algorithm.steps_per_epoch,
+            requests=stream.requests,
+            zeroed=saved.arrays["zeroed"],
+            noise=saved.noise,
+            origin=Origin(trainer.loss, algorithm, trainer.schedule, trainer.sigma),
+        )
+        if not (self._whole_stream(new) and self._whole_run(run)):
             raise InputError("its parts do not fit together")
-        algorithm, stream = self._trainer.algorithm, self._stream
-        steps = self.learn_epochs * algorithm.steps_per_epoch + stream.total_steps
-        size, at = int(algorithm.batch_size), steps % algorithm.steps_per_epoch
-        self._release(replace(saved.run, steps=steps, batch_size=size, next_batch=at, requests=stream.requests))
+        parameters.flags.writeable = False
+        self.__dict__.update(self._released(run))
 
     def _whole_stream(self, new: UnlearningStream) -> bool:
         """Whether the stream is one of these requests, and began as the new one."""
@@ -226,5 +290,5 @@ class Estimator(Fitting):
         whole = set(np.flatnonzero(run.zeroed).tolist()) <= removed and not run.features[run.zeroed].any()
         size = self._loss.outputs * run.features.shape[1]
         whole &= run.parameters.shape == (size, 1) and bool(np.isfinite(run.parameters).all())
-        whole &= run.parameters.dtype == run.features.dtype == run.labels.dtype == self._trainer.dtype
+        whole &= run.features.dtype == run.labels.dtype == self._trainer.dtype and run.parameters.dtype == np.float64
         return whole and self.n_features_in_ + bool(self.fit_intercept) == run.features.shape[1]

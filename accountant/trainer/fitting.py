@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import threading
 from abc import abstractmethod
-from typing import Final
+from collections.abc import Callable
+from copy import copy
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +17,31 @@ from accountant.numerics import InputError, choice, integer, number
 from accountant.problem import PNSGD
 from accountant.questions import UnlearningAccountant
 from accountant.requests import UnlearningStream
+from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.points import row_norms, scaled, scores
+from accountant.trainer.runs import Run
 from accountant.trainer.scikit import BaseEstimator, check_is_fitted, validate_data
-from accountant.trainer.training import DTYPES, Run, Trainer
+from accountant.trainer.training import DTYPES, Trainer
 
 LONG_ROWS: Final = ("scale", "leave")
 FLOATS: Final = (np.float64, np.float32)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound="Fitting")
 #: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
 LEFT_ROUNDING: Final = 1e-14
+
+
+def serial(method: Callable[Concatenate[_F, _P], _T]) -> Callable[Concatenate[_F, _P], _T]:
+    """A method of an estimator that threads run one after the other: each sees what the one before has left."""
+
+    @functools.wraps(method)
+    def alone(self: _F, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with self.alone():
+            return method(self, *args, **kwargs)
+
+    return alone
 
 
 class Fitting(BaseEstimator):  # type: ignore[misc]
@@ -60,6 +81,26 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     def _labels(self, y: ArrayLike) -> Array:
         """Targets, checked, as the loss wants them."""
 
+    def alone(self) -> threading.RLock:
+        """The lock of all methods that change this object or read more than one thing of it.
+
+        Made when it is wanted, as scikit-learn wants nothing but parameters in a new estimator. A forked process has its own:
+        the thread that held the parent's is not in it.
+        """
+        locks: dict[int, threading.RLock] = self.__dict__.setdefault("_locks", {})
+        return locks.setdefault(os.getpid(), threading.RLock())
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self.alone():
+            state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_locks"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # Of a shallow copy, too, the noise is its own. Nothing else that both have ever changes: it is replaced.
+        for name in {"_run", "_trainer"} & state.keys():
+            self.__dict__[name] = copy(state[name])
+
     def _forget(self) -> None:
         """Unfitted, lest a fit that fails leaves parts of two."""
         self.__dict__.pop("coef_", None)
@@ -75,10 +116,11 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         if changed:
             raise InputError(f"{changed[0]} must stay what it was at fit, {self._params[changed[0]]}, got {now[changed[0]]!r}")
 
-    def _learn(self, X: Array, labels: Array) -> None:
+    def _learn(self, X: Array, labels: Array, row_labels: RowLabels) -> None:
+        """Fit rows (n, d) with labels (n,) as the loss wants them; row_labels: what their frame called them."""
         rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
         self._set_up(row_norms(rows), self.sigma)
-        self._release(self._trainer.learn(rows, labels, epochs=self.learn_epochs))
+        self.__dict__.update(self._released(self._trainer.learn(rows, labels, epochs=self.learn_epochs)))
 
     def _set_up(self, norms: NDArray[np.float64], sigma: float | None) -> None:
         """Loss, accountant, noise, trainer and stream for rows of these norms, (n,); sigma None: calibrated."""
@@ -121,18 +163,19 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
             X = scaled(X, number("feature_bound", self.feature_bound, above=0) * (1 - slack))
         return np.concatenate([X, np.ones((X.shape[0], 1), X.dtype)], axis=1) if self.fit_intercept else X
 
-    def _release(self, run: Run) -> None:
-        self._run = run
-        self._params = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+    def _released(self, run: Run) -> dict[str, object]:
+        """The attributes of an estimator that has this run: for ``__dict__``, all at once, so that no interrupt leaves half."""
         weights = run.parameters[:, 0].reshape(self._loss.outputs, -1)
-        self._publish(
+        coef, intercept = self._published(
             weights[:, :-1].copy() if self.fit_intercept else weights.copy(),
             weights[:, -1].copy() if self.fit_intercept else np.zeros(weights.shape[0], weights.dtype),
         )
+        params = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+        return {"_run": run, "_params": params, "coef_": coef, "intercept_": intercept}
 
     @abstractmethod
-    def _publish(self, weights: Array, constants: Array) -> None:
-        """Set coef_ and intercept_."""
+    def _published(self, weights: Array, constants: Array) -> tuple[Array, Array | float]:
+        """coef_ and intercept_ of weights (outputs, d) and constants (outputs,)."""
 
     def _scores(self, X: ArrayLike) -> Array:
         """Scores (n, outputs)."""

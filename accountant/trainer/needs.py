@@ -28,18 +28,21 @@ def available_bytes() -> float:
 def needed_bytes(
     parts: Sequence[Part], *, n: int, features: int, outputs: int, trials: int, own_orders: bool, dtype: np.dtype
 ) -> int:
-    """Of n rows of so many features, and of ``trials`` runs over them, with batch orders of their own or one for all."""
+    """Of n rows of so many features in ``dtype``, and of ``trials`` runs over them, with batch orders of their own or one."""
     item = dtype.itemsize
+    # Parameters and all that is computed with them.
+    wide = 8
     # Data, labels, norms and clipping limits; orders; parameters before and after, and a gradient.
     fixed = n * (features * item + 32) + (trials if own_orders else 1) * n * 8
-    fixed += 4 * trials * outputs * features * item
+    fixed += 4 * trials * outputs * features * wide
     most = 0
     for part in parts:
         batch = part.batch_size
         together = group_size(trials, batch, n=n, row=features * item) if own_orders and batch < n else trials
         reordered = 0 if batch == n else n * features * item * (together if own_orders else 1)
-        noise = max(together * outputs * features, NOISE) * item
-        most = max(most, reordered + noise + 4 * min(batch, ROWS) * together * outputs * item)
+        noise = max(together * outputs * features, NOISE) * wide
+        widened = min(batch, ROWS) * features * wide * (together if own_orders else 1) if item < wide else 0
+        most = max(most, reordered + noise + widened + 4 * min(batch, ROWS) * together * outputs * wide)
     return fixed + most
 
 

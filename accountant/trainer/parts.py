@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accountant.numerics import Floats, InputError, integer
+from accountant.numerics import Floats, InputError, integer, shown
 from accountant.problem import PNSGD
 from accountant.shifts import Stretch, Timeline
 
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def learning(timeline: Timeline, *, epochs: int | None, steps: int | None) -> list[Part]:
-    """The parts of learning; epochs or steps is its length where the timeline does not say it or has one plain phase."""
+    """The parts of learning. epochs or steps: its length, which must be what is accounted for, or covered by it."""
     stretches = [stretch for stretch in timeline.stretches if stretch.learn]
     given = epochs is not None or steps is not None
     if given and (len(stretches) != 1 or np.ndim(stretches[0].step_size) or np.ndim(stretches[0].sigma)):
@@ -44,9 +44,49 @@ def learning(timeline: Timeline, *, epochs: int | None, steps: int | None) -> li
     parts = []
     for stretch in stretches:
         layout = _layout(timeline, stretch)
-        length = _length(epochs, steps, layout.steps_per_epoch) if given else int(stretch.steps or 0)
+        length = _accounted(stretch, epochs, steps, layout.steps_per_epoch) if given else int(stretch.steps or 0)
         parts.append(Part(layout, length, stretch.step_size, stretch.sigma))
     return parts
+
+
+def _accounted(stretch: Stretch, epochs: int | None, steps: int | None, per_epoch: int) -> int:
+    """The steps of learning that are asked for, or InputError where they are not what is accounted for.
+
+    Converged learning covers all that is a number of whole epochs: cut off at its beginning it is the same steps. Part of an
+    epoch moves every batch to another distance from the end.
+    """
+    length = _length(epochs, steps, per_epoch)
+    name, asked = ("steps", steps) if epochs is None else ("epochs", epochs)
+    if stretch.steps == math.inf:
+        if length % per_epoch:
+            raise InputError(
+                f"steps must be whole epochs of {per_epoch} steps where learning is accounted for as converged, which covers "
+                f"no others, got {steps}; a schedule with Learn(steps={steps}) accounts for these"
+            )
+    elif length != stretch.steps:
+        whole = int(stretch.steps or 0)
+        wanted = shown(whole / per_epoch) if name == "epochs" else str(whole)
+        raise InputError(
+            f"{name} must be {wanted}, the length of learning that is accounted for, got {asked}: for another one change the "
+            "algorithm's learn_epochs, or the schedule"
+        )
+    return length
+
+
+def again(timeline: Timeline, *, learned: int, unlearned: int, requested: bool) -> list[Part]:
+    """The parts of a run that has ``learned`` and ``unlearned`` so many steps, whether or not a request asked for these."""
+    if timeline.plain is not None:
+        first = timeline.stretches[0]
+        return [Part(_layout(timeline, first), learned + unlearned, first.step_size, first.sigma)]
+    parts = learning(timeline, epochs=None, steps=learned if timeline.converged else None)
+    if requested:
+        parts += unlearning(timeline, first=True, epochs=None, steps=unlearned if timeline.open else None)
+    return parts
+
+
+def epochs_of(timeline: Timeline, steps: int) -> int:
+    """So many steps of converged learning in epochs."""
+    return steps // _layout(timeline, timeline.stretches[0]).steps_per_epoch
 
 
 def unlearning(timeline: Timeline, *, first: bool, epochs: int | None, steps: int | None) -> list[Part]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from accountant.trainer.estimator import Estimator
-from accountant.trainer.fitting import FLOATS
+from accountant.trainer.fitting import FLOATS, serial
+from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array, Loss, Ridge
 from accountant.trainer.scikit import RegressorMixin, validate_data
 
@@ -70,11 +71,12 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.dtype = dtype
         self.random_state = random_state
 
+    @serial
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from rows X (n, d), n >= 2, with targets y (n,). Returns self."""
         self._forget()
         x, labels = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, ensure_min_samples=2)
-        self._learn(x, self._labels(labels))
+        self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]))
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:
@@ -83,8 +85,8 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
     def _labels(self, y: ArrayLike) -> Array:
         return np.asarray(y, dtype=np.float64)
 
-    def _publish(self, weights: Array, constants: Array) -> None:
-        self.coef_, self.intercept_ = weights[0], float(constants[0])
+    def _published(self, weights: Array, constants: Array) -> tuple[Array, Array | float]:
+        return weights[0], float(constants[0])
 
     def predict(self, X: ArrayLike) -> Array:
         """Predictions (n,) for rows X (n, d)."""

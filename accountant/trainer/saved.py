@@ -1,11 +1,14 @@
 """Estimators in files: one .npz of plain arrays and a JSON header, read without pickle.
 
-Arrays: header (UTF-8 bytes), parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,). The header has
-the estimator's parameters and classes, the state of its noise and of its stream, the requests so far and the guarantee.
+Arrays: header (UTF-8 bytes), parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,), and row_labels
+(m,), row_label_rows (m,) of rows that X called by integers of its own. The header has the estimator's parameters and classes,
+its stream, the requests so far, the guarantee, the history of the file and, only if ``random_state`` was given, the state of
+the noise.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -19,12 +22,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import InputError
-from accountant.trainer.training import Run
+from accountant.numerics import InputError, atomic_file, locked_file
+from accountant.trainer.history import History
+from accountant.trainer.labels import LOST, NONE, NUMBERS, OWN, RowLabels, as_objects
+from accountant.trainer.noise import Noise, fresh_noise
+from accountant.trainer.runs import Run
 
-#: Version of the file format.
-FORMAT: Final = 1
+#: Version of the file format. In the first there was no history, and always the state of the noise.
+FORMAT: Final = 2
+_FORMATS: Final = (1, 2)
 _ARRAYS: Final = ("header", "parameters", "order", "features", "labels", "zeroed")
+_LABELS: Final = ("row_labels", "row_label_rows")
+#: Of a file whose noise comes again.
+REPLAYABLE: Final = "random_state was given: whoever has this file can draw the noise of all later requests, and subtract it"
 #: What reading a damaged file may raise.
 _DAMAGE: Final = (
     ValueError,
@@ -47,7 +57,8 @@ class Saved:
 
     kind: its class. params: the constructor's arguments. n_features: columns of X, names: theirs, (n_features,), if they have
     any. classes: (k,), of a classifier. sigma: the noise. stream, guarantee: as their ``to_json`` wrote them. requests: the
-    rows of each, steps: its length. run: of one trial; from a file, its counts and its place in the cycle are 0.
+    rows of each, steps: its length. run: parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,).
+    noise: of one trial. row_labels: what X called its rows. history: of the file.
     """
 
     kind: str
@@ -60,44 +71,39 @@ class Saved:
     requests: Sequence[Sequence[int]]
     steps: Sequence[int]
     guarantee: str | None
-    run: Run
+    arrays: Mapping[str, NDArray[Any]]
+    noise: Noise
+    row_labels: RowLabels
+    history: History
 
 
-def write(saved: Saved, path: str | PathLike[str]) -> None:
-    """Write a fitted estimator; the file is replaced once the new one is complete."""
-    run, classes = saved.run, saved.classes
-    header = {
-        "format": FORMAT,
-        "kind": saved.kind,
-        "params": saved.params,
-        "n_features": saved.n_features,
-        "names": None if saved.names is None else saved.names.tolist(),
-        "classes": None if classes is None else {"values": classes.tolist(), "dtype": classes.dtype.str},
-        "generator": run.generators[0].bit_generator.state,
-        "sigma": saved.sigma,
-        "stream": saved.stream,
-        "requests": saved.requests,
-        "steps": saved.steps,
-        "guarantee": saved.guarantee,
+def arrays_of(run: Run) -> dict[str, NDArray[Any]]:
+    """What a file holds of a run of one trial."""
+    return {
+        "parameters": run.parameters,
+        "order": run.orders[0],
+        "features": run.features,
+        "labels": run.labels,
+        "zeroed": run.zeroed,
     }
+
+
+def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
+    """Write a fitted estimator, after whoever is writing the file now; it is on the disk when this returns.
+
+    InputError, with nothing written, where an estimator with the history ``before`` has not seen what the file holds now.
+    """
+    header, arrays = _header(saved), {**saved.arrays, **_label_arrays(saved.row_labels)}
     try:
         text = json.dumps(header, default=_plain, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"parameters and classes must be text, finite numbers or booleans to be saved: {error}") from None
-    part = f"{os.fspath(path)}.part"
     try:
-        # Readable by the owner only.
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            np.savez(
-                file,
-                header=np.frombuffer(text.encode(), dtype=np.uint8),
-                parameters=run.parameters,
-                order=run.orders[0],
-                features=run.features,
-                labels=run.labels,
-                zeroed=run.zeroed,
-            )
-        os.replace(part, path)
+        # New ones are readable by their owner only.
+        with locked_file(path):
+            _check_place(before, path)
+            with atomic_file(path, mode=0o600, sync=True) as part, open(part, "wb") as file:
+                np.savez(file, header=np.frombuffer(text.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(f"path {os.fspath(path)} cannot be written: {error.strerror}") from None
 
@@ -107,14 +113,15 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
     """What :func:`write` wrote of an estimator of this class; what goes wrong in the block becomes an InputError, too."""
     name = os.fspath(path)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in _ARRAYS}
-        header = json.loads(arrays["header"].tobytes().decode())
-        if header["format"] != FORMAT:
-            raise InputError(f"its format is {header['format']!r}, but this version reads {FORMAT} only")
-        if header["kind"] != kind:
-            raise InputError(f"it holds a {header['kind']}, not a {kind}")
-        yield _saved(header, _run(header, arrays))
+        with open(path, "rb") as file:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in (*_ARRAYS, *_LABELS) if key in _ARRAYS or key in archive.files}
+            header = _read_header(arrays)
+            if header["kind"] != kind:
+                raise InputError(f"it holds a {header['kind']}, not a {kind}")
+            file.seek(0)
+            history = _history(header, file).at(path)
+        yield _saved(header, arrays, history)
     except OSError as error:
         raise InputError(f"path {name} cannot be read: {error.strerror}") from None
     except InputError as error:
@@ -123,12 +130,82 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
         raise InputError(f"path {name} must be a file that save wrote, undamaged ({type(error).__name__})") from None
 
 
-def _saved(header: Mapping[str, Any], run: Run) -> Saved:
+def _header(saved: Saved) -> dict[str, object]:
+    classes, noise, labels = saved.classes, saved.noise, saved.row_labels
+    texts = labels.values is not None and all(type(label) is str for label in labels.values.tolist())
+    kept = labels.kind != OWN or texts or labels.values is None or labels.values.dtype != object
+    header = {
+        "format": FORMAT,
+        "kind": saved.kind,
+        "params": saved.params,
+        "n_features": saved.n_features,
+        "names": None if saved.names is None else saved.names.tolist(),
+        "classes": None if classes is None else {"values": classes.tolist(), "dtype": classes.dtype.str},
+        "sigma": saved.sigma,
+        "stream": saved.stream,
+        "requests": saved.requests,
+        "steps": saved.steps,
+        "guarantee": saved.guarantee,
+        "row_labels": {
+            "kind": labels.kind if kept else LOST,
+            "texts": labels.values.tolist() if texts and labels.values is not None and labels.rows is not None else None,
+        },
+        "history": saved.history.to_dict(),
+        "generator": noise.generators[0].bit_generator.state if noise.replayable else None,
+    }
+    return {**header, "note": REPLAYABLE} if noise.replayable else header
+
+
+def _label_arrays(labels: RowLabels) -> dict[str, NDArray[Any]]:
+    if labels.values is None or labels.rows is None:
+        return {}
+    whole = labels.values.dtype != object
+    return {"row_label_rows": labels.rows, **({"row_labels": labels.values} if whole else {})}
+
+
+def _read_header(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(arrays["header"].tobytes().decode())
+    if header["format"] not in _FORMATS:
+        raise InputError(f"its format is {header['format']!r}, but this version reads {' and '.join(map(str, _FORMATS))} only")
+    return header
+
+
+def _history(header: Mapping[str, Any], file: Any) -> History:
+    """The history of a file; one of the first format is known by what is in it."""
+    if header["format"] == 1:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        return History(digest, 0, (digest,))
+    return History.from_dict(header["history"])
+
+
+def _check_place(history: History, path: str | PathLike[str]) -> None:
+    """InputError if a file would be replaced that has moved on, or has become another, since the estimator was there."""
+    try:
+        with open(path, "rb") as file:
+            with np.load(file, allow_pickle=False) as archive:
+                header = _read_header({"header": archive["header"]})
+            file.seek(0)
+            there = _history(header, file)
+    except FileNotFoundError:
+        return
+    except _DAMAGE:
+        # No model: replaced like any other file, unless there was one.
+        there = None
+    history.check_replaces(there, path)
+
+
+def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], history: History) -> Saved:
     classes, names = header["classes"], header["names"]
     if classes is not None:
         classes = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
         if classes.ndim != 1 or classes.size < 2:
             raise ValueError("classes")
+    features, labels, zeroed, order = (arrays[name] for name in ("features", "labels", "zeroed", "order"))
+    n = zeroed.size
+    if features.ndim != 2 or not n or not (features.shape[0] == labels.size == n) or zeroed.dtype != bool:
+        raise ValueError("rows")
+    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(n)):
+        raise ValueError("order")
     return Saved(
         kind=header["kind"],
         params=header["params"],
@@ -140,32 +217,33 @@ def _saved(header: Mapping[str, Any], run: Run) -> Saved:
         requests=header["requests"],
         steps=header["steps"],
         guarantee=header["guarantee"],
-        run=run,
+        arrays=arrays,
+        noise=_noise(header),
+        row_labels=_row_labels(header, arrays, n),
+        history=history,
     )
 
 
-def _run(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Run:
+def _noise(header: Mapping[str, Any]) -> Noise:
+    """Fresh, unless ``random_state`` was given; the first format kept the state of what has none, too."""
+    if header["params"]["random_state"] is None:
+        return fresh_noise(1)
     bits = np.random.PCG64(0)
     bits.state = header["generator"]
-    features, labels, zeroed, order = (arrays[name] for name in ("features", "labels", "zeroed", "order"))
-    n = zeroed.size
-    if features.ndim != 2 or not n or not (features.shape[0] == labels.size == n) or zeroed.dtype != bool:
-        raise ValueError("rows")
-    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(n)):
-        raise ValueError("order")
-    # Where in the cycle the run stands follows from what has been run.
-    return Run(
-        parameters=arrays["parameters"],
-        orders=order[None],
-        features=features,
-        labels=labels,
-        steps=0,
-        batch_size=0,
-        next_batch=0,
-        requests=0,
-        zeroed=zeroed,
-        generators=(np.random.Generator(bits),),
-    )
+    return Noise([np.random.Generator(bits)], replayable=True)
+
+
+def _row_labels(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], n: int) -> RowLabels:
+    said = header.get("row_labels")
+    if said is None or said["kind"] in (NONE, NUMBERS, LOST):
+        return RowLabels(n, NONE if said is None else said["kind"])
+    texts, rows = said["texts"], arrays["row_label_rows"]
+    values = arrays["row_labels"] if texts is None else as_objects(texts)
+    if said["kind"] != OWN or rows.shape != values.shape or rows.dtype != np.int64 or values.ndim != 1:
+        raise ValueError("row_labels")
+    if np.unique(rows).size < rows.size or (rows < 0).any() or (rows >= n).any() or (values.dtype.kind not in "iO"):
+        raise ValueError("row_labels")
+    return RowLabels(n, OWN, values, rows)
 
 
 def _plain(value: object) -> object:

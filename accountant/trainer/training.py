@@ -15,22 +15,24 @@ A seed makes results reproducible, so whoever knows it can subtract the noise: g
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import replace
 from typing import Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, Progress, choice, integer, number, numbers
-from accountant.problem import PNSGD, Learn, Schedule, Unlearn
+from accountant.problem import MATCHED, PNSGD, Learn, Schedule, Unlearn
 from accountant.questions import UnlearningAccountant
 from accountant.shifts import Timeline
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.needs import check_memory, needed_bytes
-from accountant.trainer.parts import Part, learning, unlearning
+from accountant.trainer.noise import Noise, Seeds
+from accountant.trainer.parts import Part, again, epochs_of, learning, unlearning
 from accountant.trainer.points import check_points, row_norms, row_numbers
+from accountant.trainer.runs import Origin, Run
 from accountant.trainer.steps import Cursor, Data, Update, follow, project
 
 ORDERS: Final = ("own", "shared")
@@ -46,40 +48,16 @@ class AccountantOptions(TypedDict, total=False):
     group_size: int | None
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Where a number of trials stands. Treat it as fixed: unlearning gives another one.
-
-    parameters: (outputs*d, trials), one column a trial, its outputs one after the other; read-only.
-    orders: batch orders, (trials, n), or (1, n) where all trials share one. features (n, d) and labels (n,): the data now.
-    steps: steps so far. batch_size, next_batch: where in the cycle the next step is. requests: deletions answered.
-    zeroed: (n,) whether a point was dropped by zero-out. generators: the trials' noise, which is never used twice.
-    """
-
-    parameters: Array
-    orders: NDArray[np.int64]
-    features: Array
-    labels: Array
-    steps: int
-    batch_size: int
-    next_batch: int
-    requests: int
-    zeroed: NDArray[np.bool_]
-    generators: tuple[np.random.Generator, ...]
-
-    @property
-    def trials(self) -> int:
-        return int(self.parameters.shape[1])
-
-
 class Trainer:
     """Learning and unlearning under one loss and one algorithm.
 
     loss: one of ``LOSSES``. algorithm: the PNSGD, whose problem's constants must cover the loss's; its adjacency says what a
         deletion does. sigma: noise >= 0. schedule: as for the accountant.
-    trials: independent runs. orders: "own" batch order each, or one "shared". dtype: "float64" or "float32".
+    trials: independent runs. orders: "own" batch order each, or one "shared". dtype: "float64" or "float32", of the rows that
+        are kept; parameters, gradients, their sums and noise are float64.
     initial, initial_variance: the start law N(initial, initial_variance I), initial a number or one per parameter; projected.
-    seed: >= 0, for reproducible results; None: from the operating system. Trial i's randomness does not depend on ``trials``.
+    seed: >= 0, for reproducible results, of copies too; None: from the operating system, and copies, pickled trainers and those
+        of forked processes draw noise of their own. Trial i's randomness does not depend on ``trials``.
     Raises InputError for bad arguments, for settings that the accountant refuses because they prove nothing and, where psutil
     is installed (extra ``trainer``), for runs that need more memory than there is; without psutil no memory is checked.
 
@@ -123,14 +101,33 @@ class Trainer:
             raise InputError(f"initial must be a number or one per parameter, got shape {self.initial.shape}")
         self.initial_variance = number("initial_variance", initial_variance, at_least=0)
         loss.check_covered(algorithm.problem)
-        self.accountant().check()
+        UnlearningAccountant(algorithm, schedule=schedule).check()
         self._timeline = Timeline(schedule if schedule is not None else Schedule([Learn(), Unlearn()]), algorithm)
-        entropy = secrets.randbits(256) if seed is None else integer("seed", seed, at_least=0)
-        self._seeds = np.random.SeedSequence(entropy)
+        self._seeds = Seeds(seed)
 
-    def accountant(self, **options: Unpack[AccountantOptions]) -> UnlearningAccountant:
-        """The accountant of these very runs; options as for UnlearningAccountant."""
-        return UnlearningAccountant(self.algorithm, schedule=self.schedule, **options)
+    def __getstate__(self) -> dict[str, object]:
+        # A shallow copy would take turns at the seeds of the original.
+        return {**self.__dict__, "_seeds": copy(self._seeds)}
+
+    def accountant(self, run: Run | None = None, **options: Unpack[AccountantOptions]) -> UnlearningAccountant:
+        """The accountant of these very runs; options as for UnlearningAccountant.
+
+        run: where learning is accounted for as converged, one whose epochs of learning are counted instead, which gives less.
+        Needed there for other references than the matched one: what converged learning covers of finite runs is matched.
+        """
+        algorithm = self.algorithm
+        if run is not None:
+            self._check_run(run)
+        if self._timeline.converged:
+            epochs = 0 if run is None else epochs_of(self._timeline, run.learned)
+            if epochs:
+                algorithm = replace(algorithm, learn_epochs=epochs)
+            elif options.get("reference", MATCHED) != MATCHED:
+                raise InputError(
+                    "reference must be matched where learning is accounted for as converged, or a run be given that has "
+                    f"learned, got {options['reference']}: what covers every finite learning is about matched retraining"
+                )
+        return UnlearningAccountant(algorithm, schedule=self.schedule, **options)
 
     def learn(
         self,
@@ -144,10 +141,11 @@ class Trainer:
     ) -> Run:
         """Learn on features (n, d) and labels (n,), from the start law, with fresh randomness.
 
-        epochs or steps: the length, where it is not the algorithm's or the schedule's; needed for converged learning.
+        epochs or steps: the length, which must be the algorithm's or the schedule's, and may then be left out. Where learning
+            is accounted for as converged, any number of whole epochs, which that covers; InputError for part of one.
         orders: batch orders (trials, n) or (1, n) to use instead of random ones, as a :class:`Run` has them.
         """
-        x, y = check_points(self.loss, features, labels)
+        x, y = check_points(self.loss, self._stored(features), labels)
         n = self.algorithm.problem.n
         if x.shape[0] != n:
             raise InputError(f"features must have n = {n} rows, as many as the problem has points, got {x.shape[0]}")
@@ -156,25 +154,27 @@ class Trainer:
             raise InputError(f"initial must be a number or one for each of the {size} parameters, got {self.initial.size}")
         parts = learning(self._timeline, epochs=epochs, steps=steps)
         order = None if orders is None else self._checked_orders(orders)
-        self._check_memory(parts, x.shape[1], self.orders == "own" if order is None else order.shape[0] > 1)
-        # Children of a child: what a trial draws depends on the call and on its number, not on how many there are.
-        common, *own = self._seeds.spawn(1)[0].spawn(self.trials + 1)
-        generators = tuple(np.random.default_rng(seed) for seed in own)
-        if order is None:
-            order = self._random_orders(common, generators)
-        start = Run(
-            parameters=self._starts(size, generators).T,
-            orders=order,
-            # A copy: the caller may change theirs.
-            features=np.array(x, dtype=self.dtype),
-            labels=y.astype(self.dtype),
-            steps=0,
-            batch_size=0,
-            next_batch=0,
-            requests=0,
-            zeroed=np.zeros(n, dtype=bool),
-            generators=generators,
-        )
+        run = self._begin(x, y, parts, order)
+        return replace(self._continue(run, parts, progress), learned=sum(part.steps for part in parts))
+
+    def retrain(self, run: Run, *, progress: Progress | None = None) -> Run:
+        """The matched retraining of a run: its steps on the rows that it has now, over its batch orders, from the start law.
+
+        What the guarantee compares the run with, under fresh noise.
+
+        >>> from accountant.trainer import Logistic
+        >>> loss = Logistic(regularisation=0.1)
+        >>> algorithm = PNSGD(loss.problem(4, adjacency="zero-out"), batch_size=2, learn_epochs=10)
+        >>> trainer = Trainer(loss, algorithm, sigma=0.1, seed=0)
+        >>> run = trainer.unlearn(trainer.learn(np.eye(4), [1, 1, -1, -1]), [2], epochs=1)
+        >>> trainer.retrain(run).steps == run.steps
+        True
+        """
+        self._check_run(run)
+        unlearned = run.steps - run.learned
+        parts = again(self._timeline, learned=run.learned, unlearned=unlearned, requested=run.requests > 0)
+        start = self._begin(run.features, run.labels, parts, run.orders)
+        start = replace(start, zeroed=run.zeroed, requests=run.requests, learned=run.learned)
         return self._continue(start, parts, progress)
 
     def unlearn(
@@ -207,6 +207,44 @@ class Trainer:
         changed = replace(run, features=x, labels=y, zeroed=zeroed, requests=run.requests + 1)
         return self._continue(changed, parts, progress)
 
+    def _stored(self, features: ArrayLike) -> ArrayLike:
+        """In the type that rows are kept in, as what is checked must be what is run on."""
+        if self.dtype == np.float64:
+            return features
+        try:
+            with np.errstate(over="ignore"):
+                return np.asarray(features).astype(self.dtype)
+        except (ValueError, TypeError):
+            return features
+
+    def _begin(self, x: Array, y: Array, parts: Sequence[Part], order: NDArray[np.int64] | None) -> Run:
+        """A run before its first step, on checked points, over these orders or random ones."""
+        self._check_memory(parts, x.shape[1], self.orders == "own" if order is None else order.shape[0] > 1)
+        # Children of a child: what a trial draws depends on the call and on its number, not on how many there are.
+        common, *own = self._seeds.spawn().spawn(self.trials + 1)
+        noise = Noise([np.random.default_rng(seed) for seed in own], replayable=self._seeds.given)
+        if order is None:
+            order = self._random_orders(common, noise.generators)
+        return Run(
+            parameters=self._starts(self.loss.outputs * x.shape[1], noise.generators).T,
+            orders=order,
+            # A copy: the caller may change theirs.
+            features=np.array(x, dtype=self.dtype),
+            labels=y.astype(self.dtype),
+            steps=0,
+            learned=0,
+            batch_size=0,
+            next_batch=0,
+            requests=0,
+            zeroed=np.zeros(self.algorithm.problem.n, dtype=bool),
+            noise=noise,
+            origin=self._origin,
+        )
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(self.loss, self.algorithm, self.schedule, self.sigma)
+
     def _checked_orders(self, orders: ArrayLike) -> NDArray[np.int64]:
         n = self.algorithm.problem.n
         array = np.asarray(orders)
@@ -224,12 +262,12 @@ class Trainer:
 
     def _starts(self, size: int, generators: Sequence[np.random.Generator]) -> Array:
         """Parameters (trials, size) from the start law."""
-        w = np.empty((self.trials, size), self.dtype)
+        w = np.empty((self.trials, size))
         w[:] = self.initial
         if self.initial_variance:
             scale = math.sqrt(self.initial_variance)
             for row, generator in zip(w, generators, strict=True):
-                row += scale * generator.standard_normal(size, dtype=self.dtype)
+                row += scale * generator.standard_normal(size)
         if self.algorithm.radius is not None:
             project(w, self.algorithm.radius)
         return w
@@ -239,11 +277,14 @@ class Trainer:
         n = self.algorithm.problem.n
         if not isinstance(run, Run) or run.trials != self.trials or run.features.shape[0] != n:
             raise InputError(f"run must be a Run of this trainer's {self.trials} trials on {n} points")
-        if run.parameters.dtype != self.dtype or run.parameters.shape[0] != self.loss.outputs * run.features.shape[1]:
+        if run.features.dtype != self.dtype or run.parameters.shape[0] != self.loss.outputs * run.features.shape[1]:
             raise InputError(
-                f"run must have {self.dtype} parameters, {self.loss.outputs} for each feature, got {run.parameters.dtype} of "
-                f"shape {run.parameters.shape}"
+                f"run must have {self.dtype} rows, and {self.loss.outputs} parameters for each feature, got "
+                f"{run.features.dtype} and parameters of shape {run.parameters.shape}"
             )
+        for name, theirs, ours in zip(Origin._fields, run.origin, self._origin, strict=True):
+            if theirs != ours:
+                raise InputError(f"run must have been made with this trainer's {name}, {ours!r}, got one made with {theirs!r}")
 
     def _replacements(
         self, run: Run, rows: NDArray[np.int64], features: ArrayLike | None, labels: ArrayLike | None
@@ -256,7 +297,7 @@ class Trainer:
             return np.zeros(wanted), run.labels[rows]
         if features is None or labels is None:
             raise InputError("features and labels must be given under adjacency replace: a row for each removed point")
-        x, y = check_points(self.loss, features, labels)
+        x, y = check_points(self.loss, self._stored(features), labels)
         if x.shape != wanted:
             raise InputError(f"features must have shape {wanted} to replace the removed points, got {x.shape}")
         return x, y
@@ -279,12 +320,12 @@ class Trainer:
     def _continue(self, run: Run, parts: Sequence[Part], progress: Progress | None) -> Run:
         w = np.array(run.parameters.T, order="C")
         limits = self.loss.limits(row_norms(run.features))
-        data = Data(run.features, run.labels, None if limits is None else limits.astype(self.dtype))
+        data = Data(run.features, run.labels, limits)
         update = Update(self.loss, self.sigma, self.algorithm.radius)
         start = Cursor(run.batch_size, run.next_batch)
         end = follow(w, parts, start, update, data, run.orders, run.generators, progress)
         if not np.isfinite(w).all():
-            raise InputError(f"sigma must be small enough for {self.dtype} parameters, got {self.sigma}: they overflowed")
+            raise InputError(f"sigma must be small enough for float64 parameters, got {self.sigma}: they overflowed")
         parameters = w.T
         parameters.flags.writeable = False
         steps = run.steps + sum(part.steps for part in parts)
