@@ -70,6 +70,11 @@ class HiddenStateAccountant(IAccountant):
         self._algorithm = as_run(self._given)
         self._parameters: list[Any] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies know their settings, and not the parameters of the model that is being trained."""
+        state = self.__dict__ | {"_parameters": [], "history": list(self.history)}
+        return _restored, (self._name, self._given, self._batches), state
+
     @classmethod
     def mechanism(cls) -> str:
         """The name it is registered under."""
@@ -244,11 +249,24 @@ def register(
         return known
     if not replace and known is not HiddenStateAccountant:
         raise InputError(f"name {name!r} is registered with other settings: give another name, or replace=True")
-    configured = type(
-        HiddenStateAccountant.__name__, (HiddenStateAccountant,), {"_name": name, "_given": algorithm, "_batches": placed}
-    )
+    configured = _configured(name, algorithm, placed)
     register_accountant(name, configured, force=True)
     return configured
+
+
+@lru_cache(maxsize=64)
+def _configured(name: str, algorithm: PNSGD | None, batches: str | int) -> type[HiddenStateAccountant]:
+    """The class of these settings, the same one for the same settings."""
+    if algorithm is None:
+        return HiddenStateAccountant
+    settings = {"_name": name, "_given": algorithm, "_batches": batches}
+    return type(HiddenStateAccountant.__name__, (HiddenStateAccountant,), settings)
+
+
+def _restored(name: str, algorithm: PNSGD | None, batches: str | int) -> HiddenStateAccountant:
+    """An accountant of these settings without history, for copies and pickles: what is registered may have changed since."""
+    kind = _configured(name, algorithm, batches)
+    return kind.__new__(kind)
 
 
 @lru_cache(maxsize=16)

@@ -127,6 +127,7 @@ class Double:
     name = "double"
     proves = False
     unit_roundoff: float = 2.0**-53
+
     exp = staticmethod(np.exp)
     expm1 = staticmethod(np.expm1)
     log = staticmethod(np.log)
@@ -135,6 +136,10 @@ class Double:
     maximum = staticmethod(np.maximum)
     minimum = staticmethod(np.minimum)
     log_sqrt_2pi: float = 0.5 * math.log(2 * math.pi)
+
+    def __reduce__(self) -> str:
+        """There is one: copies and what comes out of a pickle are this same object, which code asks for by identity."""
+        return "DOUBLE"
 
     def asarray(self, values: Any) -> Floats:
         return np.asarray(values, dtype=np.float64)
