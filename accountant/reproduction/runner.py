@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -38,8 +39,10 @@ class Runner:
         seed = int(rng.integers(2**53))
         if cell.family == "pnsgd":
             variance = 2 * cell.sigma**2 / problem.strong_convexity
+            # Learning is cut where the start hardly counts any more, to whole epochs, which converged learning covers.
+            algorithm = replace(cell.setup.algorithm, learn_epochs=None)
             self.trainer = Trainer(
-                self.loss, cell.setup.algorithm, sigma=cell.sigma, trials=trials, dtype="float32", initial_variance=variance,
+                self.loss, algorithm, sigma=cell.sigma, trials=trials, dtype="float32", initial_variance=variance,
                 seed=seed,
             )  # fmt: skip
         else:
