@@ -22,7 +22,7 @@ else:
     __getattr__, __all__ = face(
         __name__,
         arithmetic="Arithmetic MAX_DIGITS Numbers Precise",
-        atomic="atomic_file locked_file",
+        atomic="atomic_file locked_file remove_unfinished",
         double="DOUBLE",
         enclosure="ARITHMETICS DEFAULT_DIGITS ENOUGH Enclosure arithmetic_available arithmetic_kind confirmed exact_text "
         "rounded_text settle",

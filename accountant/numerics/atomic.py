@@ -7,6 +7,7 @@ stay links. What is not kept: other hard links to the old file, access lists and
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import signal
@@ -55,7 +56,7 @@ def atomic_file(path: str | PathLike[str], *, mode: int | None = None, sync: boo
     target = Path(os.path.realpath(path))
     if not target.name:
         raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
-    part = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.part")
+    part = target.with_name(f"{_hidden(target)}.{secrets.token_hex(8)}.part")
     with _removed_at_the_end(part):
         old = _replaceable(target)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if old else 0o666 if mode is None else mode))
@@ -78,7 +79,7 @@ def locked_file(path: str | PathLike[str], *, wait: float = 60.0) -> Iterator[No
     wait: seconds after which OSError (EAGAIN) says that another one has it.
     """
     target = Path(os.path.realpath(path))
-    side, until = target.with_name(f".{target.name[:50]}.lock"), time.monotonic() + wait
+    side, until = target.with_name(f"{_hidden(target)}.lock"), time.monotonic() + wait
     while True:
         # Read-only is enough for a lock, and all that other users of a shared folder have.
         handle = os.open(side, os.O_RDONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
@@ -102,6 +103,22 @@ def locked_file(path: str | PathLike[str], *, wait: float = 60.0) -> Iterator[No
             side.unlink(missing_ok=True)
         _release(handle)
         os.close(handle)
+
+
+def remove_unfinished(path: str | PathLike[str]) -> None:
+    """Remove what processes that were killed have left of ``path``: inside :func:`locked_file`, if all writers are."""
+    target = Path(os.path.realpath(path))
+    begin = f"{_hidden(target)}."
+    for part in target.parent.iterdir():
+        token = part.name.removeprefix(begin).removesuffix(".part")
+        if part.name == f"{begin}{token}.part" and len(token) == 16 and not set(token) - set("0123456789abcdef"):
+            part.unlink(missing_ok=True)
+
+
+def _hidden(target: Path) -> str:
+    """How the names of files beside it begin: its own, or the beginning of a long one and what tells it from others."""
+    name = target.name
+    return f".{name}" if len(name) <= 50 else f".{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def _taken(handle: int, until: float) -> bool:

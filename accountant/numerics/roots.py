@@ -21,6 +21,8 @@ from accountant.numerics.validation import MAX_COUNT
 
 _TOLERANCE: Final = 4 * np.finfo(np.float64).eps
 _MAX_ITERATIONS: Final = 400
+#: A refinement starts from an answer in doubles; on a plateau it would wander.
+_MOST_REFINEMENTS: Final = 80
 #: Newton's method usually needs fewer iterations; from here on every third step halves the bracket, if it is not fast.
 _PATIENCE: Final = 8
 
@@ -86,7 +88,7 @@ def refined_root(function: Callable[[Any], tuple[Any, Any]], *, start: float, ar
     last = math.inf
     # A step in doubles shows a thousand bits; each further one doubles what is right.
     unseen = max(math.ceil(math.log2((bits + 6) / 1000)), 0)
-    for _ in range(_MAX_ITERATIONS):
+    for _ in range(_MOST_REFINEMENTS):
         value, slope = function(x)
         step = float(ar.midpoint(ar.asarray(value / (-slope * x))))
         if math.isnan(step):
@@ -100,6 +102,8 @@ def refined_root(function: Callable[[Any], tuple[Any, Any]], *, start: float, ar
             if unseen < 0:
                 break
         last = abs(step)
+    else:
+        raise ArithmeticError(f"Newton's method does not settle near {float(x):g}, where the target hardly depends on it")
     if not ar.proves:
         return x
     for slack in range(0, bits, 8):

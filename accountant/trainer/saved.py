@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import InputError, atomic_file, locked_file
+from accountant.numerics import InputError, atomic_file, locked_file, remove_unfinished
 from accountant.trainer.history import History
 from accountant.trainer.labels import LOST, NONE, NUMBERS, OWN, RowLabels, as_objects
 from accountant.trainer.noise import Noise, fresh_noise
@@ -102,6 +102,8 @@ def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
         # New ones are readable by their owner only.
         with locked_file(path):
             _check_place(before, path)
+            # A process that was killed may have left rows that are removed since.
+            remove_unfinished(path)
             with atomic_file(path, mode=0o600, sync=True) as part, open(part, "wb") as file:
                 np.savez(file, header=np.frombuffer(text.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     except OSError as error:
