@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accountant.bounds import Bound, Setting
 from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
@@ -157,7 +156,7 @@ class OptimalRule(Rule):
         log_weights, mu = np.log(weights), rounded_up(np.minimum(log_mu, LARGEST_LOG_MU))
         target = rounded_down(self.log_delta)[0]
 
-        def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        def excess(x: Floats, active: Indices) -> tuple[Floats, Floats]:
             tail = mixture_tail(self.epsilon[active], log_weights, mu[None] - x[:, None], tangent=tangent)
             return tail.log_delta - target, np.zeros_like(x)
 

@@ -6,11 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accountant.bounds import Setting
 from accountant.curves import Mixture
-from accountant.numerics import Floats, Numbers, decreasing_root
+from accountant.numerics import Floats, Indices, Numbers, decreasing_root
 from accountant.requests.rules import Place, Rule
 from accountant.requests.state import StreamState
 
@@ -38,7 +37,7 @@ class PublishedRule(Rule):
     def _find_room(self, place: Place, steps: int) -> float:
         own = self.shares(place)[1]
 
-        def excess(x: Floats, active: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        def excess(x: Floats, active: Indices) -> tuple[Floats, Floats]:
             return self.epsilon_after(place, steps, np.array([[-x[0], 0.0]])) - self.epsilon, np.zeros(1)
 
         def fits(distance: float) -> bool:
@@ -48,6 +47,7 @@ class PublishedRule(Rule):
             return -math.inf
         if math.isfinite(self.limit) and fits(self.limit):
             return math.inf
+        # A bracket of a real root, as tight as doubling makes it: another one would move the root by a rounding.
         high = float(own.max())
         while fits(high):
             high *= 2
