@@ -11,7 +11,7 @@ import numpy as np
 
 from accountant.bounds import Bound, Setting
 from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
-from accountant.numerics import Floats, InputError, Numbers, UnreachableError, decreasing_root, log_add, log_power
+from accountant.numerics import Floats, Indices, InputError, Numbers, UnreachableError, decreasing_root, log_add, log_power
 from accountant.problem import MATCHED, PNSGD, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.rules import FORGOTTEN, LARGEST_LOG_MU, SAFE, Place, Rule, ages_of
