@@ -29,6 +29,10 @@ class PNSGD:
     The fields' ``help`` metadata gives meaning, domain and default; None stands for the default. A kept last batch has its
     own divisor and probability; dropped points are never used. "full" is stored as n. Raises InputError for a value outside
     its domain.
+
+    >>> algorithm = PNSGD(Problem(n=1000, smoothness=1.0, strong_convexity=0.1), 100, step_size=0.5)
+    >>> algorithm.steps_per_epoch, algorithm.contraction, algorithm.gradient_evaluations(25)
+    (10, 0.95, 2500)
     """
 
     problem: Problem
