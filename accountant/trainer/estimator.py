@@ -126,6 +126,7 @@ class Estimator(Fitting):
             "_stream": stream,
             "requests_": requests,
             "steps_run_": (*self.steps_run_, steps),
+            "_history": self._history.moved(),
             "_row_labels": self._row_labels.without(rows),
             "_guarantee": replace(guarantee, assumptions=assumptions),
         }

@@ -19,28 +19,36 @@ _MOST: Final = 1000
 class History:
     """What an estimator was before.
 
-    fit: a name of the fit. generation: how often it has been saved since. states: a random name of each saved state, the last
-    one at the end, at most 1000. places: files that it was loaded from or saved to, links resolved; not in the files.
+    fit: a name of the fit. generation: the number of states that were saved since. states: a random name of each, the last one
+    at the end, at most 1000. Not in the files: places, that it was loaded from or saved to, links resolved; changed, whether it
+    is in another state now than the last one saved.
     """
 
     fit: str
     generation: int = 0
     states: tuple[str, ...] = ()
     places: frozenset[str] = frozenset()
+    changed: bool = False
 
     @classmethod
     def begun(cls) -> Self:
         """That of a new fit."""
-        return cls(secrets.token_hex(16))
+        return cls(secrets.token_hex(16), changed=True)
+
+    def moved(self) -> Self:
+        """After a request."""
+        return replace(self, changed=True)
 
     def at(self, path: str | PathLike[str]) -> Self:
         """The estimator is now what this file holds."""
         return replace(self, places=self.places | {os.path.realpath(path)})
 
     def saved(self, path: str | PathLike[str]) -> Self:
-        """One state more, in this file."""
+        """In this file, as one state more if it is another one."""
+        if not self.changed:
+            return self.at(path)
         states = (*self.states, secrets.token_hex(8))[-_MOST:]
-        return replace(self, generation=self.generation + 1, states=states).at(path)
+        return replace(self, generation=self.generation + 1, states=states, changed=False).at(path)
 
     def check_replaces(self, there: History | None, path: str | PathLike[str]) -> None:
         """InputError if the file at ``path``, of the history ``there`` (None: it is no model), must not be replaced."""
