@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from accountant.commands import files, pictures, present
+from accountant.commands import files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER
 from accountant.numerics import InputError, Progress, choice, digits, integer, number
 
@@ -35,10 +34,14 @@ FaultOption = Annotated[
     ),
 ]
 DataOption = Annotated[
-    str | None, typer.Option(metavar="PATH", help="MNIST for the preset mnist: a .npz file, or a folder with IDX files.")
+    str | None,
+    typer.Option(metavar="PATH", help="MNIST for the preset mnist: a .npz file, or a folder with IDX files."),
+    paths.Read(files.of_data),
 ]
 PlotOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw the errors of the tests beside what is claimed: .png or .svg.")
+    str | None,
+    typer.Option(metavar="FILE", help="Draw the errors of the tests beside what is claimed: .png or .svg."),
+    paths.Written(),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 _PRESETS: Final = ("small", "gaussian", "logistic", "mnist")
@@ -61,12 +64,7 @@ def audit(
 
     Example: accountant audit --preset small --trials 20000
     """
-    try:
-        refuted = _audit(preset, trials, confidence, seed, fault, data, plot, json)
-    except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
-    if refuted:
+    if _audit(preset, trials, confidence, seed, fault, data, plot, json):
         raise typer.Exit(1)
 
 
@@ -132,11 +130,9 @@ def _instances(preset: str, data: str | None) -> list[Instance]:
 
 
 def _show(one: Audit) -> None:
-    screen = present.console()
+    screen = layout.console()
     screen.print(f"{one.instance}: {one.description}", style="italic")
-    table = present.plain_table(["", f"epsilon at delta = {one.delta:.4g}", "mu"])
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = layout.Grid(["", f"epsilon at delta = {one.delta:.4g}", "mu"], names=1, padding=(1, 1))
     at = f"{100 * one.confidence:g} % lower bound"
     table.add_row(f"{at}, any law", _down(one.epsilon_lower), "-")
     table.add_row(f"{at}, GDP", _down(one.epsilon_gdp_lower), _down(one.mu_lower))

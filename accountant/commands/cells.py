@@ -16,7 +16,7 @@ WORDS: Final = {
     "certified": "certified",
     "certified-tighter": "certified by a tighter bound only",
     "fails": "failing",
-    "wasteful": "wasteful",
+    "wasteful": "certified with more noise or epochs than needed",
     "unchecked": "cannot be checked",
 }
 COLUMNS: Final = (
@@ -37,9 +37,22 @@ def cells(row: Checked, *, wide: bool = False) -> list[str]:
     given = [_shown(row.sigma), _shown(row.epochs)] if wide else []
     precise = [] if row.precise is None or not wide else [row.precise[name] or "-" for name in PRECISE.values()]
     return [
-        str(row.row), row.method, row.verdict, *given, _shown(row.epsilon_claimed),
+        str(row.row), row.method or "-", in_words(row), *given, _shown(row.epsilon_claimed),
         *map(_up, (row.epsilon_achieved, row.epsilon_tightest, row.sigma_needed, row.epochs_needed)), *precise,
     ]  # fmt: skip
+
+
+def in_words(row: Checked) -> str:
+    """The verdict for people: what is called wasteful elsewhere holds, with more than it takes."""
+    if row.verdict != "wasteful":
+        return row.verdict
+    what = "noise" if row.request is None else "epochs"
+    return f"certified, {times(row)} times more {what} than needed" if row.factor else f"certified, any {what} would do"
+
+
+def times(row: Checked) -> str:
+    """How much more noise, or how many more epochs, a row has than it needs."""
+    return "" if row.factor is None else digits(row.factor, 3, down=True)
 
 
 def titles(table: str | None, precision: present.Digits | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, present
+from accountant.commands import files, layout, paths
 from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
 from accountant.numerics import InputError
 from accountant.questions import KEYS, merged
@@ -18,13 +18,23 @@ from accountant.questions import KEYS, merged
 ClaimOption = Annotated[
     float | None, typer.Option(**NUMBER, help="epsilon >= 0 that is claimed; default: the smallest that is proved.")
 ]
-OutputOption = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; default: standard output.")]
+OutputOption = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Where to; default: standard output."),
+    paths.Written(),
+]
 KeyOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Ed25519 private key (PEM) that signs the certificate; extra sign.")
+    str | None,
+    typer.Option(metavar="FILE", help="Ed25519 private key (PEM) that signs the certificate; extra sign."),
+    paths.Read(),
 ]
 RequestsOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="CSV with columns points and steps: a stream of requests; no --epochs, --steps."),
+    typer.Option(
+        metavar="FILE",
+        help="CSV with columns points and steps, as plan --csv writes: a stream of requests; no --epochs, --steps.",
+    ),
+    paths.Read(),
 ]
 DistanceOption = Annotated[
     float | None, typer.Option(**NUMBER, help="Bound on the distance of the two models when unlearning starts.")
@@ -88,9 +98,9 @@ def certify(
 
 
 def _show(made: Mapping[str, Any], place: str) -> None:
-    screen = present.console()
+    screen = layout.console()
     screen.print(made["statement"])
-    table = present.plain_table(["", ""], header=False)
+    table = layout.facts()
     for name, value in (
         ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['inputs']['delta']}"),
         ("digest", made["digests"]["content"]),
@@ -126,17 +136,24 @@ def _requests(path: str) -> list[tuple[int, int]]:
         raise InputError(f"requests file {path} must be UTF-8 text") from None
     rows = list(csv.reader(lines))
     header = [cell.strip() for cell in rows[0]] if rows else []
-    if sorted(header) != ["points", "steps"]:
-        raise InputError(f"requests file {path} must have the columns points and steps, got {', '.join(header) or 'none'}")
+    for name in ("points", "steps"):
+        if header.count(name) != 1:
+            has = ", ".join(header) or "none"
+            raise InputError(f"requests file {path} must have one column points and one column steps, got {has}")
+    at = header.index("points"), header.index("steps")
     found: list[tuple[int, int]] = []
     for line, row in enumerate(rows[1:], start=2):
         if not row:
             continue
+        where = f"line {line} of requests file {Path(path).name}"
+        if len(row) != len(header):
+            raise InputError(f"{where} must have as many values as the header, {len(header)}, got {len(row)}")
         try:
-            values = {name: int(cell) for name, cell in zip(header, row, strict=True)}
+            points, steps = (int(row[column]) for column in at)
         except ValueError:
-            raise InputError(f"line {line} of requests file {Path(path).name} must have two whole numbers, got {row}") from None
-        found.append((values["points"], values["steps"]))
+            got = [row[column] for column in at]
+            raise InputError(f"{where} must have whole numbers of points and steps, got {got}") from None
+        found.append((points, steps))
     return found
 
 

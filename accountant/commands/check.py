@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from accountant.commands import files
-from accountant.numerics import InputError, MissingExtraError
+from accountant.commands import files, paths
+from accountant.numerics import MissingExtraError
 
 CertificateArgument = Annotated[
-    str, typer.Argument(metavar="CERTIFICATE", help="The certificate's file; - for standard input.")
+    str, typer.Argument(metavar="CERTIFICATE", help="The certificate's file; - for standard input."), paths.Read()
 ]
 PublicKeyOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Ed25519 public key (PEM) whose signature is demanded; extra sign.")
+    str | None,
+    typer.Option(metavar="FILE", help="Ed25519 public key (PEM) whose signature is demanded; extra sign."),
+    paths.Read(),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a line per fact.")]
 
@@ -28,14 +29,6 @@ def check(certificate: CertificateArgument, public_key: PublicKeyOption = None, 
 
     Example: accountant check certificate.json
     """
-    try:
-        _check(certificate, public_key, json_)
-    except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
-
-
-def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
     try:
         from accountant.certificates import check as checker
     except ImportError:
@@ -60,11 +53,11 @@ def _check(certificate: str, public_key: str | None, as_json: bool) -> None:
     try:
         for fact in proved():
             facts.append(fact)
-            if not as_json:
+            if not json_:
                 print(f"ok  {fact}")
     except (checker.Refused, ValueError) as error:
         reason = str(error)
-    if as_json:
+    if json_:
         result: dict[str, Any] = {"command": "check", "valid": reason is None, "facts": facts, "reason": reason}
         print(json.dumps(result))
     elif reason is None:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, files, pictures, present
+from accountant.commands import drawings, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.numerics import choice, digits, integer, number
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from accountant.methods import Compared, ComparedStream
     from accountant.questions import Setup
@@ -31,7 +30,9 @@ MethodOption = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Only this method, such as optimal or d2d; may be given often.")
 ]
 PlotOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw noise against epochs, and cost against requests: a .png or .svg file.")
+    str | None,
+    typer.Option(metavar="FILE", help="Draw noise against epochs, and cost against requests: a .png or .svg file."),
+    paths.Written(),
 ]
 _REQUESTS: Final = 100
 #: First columns of every table.
@@ -92,7 +93,7 @@ def compare(
     if precision is not None:
         result["precision"] = _precise(setup.with_(group_size=1), single, target, epochs, precision)
     if shared.json:
-        print(json.dumps(result, allow_nan=False, ensure_ascii=False))
+        print(json.dumps(result, allow_nan=False))
         return
     _show(setup, result, single, group, streams)
 
@@ -147,7 +148,7 @@ def _show(
     group: list[Compared],
     streams: list[ComparedStream],
 ) -> None:
-    screen = present.console()
+    screen = layout.console()
     for who, rows in (("one point", single), (f"{setup.group_size} points at once", group)):
         if rows:
             screen.print(f"One request, {who}: what gives {present.guarantee_row(result)[1]}", style="italic")
@@ -156,7 +157,7 @@ def _show(
         block = result["precision"]
         screen.print(f"sigma for one point {present.how(block)}", style="italic")
         for name, value in block["sigma"].items():
-            screen.print(present.bullet(f"{name}: {value or 'in doubles only'}"))
+            screen.print(layout.bullet(f"{name}: {value or 'in doubles only'}"))
     if streams:
         stream = result["stream"]
         each = "" if setup.group_size == 1 else f" of {setup.group_size} points each"
@@ -169,19 +170,19 @@ def _show(
         "batch run there, after converged learning and without projection, whatever the options say of noisy SGD."
     )
     for row in single:
-        screen.print(present.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}"))
+        screen.print(layout.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}"))
     silent = {row.method: row.reason for row in [*single, *group] if row.reason is not None}
     silent |= {f"{row.method}, stream": row.reason for row in streams if row.reason is not None}
     if silent:
         screen.print("[bold]Without an answer[/bold]")
     for name, reason in silent.items():
-        screen.print(present.bullet(f"{name}: {reason}"))
+        screen.print(layout.bullet(f"{name}: {reason}"))
     _show_assumptions(screen, single)
 
 
-def _of_requests(rows: list[Compared]) -> Table:
+def _of_requests(rows: list[Compared]) -> layout.Grid:
     """A table of the methods, for one request."""
-    table = present.numbers_table([*_COLUMNS, "epochs", "gradients", "of\nretraining", "accuracy\nreported"], names=1)
+    table = layout.numbers([*_COLUMNS, "epochs", "gradients", "of\nretraining", "accuracy\nreported"], names=1)
     for row in rows:
         accuracy = "-" if row.accuracy is None else f"{row.accuracy[0]:.3f}"
         table.add_row(
@@ -191,9 +192,9 @@ def _of_requests(rows: list[Compared]) -> Table:
     return table
 
 
-def _of_streams(rows: list[ComparedStream]) -> Table:
+def _of_streams(rows: list[ComparedStream]) -> layout.Grid:
     """A table of the methods, for all requests of a stream."""
-    table = present.numbers_table([*_COLUMNS, "epochs\nin all", "gradients\nin all", "of retraining\nevery time"], names=1)
+    table = layout.numbers([*_COLUMNS, "epochs\nin all", "gradients\nin all", "of retraining\nevery time"], names=1)
     for row in rows:
         done = row.reason is None
         table.add_row(
@@ -215,7 +216,7 @@ def _show_assumptions(screen: Console, rows: list[Compared]) -> None:
         screen.print(f"{', '.join(names)}:")
         for line, those in methods.items():
             if tuple(those) == names:
-                screen.print(present.bullet(line))
+                screen.print(layout.bullet(line))
 
 
 def _count(value: float | None) -> str:

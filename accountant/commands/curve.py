@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accountant.commands import present
+from accountant.commands import layout, present
 from accountant.commands.options import (
     COUNT,
     NUMBER,
@@ -77,13 +77,14 @@ def curve(
         titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
         if precision is not None:
             titles.append(f"to {present.plural(precision, 'digit')}")
-        table = present.plain_table(titles)
+        long = None if precision is None else len(titles) - 1
+        table = layout.Grid(titles, names=len(titles), padding=(1, 1), wraps=long)
         for point in result["points"]:
             at, value = point[names[0]], point[names[1]]
             # Rounded to where the printed value holds: a smaller alpha, a larger delta.
             exact = [point["precise"]] if precision is not None else []
             table.add_row(digits(at, 10, down=over == "alpha"), digits(value, 10), *exact)
-        screen = present.console()
+        screen = layout.console()
         screen.print(f"Privacy curve over {over}", style="italic")
         screen.print(table)
     rows = [present.noise_row(result), present.guarantee_row(result), present.length_row(result)]

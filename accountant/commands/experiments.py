@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from accountant.commands import files, pictures, present
+from accountant.commands import files, layout, pictures, present
 from accountant.commands.figures import write_picture
 from accountant.numerics import InputError, integer
 
@@ -80,12 +80,12 @@ def run(
             results.append((plan, rows, time.perf_counter() - started))
     if as_json:
         record = _record(results, out=out, source=source, digits=digits, trials=trials, seed=seed)
-        print(json_module.dumps(record, allow_nan=False, ensure_ascii=False))
+        print(json_module.dumps(record, allow_nan=False))
         return
     for plan, rows, seconds in results:
         _show(plan, rows, everything)
         end = "" if out is None else f"; written to {out}: " + ", ".join(f"{plan.name}.{kind}" for kind in _KINDS)
-        present.console().print(present.bullet(f"{source}, seed {seed}, {_duration(seconds)}{end}"))
+        layout.console().print(layout.bullet(f"{source}, seed {seed}, {_duration(seconds)}{end}"))
 
 
 def _record(
@@ -104,7 +104,7 @@ def _record(
                 "name": plan.name,
                 "title": plan.title,
                 "notes": list(plan.notes),
-                "files": [] if out is None else [os.path.join(out, f"{plan.name}.{kind}") for kind in _KINDS],
+                "files": [] if out is None else list(places(out, plan.name).values()),
                 "rows": [row._asdict() for row in rows],
             }
             for plan, rows, _ in results
@@ -144,11 +144,16 @@ def _files(name: str, out: str | None) -> Iterator[tuple[ExitStack, dict[str, Pa
     """The files of a figure by kind; closing the stack puts them in their places."""
     with ExitStack() as stack:
         paths: dict[str, Path] = {}
-        for kind in _KINDS if out is not None else ():
-            path = stack.enter_context(files.replacing("out", os.path.join(out or "", f"{name}.{kind}")))
+        for kind, place in ({} if out is None else places(out, name)).items():
+            path = stack.enter_context(files.replacing("out", place))
             assert path is not None
             paths[kind] = path
         yield stack, paths
+
+
+def places(out: str, name: str) -> dict[str, str]:
+    """Where the files of a figure go in the folder ``out``, by kind."""
+    return {kind: os.path.join(out, f"{name}.{kind}") for kind in _KINDS}
 
 
 def _duration(seconds: float) -> str:
@@ -169,9 +174,9 @@ _WRITERS: Final[dict[str, Any]] = {
 
 
 def _show(plan: Experiment, rows: list[Row], everything: bool) -> None:
-    screen = present.console()
+    screen = layout.console()
     screen.print(f"{plan.name}: {plan.title}", style="italic")
-    table = present.numbers_table(list(_TITLES))
+    table = layout.numbers(_TITLES)
     # A cell's rows follow one another, with more and more requests.
     ends = [row for row, after in zip(rows, [*rows[1:], rows[0]], strict=True) if after.requests <= row.requests]
     shown = rows if everything else ends
@@ -181,7 +186,7 @@ def _show(plan: Experiment, rows: list[Row], everything: bool) -> None:
     if len(shown) < len(rows):
         screen.print(f"{len(shown)} rows of {len(rows)}, after the last deletion (--all or the CSV show the others)")
     for line in plan.notes:
-        screen.print(present.bullet(line))
+        screen.print(layout.bullet(line))
 
 
 def _cells(row: Row) -> Iterator[str]:

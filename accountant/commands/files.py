@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from accountant.numerics import InputError, Progress, first_bytes
+from accountant.numerics import InputError, Progress, atomic_file, first_bytes
 
 #: Seconds of work without a word.
 _PATIENCE: Final = 2.0
@@ -27,37 +26,32 @@ def contents(name: str, path: str, most: int) -> bytes:
         raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
 
 
+def of_data(path: str, values: Mapping[str, Any]) -> Iterable[str]:
+    """The files that data are read from: one, or those of a folder in MNIST's IDX format."""
+    return map(str, Path(path).glob("*-idx*")) if Path(path).is_dir() else (path,)
+
+
 @contextmanager
 def replacing(name: str, path: str | None) -> Iterator[Path | None]:
     """An empty file beside ``path`` that takes its place at the end, if all goes well; InputError now if it could not."""
     if path is None:
         yield None
         return
-    target = Path(os.path.realpath(path))
-    if not target.name:
-        raise InputError(f"{name} file {path} cannot be written: it is no file")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-            raise InputError(f"{name} file {path} cannot be written: it exists and is no file that may be replaced")
-        part.touch(exist_ok=False)
+        with atomic_file(path) as part:
+            yield part
     except OSError as error:
         raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
-    try:
-        yield part
-        os.replace(part, target)
-    except BrokenPipeError:
-        # Nobody reads standard output any more, which is not the file's affair.
-        raise
-    except OSError as error:
-        raise InputError(f"{name} file {path} cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def writing(path: Path, *, newline: str | None = None) -> IO[str]:
+    """A file of text in UTF-8, with escapes for what no text may hold: bytes of a file's name that are none of a character."""
+    return open(path, "w", newline=newline, encoding="utf-8", errors="backslashreplace")
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """A CSV file of rows (at least one) that have the same columns."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with writing(path, newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

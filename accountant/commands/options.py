@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from accountant.bounds import BOUNDS
+from accountant.commands import paths
 from accountant.numerics import InputError, number
 from accountant.problem import PNSGD, PRESETS, Problem
 from accountant.questions import (
@@ -94,7 +95,7 @@ def _print_version(value: bool) -> None:
     if value:
         from accountant._version import __version__
 
-        typer.echo(__version__)
+        print(__version__)
         raise typer.Exit
 
 
@@ -169,6 +170,7 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
                     help="TOML file with the keys of these options. Each option overrides it; the value default sets one back.",
                     rich_help_panel="Problem",
                 ),
+                paths.Read(),
             ],
             None,
         ),
@@ -203,26 +205,43 @@ def register(app: typer.Typer, function: Callable[..., None], *, needs: str | No
     required = {p.name for p in own if needs and p.name in TARGET and p.default is inspect.Parameter.empty}
     own = [parameter.replace(default=None) if parameter.name in required else parameter for parameter in own]
 
-    @functools.wraps(function)
-    def command(**values: Any) -> None:
+    def computed(**values: Any) -> None:
         mine = {parameter.name: values.pop(parameter.name) for parameter in own}
         words = {name: values.pop(name) for name in ("preset", "problem", "json")}
         shared = Shared(values, **words)
+        if needs is not None:
+            getattr(shared, needs)
+            mine |= {name: value for name, value in shared.target.items() if name in mine and mine[name] is None}
+        mine = {name: None if name in TARGET and value == DEFAULT else value for name, value in mine.items()}
+        missing = [name for name in TARGET if name in required and mine[name] is None]
+        if missing:
+            raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")
+        function(shared, **mine)
+
+    _add(app, functools.update_wrapper(computed, function), [*own, *shared])
+
+
+def register_alone(app: typer.Typer, function: Callable[..., None]) -> None:
+    """Add ``function`` to the app with its own options only."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    _add(app, function, [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters])
+
+
+def _add(app: typer.Typer, function: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+    """A command that refuses bad input in one sentence, and files that are read and written at once before anything else."""
+    marked = paths.marks(parameters)
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
         try:
-            if needs is not None:
-                getattr(shared, needs)
-                mine |= {name: value for name, value in shared.target.items() if name in mine and mine[name] is None}
-            mine = {name: None if name in TARGET and value == DEFAULT else value for name, value in mine.items()}
-            missing = [name for name in TARGET if name in required and mine[name] is None]
-            if missing:
-                raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")
-            function(shared, **mine)
+            paths.check(marked, values)
+            function(**values)
         except InputError as error:
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
 
     # Required options first, as a signature demands; typer reads names, types and defaults from here.
-    parameters = sorted([*own, *shared], key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+    parameters = sorted(parameters, key=lambda parameter: parameter.default is not inspect.Parameter.empty)
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del command.__wrapped__

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, files, pictures, present
+from accountant.commands import drawings, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.numerics import InputError, digits, integer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from accountant.requests import Arrival, Plan, Reached
+
+
+def _file(text: str, values: Mapping[str, Any]) -> Iterable[str]:
+    """The file that the requests stand in, where they are not just counted."""
+    return () if _counted(text) is not None else (text,)
+
 
 RequestsOption = Annotated[
     str,
@@ -22,6 +26,7 @@ RequestsOption = Annotated[
         metavar="COUNT|FILE",
         help="How many requests; or a CSV file with a header, a column time (ISO dates or seconds) and, if wanted, points.",
     ),
+    paths.Read(_file),
 ]
 NoiseOption = Annotated[
     float | None,
@@ -46,8 +51,12 @@ FirstBoundOption = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="With a published bound: another one, paper or paper-geometric, for the first request."),
 ]
-CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write every processed request to a CSV file.")]
-PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the accumulated cost: a .png or .svg file.")]
+CsvOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write every processed request to a CSV file."), paths.Written()
+]
+PlotOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Draw the accumulated cost: a .png or .svg file."), paths.Written()
+]
 _MAX_REQUESTS: Final = 10_000_000
 #: Longer tables show their first and last rows only.
 _LONG, _FIRST, _LAST = 24, 12, 6
@@ -84,7 +93,7 @@ def plan(
         raise InputError("sigma must be given, or left to optimize")
     if max_sigma is not None and not optimize:
         raise InputError(f"max_sigma must be left out without optimize, got {max_sigma}")
-    _check_files(requests=requests, csv=csv, plot=plot)
+    pictures.check(plot)
     arrivals = _requests(requests, points)
     target: dict[str, Any] = {
         "epsilon": epsilon, "delta": delta, "unit": unit, "deadline": deadline, "first_bound": first_bound,
@@ -109,7 +118,7 @@ def plan(
     if shared.json:
         present.show(shared, result, [], "")
         return
-    screen = present.console()
+    screen = layout.console()
     screen.print("What is processed when", style="italic")
     screen.print(_table(made))
     screen.print(
@@ -122,16 +131,23 @@ def plan(
 
 
 def _requests(text: str, points: int | None) -> list[Arrival] | list[int]:
-    try:
-        count = int(text)
-    except ValueError:
+    count = _counted(text)
+    if count is None:
         if points is not None:
-            raise InputError(f"points must be left out where requests is a file, got {points}") from None
+            raise InputError(f"points must be left out where requests is a file, got {points}")
         from accountant.requests import read_requests
 
         return read_requests(text)
     integer("requests", count, at_least=1, at_most=_MAX_REQUESTS)
     return [integer("points", 1 if points is None else points, at_least=1)] * count
+
+
+def _counted(text: str) -> int | None:
+    """The number of requests, if that is what stands there."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, Any]:
@@ -221,13 +237,10 @@ def _span(seconds: float) -> str:
     return f"{seconds:.6g} seconds"
 
 
-def _table(made: Plan) -> Table:
+def _table(made: Plan) -> layout.Grid:
     timed = made.longest_wait is not None
     titles = ["request", *(["processed"] if timed else []), "points", made.unit, "gradients", "in all", "/each", "/once"]
-    table = present.plain_table(titles)
-    table.padding = (0, 1, 0, 0)  # or dates do not fit
-    for column in table.columns:
-        column.justify = "right"
+    table = layout.Grid(titles, names=0, padding=(0, 1))
     rows = made.requests
     daily = made.dated and all(row.time is not None and row.time % 86_400 == 0 for row in rows)
     for at in range(len(rows)) if len(rows) <= _LONG else [*range(_FIRST), None, *range(len(rows) - _LAST, len(rows))]:
@@ -253,14 +266,3 @@ def _compact(value: int) -> str:
         if value >= size:
             return f"{value / size:.4g}{name}"
     return str(value) if value < 10**5 else f"{value / 1000:.4g}k"
-
-
-def _check_files(*, requests: str, csv: str | None, plot: str | None) -> None:
-    """Refuse pictures that cannot be drawn, and files that would overwrite one another."""
-    pictures.check(plot)
-    taken = {os.path.realpath(requests): "requests"}
-    for name, path in (("csv", csv), ("plot", plot)):
-        if path is not None:
-            other = taken.setdefault(os.path.realpath(path), name)
-            if other != name:
-                raise InputError(f"{name} must be another file than {other}, got {path!r}")

@@ -7,19 +7,14 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from accountant.commands import layout
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
 from accountant.problem import noise_in_units
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
-
-WIDTH = 80
 
 
 class Digits(TypedDict):
@@ -146,18 +141,17 @@ def check_precision(precision: int | None) -> None:
 def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
     """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all commands have."""
     if shared.json:
-        print(json.dumps(result, allow_nan=False, ensure_ascii=False))
+        print(json.dumps(result, allow_nan=False))
         return
-    table = plain_table(["", ""], header=False)
-    table.columns[0].no_wrap = True
+    table = layout.facts()
     for name, value in [*rows, *_common_rows(shared, result)]:
         table.add_row(name, value)
-    screen = console()
+    screen = layout.console()
     screen.print(title, style="italic")
     screen.print(table)
     screen.print("[bold]Assumptions[/bold]")
     for line in result["assumptions"]:
-        screen.print(bullet(line))
+        screen.print(layout.bullet(line))
 
 
 def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
@@ -215,45 +209,6 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
         rows.append(("rounding", f"{kind}, costs {digits(result['rounding_share'], 3)} of epsilon, included"))
     rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))
     return rows
-
-
-def plain_table(columns: list[str], *, header: bool = True) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD if header else box.SIMPLE, show_header=header)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def numbers_table(columns: list[str], *, names: int = 0) -> Table:
-    """A plain table without room between its columns: numbers on the right, the first ``names`` columns on the left."""
-    table = plain_table(columns)
-    table.padding = 0
-    for at, column in enumerate(table.columns):
-        column.no_wrap = True
-        column.justify = "left" if at < names else "right"
-    return table
-
-
-def console() -> Console:
-    """Standard output, between 40 and 80 columns wide."""
-    from rich.console import Console
-
-    screen = Console(highlight=False)
-    screen.width = min(max(screen.width, WIDTH // 2), WIDTH)
-    return screen
-
-
-def bullet(text: str) -> Padding:
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row("-", Text(text))
-    return Padding(grid, (0, 0, 0, 1))
 
 
 def rough(value: float | None, count: int = 4) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from accountant.commands import present
+from accountant.commands import layout
 from accountant.problem import PRESETS
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
@@ -24,11 +24,12 @@ def presets(*, json: JsonOption = False) -> None:
         problems = {name: problem.to_dict() for name, problem in PRESETS.items()}
         print(json_module.dumps({"command": "presets", "presets": problems, "version": __version__}))
         return
-    table = present.plain_table(["preset", "n", "smoothness", "strong convexity", "lipschitz"])
+    titles = ["preset", "n", "smoothness", "strong convexity", "lipschitz"]
+    table = layout.Grid(titles, names=len(titles), padding=(1, 1))
     for name, problem in PRESETS.items():
         constants = (problem.n, problem.smoothness, problem.strong_convexity, problem.lipschitz)
         table.add_row(name, *(f"{value:.10g}" for value in constants))
-    screen = present.console()
+    screen = layout.console()
     screen.print("Published problems", style="italic")
     screen.print(table)
     screen.print(

@@ -1,11 +1,11 @@
-"""The command line: one file per command, shared options, presentation. Only this package prints."""
+"""The program: its commands, and how it ends."""
 
 from __future__ import annotations
 
-import os
-import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from accountant.commands import (
     audit,
@@ -18,12 +18,30 @@ from accountant.commands import (
     presets,
     reproduce,
     sigma,
+    streams,
     verify,
 )
-from accountant.commands.options import VersionOption, register
+from accountant.commands.options import VersionOption, register, register_alone
+
+
+class Commands(TyperGroup):
+    """All commands, and the exit codes of every one: 1 is the verdict that its help tells of, and nothing else."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        with streams.standard(ends=options.get("standalone_mode", True)):
+            return super().main(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError) as error:
+            # typer would end with 1, and without a word, for some of these.
+            raise RuntimeError("an error of reading or writing that no command expected") from error
+
 
 app = typer.Typer(
     name="accountant",
+    cls=Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -36,10 +54,8 @@ for function in (sigma.sigma, sigma.epsilon, sigma.delta, epochs.epochs, curve.c
 register(app, compare.compare, needs="setup")
 register(app, verify.verify, needs=None)
 register(app, certify.certify)
-app.command()(check.check)
-app.command()(reproduce.reproduce)
-app.command()(audit.audit)
-app.command()(presets.presets)
+for alone in (check.check, reproduce.reproduce, audit.audit, presets.presets):
+    register_alone(app, alone)
 
 
 @app.callback()
@@ -49,9 +65,4 @@ def _root(version: VersionOption = False) -> None:
 
 def main() -> None:
     """Entry point of the ``accountant`` command."""
-    try:
-        app()
-    except OSError as error:
-        # Standard output is gone or full: nothing can be shown, and a traceback would not help.
-        print(f"Error: the output cannot be written: {error.strerror}", file=sys.stderr)
-        os._exit(1)
+    app()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from accountant.commands import present
+from accountant.commands import files, layout, present
 from accountant.commands.cells import (
     COLUMNS,
     LIST_COLUMNS,
@@ -23,6 +23,7 @@ from accountant.commands.cells import (
     lists,
     notes,
     sentence,
+    times,
     total,
 )
 from accountant.commands.pages import Html, Markdown
@@ -31,20 +32,17 @@ from accountant.verification import Checked
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 #: Verdicts on the screen, with their colours, those that need a look first.
 _SCREEN: Final = {
     "fails": ("FAILS", "bold red"),
     "unchecked": ("unchecked", "dim"),
     "certified-tighter": ("tighter only", "yellow"),
-    "wasteful": ("wasteful", "cyan"),
+    "wasteful": ("certified", "cyan"),
     "certified": ("certified", "green"),
 }
 #: Lists of requests that are shown on the screen.
 _LISTS: Final = 40
-#: Characters of a list's name on the screen.
-_LABEL: Final = 14
 #: Rows shown of a long table that is certified throughout.
 _GLANCE: Final = 10
 
@@ -68,7 +66,7 @@ def outputs(
         if markdown:
             made.append(Markdown(precision))
         if page is not None:
-            made.append(Html(stack.enter_context(open(page, "w", encoding="utf-8")), precision))
+            made.append(Html(stack.enter_context(files.writing(page)), precision))
         yield made
 
 
@@ -87,7 +85,7 @@ class View:
             kept.append((self.count, name, row))
 
     def show(self, summaries: Summaries) -> None:
-        screen = present.console()
+        screen = layout.console()
         # Of a long table the gravest; then in the order of the table.
         rows = [entry for kept in self.kept.values() for entry in kept]
         if self.limit is not None and self.count > self.limit:
@@ -103,26 +101,29 @@ class View:
             # The others say no more than their numbers.
             if row.reason and (row.verdict in ("fails", "unchecked") or row.rounding or row.request):
                 where = (f"{name}, " if name else "") + f"row {row.row}"
-                screen.print(present.bullet(f"{where}: {row.reason}"))
+                screen.print(layout.bullet(f"{where}: {row.reason}"))
         if self.precision is not None:
             screen.print(f"The same {present.how(self.precision)}", style="italic")
             for name, row in ((name, row) for _, name, row in rows if row.precise is not None):
-                screen.print(present.bullet((f"{name}, " if name else "") + f"row {row.row}: {_precise(row)}"))
+                screen.print(layout.bullet((f"{name}, " if name else "") + f"row {row.row}: {_precise(row)}"))
         self._lists(screen, summaries)
         screen.print()
         screen.print(f"[bold]{sentence(summaries)}[/bold]")
         screen.print(MEANING)
+        if any(row.verdict == "wasteful" for _, _, row in rows):
+            screen.print("certified, n x: with n times more noise (in a list of requests: epochs) than needed")
         for line in notes(summaries):
-            screen.print(present.bullet(line))
+            screen.print(layout.bullet(line))
 
     @staticmethod
-    def _table(rows: Iterable[Checked]) -> Table:
-        table = present.numbers_table([title.replace(" ", "\n") for title in COLUMNS], names=VERDICT + 1)
+    def _table(rows: Iterable[Checked]) -> layout.Grid:
+        table = layout.numbers([title.replace(" ", "\n") for title in COLUMNS], names=VERDICT + 1)
         for row in rows:
             shown = cells(row)
             word, style = _SCREEN[row.verdict]
-            shown[VERDICT] = f"[{style}]{word}[/]"
-            table.add_row(*shown)
+            if row.verdict == "wasteful" and row.factor is not None:
+                word += f"\n{times(row)} x"
+            table.add_row(*shown[:VERDICT], (word, style), *shown[VERDICT + 1 :])
         return table
 
     @staticmethod
@@ -130,15 +131,10 @@ class View:
         entries = lists(summaries)
         if not entries:
             return
-        from rich.markup import escape
-
-        table = present.plain_table(["row", *LIST_COLUMNS])
-        table.padding = 0
-        table.columns[1].max_width = _LABEL
-        for column in table.columns:
-            column.no_wrap, column.overflow = True, "ellipsis"
+        titles = ["row", *LIST_COLUMNS]
+        table = layout.Grid(titles, names=len(titles), padding=(0, 0), wraps=1)
         for _, entry in entries[:_LISTS]:
-            table.add_row(str(entry.first_row), *map(escape, list_cells(entry)))
+            table.add_row(str(entry.first_row), *list_cells(entry))
         screen.print("Lists of requests: rows that the claimed bound and the tightest certify", style="italic")
         screen.print(table)
         screen.print("needed: epochs in all, had every request been answered with the fewest under the tightest bound")
@@ -158,12 +154,19 @@ class _Json:
 
     def __init__(self, precision: present.Digits | None) -> None:
         self.separator, self.precision = '{"command": "verify", "rows": [', precision
+        self.encode = json.JSONEncoder(allow_nan=False).encode
+        #: What was taken, and its text: most rows share it with the one before.
+        self.assumed: tuple[object, str] = None, "{}"
 
     def row(self, table: str | None, row: Checked) -> None:
         values = row._asdict() | ({} if table is None else {"table": table})
         if row.precise is None:
             del values["precise"]
-        sys.stdout.write(self.separator + json.dumps(values, allow_nan=False, ensure_ascii=False))
+        assumed = values.pop("assumed")
+        if assumed is not self.assumed[0]:
+            self.assumed = assumed, self.encode(dict(assumed))
+        text = self.encode(values)
+        sys.stdout.write(f'{self.separator}{text[:-1]}, "assumed": {self.assumed[1]}}}')
         self.separator = ",\n"
 
     def end(self, summaries: Summaries) -> None:
@@ -177,4 +180,4 @@ class _Json:
             "assumptions": notes(summaries),
             "version": __version__,
         }
-        sys.stdout.write("], " + json.dumps(rest, allow_nan=False, ensure_ascii=False)[1:] + "\n")
+        sys.stdout.write("], " + json.dumps(rest, allow_nan=False)[1:] + "\n")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, experiments, files, pictures, present
+from accountant.commands import drawings, experiments, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, PrecisionOption
 from accountant.numerics import InputError, choice
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from accountant.reproduction import Record, Reproduction
 
 _EXPERIMENTS: Final = "Experiments"
+
+
+def _made(folder: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """The files that an experiment writes to a folder."""
+    from accountant.reproduction import EXPERIMENTS
+
+    for name in EXPERIMENTS if values["what"] is None else (values["what"],):
+        yield from experiments.places(folder, name).values()
+
+
 WhatArgument = Annotated[
     str | None,
     typer.Argument(
@@ -32,6 +42,7 @@ OutOption = Annotated[
         help="Run the experiment, and write rows (CSV) and pictures (PNG, SVG) to this folder.",
         rich_help_panel=_EXPERIMENTS,
     ),
+    paths.Written(_made),
 ]
 DataOption = Annotated[
     str | None,
@@ -41,6 +52,7 @@ DataOption = Annotated[
         "files; default scikit-learn's small digits.",
         rich_help_panel=_EXPERIMENTS,
     ),
+    paths.Read(files.of_data),
 ]
 TrialsOption = Annotated[
     int | None,
@@ -53,8 +65,8 @@ SeedOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file.")]
-PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw a figure: a .png or .svg file.")]
+CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file."), paths.Written()]
+PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw a figure: a .png or .svg file."), paths.Written()]
 AllOption = Annotated[bool, typer.Option("--all", help="Print every row, however many; without WHAT: run all experiments.")]
 #: Figures with nothing to account for without training.
 _ONLY_RUN: Final = ("figure3a", "figure3c")
@@ -85,19 +97,15 @@ def reproduce(
 
     Examples: accountant reproduce table3; accountant reproduce figure3a --data mnist.npz --out figures --trials 20
     """
-    try:
-        if out is None and data is None:
-            given = {"trials": trials, "seed": seed}
-            for name in (name for name, value in given.items() if value is not None):
-                raise InputError(f"{name} must go with out or data: without them nothing is run")
-            _reproduce(what, json, csv, plot, all, precision)
-        else:
-            if precision is not None:
-                raise InputError("precision must be left out where an experiment is run")
-            _experiment(what, out, data, trials, seed, json, csv, plot, all)
-    except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    if out is None and data is None:
+        given = {"trials": trials, "seed": seed}
+        for name in (name for name, value in given.items() if value is not None):
+            raise InputError(f"{name} must go with out or data: without them nothing is run")
+        _reproduce(what, json, csv, plot, all, precision)
+    else:
+        if precision is not None:
+            raise InputError("precision must be left out where an experiment is run")
+        _experiment(what, out, data, trials, seed, json, csv, plot, all)
 
 
 def _experiment(
@@ -158,7 +166,7 @@ def _reproduce(
     if as_json:
         more = {} if block is None else {"precision": block}
         record = {"command": "reproduce", **made.to_dict(), **more, "version": __version__}
-        print(json_module.dumps(record, allow_nan=False, ensure_ascii=False))
+        print(json_module.dumps(record, allow_nan=False))
         return
     _show(made, everything, block)
 
@@ -170,27 +178,27 @@ def _flat(row: Record) -> Record:
 
 
 def _show(made: Reproduction, everything: bool, block: present.Digits | None) -> None:
-    screen = present.console()
+    screen = layout.console()
     screen.print(f"{made.name}: {made.title}", style="italic")
     rows = made.rows
     if len(rows) > _SHOWN and not everything:
         # Those that differ most say most.
         order = sorted(range(len(rows)), key=lambda at: -abs(rows[at]["difference"] or 0.0))
         rows = tuple(rows[at] for at in sorted(order[:_SHOWN]))
-    table = present.numbers_table([_TITLES.get(column, column).replace("_", "\n") for column in made.columns])
+    table = layout.numbers([_TITLES.get(column, column).replace("_", "\n") for column in made.columns])
     for row in rows:
         table.add_row(*(_cell(name, row[name]) for name in made.columns))
     screen.print(table)
     if block is not None:
         screen.print(f"ours and optimal of these rows, in their order, {present.how(block)}", style="italic")
         for row in rows:
-            screen.print(present.bullet(", ".join(value or "in doubles only" for value in row["precise"].values())))
+            screen.print(layout.bullet(", ".join(value or "in doubles only" for value in row["precise"].values())))
     if len(rows) < len(made.rows):
         screen.print(f"the {len(rows)} rows of {len(made.rows)} that differ most (--all, --json or --csv show the others)")
     if made.largest_difference is not None:
         screen.print(f"[bold]largest relative difference: {made.largest_difference:.3g}[/bold]")
     for line in (*made.notes, f"reported: {made.provenance}"):
-        screen.print(present.bullet(line))
+        screen.print(layout.bullet(line))
 
 
 def _cell(name: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, present
+from accountant.commands import files, paths, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.numerics import InputError
 from accountant.questions import SCHEDULE
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from accountant.tables import Table
 
 TableArgument = Annotated[
-    str | None, typer.Argument(metavar="[TABLE]", help="CSV, TSV, JSON lines or Markdown file; - for standard input.")
+    str | None,
+    typer.Argument(metavar="[TABLE]", help="CSV, TSV, JSON lines or Markdown file; - for standard input."),
+    paths.Read(),
 ]
 BuiltInOption = Annotated[bool, typer.Option("--builtin", help="Check every table that ships with the package.")]
 FormatOption = Annotated[
@@ -47,7 +49,9 @@ EpochsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epo
 StepsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps of a table that has no such column.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Show every row, however many; by default the first that need a look.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
-HtmlOption = Annotated[str | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page.")]
+HtmlOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page."), paths.Written()
+]
 #: Rows that are shown of a longer table.
 _SHOWN: Final = 40
 
@@ -91,8 +95,6 @@ def verify(
     own: dict[str, Any] = {
         "method": method, "sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps,
     }  # fmt: skip
-    if html is not None and table is not None and os.path.realpath(html) == os.path.realpath(table):
-        raise InputError(f"html must be another file than the table, got {html!r}")
     defaults = _defaults(shared, own)
     with ExitStack() as stack:
         page = stack.enter_context(files.replacing("html", html))
