@@ -15,6 +15,7 @@ from accountant import PNSGD, Problem, UnlearningAccountant
 pytest.importorskip("flint")
 
 from accountant.certificates import certify, check, digest, texts
+from accountant.numerics import rounded_text
 
 SMALL = Problem(n=60, smoothness=1.0, strong_convexity=0.1)
 CASES: dict[str, tuple[UnlearningAccountant, dict[str, Any]]] = {
@@ -108,8 +109,8 @@ def test_what_is_accepted_ends_every_distance_in_a_walk_of_fractions() -> None:
         edges = sorted({0, *(rng.randint(1, end) for _ in range(3)), end})
         pieces = [[low, high, f"{rng.randint(0, 1)}.{rng.randint(0, 99):02}037"] for low, high in itertools.pairwise(edges)]
         v = json.loads(made("group"))["inputs"] | {
-            "n": sum(sizes), "batch_size": size, "strong_convexity": f"{4 - c}/4", "lipschitz": "0.5", "learn_epochs": learned,
-            "requests": [{"points": points, "steps": steps}]}  # fmt: skip
+            "n": sum(sizes), "batch_size": size, "strong_convexity": str(Fraction(4 - c, 4)), "lipschitz": "0.5",
+            "learn_epochs": learned, "requests": [{"points": points, "steps": steps}]}  # fmt: skip
         terms = check.Terms(v)
         [(_, _, [placed])] = check.expected(terms, [])
         covered = check.covers({"placed": placed, "steps": end, "start": "common", "pieces": pieces}, terms, steps)
@@ -142,7 +143,7 @@ def test_an_end_of_a_result_that_is_wrong_by_little_is_named(field: str, k: int 
     for end, factor in (("low", 1 + Fraction(1, 10**37)), ("high", 1 - Fraction(1, 10**37))):
         cert = json.loads(made("stream"))
         pair = (cert["result"] if k is None else cert["result"]["curve"][k])[field]
-        pair[end == "high"] = f"{int(Fraction(pair[end == 'high']) * factor * 10**60)}e-60"
+        pair[end == "high"] = rounded_text(Fraction(pair[end == "high"]) * factor, 60, up=False)
         found = reason(sealed(cert)) or ""
         assert found.startswith("result." + (field if k is None else f"curve[{k}].{field}"))
         assert f"{end} end" in found

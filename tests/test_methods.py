@@ -617,13 +617,13 @@ def test_following_a_streams_own_answers(bound: str, batches: str, algorithm: PN
     stride = accountant.algorithm.steps_per_epoch if unit == "epochs" else 1
     begin = stream(accountant, unit=unit, **words)
     for points in ([1, 1, 1, 1], [1, 5]):
-        answers = begin.fresh().request_all(points) // stride
+        answers = begin.fresh().request_all(points)
         found = begin.fresh().follow(answers, points)
         assert found.needed.tolist() == answers.tolist()
         assert np.all(found.epsilon <= words["epsilon"])
         for at in np.flatnonzero(answers)[-1:]:
             fewer = answers[: at + 1].copy()
-            fewer[at] -= 1
+            fewer[at] -= stride
             assert begin.fresh().follow(fewer, points[: at + 1]).epsilon[at] > words["epsilon"]
 
 
@@ -631,11 +631,12 @@ def test_following_a_streams_own_answers(bound: str, batches: str, algorithm: PN
 @pytest.mark.parametrize("batch_size", ["full", 512])
 def test_noise_that_is_just_enough_for_a_request_is_enough_for_a_stream_of_one(bound: str, batch_size: Any) -> None:
     accountant = UnlearningAccountant(PNSGD(preset("mnist"), batch_size), bound=bound, batches="worst")
+    per_epoch = accountant.steps_per_epoch
     for epsilon in (0.05, 1.0, 5.0):
         for epochs in (1, 7):
             sigma = float(accountant.sigma(epsilon=epsilon, epochs=epochs))
-            found = stream(accountant, sigma=sigma, epsilon=epsilon, unit="epochs").follow([epochs])
-            assert found.needed.tolist() == [epochs]
+            found = stream(accountant, sigma=sigma, epsilon=epsilon, unit="epochs").follow([epochs * per_epoch])
+            assert found.needed.tolist() == [epochs * per_epoch]
             assert found.epsilon[0] <= epsilon
 
 
@@ -651,7 +652,7 @@ def test_the_geometric_form_follows_the_distances_by_hand(batch_size: Any, radiu
     # The worst is the batch visited last, unless it is the one before it and a short last batch is small.
     own = 2 * algorithm.eta * problem.lipschitz / (1 - c**per_epoch) * max(1 / last, c / size if per_epoch > 1 else 0)
     counts = [3, 1, 40, 2, 0, 5]
-    found = stream(accountant, unit="epochs").follow(counts)
+    found = stream(accountant, unit="epochs").follow(np.array(counts) * per_epoch)
     distance = 0.0
     for at, count in enumerate(counts):
         distance = min(distance + own, 2 * (radius or math.inf))
@@ -707,7 +708,7 @@ def test_batches_follow_the_exact_gaussians_averaged_over_the_newest(n: int, uni
     stride = period if unit == "epochs" else 1
     steps = [count * stride for count in counts]
     random, worst = (
-        stream(UnlearningAccountant(algorithm, batches=batches), sigma=sigma, delta=delta, unit=unit).follow(counts).epsilon
+        stream(UnlearningAccountant(algorithm, batches=batches), sigma=sigma, delta=delta, unit=unit).follow(steps).epsilon
         for batches in ("random", "worst")
     )
     assert np.all(random <= worst * (1 + 1e-9))
@@ -726,7 +727,7 @@ def test_batches_follow_the_exact_gaussians_averaged_over_the_newest(n: int, uni
 def test_random_groups_follow_the_exact_gaussians_averaged_over_the_newest() -> None:
     algorithm, sigma, delta = PNSGD(Problem(n=24, smoothness=1.0, strong_convexity=0.4), 6), 0.2, 1e-3
     accountant = UnlearningAccountant(algorithm, batches="random")
-    found = stream(accountant, sigma=sigma, delta=delta, unit="epochs").follow([1, 1, 2], [2, 3, 2])
+    found = stream(accountant, sigma=sigma, delta=delta, unit="epochs").follow([4, 4, 8], [2, 3, 2])
     for done, size in ((1, 2), (3, 2)):
         old = [[3] * points for points in (2, 3)[: done - 1]]
         weights, mus = [], []

@@ -16,14 +16,14 @@ from accountant import (
     preset,
 )
 from accountant.problem import UNITS, rounding_of
-from accountant.problem.rounding import gamma, norm_scale
+from accountant.problem.rounding import gamma_of, norm_scale
 
 MNIST = PNSGD(preset("mnist"), 128, rounding="float64", dimension=784)
 
 
 def per_step(algorithm: PNSGD, sigma: float) -> float:
     """The difference that rounding adds in one step, written out from docs/theory.md (no contraction of errors in the norm)."""
-    problem, eta, loss = algorithm.problem, algorithm.eta, gamma(algorithm)
+    problem, eta, loss = algorithm.problem, algorithm.eta, gamma_of(algorithm)
     assert algorithm.radius is not None
     norm = algorithm.radius * (1 + loss)
     return 2 * loss * ((2 + eta * (problem.smoothness - problem.strong_convexity)) * norm + eta * problem.lipschitz)
@@ -80,7 +80,7 @@ def test_computed_steps_stay_within_the_bounds_of_their_rounding(dtype: type) ->
         found = learned(x, features, signs, step, dtype(weight))
         assert found.dtype == dtype
         error = float(np.linalg.norm(found.astype(np.longdouble) - exact))
-        loss, norm = gamma(algorithm), float(np.linalg.norm(x))
+        loss, norm = gamma_of(algorithm), float(np.linalg.norm(x))
         bound = loss * ((1 + algorithm.eta * 0.25) * norm + algorithm.eta)
         assert error <= bound, trial
 
@@ -98,7 +98,7 @@ def test_parameters_stay_within_the_norm_bound_of_a_run_without_radius() -> None
     rounding = rounding_of(algorithm)
     assert rounding is not None
     # What the constants stand for: a norm bound at this noise, times what one unit of norm costs.
-    each = 2 * gamma(algorithm) * math.sqrt((1 + algorithm.contraction) / (1 - algorithm.contraction))
+    each = 2 * gamma_of(algorithm) * math.sqrt((1 + algorithm.contraction) / (1 - algorithm.contraction))
     allowed = (rounding.mu(sigma) * algorithm.noise_std(sigma) / each - 0.3) / (2 + 0.3 * 0.25)
     assert norm_scale(algorithm) < largest <= allowed
 

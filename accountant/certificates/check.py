@@ -24,14 +24,15 @@ from flint import arb, ctx, fmpq
 
 LARGEST_FILE, MOST_PAIRS = 2**24, 2**18  # bytes; pairs of a placed batch and a piece in the witness: they bound the time
 PRECISIONS = (256, 512, 1024, 2048, 4096)  # bits: the next one is taken where a comparison is not certain
-FIXED_TEXTS = "sha256:87678f0737e950ee1dca79c446ab20aac2d3e6e9ed0da16d4c55870fd2fbc13f"  # theorems, assumptions, limits
+FIXED_TEXTS = "sha256:b3a1593ac6ee17a0d4b33171811981d482fa330404f60348368f2c4bbadae328"  # theorems, assumptions, limits
 WORDS = {
     "replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)",
     "matched": "retraining from the same initial law for as many epochs", "converged": "retraining until its law is stable",
     "worst": "whatever the batch order", "random": "averaged over the draw of the batch order, earlier requests at their worst"}
 # A shape is a dict (exactly these keys), a tuple (a list of that length), [shape] (a list), or a pattern of JSON text.
 WHOLE, COUNT, TEXT, DIGEST = "0|[1-9][0-9]{0,14}", "[1-9][0-9]{0,14}", r'"[ !#-\[\]-~]*"', '"sha256:[0-9a-f]{64}"'
-NUMBER = r'(?=.{3,1002}$)("[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,5})?"|"[0-9]+/0*[1-9][0-9]*")'  # nothing here is negative
+SHORT = r"0|[1-9][0-9]{0,20}|[1-9](\.[0-9]*[1-9])?e[+-][1-9][0-9]{0,4}"  # a number has one spelling; nothing is negative
+NUMBER = rf'(?=.{{3,1002}}$)"({SHORT}|(?!0\.0{{6}})(0|[1-9][0-9]{{0,20}})\.[0-9]*[1-9]|[1-9][0-9]*/[1-9][0-9]*)"'
 PAIR, INPUTS = (NUMBER, NUMBER), {
     "n": COUNT, "smoothness": NUMBER, "strong_convexity": NUMBER, "lipschitz": NUMBER, "adjacency": '"replace"|"zero-out"',
     "batch_size": COUNT, "last_batch": '"keep"|"drop"', "step_size": NUMBER, "radius": "null|" + NUMBER, "sigma": NUMBER,
@@ -39,7 +40,7 @@ PAIR, INPUTS = (NUMBER, NUMBER), {
     "requests": [{"points": COUNT, "steps": WHOLE}], "epsilon": NUMBER, "delta": NUMBER,
     "placement": rf'"random"|"worst"|\[(\[({WHOLE}), {COUNT}\](, (?=\[)|(?=\]$)))+\]'}  # or [[batch, points], ...]
 SHAPE = {
-    "format": '"unlearning-certificate"', "version": "1", "statement": TEXT, "inputs": INPUTS,
+    "format": '"unlearning-certificate"', "version": "2", "statement": TEXT, "inputs": INPUTS,
     "origins": dict.fromkeys(INPUTS, TEXT), "theorems": [{"use": TEXT, "source": TEXT}],
     "assumptions": [{"text": TEXT, "status": TEXT}], "limits": [TEXT],
     "witness": [{"weight": NUMBER, "count": COUNT, "cases": [{
@@ -48,7 +49,6 @@ SHAPE = {
     "result": {"mu": PAIR, "delta": PAIR, "epsilon": PAIR, "curve": [{"delta": NUMBER, "epsilon": PAIR}]},
     "digests": {"inputs": DIGEST, "problem_file": "null|" + DIGEST, "content": DIGEST}, "software": TEXT,
     "time": '"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"', "signature": "null|" + TEXT}
-
 class Refused(Exception):  # noqa: N818
     """The certificate is not valid; the message is the reason."""
 
@@ -66,14 +66,15 @@ def conform(value: Any, shape: Any, field: str) -> None:
         need(type(value) is list and (type(shape) is list or len(value) == len(shape)), field, value, "a list, or one as long")
         for i, item in enumerate(value):
             conform(item, shape[i if type(shape) is tuple else 0], f"{field}[{i}]")
-
 # --- Numbers
 def exact(text: str) -> fmpq:
     top, _, bottom = text.partition("/")
     mantissa, _, exponent = top.partition("e")
     whole, _, decimals = mantissa.partition(".")
     shift = int(exponent or 0) - len(decimals)
-    return fmpq(int(whole + decimals) * 10 ** max(shift, 0), int(bottom or 1) * 10 ** max(-shift, 0))
+    value = fmpq(int(whole + decimals) * 10 ** max(shift, 0), int(bottom or 1) * 10 ** max(-shift, 0))
+    need(not bottom or str(value) == text, "fraction", text, f"{value}, in lowest terms")
+    return value
 def ball(text: str) -> arb:
     return arb(exact(text)) if "/" in text else arb(text)  # arb reads a decimal as a ball around it: cheap for any exponent
 def certain(less: Any, more: Any) -> bool:
@@ -81,7 +82,6 @@ def certain(less: Any, more: Any) -> bool:
     if less <= more or less > more:
         return bool(less <= more)
     raise FloatingPointError("not certain at the precision in force")
-
 def decided(field: str, fact: Callable[[], bool]) -> bool:
     for bits in PRECISIONS:
         with ctx.workprec(bits):
@@ -160,8 +160,8 @@ def check_texts(cert: Any, t: Terms) -> str:
               f"the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {again} with "
               f"{sum(t.points)} of {t.n} points {WORDS[v['adjacency']]}, {order}.")
     need(cert["statement"] == wanted, "statement", cert["statement"], repr(wanted))
-    need(digest(texts) == FIXED_TEXTS, "theorems, assumptions, limits", digest(texts), f"those of format 1, {FIXED_TEXTS}")
-    return "statement: belongs to these inputs; theorems, assumptions and limits: those of format 1"
+    need(digest(texts) == FIXED_TEXTS, "theorems, assumptions, limits", digest(texts), f"those of format 2, {FIXED_TEXTS}")
+    return "statement: belongs to these inputs; theorems, assumptions and limits: those of format 2"
 
 # --- The witness
 def covers(case: Any, t: Terms, age: int) -> bool:
@@ -274,7 +274,7 @@ def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raise
         cert = json.loads(data.decode("ascii"), object_pairs_hook=once)
         conform(cert, SHAPE, "certificate")
         t = Terms(cert["inputs"])
-        yield f"structure: format 1; {t.batches} batches; contraction c = {arb(1 - t.gap).str(20, radius=False)}"
+        yield f"structure: format 2; {t.batches} batches; contraction c = {arb(1 - t.gap).str(20, radius=False)}"
         yield check_texts(cert, t)
         yield from check_witness(cert["witness"], t)
         yield from check_result(cert["result"], cert["inputs"], *law(cert["witness"], t))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypedDict
 
 FORMAT: Final = "unlearning-certificate"
-VERSION: Final = 1
+VERSION: Final = 2
 #: The ends of an enclosure, low and high.
 Ends = list[str]
 

@@ -16,6 +16,8 @@ def check_certifiable(
     algorithm: PNSGD = accountant.algorithm
     if accountant.bound != "optimal":
         raise InputError(f"bound must be optimal for a certificate, which proves at least as much, got {accountant.bound}")
+    if algorithm.rounding is not None:
+        raise InputError(f"rounding must be left out for a certificate, of exact arithmetic, got {algorithm.rounding}")
     if not accountant.constant:
         raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
     if accountant.batches == "reshuffle":

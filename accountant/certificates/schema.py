@@ -26,13 +26,13 @@ def json_schema() -> Schema:
     Whether the claim is proved, and whether the statement belongs to the numbers, ``check.py`` decides.
 
     >>> json_schema()["properties"]["version"]
-    {'const': 1}
+    {'const': 2}
     """
     fixed = {"theorems": texts.THEOREMS, "assumptions": texts.ASSUMPTIONS, "limits": texts.LIMITS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "unlearning-certificate-1",
-        "title": "Unlearning certificate, format version 1",
+        "title": "Unlearning certificate, format version 2",
         **_object(check.SHAPE, {name: {"const": value} for name, value in fixed.items()}),
         "$defs": {name: _pattern(pattern) for pattern, name in _NAMED.items()},
     }
@@ -83,7 +83,7 @@ def _pattern(pattern: str) -> Schema:
     """Of JSON text without lists: a constant, whole numbers, or texts."""
     if _CONSTANT.fullmatch(pattern) is not None:
         return {"const": json.loads(pattern)}
-    if (whole := _INTEGER.search(pattern)) is not None:
+    if chr(34) not in pattern and (whole := _INTEGER.search(pattern)) is not None:
         lowest = 0 if pattern.startswith("0|") else 1
         return {"type": "integer", "minimum": lowest, "maximum": 10 ** (int(whole[1]) + 1) - 1}
     length = _LENGTH.match(pattern)

@@ -48,11 +48,15 @@ ASSUMPTIONS: Final = [
         ("the initial models lie in a ball of this radius and every step projects on it, unless radius is null", _DECLARED),
         (
             "learning ran learn_epochs; if that is null, until its law was stable or, with reference matched, for any number "
-            "of epochs from the initial law of retraining",
+            "of whole epochs from the initial law of retraining",
             _DECLARED,
         ),
         ("the two models are at most start_distance apart when unlearning starts, unless that is null", _DECLARED),
-        ("requests do not depend on the batch order, which placement random takes as drawn uniformly", _DECLARED),
+        (
+            "requests, what replaces the points and all their times depend neither on the batch order, which placement random "
+            "takes as drawn uniformly, nor on any model learned or released before them",
+            _DECLARED,
+        ),
         ("0 < step_size <= 2/smoothness", _CHECKED),
         ("the shifts in the witness bring every distance to zero", _CHECKED),
         ("delta at the claimed epsilon is at most the claimed delta", _CHECKED),

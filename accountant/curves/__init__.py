@@ -18,7 +18,7 @@ else:
         curves="Curve GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",
-        guarantee="GAUSSIAN Guarantee",
+        guarantee="GAUSSIAN Guarantee origins points_of",
         hockey_stick="MAX_MU mixture_log_scale mixture_tail mixture_tail_epsilon probability rounded_down",
         mixture="Mixture",
         precise="PrivacyCurve",

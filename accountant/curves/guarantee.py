@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, overload
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from accountant.curves import composition, gdp, hockey_stick, renyi
 from accountant.curves.curves import TANGENT
 from accountant.curves.privacy_loss import PrivacyLoss, connect_dots
-from accountant.numerics import Floats, InputError, checked_mixture, choice, integer, number, numbers, plain
+from accountant.numerics import Floats, InputError, checked_mixture, choice, integer, number, numbers, plain, read_json
 
 #: Version of the JSON form.
 FORMAT: Final = 1
@@ -138,10 +138,12 @@ class Guarantee:
         Gaussian mixtures: exact for single mu and up to 20000 pairs of components, else on a grid whose effect is raised to the
         safe side (less than 1e-6 max(1, epsilon) at delta >= 1e-30; smaller delta may be bounded more loosely). A law of kind
         "gdp-tangent" counts as its worst component. Rényi curves add up, exactly up to 20000 components and beyond as their
-        worst ones; a Gaussian guarantee beside one is read as Rényi. InputError for curves of two families.
+        worst ones; a Gaussian guarantee beside one is read as Rényi. InputError for curves of two families, and for guarantees
+        that say that they are about other neighbours: another adjacency, or other numbers of points.
         """
         if not isinstance(other, Guarantee):
             raise InputError(f"other must be a Guarantee, got {other!r}")
+        _check_same_neighbours(self.context, other.context)
         one, two = self._composable(), other._composable()
         if one.kind != two.kind:
             one, two = one._as_renyi(), two._as_renyi()
@@ -278,10 +280,7 @@ class Guarantee:
     @classmethod
     def from_json(cls, text: str) -> Guarantee:
         """Read :meth:`to_json`'s output; InputError for anything else."""
-        try:
-            data = json.loads(text)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"guarantee must be JSON text, got {str(text)[:40]!r} ({error})") from None
+        data = read_json("guarantee", text)
         keys = {"format", "kind", "weights", "values", "conversion", "statement", "assumptions", "context"}
         if not isinstance(data, dict) or set(data) != keys:
             found = sorted(data) if isinstance(data, dict) else type(data).__name__
@@ -299,6 +298,31 @@ class Guarantee:
 
     def __hash__(self) -> int:
         return hash((self.kind, self.weights.tobytes(), self.values.tobytes(), self.conversion))
+
+
+def origins(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The contexts of the runs that a guarantee is composed of, those that say their problem."""
+    if "problem" in context:
+        yield context
+    for part in context.get("composed", [context["of"]] if "of" in context else []):
+        yield from origins(part)
+
+
+def points_of(origin: Mapping[str, Any]) -> int:
+    """How many points a run's guarantee is about: those of all requests of a stream, or of one request."""
+    points: int = origin.get("points", origin.get("group_size", 1))
+    return points
+
+
+def _check_same_neighbours(one: Mapping[str, Any], two: Mapping[str, Any]) -> None:
+    """Refuse to compose statements about different pairs of datasets."""
+    runs = [*origins(one), *origins(two)]
+    for name, kinds in (
+        ("adjacency", {str(run["problem"]["adjacency"]) for run in runs}),
+        ("number of deleted points", {str(points_of(run)) for run in runs}),
+    ):
+        if len(kinds) > 1:
+            raise InputError(f"other must be about the same {name} to compose with, got {' and '.join(sorted(kinds))}")
 
 
 def _frozen(value: Any) -> Any:

@@ -26,6 +26,9 @@ _MANY: Final = 16
 _NEGLIGIBLE: Final = 50.0
 #: Numbers up to which looking at all of them costs less than a search.
 _FEW: Final = 1 << 13
+#: From this epsilon on single components turn over within so small a relative change of the scale.
+_STEEP: Final = 1e18
+_STEP: Final = 2.0**-44
 
 
 class Tail(NamedTuple):
@@ -175,8 +178,10 @@ def _counts(epsilon: Floats, mu: Floats, negligible: Floats) -> NDArray[np.bool_
 
 
 def probability(log_delta: Floats) -> Floats:
-    """delta from its logarithm, at most one; rounded up where it is too small for all digits, zero for -inf only."""
-    delta = np.minimum(np.exp(log_delta), 1.0)
+    """delta from its logarithm, at most one, rounded up; zero for -inf only."""
+    delta = np.exp(log_delta)
+    # Near one the error that the logarithm was raised by is less than a unit in the last place of delta.
+    delta = np.minimum(np.where(delta > 0.25, delta * (1 + 2.0**-51), delta), 1.0)
     small = (delta < 1e-307) & (log_delta > -np.inf)
     return np.where(small, np.nextafter(delta * (1 + 1e-12), 1.0), delta)
 
@@ -232,4 +237,21 @@ def mixture_log_scale(
         return tail.log_delta - target[active], -tail.by_log_mu
 
     low = np.minimum(-math.log(MAX_MU), high)
-    return -decreasing_root(excess, start=high, low=low, high=high, floor=1.0)
+    found = decreasing_root(excess, start=high, low=low, high=high, floor=1.0)
+    # Beyond such an epsilon a component turns from harmless to harmful within a few roundings, and its share may be allowed:
+    # what looks like the root is then a step, and the search goes on below it.
+    steep = np.flatnonzero(epsilon > _STEEP)
+    for _ in range(log_shape.shape[1]):
+        if not steep.size:
+            break
+        beyond = found[steep] - _STEP * np.maximum(np.abs(found[steep]), 1.0)
+        further = (beyond > low[steep]) & (excess(beyond, steep)[0] <= 0)
+        steep, beyond = steep[further], beyond[further]
+        if steep.size:
+            rows = steep
+
+            def among(x: Floats, active: Indices, rows: Indices = rows) -> tuple[Floats, Floats]:
+                return excess(x, rows[active])
+
+            found[steep] = decreasing_root(among, start=beyond, low=low[steep], high=beyond, floor=1.0)
+    return -found

@@ -22,6 +22,8 @@ class PrivacyCurve:
         self.tangent = mixture.curve.kind == TANGENT
         self.family = None if self.tangent or mixture.curve.kind == "gdp" else mixture.curve.kind
         log_mu, self.log_weights = mixture.log_scale[0], mixture.log_weights
+        #: All components: to a moment those that never move add their weight.
+        self.every = ar.exp(log_mu), mixture.log_weights
         if self.family is None and log_mu.size > 1:
             # What never moves adds nothing to a Gaussian delta.
             moving = ~np.isneginf(ar.midpoint(log_mu))
@@ -35,8 +37,9 @@ class PrivacyCurve:
         ar = self.ar
         if unknown == "rdp":
             beta = question["alpha"] - 1
-            family = self.family or "linear"
-            return renyi.moment(np.array([beta]), self.log_weights, self._rho(question["sigma"]), family, ar).value[0] / beta
+            family, (mu, log_weights) = self.family or "linear", self.every
+            rho = ((mu / question["sigma"]) ** 2 / 2)[None]
+            return renyi.moment(np.array([beta]), log_weights, rho, family, ar).value[0] / beta
         if unknown == "delta":
             return ar.exp(self._log_delta(question["epsilon"], question["sigma"], start))
         log_delta = ar.log(question["delta"])

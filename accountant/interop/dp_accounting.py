@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
-from accountant.curves import MAX_MU, Guarantee
+from accountant.curves import MAX_MU, Guarantee, origins, points_of
 from accountant.numerics import InputError, MissingExtraError, number, numbers, shown
 
 try:
@@ -94,11 +94,11 @@ class UnlearningEvent(dp_event.DpEvent):
         """
         if not isinstance(guarantee, Guarantee):
             raise InputError(f"guarantee must be a Guarantee, got {guarantee!r}")
-        origins = list(_origins(guarantee.context))
-        points = max((origin.get("group_size", 1) for origin in origins), default=1)
+        runs = list(origins(guarantee.context))
+        points = max(map(points_of, runs), default=1)
         if points > 1:
-            raise InputError(f"guarantee must be about one record, as neighbouring datasets are, got group_size = {points}")
-        found = {RELATIONS[origin["problem"]["adjacency"]] for origin in origins}
+            raise InputError(f"guarantee must be about one record, as neighbouring datasets are, got {points} points")
+        found = {RELATIONS[origin["problem"]["adjacency"]] for origin in runs}
         if neighboring_relation is not None:
             found.add(_relation(neighboring_relation))
         if len(found) != 1:
@@ -247,14 +247,6 @@ def _relation(relation: object) -> NeighboringRelation:
     if relation not in _DISTANCE:
         raise InputError(f"neighboring_relation must be REPLACE_ONE or REPLACE_SPECIAL, got {relation!r}")
     return relation
-
-
-def _origins(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The contexts of the runs that a guarantee is composed of."""
-    if "problem" in context:
-        yield context
-    for part in context.get("composed", [context["of"]] if "of" in context else []):
-        yield from _origins(part)
 
 
 def _bare(guarantee: Guarantee) -> Guarantee:

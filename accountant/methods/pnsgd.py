@@ -120,8 +120,13 @@ class BoundStream(Stream):
         self.stream = stream
 
     def follow(self, counts: Floats, points: Floats) -> Followed:
-        return self.stream.follow(counts, points)
+        found = self.stream.follow(np.asarray(counts) * self._stride, points)
+        return found._replace(needed=found.needed / self._stride)
 
     def request(self, points: int = 1) -> int:
-        steps = self.stream.request(points)
-        return steps // self.stream.accountant.algorithm.steps_per_epoch if self.stream.unit == "epochs" else steps
+        return self.stream.request(points) // self._stride
+
+    @property
+    def _stride(self) -> int:
+        """Steps in what is counted."""
+        return self.stream.accountant.algorithm.steps_per_epoch if self.stream.unit == "epochs" else 1

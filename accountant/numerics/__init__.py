@@ -26,7 +26,7 @@ else:
         double="DOUBLE",
         enclosure="ARITHMETICS DEFAULT_DIGITS ENOUGH Enclosure arithmetic_available arithmetic_kind confirmed exact_text "
         "rounded_text settle",
-        files="all_bytes first_bytes",
+        files="all_bytes first_bytes read_json",
         geometry="geometric_sum log_add log_power",
         interval="Interval",
         laws="Law NEGLIGIBLE rounded_law",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from accountant.numerics.arithmetic import Precise
 from accountant.numerics.multiprecision import Multiprecision
-from accountant.numerics.roots import smallest_whole
+from accountant.numerics.roots import PlateauError, smallest_whole
 from accountant.numerics.validation import InputError, UnreachableError
 
 #: By name; interval where it is installed.
@@ -120,6 +120,8 @@ def settle(evaluate: Callable[[Precise, int], Any], digits: int, name: str) -> E
                 lower, upper = ar.ends(value)
             except ArithmeticError as error:
                 reason = str(error)[:200] or type(error).__name__
+                if isinstance(error, PlateauError) and attempt > 0:
+                    break
                 continue
         if ar.proves:
             return Enclosure(lower, upper, digits, name)

@@ -22,9 +22,13 @@ from accountant.numerics.validation import MAX_COUNT
 _TOLERANCE: Final = 4 * np.finfo(np.float64).eps
 _MAX_ITERATIONS: Final = 400
 #: A refinement starts from an answer in doubles; on a plateau it would wander.
-_MOST_REFINEMENTS: Final = 80
+_MOST_REFINEMENTS: Final = 40
 #: Newton's method usually needs fewer iterations; from here on every third step halves the bracket, if it is not fast.
 _PATIENCE: Final = 8
+
+
+class PlateauError(ArithmeticError):
+    """No digit can be found where the target hardly depends on the unknown; more precision may not help."""
 
 
 def decreasing_root(
@@ -103,7 +107,7 @@ def refined_root(function: Callable[[Any], tuple[Any, Any]], *, start: float, ar
                 break
         last = abs(step)
     else:
-        raise ArithmeticError(f"Newton's method does not settle near {float(x):g}, where the target hardly depends on it")
+        raise PlateauError(f"Newton's method does not settle near {float(x):g}, where the target hardly depends on it")
     if not ar.proves:
         return x
     for slack in range(0, bits, 8):

@@ -120,6 +120,8 @@ def numbers(
 
 def _real_array(name: str, value: ArrayLike, allowed: str) -> NDArray[np.float64]:
     """A copy of ``value`` as an array of doubles."""
+    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+        raise InputError(f"{name} must have no masked entries, got {int(value.mask.sum())} of them")
     try:
         raw = np.asarray(value)
     except ValueError:

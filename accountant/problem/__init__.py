@@ -7,6 +7,7 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.problem.algorithm import *
     from accountant.problem.constants import *
+    from accountant.problem.formats import *
     from accountant.problem.losses import *
     from accountant.problem.problem import *
     from accountant.problem.published import *
@@ -19,11 +20,12 @@ else:
         __name__,
         algorithm="MAX_POSITIONS PNSGD",
         constants="Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
+        formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
-        rounding="FLOOR Rounding UNITS in_exact_numbers noise_in_units norm_scale rounding_of",
+        rounding="FLOOR Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
     )

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import SMALLEST, Floats, InputError, choice, integer, number
+from accountant.problem.formats import UNITS, gamma
 from accountant.problem.problem import ADJACENCIES, Problem
-from accountant.problem.rounding import UNITS, gamma
 
 LAST_BATCH: Final = ("keep", "drop")
 #: Batches per epoch beyond which an array over all positions is refused.
@@ -90,7 +90,7 @@ class PNSGD:
             choice("rounding", self.rounding, UNITS)
             if self.dimension is None:
                 raise InputError(f"dimension must be given with rounding={self.rounding}: the parameters of the model")
-            gamma(self)
+            self._rounded(1.0)
         number("rounding_share", self.rounding_share, at_least=0, below=1)
 
     @property
@@ -115,7 +115,13 @@ class PNSGD:
         """2R, +inf without projection; a little more where the projection itself is rounded."""
         if self.radius is None:
             return math.inf
-        return 2 * self.radius * (1.0 if self.rounding is None else 1 + gamma(self))
+        return self._rounded(2 * self.radius)
+
+    def _rounded(self, length: float) -> float:
+        """A length, a little more where numbers are rounded."""
+        if self.rounding is None or self.dimension is None:
+            return length
+        return length * (1 + gamma(rounding=self.rounding, dimension=self.dimension, rows=self._batch))
 
     @property
     def largest_batch(self) -> int:

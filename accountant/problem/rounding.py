@@ -16,19 +16,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from accountant.numerics import SMALLEST, Floats, InputError
+from accountant.numerics import SMALLEST, Floats
+from accountant.problem.algorithm import PNSGD
+from accountant.problem.formats import UNITS, gamma
 
-if TYPE_CHECKING:
-    from accountant.problem.algorithm import PNSGD
-
-#: Unit roundoff of the formats.
-UNITS: Final = {"float64": 2.0**-53, "float32": 2.0**-24}
-#: What a step does besides the sums: derivative of the loss, division, decay, projection, each a few operations.
-_BESIDES: Final = 32
 #: -log of the chance that the norm bound fails.
 _CERTAIN: Final = 1500.0
 #: Above this epsilon that chance would count.
@@ -60,17 +55,11 @@ class Rounding:
         return self.log_each + 0.5 * np.log(np.maximum(self.learned + steps, 1.0))
 
 
-def gamma(algorithm: PNSGD) -> float:
-    """k u/(1 - k u); InputError where that many operations lose every digit."""
+def gamma_of(algorithm: PNSGD) -> float:
+    """What sums of products lose in the algorithm's format."""
     assert algorithm.rounding is not None
     assert algorithm.dimension is not None
-    product = (algorithm.dimension + algorithm.largest_batch + _BESIDES) * UNITS[algorithm.rounding]
-    if not product < 0.5:
-        raise InputError(
-            f"rounding={algorithm.rounding} leaves no digit of sums over {algorithm.largest_batch} rows and "
-            f"{algorithm.dimension} parameters: a smaller batch_size or float64 is needed"
-        )
-    return product / (1 - product)
+    return gamma(rounding=algorithm.rounding, dimension=algorithm.dimension, rows=algorithm.largest_batch)
 
 
 def norm_scale(algorithm: PNSGD) -> float:
@@ -113,7 +102,7 @@ def rounding_of(algorithm: PNSGD) -> Rounding | None:
     """
     if algorithm.rounding is None:
         return None
-    problem, eta, loss = algorithm.problem, algorithm.eta, gamma(algorithm)
+    problem, eta, loss = algorithm.problem, algorithm.eta, gamma_of(algorithm)
     steepness = eta * (problem.smoothness - problem.strong_convexity)
     shrink = abs(1 - eta * problem.strong_convexity)
     # The square root of the variance that unit noise gathers, and how much longer than one step it is looked at, on average.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from accountant.numerics import LARGEST, SMALLEST, Floats, Indices, in_blocks, s
 from accountant.questions.query import Query
 
 #: log of a mu with which nothing is private.
-_LARGEST_LOG_MU = 345.0
+_LARGEST_LOG_MU: Final = 345.0
+#: Relative width to which a search that had to stride is narrowed again.
+_WIDE: Final = 2.0**-36
 
 
 def epsilon_of(query: Query, *, sigma: Floats, delta: Floats) -> Floats:
@@ -69,17 +72,28 @@ def sigma_of(query: Query, *, epsilon: Floats, delta: Floats) -> Floats:
         sigma = np.exp(np.minimum(log_sigma, 709.0))
         # The search ends within some roundings of the answer; step over until the reported epsilon meets the target.
         # Where epsilon is small against delta it follows sigma steeply, and the first step is smaller.
-        push = 2.0**-45 * np.minimum(1.0, 0.5 * e / d)
+        with np.errstate(over="ignore"):
+            push = 2.0**-45 * np.minimum(1.0, 0.5 * e / d)
         sigma = np.maximum(sigma * (1 + push), SMALLEST)
+        below = sigma.copy()
         unmet = np.flatnonzero(sigma <= LARGEST)
         while unmet.size:
             log_mu = mixture._replace(log_scale=log_scale[unmet]).log_mu(sigma[unmet])
             reached = mixture.curve.epsilon(log_delta[unmet], mixture.log_weights, log_mu)
             unmet = unmet[~(reached <= e[unmet])]
+            below[unmet] = sigma[unmet]
             push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
             with np.errstate(over="ignore"):
                 sigma[unmet] *= 1 + push[unmet]
             unmet = unmet[sigma[unmet] <= LARGEST]
+        # Where epsilon jumps or stands still the last strides were long: halve what they left.
+        wide = np.flatnonzero((sigma <= LARGEST) & (sigma > below * (1 + _WIDE)))
+        while wide.size:
+            middle = np.sqrt(below[wide]) * np.sqrt(sigma[wide])
+            log_mu = mixture._replace(log_scale=log_scale[wide]).log_mu(middle)
+            met = mixture.curve.epsilon(log_delta[wide], mixture.log_weights, log_mu) <= e[wide]
+            sigma[wide], below[wide] = np.where(met, middle, sigma[wide]), np.where(met, below[wide], middle)
+            wide = wide[sigma[wide] > below[wide] * (1 + _WIDE)]
         return np.where(sigma <= LARGEST, sigma, np.inf)
 
     return query.solve(block, epsilon, delta)

@@ -58,6 +58,9 @@ class Question(TypedDict, total=False):
     radius: float | None
     learn_epochs: int | str | None
     last_batch: str
+    rounding: str | None
+    dimension: int | None
+    rounding_share: float
     bound: str
     batches: str | int | Sequence[int] | None
     reference: str | int

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from accountant.numerics import MAX_COUNT, InputError, integer, number
+from accountant.numerics import MAX_COUNT, InputError, integer, number, read_json
 from accountant.requests.state import StreamState
 
 #: Version of the JSON form.
@@ -25,10 +25,7 @@ def written(settings: Mapping[str, Any], state: StreamState, pending: int) -> st
 
 def read(text: str) -> dict[str, Any]:
     """The parts of a stream in JSON; InputError for anything else."""
-    try:
-        data = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"stream state must be JSON text, got {str(text)[:40]!r} ({error})") from None
+    data = read_json("stream state", text)
     if not isinstance(data, dict) or set(data) != set(_KEYS):
         found = sorted(data) if isinstance(data, dict) else type(data).__name__
         raise InputError(f"stream state must have exactly the keys {', '.join(_KEYS)}, got {found}")

@@ -42,7 +42,7 @@ class Followed(NamedTuple):
 
     #: epsilon at the stream's delta, rounded up; inf where nothing is proved.
     epsilon: Floats
-    #: Fewest steps (or epochs) that would have done, after the requests before; inf where none would.
+    #: Fewest steps that would have done, after the requests before; inf where none would.
     needed: Floats
 
 
@@ -233,15 +233,20 @@ class UnlearningStream:
             raise InputError(f"points must be one-dimensional, got shape {counts.shape}")
         return np.array([self.request(count) for count in counts.astype(np.int64).tolist()], dtype=np.int64)
 
-    def follow(self, counts: ArrayLike, points: ArrayLike = 1) -> Followed:
-        """Answer requests of ``points`` each with ``counts`` steps (or epochs), (k,), enough or not; what holds after each.
+    def follow(self, steps: ArrayLike, points: ArrayLike = 1) -> Followed:
+        """Answer requests of ``points`` each with ``steps``, (k,), enough or not; what holds after each.
 
-        For checking what somebody else did: the state moves on as it did there.
+        Steps, as :meth:`request` answers them: whole epochs of them for a stream that counts epochs. For checking what somebody
+        else did: the state moves on as it did there.
         """
-        lengths = numbers("counts", counts, at_least=0, at_most=MAX_COUNT // self._stride, whole=True)
+        asked_steps = numbers("steps", steps, at_least=0, at_most=MAX_COUNT, whole=True)
+        if np.any(asked_steps % self._stride):
+            odd = shown(float(asked_steps[asked_steps % self._stride > 0].flat[0]))
+            raise InputError(f"steps must be whole epochs of {self._stride} steps in a stream that counts epochs, got {odd}")
+        lengths = asked_steps // self._stride
         sizes = numbers("points", points, at_least=1, at_most=self._n, whole=True)
         if lengths.ndim != 1 or sizes.shape not in ((), lengths.shape):
-            raise InputError(f"counts and points must be one-dimensional and of one length, got {lengths.shape}, {sizes.shape}")
+            raise InputError(f"steps and points must be one-dimensional and of one length, got {lengths.shape}, {sizes.shape}")
         sizes = np.broadcast_to(sizes, lengths.shape)
         needed, epsilon = np.full(lengths.size, np.inf), np.full(lengths.size, np.inf)
         # Rows that differ in their past only are read together.
@@ -251,7 +256,7 @@ class UnlearningStream:
             self.pending = 0
             rule, place = self._next(size)
             with suppress(UnreachableError):
-                needed[at] = self._fewest(rule, place)
+                needed[at] = self._fewest(rule, place) * self._stride
             if count >= rule.fewest:
                 key = (id(rule), id(place), count)
                 *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
