@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from accountant import InputError
-from accountant.trainer import PNSGDClassifier, PNSGDRegressor, saved
+from accountant.trainer import OvertakenError, PNSGDClassifier, PNSGDRegressor, saved
 
 RNG = np.random.default_rng(3)
 N = 80
@@ -116,7 +116,7 @@ def test_who_has_seen_the_file_may_save_again_and_again(tmp_path: Path) -> None:
     # An older state of the same model, which this one comes from.
     other.save(backup)
     assert PNSGDClassifier.load(backup).requests_ == other.requests_
-    with pytest.raises(InputError, match="somebody else"):
+    with pytest.raises(OvertakenError, match="somebody else"):
         own.save(backup)
 
 
@@ -125,10 +125,10 @@ def test_a_branch_is_not_overwritten_wherever_it_lies(tmp_path: Path) -> None:
     own = model()
     other = deepcopy(own)
     own.unlearn([1]).save(tmp_path / "a.npz")
-    with pytest.raises(InputError, match="somebody else has saved"):
+    with pytest.raises(OvertakenError, match="somebody else has saved"):
         other.unlearn([2]).save(tmp_path / "a.npz")
     (tmp_path / "link.npz").symlink_to("a.npz")
-    with pytest.raises(InputError, match="somebody else has saved"):
+    with pytest.raises(OvertakenError, match="somebody else has saved"):
         other.save(tmp_path / "link.npz")
     own.unlearn([3], max_steps=10**6).save(tmp_path / "link.npz")
     assert PNSGDClassifier.load(tmp_path / "a.npz").requests_ == ((1,), (3,))
@@ -299,7 +299,7 @@ def test_files_of_the_first_format_are_read(dtype: str, random_state: int | None
     assert np.array_equal(one.coef_, two.coef_) == (random_state is not None)
     one.save(file)
     assert header(file)["format"] == saved.FORMAT
-    with pytest.raises(InputError, match="somebody else has saved"):
+    with pytest.raises(OvertakenError, match="somebody else has saved"):
         two.save(file)
     assert PNSGDRegressor.load(file).requests_ == ((1,), (2,))
 

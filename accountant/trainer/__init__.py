@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from accountant.trainer.classifier import *
     from accountant.trainer.constants import *
     from accountant.trainer.data import *
+    from accountant.trainer.history import *
     from accountant.trainer.instances import *
     from accountant.trainer.losses import *
     from accountant.trainer.points import *
@@ -24,6 +25,7 @@ else:
         classifier="PNSGDClassifier",
         constants="check_constants measure",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
+        history="OvertakenError",
         instances="Instance data_instance gaussian_instance logistic_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
         points="accuracy check_points gradient objective predict scores",

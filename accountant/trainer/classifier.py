@@ -36,8 +36,9 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     adjacency: "zero-out" (a removed row has no gradient any more) or "replace" (another may take its place; twice the noise).
     bound: "optimal", "paper" or "paper-geometric". batches: "random" (average over the batch order) or "worst" (any order).
     radius: R > 0 of the ball that parameters are projected on; None: no projection. sigma > 0: noise; None: calibrated.
-    dtype: "float64" or "float32". random_state: an integer >= 0 for reproducible results: whoever knows it can subtract the
-        noise, so give none where a guarantee matters; None: seeded by the operating system, not by NumPy's global state.
+    dtype: "float64" or "float32", of the rows that are kept; all that is computed is float64. random_state: an integer >= 0 for
+        reproducible results, of copies and saved files too: whoever knows it can subtract the noise, so give none where a
+        guarantee matters; None: seeded by the operating system, not by NumPy's global state, and anew in every copy.
 
     After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each),
     steps_run_ (the steps of each) and, after the first one, guarantee_. Raises InputError at fit for values out of range.

@@ -197,9 +197,9 @@ class Estimator(Fitting):
         """Write the state to one .npz file without pickles, from which :meth:`load` goes on.
 
         The file is replaced whole, after whoever is saving to it now, and is on the disk when this returns: a request is done
-        then. New files are readable by their owner only, others keep their permissions. Refused, with nothing written, where
-        somebody else has saved since to the file that this estimator was loaded from or saved to, or a state of this fit that
-        it does not come from: load it again, and repeat the request.
+        then. New files are readable by their owner only, others keep their permissions. OvertakenError, with nothing written,
+        where somebody else has saved since to the file that this estimator was loaded from or saved to, or a state of this fit
+        that it does not come from: load it again, and repeat the request. InputError for what cannot be written.
         It holds the training data, which unlearning needs, and the batch order: keep it secret. Noise after loading is fresh.
         Only if ``random_state`` was given the file holds the state of the noise, which can then be drawn again, and says so.
         """

@@ -15,6 +15,10 @@ from accountant.numerics import InputError, integer
 _MOST: Final = 1000
 
 
+class OvertakenError(InputError):
+    """A saved model has moved on, or become another one, since it was loaded or saved: load it again and repeat the request."""
+
+
 @dataclass(frozen=True)
 class History:
     """What an estimator was before.
@@ -51,17 +55,17 @@ class History:
         return replace(self, generation=self.generation + 1, states=states, changed=False).at(path)
 
     def check_replaces(self, there: History | None, path: str | PathLike[str]) -> None:
-        """InputError if the file at ``path``, of the history ``there`` (None: it is no model), must not be replaced."""
+        """OvertakenError if the file at ``path``, of the history ``there`` (None: it is no model), must not be replaced."""
         name, again = os.fspath(path), "load it again and repeat what was done since; nothing was written"
         if there is not None and there.fit == self.fit:
             if there.states[-1] not in self.states:
-                raise InputError(
+                raise OvertakenError(
                     f"path {name} holds generation {there.generation} of this model, which somebody else has saved since this "
                     f"one was at generation {self.generation}: {again}"
                 )
         elif os.path.realpath(path) in self.places:
             what = "no model any more" if there is None else "another model"
-            raise InputError(f"path {name} holds {what}, since this one was loaded from it or saved to it: {again}")
+            raise OvertakenError(f"path {name} holds {what}, since this one was loaded from it or saved to it: {again}")
 
     def to_dict(self) -> dict[str, object]:
         """JSON types only."""

@@ -91,7 +91,7 @@ def arrays_of(run: Run) -> dict[str, NDArray[Any]]:
 def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
     """Write a fitted estimator, after whoever is writing the file now; it is on the disk when this returns.
 
-    InputError, with nothing written, where an estimator with the history ``before`` has not seen what the file holds now.
+    OvertakenError, with nothing written, where an estimator with the history ``before`` has not seen what the file holds now.
     """
     header, arrays = _header(saved), {**saved.arrays, **_label_arrays(saved.row_labels)}
     try:
