@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from copy import deepcopy
@@ -231,6 +232,15 @@ def test_permissions(tmp_path: Path) -> None:
     own.save(file)
     assert file.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_a_model_is_on_the_disk_when_save_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content before the name, the name before the answer."""
+    events, fsync, replaced = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append(stat.S_ISDIR(os.fstat(handle).st_mode)), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda *names: (events.append("replace"), replaced(*names)))
+    model().save(tmp_path / "model.npz")
+    assert events == [False, "replace", True]
 
 
 def test_what_cannot_be_written_is_one_sentence_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
