@@ -61,7 +61,7 @@ def test_enclosures_contain_what_mpmath_finds() -> None:
     check_enclosures(1, 500)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_ten_thousand_enclosures_contain_what_mpmath_finds() -> None:
     check_enclosures(2, 10_000)
 
