@@ -557,6 +557,10 @@ def test_the_accountant_of_a_run_counts_what_has_run() -> None:
         with pytest.raises(InputError, match="reference must be matched"):
             trainer.accountant(reference=reference)
         assert trainer.accountant(run, reference=reference).algorithm.learn_epochs == 2
+    # Orders are drawn once here, not in every epoch.
+    for asked in ((), (run,)):
+        with pytest.raises(InputError, match="keeps the one batch order"):
+            trainer.accountant(*asked, batches="reshuffle")
     assert trainer.accountant(trainer.learn(X, labels, epochs=0)).algorithm.learn_epochs is None
     schedule = Schedule([Learn(), Unlearn(sigma=2.0)])
     scheduled = each(loss, labels, schedule=schedule, algorithm={"learn_epochs": None})

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, Progress, choice, integer, number, numbers
-from accountant.problem import MATCHED, PNSGD, Learn, Schedule, Unlearn
+from accountant.problem import MATCHED, PNSGD, RESHUFFLE, Learn, Schedule, Unlearn
 from accountant.questions import UnlearningAccountant
 from accountant.shifts import Timeline
 from accountant.trainer.losses import Array, Loss
@@ -115,6 +115,8 @@ class Trainer:
         run: where learning is accounted for as converged, one whose epochs of learning are counted instead, which gives less.
         Needed there for other references than the matched one: what converged learning covers of finite runs is matched.
         """
+        if options.get("batches") == RESHUFFLE:
+            raise InputError("batches must be random, worst or placed: a run keeps the one batch order that it begins with")
         algorithm = self.algorithm
         if run is not None:
             self._check_run(run)
