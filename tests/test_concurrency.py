@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import pickle
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -188,14 +189,28 @@ def test_forked_processes_draw_noise_of_their_own() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_does_not_wait_for_a_thread_that_it_does_not_have() -> None:
-    model, trainer = fitted("classifier", None), Trainer(*(lambda loss: (loss, PNSGD(loss.problem(N), 20, learn_epochs=1)))(
-        Logistic(regularisation=0.1)), sigma=0.1)  # fmt: skip
-    with model.alone(), trainer._seeds._lock:
-        held = threading.Event()
-        threading.Thread(target=held.set).start()
-        held.wait()
-        work = [lambda: model.unlearn([1]).coef_.tobytes(), lambda: trainer.learn(X, np.where(Y, 1, -1)).parameters.tobytes()]
-        assert all(in_a_fork(each) for each in work)
+    loss, model = Logistic(regularisation=0.1), fitted("classifier", None)
+    trainer = Trainer(loss, PNSGD(loss.problem(N), 20, learn_epochs=1), sigma=0.1)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with model.alone(), trainer._seeds._lock:
+            held.set()
+            done.wait()
+
+    def ended_by_alarm(work: Callable[[], Any]) -> bytes:
+        signal.alarm(30)
+        return bytes(np.asarray(work()).tobytes())
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        for work in (lambda: model.unlearn([1]).coef_, lambda: trainer.learn(X, np.where(Y, 1, -1)).parameters):
+            assert in_a_fork(lambda work=work: ended_by_alarm(work))
+    finally:
+        done.set()
+        thread.join()
 
 
 # Threads
