@@ -63,7 +63,9 @@ def random_setup(rng: np.random.Generator, **words: Any) -> Setup:
         strong_convexity=smoothness * float(rng.choice([1e-6, 0.02, 0.3, 0.9, rng.random()])),
         lipschitz=float(10 ** rng.uniform(-1, 1)),
     )
-    return Setup(PNSGD(problem, dimension=words.pop("dimension", None)), group_size=int(rng.integers(1, min(problem.n, 50) + 1)), **words)
+    return Setup(
+        PNSGD(problem, dimension=words.pop("dimension", None)), group_size=int(rng.integers(1, min(problem.n, 50) + 1)), **words
+    )
 
 
 def roomy(setup: Setup) -> Setup:
@@ -971,6 +973,27 @@ def test_retraining_is_done_at_its_last_step_and_not_before() -> None:
     setup = MNIST.with_(learn_epochs=30)
     assert METHODS["retrain"].delta(setup, **question, steps=np.array([30.0])) == 0
     assert METHODS["retrain"].delta(setup, **question, steps=np.array([29.0])) == 1
+
+
+@pytest.mark.parametrize("size", ["full", 128, 32])
+def test_no_noise_makes_a_retraining_of_what_stopped_before_its_end(size: int | str) -> None:
+    """N7: sigma was 0 where epsilon is infinite at the same steps."""
+    setup, method = Setup(PNSGD(preset("mnist"), size)), METHODS["retrain"]
+    whole = float(method.fewest(setup, sigma=np.ones(1), epsilon=np.ones(1), delta=np.ones(1) / 2, unit="steps")[0])
+    steps = np.array([[0.0, 1.0, whole - 1], [whole, whole + 1, np.inf]])
+    target = {"epsilon": np.array([[1.0]]), "delta": np.array([1e-5])}
+    needed = method.needed(setup, **target, steps=steps)
+    assert needed.sigma.tolist() == [[math.inf] * 3, [0.0] * 3]
+    assert sorted(needed.refusals) == [0, 1, 2]
+    assert needed.refusals[1] == f"a retraining takes {whole:.0f} steps, got 1"
+    reached = method.epsilon(setup, sigma=np.ones(1), delta=np.array([1e-5]), steps=steps)
+    assert np.array_equal(np.isinf(reached), np.isinf(needed.sigma))
+    assert np.array_equal(method.sigma(setup, **target, steps=steps), needed.sigma)
+
+
+def test_the_noise_of_retraining_begins_where_it_is_done() -> None:
+    counts, sigmas, _ = noise_curve(MNIST, method="retrain", epsilon=1.0, delta=1e-5, epochs=[1, 999, 1000, 2000])
+    assert (counts, sigmas) == ([1000, 2000], [0.0, 0.0])
 
 
 def test_points_deleted_later_have_been_learned_for_longer() -> None:

@@ -48,6 +48,7 @@ EpsilonDefault = Annotated[float | None, typer.Option(**NUMBER, help="epsilon of
 EpochsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs of a table that has no such column.")]
 StepsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps of a table that has no such column.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Show every row, however many; by default the first that need a look.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if a row cannot be checked, too.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
 HtmlOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page."), paths.Written()
@@ -70,6 +71,7 @@ def verify(
     steps: StepsDefault = None,
     wasteful: WastefulOption = None,
     all: AllOption = False,
+    strict: StrictOption = False,
     markdown: MarkdownOption = False,
     html: HtmlOption = None,
     precision: PrecisionOption = None,
@@ -80,7 +82,9 @@ def verify(
 
     With a column request the rows are followed as a stream. Options stand for columns that the table lacks.
 
-    Exit code: 0, 1 if a row fails, 2 if the table cannot be read.
+    A row that cannot be read is unchecked, with the reason. What was taken because no cell says it stands below the table.
+
+    Exit code: 0, 1 if a row fails (with --strict: or is unchecked), 2 if the table cannot be read.
 
     Example: accountant verify table.csv --preset mnist --column sigma=noise
     """
@@ -118,7 +122,7 @@ def verify(
                 output.end(summaries)
         if not shared.json and not markdown:
             view.show(summaries)
-    if any(summary.failed for _, summary in summaries):
+    if any(summary.failed or (strict and summary.verdicts["unchecked"]) for _, summary in summaries):
         raise typer.Exit(1)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from accountant.methods.base import Method, Needed, Stream, Unit, schedule_refusal
-from accountant.numerics import Floats
+from accountant.methods.base import Method, Needed, Stream, Unit, flat, schedule_refusal, shaped
+from accountant.numerics import Floats, shown
 from accountant.problem import default_retrain_epochs
 from accountant.questions import Setup
 from accountant.requests import Followed
@@ -45,7 +45,19 @@ class Retrain(Method):
         return float(self.epochs(setup) or 0) * self.steps_per_epoch(setup)
 
     def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
-        return Needed(np.zeros(np.broadcast_shapes(np.shape(epsilon), np.shape(delta), np.shape(steps))), {})
+        """No noise at the last step of learning and after it; before that no noise is enough.
+
+        >>> from accountant import PNSGD, preset
+        >>> setup, one = Setup(PNSGD(preset("mnist"))), {"epsilon": np.array([1.0]), "delta": np.array([1e-5])}
+        >>> Retrain().sigma(setup, **one, steps=np.array([1.0, 1000.0])).tolist()
+        [inf, 0.0]
+        """
+        whole = self._steps(setup)
+        count = flat(epsilon, delta, steps)[2]
+        early = count < whole
+        words = {short: f"a retraining takes {shown(whole)} steps, got {shown(short)}" for short in set(count[early].tolist())}
+        refusals = {int(at): words[count[at]] for at in np.flatnonzero(early)}
+        return Needed(shaped(np.where(early, np.inf, 0.0), epsilon, delta, steps), refusals)
 
     def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         count = self._steps(setup) / (1 if unit == "steps" else self.steps_per_epoch(setup))

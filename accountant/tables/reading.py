@@ -26,11 +26,20 @@ _PEEK: Final = 4096
 
 
 class Row(NamedTuple):
-    """A row's number (from 1, the header not counted), its line in the file, and its cells by column."""
+    """A row's number (from 1, the header not counted), its line in the file, and its cells by column.
+
+    fault: why the line is no row of the table; it has no cells then.
+    """
 
     number: int
     line: int
     cells: dict[str, str]
+    fault: str | None = None
+
+
+#: The cells of a row in order, or by column, or why there are none.
+_Cells = list[str] | str
+_Named = dict[str, str] | str
 
 
 class Table:
@@ -53,13 +62,27 @@ class Table:
         self.columns = self._columns()
 
     def rows(self) -> Iterator[Row]:
-        """Every row; InputError names the line where the file is no such table."""
+        """Every row, those too that cannot be read (``fault``); InputError names the line where the file is no table at all."""
         reader = {"jsonl": self._json_rows, "markdown": self._markdown_rows}.get(self.format, self._separated_rows)
         number = 0
         for line, cells in reader():
             number += 1
-            yield Row(number, line, cells)
+            yield Row(number, line, {}, cells) if isinstance(cells, str) else Row(number, line, cells)
         if not number:
+            raise InputError(f"table {self.name} is empty: it must have a header and at least one row")
+
+    def lines(self) -> Iterator[int]:
+        """The last line of every row, whether or not it can be read; InputError as in ``rows``, in less time."""
+        if self.format in ("jsonl", "markdown"):
+            yield from (row.line for row in self.rows())
+            return
+        rows = self._separated()
+        next(rows)
+        count = 0
+        for line, _, _ in rows:
+            count += 1
+            yield line
+        if not count:
             raise InputError(f"table {self.name} is empty: it must have a header and at least one row")
 
     def refusal(self, line: int, reason: str) -> InputError:
@@ -112,8 +135,7 @@ class Table:
 
     def _columns(self) -> list[str]:
         if self.format == "jsonl":
-            names = dict.fromkeys(name for _, cells in self._json_rows() for name in cells)
-            return list(names)
+            return self._json_columns()
         header = self._markdown_header() if self.format == "markdown" else self._separated_header()
         for name in filter(None, header):
             if header.count(name) > 1:
@@ -131,29 +153,53 @@ class Table:
                 return ";" if ";" in line and "," not in line else ","
         return ","
 
-    def _separated(self) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(self._lines(), delimiter=self._separator(), strict=True)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, [cell.strip() for cell in cells]
-        except csv.Error as error:
-            raise self.refusal(reader.line_num, f"this is not {self.format.upper()}: {error}") from None
+    def _separated(self) -> Iterator[tuple[int, int, _Cells]]:
+        """Last line and number of lines of every row, and its cells. A quote may have spaces before and behind it."""
+        delimiter, line = self._separator(), ""
+
+        def lines() -> Iterator[str]:
+            nonlocal line
+            for line in self._lines():  # noqa: UP028 (the line is kept)
+                yield line
+
+        reader = csv.reader(lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
+        before = 0
+        while True:
+            try:
+                for cells in reader:
+                    if any(cell.strip() for cell in cells):
+                        yield reader.line_num, reader.line_num - before, [cell.strip() for cell in cells]
+                    before = reader.line_num
+                return
+            except csv.Error as error:
+                if reader.line_num > before + 1:
+                    said = f"a quote that opens here does not close: {error} in line {reader.line_num}"
+                    raise self.refusal(before + 1, said) from None
+                # One line: what stands in the others is not in doubt.
+                yield reader.line_num, 1, _spaced(line, delimiter) or f"this is not {self.format.upper()}: {error}"
+                before = reader.line_num
 
     def _separated_header(self) -> list[str]:
-        for _, cells in self._separated():
+        for line, _, cells in self._separated():
+            if isinstance(cells, str):
+                raise self.refusal(line, cells)
             return cells
         raise InputError(f"table {self.name} is empty: it must have a header and at least one row")
 
-    def _separated_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def _separated_rows(self) -> Iterator[tuple[int, _Named]]:
         rows = self._separated()
         next(rows)
-        for line, cells in rows:
-            yield line, self._matched(line, cells)
+        for line, lines, cells in rows:
+            named = self._matched(cells)
+            if lines > 1 and isinstance(named, str):
+                named += f"; it goes from line {line - lines + 1} to line {line}: a quote may lack its end"
+            yield line, named
 
-    def _matched(self, line: int, cells: list[str]) -> dict[str, str]:
+    def _matched(self, cells: _Cells) -> _Named:
+        if isinstance(cells, str):
+            return cells
         if len(cells) != len(self.columns):
-            raise self.refusal(line, f"a row must have as many cells as the header, {len(self.columns)}, got {len(cells)}")
+            return f"a row must have as many cells as the header, {len(self.columns)}, got {len(cells)}"
         return dict(zip(self.columns, cells, strict=True))
 
     # --- Markdown
@@ -180,41 +226,73 @@ class Table:
             return cells
         raise InputError(f"table {self.name} is empty: it must have lines that start with |, the first of them the header")
 
-    def _markdown_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def _markdown_rows(self) -> Iterator[tuple[int, _Named]]:
         rows = self._markdown()
         next(rows)
         for line, cells in rows:
             # A last cell that is empty and the end of the line look alike.
             cells += [""] * (len(self.columns) - len(cells) if len(cells) == len(self.columns) - 1 else 0)
-            yield line, self._matched(line, cells)
+            yield line, self._matched(cells)
 
     # --- JSON lines
 
-    def _json_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-            names = [name for name, _ in pairs]
-            if len(set(names)) < len(names):
-                raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
-            return dict(pairs)
+    def _json_columns(self) -> list[str]:
+        """The keys of all lines, in the order in which they come."""
+        names: dict[str, None] = {}
+        fault = None
+        for line, cells in self._json_rows():
+            if isinstance(cells, str):
+                fault = fault or self.refusal(line, cells)
+            else:
+                names.update(dict.fromkeys(cells))
+        if fault is not None and not names:
+            raise fault
+        return list(names)
 
+    def _json_rows(self) -> Iterator[tuple[int, _Named]]:
         for line, text in enumerate(self._lines(), start=1):
-            if not text.strip():
-                continue
-            try:
-                # Numbers as they are printed, because their digits count.
-                entry = json.loads(text, object_pairs_hook=once, parse_float=str, parse_int=str, parse_constant=str)
-            except (ValueError, RecursionError) as error:
-                raise self.refusal(line, f"this is not a JSON object: {error}") from None
-            if not isinstance(entry, dict):
-                raise self.refusal(line, f"this must be a JSON object, got {text.strip()[:40]!r}")
-            cells = {}
-            for name, value in entry.items():
-                # Lists, objects and truth values are no numbers, but a column that nobody asks for may hold them.
-                cell = "" if value is None else value if isinstance(value, str) else json.dumps(value)
-                if not _is_text(name) or not _is_text(cell):
-                    raise self.refusal(line, "a table must be Unicode text, got half of a surrogate pair")
-                cells[name] = cell.strip()
-            yield line, cells
+            if text.strip():
+                yield line, _json_cells(text)
+
+
+def _json_cells(text: str) -> _Named:
+    """The cells of a JSON object, or why it is none."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+        return dict(pairs)
+
+    try:
+        # Numbers as they are printed, because their digits count.
+        entry = json.loads(text, object_pairs_hook=once, parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        return f"this is not a JSON object: {error}"
+    if not isinstance(entry, dict):
+        return f"this must be a JSON object, got {text.strip()[:40]!r}"
+    cells = {}
+    for name, value in entry.items():
+        # Lists, objects and truth values are no numbers, but a column that nobody asks for may hold them.
+        cell = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+        if not _is_text(name) or not _is_text(cell):
+            return "a table must be Unicode text, got half of a surrogate pair"
+        cells[name] = cell.strip()
+    return cells
+
+
+def _spaced(line: str, delimiter: str) -> list[str] | None:
+    """The cells of one line whose quotes have blanks behind them; None where that does not make it a row."""
+    pattern = re.compile(rf'[ \xa0]*(?:"((?:[^"]|"")*)"[ \xa0]*|((?:[^"{delimiter}][^{delimiter}]*)?))({delimiter}|$)')
+    cells, at, text = [], 0, line.rstrip("\r\n")
+    while True:
+        found = pattern.match(text, at)
+        if found is None:
+            return None
+        cells.append((found[2] if found[1] is None else found[1].replace('""', '"')).strip())
+        at = found.end()
+        if not found[3]:
+            return cells
 
 
 def _is_text(text: str) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        claims="Claim Claims",
+        claims="Claim Claims Unread",
         verdicts="Checked ListSummary Summary VERDICTS WASTEFUL",
         verifying="Verification verify",
     )

@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from accountant.methods import METHODS, Method, Unit
-from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, InputError, Printed, choice, integer, parse_number, shown
-from accountant.problem import PNSGD, PRESET_DIMENSIONS, PRESETS, RANDOM, RESHUFFLE, WORST, Problem, parse_reference
+from accountant.numerics import InputError, Printed, choice, shown
+from accountant.problem import PRESETS
 from accountant.questions import Setup
 from accountant.tables import Row, Table
-from accountant.verification.columns import assign, missing
+from accountant.verification.cells import NUMBERS, Cells, OptionRefusedError
+from accountant.verification.columns import asked, assign, like_a_batch, missing
+from accountant.verification.runs import DEFAULT_METHOD, Runs, Taken, may_be_a_size
 
-#: What people call the methods and the bounds, in lower case without marks.
-ALIASES: Final[dict[str, str]] = {
-    "lu": "langevin",
-    "langevinunlearning": "langevin",
-    "descenttodelete": "d2d",
-    "noisysgd": "pnsgd",
-    "sgd": "pnsgd",
-    "convergent": "paper",
-    "convergentloose": "paper",
-    "nonconvergent": "not-converged",
-    "luepsilonexpression": "langevin",
-    "d2dcalculatebaselinesigma": "d2d",
-    "retraining": "retrain",
-    "plaindp": "dp",
-    "differentialprivacy": "dp",
-    **{name.replace("-", ""): name for name in METHODS},
-}
-#: The method of a table that names none: what the authors of the published experiments account with.
-DEFAULT_METHOD: Final = "pnsgd"
-_CONSTANTS: Final = ("n", "smoothness", "strong_convexity", "lipschitz", "adjacency")
-_WHOLE: Final = ("n", "batch_size", "learn_epochs", "dimension", "group_size", "epochs", "steps", "request")
-_TEXTS: Final = ("preset", "adjacency", "last_batch", "method", "bound", "batches", "reference", "list", "rounding")
 _TARGET: Final = ("sigma", "epsilon", "delta")
-_Value = str | int | float
-_RUN: Final = (*(f.name for f in fields(PNSGD) if f.name != "problem"), "group_size", "batches", "reference")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One row. None: not given. ``count`` is in whole epochs or steps, as ``unit`` says; ``request`` from 1 in a stream."""
+    """One row. None: not given. ``count`` is in whole epochs or steps, as ``unit`` says; ``request`` from 1 in a stream.
+
+    taken: what was taken because the row does not say it.
+    """
 
     row: int
     line: int
@@ -57,6 +38,7 @@ class Claim:
     request: int | None
     points: int
     list: str
+    taken: Taken
 
     @property
     def steps(self) -> float:
@@ -67,18 +49,24 @@ class Claim:
         return count * self.method.steps_per_epoch(self.setup) if self.unit == "epochs" else count
 
 
-class _Run(NamedTuple):
-    """What rows have in common: the method, the setup of one point and of all points together, the data's name, the points."""
+class Unread(NamedTuple):
+    """A row that is no claim, with the reason, and what can be read of it; ``label``: the list that it may belong to."""
 
-    method: Method
-    setup: Setup
-    together: Setup
+    row: int
+    line: int
+    reason: str
+    method: str
+    sigma: float | None
+    epsilon: float | None
+    delta: float | None
+    request: int | None
     label: str
-    points: int
 
 
 class Claims:
     """The rows of a table as claims; what its columns do not say comes from ``defaults``, by role.
+
+    To iterate raises InputError at the first row that is no claim; ``read`` goes on after it.
 
     >>> from accountant.tables import builtin
     >>> first = next(iter(Claims(builtin("d2d").table())))
@@ -94,199 +82,172 @@ class Claims:
         self.defaults = {role: value for role, value in (defaults or {}).items() if value is not None}
         used = set(self.columns.values())
         self.ignored = [column for column in table.columns if column not in used]
-        roles = (*_CONSTANTS, *_RUN, "preset", "method", "bound")
-        self._run_columns = [self.columns[role] for role in roles if role in self.columns]
-        self._known: dict[tuple[str, ...], _Run] = {}
+        self._have = {*self.columns, *self.defaults}
+        self.unit: Unit = "steps" if "steps" in self._have else "epochs"
+        self._cells = Cells(self.columns, self.defaults)
         self._check_columns()
+        self._runs = Runs(self._cells, self._suspects())
+        #: Roles whose empty cells an option fills.
+        self._filled = [role for role in (*_TARGET, self.unit, "request") if role in self.columns and role in self.defaults]
+        self._check_options()
+
+    def _suspects(self) -> list[str]:
+        """Columns that nothing reads and that may be the batch size, which nothing else says: by their names and cells."""
+        near = [] if "batch_size" in self._have else [column for column in self.ignored if like_a_batch(column)]
+        found: set[str] = set()
+        for row in self.table.rows() if near else ():
+            found |= {column for column in near if may_be_a_size(row.cells.get(column, ""))}
+        return [column for column in near if column in found]
 
     def _check_columns(self) -> None:
-        have = {*self.columns, *self.defaults}
+        have, name, columns = self._have, self.table.name, self.table.columns
         if "preset" not in have and not {"n", "smoothness"} <= have:
-            raise missing(
-                self.table.name, self.table.columns,
-                "the problem: a column preset (or dataset), or n and smoothness, or these as options",
-            )  # fmt: skip
+            wanted = "the problem: a column preset (or dataset), or n and smoothness, or these as options"
+            raise missing(name, columns, wanted, "preset")
         if "epsilon" not in have:
-            raise missing(self.table.name, self.table.columns, "a column epsilon (eps, ε), or --column epsilon=NAME")
+            raise missing(name, columns, "a column epsilon (eps, ε), or --column epsilon=NAME", "epsilon")
         if not have & {"sigma", "epochs", "steps"}:
-            raise missing(self.table.name, self.table.columns, "a column sigma (σ, noise), epochs (K) or steps")
+            raise missing(name, columns, "a column sigma (σ, noise), epochs (K) or steps", "sigma", "epochs", "steps")
         if {"epochs", "steps"} <= have:
             where = [repr(self.columns[role]) if role in self.columns else f"--{role}" for role in ("epochs", "steps")]
-            raise InputError(f"table {self.table.name} must have one length of unlearning, got {' and '.join(where)}")
+            raise InputError(f"table {name} must have one length of unlearning, got {' and '.join(where)}")
         if "preset" in self.columns and "preset" in self.defaults:
             raise InputError(
                 f"preset must be left out where the table has a column {self.columns['preset']!r}, got "
                 f"{self.defaults['preset']!r}"
             )
 
+    def _check_options(self) -> None:
+        """Refuse what no row could be read with, before any is."""
+        nothing = Row(0, 0, {})
+        if "preset" in self.defaults:
+            choice("preset", self.defaults["preset"], PRESETS)
+        named = {"method", "bound"} & self.columns.keys()
+        method = METHODS["retrain"] if named else self._runs.method(nothing)
+        for role in self.defaults:
+            if role in NUMBERS:
+                self._number(nothing, role, method)
+        if self._runs.constant:
+            self._runs.of(nothing)
+
     @property
     def readings(self) -> list[str]:
         """How the columns were read, and what was taken for those that the table lacks."""
         renamed = [f"{column!r} as {role}" for role, column in self.columns.items() if column.strip().lower() != role]
         lines = [f"columns read: {', '.join(renamed)}"] if renamed else []
-        have = {*self.columns, *self.defaults}
-        if not have & {"method", "bound"}:
+        if not self._have & {"method", "bound"}:
             lines.append(f"no method is named: taken as {DEFAULT_METHOD}, {METHODS[DEFAULT_METHOD].title}")
-        if "delta" not in have:
+        if "delta" not in self._have:
             lines.append("no delta is given: taken as 1/n")
         return lines
 
+    @property
+    def lacking(self) -> list[str]:
+        """For a table of which no row can be checked: the columns that are not there, and those that may be meant."""
+        lines = []
+        for roles in (("sigma",), ("epochs", "steps")):
+            if not self._have & set(roles):
+                questions = [question for role in roles if (question := asked(role, self.ignored))]
+                what = " or ".join(roles)
+                told = questions[0] if questions else f"say which with --column {roles[0]}=NAME"
+                lines.append(f"no row can be checked without {what}, and no column is called so: {told}")
+        return lines
+
     def __iter__(self) -> Iterator[Claim]:
+        for claim in self.read():
+            if isinstance(claim, Unread):
+                raise self.table.refusal(claim.line, f"row {claim.row}, {claim.reason}")
+            yield claim
+
+    def read(self) -> Iterator[Claim | Unread]:
+        """Every row, those too that are no claims."""
         for row in self.table.rows():
-            yield self._claim(row)
+            try:
+                if row.fault is not None:
+                    raise InputError(row.fault)
+                yield self._claim(row)
+            except OptionRefusedError:
+                raise
+            except InputError as error:
+                yield self._unread(row, str(error))
 
     def _claim(self, row: Row) -> Claim:
-        known = self._known_run(row)
-        sigma, epsilon, delta = self._target(row, known.method)
-        unit: Unit = "steps" if "steps" in self.columns or "steps" in self.defaults else "epochs"
-        count = self._number(row, unit)
-        request = self._number(row, "request")
+        run = self._runs.of(row)
+        sigma, epsilon, delta = self._target(row, run.method)
+        count = self._cells.number(row, self.unit)
+        if count is None and self.unit in self.columns and run.method.family == "retrain":
+            # It says its length, or is no retraining.
+            raise self._cells.not_given(self.unit)
+        request = self._request(row)
         # Points of a request are its own; points deleted at once make another setup.
-        setup = known.setup if request is not None else known.together
-        if request is not None and request.value < 1:
-            raise self._refusal(row, "request", "a whole number from 1", shown(request.value))
-        try:
-            chance = setup.default_delta if delta is None else delta.value
-        except InputError as error:
-            raise self.table.refusal(row.line, f"row {row.number}: {error}") from None
+        setup = run.setup if request is not None else run.together
         return Claim(
             row=row.number,
             line=row.line,
-            method=known.method,
+            method=run.method,
             setup=setup,
             sigma=sigma,
             epsilon=epsilon,
-            delta=chance,
+            delta=setup.default_delta if delta is None else delta.value,
             count=None if count is None else count.value,
-            unit=unit,
-            request=None if request is None else int(request.value),
-            points=known.points,
-            list=f"{known.label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
+            unit=self.unit,
+            request=request,
+            points=run.points,
+            list=f"{run.label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
+            taken=self._taken(row, run.taken) if self._filled else run.taken,
         )
 
+    def _taken(self, row: Row, taken: Taken) -> Taken:
+        """With the cells of this row that an option fills."""
+        filled = [role for role in self._filled if self._cells.empty(row, role)]
+        return taken.and_({role: self._cells.filling(role) for role in filled}) if filled else taken
+
+    def _request(self, row: Row) -> int | None:
+        """The number of a request; None where the table has none."""
+        request = self._cells.number(row, "request")
+        if request is None:
+            if "request" in self.columns:
+                raise self._cells.not_given("request")
+            return None
+        if request.value < 1:
+            raise self._cells.refusal(row, "request", "a whole number from 1", shown(request.value))
+        return int(request.value)
+
     def _target(self, row: Row, method: Method) -> tuple[Printed | None, Printed | None, Printed | None]:
-        """sigma, epsilon and delta of a row, in their domains."""
-        sigma, epsilon, delta = (self._number(row, role) for role in _TARGET)
-        if sigma is not None and not sigma.value > 0 and method.name != "retrain":
-            raise self._refusal(row, "sigma", "a number > 0", shown(sigma.value))
-        if epsilon is not None and not epsilon.value >= 0:
-            raise self._refusal(row, "epsilon", "a number >= 0", shown(epsilon.value))
-        if delta is not None and not 0 < delta.value < 1:
-            raise self._refusal(row, "delta", "a number > 0 and < 1", shown(delta.value))
+        """sigma, epsilon and delta of a row, in their domains; a delta of None is 1/n."""
+        sigma, epsilon, delta = [self._number(row, role, method) for role in _TARGET]
+        if delta is None and "delta" in self.columns and self._cells.text(row, "delta") is None:
+            raise self._cells.not_given("delta")
         return sigma, epsilon, delta
 
-    def _known_run(self, row: Row) -> _Run:
-        """What does not change from row to row, read once."""
-        key = tuple(row.cells.get(column, "") for column in self._run_columns)
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) > 100_000:
-                self._known.clear()
-            known = self._known[key] = self._run(row)
-        return known
-
-    def _run(self, row: Row) -> _Run:
-        values: dict[str, _Value] = {}
-        for role in (*_CONSTANTS, *_RUN):
-            value = self._text(row, role) if role in _TEXTS else self._number(row, role)
-            if value is not None:
-                whole = role in _WHOLE
-                values[role] = value if isinstance(value, str) else int(value.value) if whole else value.value
-        if values.get("batch_size") == 0:  # as the published lists write it
-            values["batch_size"] = "full"
-        label = self._text(row, "preset") or ""
-        constants: dict[str, _Value] = {role: values.pop(role) for role in _CONSTANTS if role in values}
-        points = int(values.pop("group_size", 1))
-        try:
-            problem = self._problem(label, constants)
-            integer("group_size", points, at_least=1, at_most=problem.n)
-            values["reference"] = parse_reference(values.get("reference", "matched"))
-            batches = str(values.get("batches", ""))
-            if batches.isascii() and batches.isdigit() and len(batches) <= len(str(MAX_COUNT)):
-                values["batches"] = int(batches)
-            elif batches:
-                choice("batches", batches, (RANDOM, WORST, RESHUFFLE))
-            if "dimension" not in values and _preset_name(label) is not None:
-                values["dimension"] = PRESET_DIMENSIONS[_preset_name(label) or ""]
-            setup = Setup.of({**problem.to_dict(), **values})
-            return _Run(self._method(row), setup, setup.with_(group_size=points), label, points)
-        except InputError as error:
-            raise self.table.refusal(row.line, f"row {row.number}: {error}") from None
-
-    def _problem(self, label: str, constants: Mapping[str, Any]) -> Problem:
-        """From the constants where they are complete, otherwise from the preset that the label names."""
-        name = _preset_name(label)
-        complete = {"n", "smoothness"} <= constants.keys()
-        strict = self.columns.get("preset", "preset").strip().lower() == "preset"
-        if name is None and label and (strict or not complete):
-            raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {label!r}" + (
-                "" if complete else "; for other data give n, smoothness and strong_convexity"))  # fmt: skip
-        if name is None:
-            if not complete:
-                raise InputError("n and smoothness must be given, or a preset")
-            return Problem(**constants)
-        if complete and not strict:
-            return Problem(**constants)
-        known = PRESETS[name].to_dict()
-        for role, value in constants.items():
-            if role != "adjacency" and abs(value - known[role]) > 1e-9 * abs(known[role]):
-                raise InputError(f"{role} must be {shown(known[role])} for preset {name}, got {shown(value)}")
-        return Problem(**(known | dict(constants)))
-
-    def _method(self, row: Row) -> Method:
-        names = [_method_name(text) for text in (self._text(row, "bound"), self._text(row, "method")) if text]
-        if not names:
-            return METHODS[DEFAULT_METHOD]
-        for name in names:
-            choice("method", name, METHODS)
-        first, last = METHODS[names[0]], METHODS[names[-1]]
-        if first.family != last.family:
-            raise InputError(f"bound {first.name} is about another algorithm than method {last.name}")
-        return first
-
-    def _text(self, row: Row, role: str) -> str | None:
-        column = self.columns.get(role)
-        text = row.cells.get(column, "") if column is not None else ""
-        if text:
-            return text
-        value = self.defaults.get(role)
-        return None if value is None else str(value)
-
-    def _number(self, row: Row, role: str) -> Printed | None:
-        text = self._text(row, role)
-        if text is None or text.lower() in ("-", "none", "null", "n/a", "na"):
+    def _number(self, row: Row, role: str, method: Method) -> Printed | None:
+        number = self._cells.number(row, role)
+        if number is None:
             return None
-        whole = role in _WHOLE
-        if role == "batch_size" and text.lower() in ("full", "n"):
-            return Printed(0.0)
-        if role == "delta" and text.replace(" ", "") == "1/n":
-            return None
-        what = "a whole number" if whole else "a number"
+        value, wanted = number.value, ""
+        if role == "sigma" and not value > 0 and method.name != "retrain":
+            wanted = "a number > 0"
+        elif role == "epsilon" and not value >= 0:
+            wanted = "a number >= 0"
+        elif role == "delta" and not 0 < value < 1:
+            wanted = "a number > 0 and < 1"
+        if wanted:
+            raise self._cells.refusal(row, role, wanted, shown(value))
+        return number
+
+    def _unread(self, row: Row, reason: str) -> Unread:
+        def value(role: str) -> float | None:
+            try:
+                printed = self._cells.number(row, role)
+            except InputError:
+                return None
+            return None if printed is None else printed.value
+
         try:
-            value = parse_number(text)
-        except (ValueError, OverflowError):
-            raise self._refusal(row, role, what, repr(text[:40])) from None
-        if whole and not (value.value == int(value.value) and 0 <= value.value <= MAX_COUNT):
-            raise self._refusal(row, role, f"a whole number from 0 to {MAX_COUNT}", repr(text[:40]))
-        if value.value != 0 and not SMALLEST <= abs(value.value) <= LARGEST:
-            raise self._refusal(row, role, f"0 or {SMALLEST:g} to {LARGEST:g} in size", repr(text[:40]))
-        return value
-
-    def _refusal(self, row: Row, role: str, allowed: str, got: str) -> InputError:
-        column = self.columns.get(role)
-        where = f"column {column!r}" if column is not None else f"option {role}"
-        return self.table.refusal(row.line, f"row {row.number}, {where}: {role} must be {allowed}, got {got}")
-
-
-def _plain(text: str) -> str:
-    return "".join(letter for letter in text.lower() if letter.isalnum())
-
-
-def _preset_name(label: str) -> str | None:
-    plain = _plain(label)
-    return plain if plain in PRESETS else None
-
-
-def _method_name(text: str) -> str:
-    """The method that a text names; the text itself where it names none."""
-    return ALIASES.get(_plain(text), text)
+            method = self._runs.method(row).name
+        except InputError:
+            method = ""
+        sigma, epsilon, delta, request = (value(role) for role in (*_TARGET, "request"))
+        label = f"{self._cells.text(row, 'preset') or ''} {row.cells.get(self.columns.get('list', ''), '')}".strip()
+        number = None if request is None else int(request)
+        return Unread(row.number, row.line, reason, method, sigma, epsilon, delta, number, label)

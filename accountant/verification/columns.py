@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Final
 
 from accountant.numerics import InputError
@@ -16,7 +17,11 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "strong_convexity": ("strong_convexity", "m", "strong_convexity_constant", "mu_convexity"),
     "lipschitz": ("lipschitz", "M", "gradient_bound", "clip", "clipping_norm"),
     "adjacency": ("adjacency",),
-    "batch_size": ("batch_size", "b", "B", "batch", "batchsize", "minibatch_size", "mini_batch_size"),
+    "batch_size": (
+        *("batch_size", "b", "B", "batch", "batchsize", "batch_sz", "batchsz", "bs", "bsz", "bsize", "minibatch", "mini_batch"),
+        *("minibatch_size", "mini_batch_size", "minibatchsize", "b_size", "size_of_batch", "mathcal_b"),
+        *(f"{what}_per_batch" for what in ("points", "samples", "examples")),
+    ),
     "step_size": ("step_size", "eta", "learning_rate", "lr"),
     "radius": ("radius", "R", "projection_radius"),
     "learn_epochs": ("learn_epochs", "T", "learning_epochs", "burn_in", "burn_in_t"),
@@ -38,6 +43,13 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
 _GREEK: Final = {"ε": "epsilon", "ϵ": "epsilon", "σ": "sigma", "δ": "delta", "η": "eta"}
 #: Signs that a column holds a multiple, a power, a root or a logarithm.
 _SCALED: Final = re.compile(r"[²³√%‰×^*]|[(\[][^)\]]*(\d|squared|log|root|percent|milli|micro)|\blog", re.IGNORECASE)
+#: Words of another number than the one beside them: noise_std is sqrt(2 eta) sigma, a noise multiplier a ratio.
+_OTHER: Final = {
+    "std", "stddev", "deviation", "var", "variance", "multiplier", "ratio", "scale", "scaled", "factor", "needed", "achieved",
+    "tightest",
+}  # fmt: skip
+#: What a batch is called, beside what contains "batch" or nearly does; a lot is one in the literature of privacy.
+_BATCHES: Final = {"bs", "mb", "mbs", "bsize", "lot", "lots", "lotsize", "lote", "chunksize"}
 _BY_NAME: Final[dict[str, str]] = {name: role for role, names in ROLES.items() for name in names}
 
 
@@ -49,11 +61,71 @@ def role_of(column: str) -> str | None:
     # A scale or a power would make it another number; other remarks in brackets do not count.
     if _SCALED.search(text):
         return None
-    text = re.sub(r"\(.*?\)|\[.*?\]", "", text).strip()
+    # |B| is the number of elements of B.
+    text = re.sub(r"\(.*?\)|\[.*?\]", "", text).replace("|", "").strip()
     if len(text) == 1:
         return _BY_NAME.get(text)
-    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    return _BY_NAME.get(name) if len(name) > 1 else None
+    name = "_".join(_words(text))
+    # #batch is how many there are.
+    return _BY_NAME.get(name) if len(name) > 1 and not (text[0] == "#" and "batch" in name) else None
+
+
+def _words(column: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", column.lower())
+
+
+def like_a_batch(column: str) -> bool:
+    """Whether a column's name is close to what numbers of points per batch are called.
+
+    >>> [name for name in ("Batchgröße", "bacth", "mb size", "b.s.", "patch", "note") if like_a_batch(name)]
+    ['Batchgröße', 'bacth', 'mb size', 'b.s.']
+    """
+    plain = "".join(letter for letter in column.lower() if letter.isalnum())
+    words = {plain, *_words(column)}
+    return "batch" in plain or bool(words & _BATCHES) or any(_close(word, "batch") for word in words if word[:1] == "b")
+
+
+def scaled(column: str) -> bool:
+    """Whether a column's name speaks of a multiple, a power, a root or a logarithm of what it is about."""
+    return _SCALED.search(column) is not None
+
+
+def _close(word: str, other: str) -> bool:
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, word, other).ratio() >= 0.75
+
+
+def likely(role: str, columns: Sequence[str]) -> list[str]:
+    """Of columns without a role those that may hold this one: by a word of their name, or nearly.
+
+    >>> likely("sigma", ["noise level", "sgima", "noise_std", "σ (×10⁻³)", "note"])
+    ['noise level', 'sgima']
+    """
+    names = [name for name in ROLES[role] if len(name) > 2]
+    whole = [name for name in names if len(name) > 4 and "_" not in name]
+
+    def fits(column: str) -> bool:
+        text = column
+        for letter, name in _GREEK.items():
+            text = text.replace(letter, f" {name} ")
+        words = _words(text)
+        if _SCALED.search(column) or _OTHER & set(words):
+            return False
+        joined = f"_{'_'.join(words)}_"
+        return any(f"_{name}_" in joined for name in names) or any(_close(word, name) for word in words for name in whole)
+
+    return [column for column in columns if fits(column)]
+
+
+def asked(role: str, columns: Sequence[str]) -> str:
+    """The question whether one of the columns holds a role, as what to type; "" where none is likely.
+
+    >>> asked("sigma", ["noise level", "note"])
+    "did you mean --column sigma='noise level'"
+    """
+    found = likely(role, columns)
+    return "did you mean " + " or ".join(f"--column {role}={quote(column)}" for column in found[:3]) if found else ""
 
 
 def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -79,9 +151,11 @@ def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict
     return found
 
 
-def missing(table: str, columns: Sequence[str], wanted: str) -> InputError:
-    """A refusal that says what there is and what is needed."""
-    return InputError(f"table {table} needs {wanted}; it has the columns {_listed(columns)}")
+def missing(table: str, columns: Sequence[str], wanted: str, *roles: str) -> InputError:
+    """A refusal that says what there is and what is needed; ``roles``: what one of the columns may hold."""
+    free = [column for column in columns if role_of(column) is None]
+    questions = "".join(f"; {question}" for role in roles if (question := asked(role, free)))
+    return InputError(f"table {table} needs {wanted}; it has the columns {_listed(columns)}{questions}")
 
 
 def _listed(columns: Sequence[str]) -> str:

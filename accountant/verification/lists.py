@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accountant.methods import METHODS, Method, Stream
-from accountant.numerics import Floats, InputError, digits, shown
+from accountant.numerics import Floats, InputError, digits
 from accountant.verification.claims import Claim
-from accountant.verification.verdicts import ARITHMETIC, Checked, ListSummary, Numbers, checked, finite, unchecked, value_of
+from accountant.verification.rows import short_retraining
+from accountant.verification.verdicts import (
+    ARITHMETIC,
+    Checked,
+    ListSummary,
+    Numbers,
+    checked,
+    counted,
+    finite,
+    unchecked,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from accountant.verification.precise import PreciseList
@@ -25,6 +37,8 @@ class RequestList:
         #: Follows the list to many digits, where they are asked for.
         self.precise: PreciseList | None = None
         self.refusal: str | None = None
+        #: Rows before which another list may have begun that could not be read, with the reason.
+        self.doubts: dict[int, str] = {}
         sigma, epsilon = value_of(first.sigma), value_of(first.epsilon)
         self.summary = ListSummary(
             list=first.list,
@@ -56,15 +70,19 @@ class RequestList:
         except InputError as error:
             self.refusal = str(error)
 
-    def check(self, claims: list[Claim], wasteful: float) -> list[Checked]:
-        """The next rows of the list."""
+    def check(self, claims: list[Claim], wasteful: float, unread: Mapping[int | None, int]) -> list[Checked]:
+        """The next rows of the list; ``unread``: the last row with that request number that is no claim."""
         self.summary.rows += len(claims)
         if self.refusal is not None:
             return [unchecked(claim, self.refusal) for claim in claims]
         good: list[Claim] = []
         for claim in claims:
-            if claim.request != self._due:
-                self.refusal = f"request {claim.request} comes where request {self._due} of its list should"
+            if claim.row in self.doubts:
+                self.refusal = self.doubts[claim.row]
+            elif claim.request != self._due:
+                self.refusal = f"request {claim.request} comes where request {self._due} of its list should" + self._lost(
+                    unread
+                )
             elif claim.count is None:
                 self.refusal = f"request {claim.request} of the list has no {claim.unit}"
             if self.refusal is not None:
@@ -74,6 +92,11 @@ class RequestList:
         rows = self._followed(good, wasteful) if good else []
         reason = self.refusal or ""
         return rows + [unchecked(claim, reason) for claim in claims[len(rows) :]]
+
+    def _lost(self, unread: Mapping[int | None, int]) -> str:
+        """The row that may be the request that is due, in words."""
+        row = max((unread[number] for number in (self._due, None) if number in unread), default=None)
+        return "" if row is None else f"; row {row} may be that one and is unchecked, so what it left is not known"
 
     def _followed(self, claims: list[Claim], wasteful: float) -> list[Checked]:
         assert self.claimed is not None
@@ -112,12 +135,15 @@ class RequestList:
         count, unit = float(claim.count or 0), claim.unit
         if holds:
             if count > wasteful * needed:
-                return "wasteful", f"{_counted(needed, unit)} would do"
-            return "certified", "" if count <= needed else f"{_counted(needed, unit)} would do"
+                return "wasteful", f"{counted(needed, unit)} would do"
+            return "certified", "" if count <= needed else f"{counted(needed, unit)} would do"
+        if claim.method.family == "retrain":
+            per_unit = 1 if unit == "steps" else claim.method.steps_per_epoch(claim.setup)
+            return "fails", short_retraining(claim, needed * per_unit)
         method, best = claim.method.name, claim.method.tightest
         achieved, tight = numbers["epsilon_achieved"], numbers["epsilon_tightest"]
         says = f"{method} proves nothing here" if achieved is None else f"{method} gives epsilon = {digits(achieved, 5)}"
-        wants = f"needs {_counted(needed, unit)}" if math.isfinite(needed) else f"no number of {unit} would do"
+        wants = f"needs {counted(needed, unit)}" if math.isfinite(needed) else f"no number of {unit} would do"
         says += f" and {wants}"
         if tight is not None and tight <= self.summary.epsilon and best != method:
             return "certified-tighter", f"{says}; {best} gives epsilon = {digits(tight, 5)}"
@@ -132,7 +158,3 @@ class RequestList:
             self.summary.epochs_tightest += scale * sum(self.planned.request(int(count)) for count in points.tolist())
         except InputError:
             self.summary.epochs_tightest = None
-
-
-def _counted(value: float, unit: str) -> str:
-    return f"{shown(value)} {unit.removesuffix('s') if value == 1 else unit}"

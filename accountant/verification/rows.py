@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from accountant.methods import METHODS, Method
-from accountant.numerics import SMALLEST, Floats, Indices, digits
+from accountant.numerics import SMALLEST, Floats, Indices, digits, shown
 from accountant.verification.claims import Claim
-from accountant.verification.verdicts import ARITHMETIC, Checked, Numbers, checked, finite, unchecked, value_of
+from accountant.verification.verdicts import ARITHMETIC, Checked, Numbers, checked, counted, finite, unchecked, value_of
 
 #: epsilon is printed with so many digits at least where its rounding counts; 0.5 or 1 are targets, not results.
 _RESULT_DIGITS: Final = 3
@@ -117,6 +117,13 @@ class _Judged:
         return tight, least
 
 
+def short_retraining(claim: Claim, steps: float) -> str:
+    """Why a retraining of fewer than so many steps is none, in the unit of the claim."""
+    whole = steps if claim.unit == "steps" else steps / claim.method.steps_per_epoch(claim.setup)
+    verb = "is" if claim.count == 1 else "are"
+    return f"{counted(claim.count or 0.0, claim.unit)} {verb} not a retraining ({shown(whole)})"
+
+
 def _by_rounding(claims: list[Claim], below: Indices, reached: Callable[[Floats, Indices], Floats]) -> dict[int, str]:
     """Rows that some number which rounds to the printed one would certify, with that number in words."""
     found: dict[int, str] = {}
@@ -146,6 +153,8 @@ def _verdict(claim: Claim, best: Method, *, holds: bool, numbers: Numbers, waste
                 return "wasteful", "any noise at all would do"
             return "wasteful", f"sigma = {digits(needed, 5)} would do, {digits(sigma.value / needed, 3, down=True)} times less"
         return "certified", ""
+    if method.family == "retrain":
+        return "fails", short_retraining(claim, (numbers["epochs_needed"] or 0.0) * claim.method.steps_per_epoch(claim.setup))
     says = f"{method.name} proves nothing here" if achieved is None else f"{method.name} gives epsilon = {digits(achieved, 5)}"
     if needed is not None and needed > 0:
         says += f" and needs sigma = {digits(needed, 5)}"

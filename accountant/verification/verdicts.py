@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypedDict, Unpack
 
-from accountant.numerics import Printed
-from accountant.verification.claims import Claim
+from accountant.methods import METHODS
+from accountant.numerics import Printed, shown
+from accountant.verification.claims import Claim, Unread
 
 VERDICTS: Final = ("certified", "certified-tighter", "fails", "wasteful", "unchecked")
 #: Noise or epochs beyond what is needed, from which a row is called wasteful.
@@ -19,12 +21,13 @@ PRECISE: Final = ("epsilon_achieved", "epsilon_tightest", "sigma_needed", "epoch
 
 
 class Checked(NamedTuple):
-    """A row's verdict. None: not given, not proved, or not asked for.
+    """A row's verdict. None: not given, not proved, or not asked for; a method that cannot be read is "".
 
     epsilon_achieved is under the claimed bound, epsilon_tightest under ``tightest``. sigma_needed and epochs_needed are the
     smallest that would have done under the claimed bound (epochs_needed of a request: after the requests before it), and
     sigma_tightest under the tightest one, for rows that the claimed bound does not certify. factor: given over needed.
     rounding: the row fails, but some number that rounds to the printed one would do.
+    assumed: what was taken because the row does not say it, by role.
     precise: where digits were asked for, the numbers of ``PRECISE`` as decimals rounded up, and the reason of what is missing.
     """
 
@@ -41,11 +44,12 @@ class Checked(NamedTuple):
     list: str
     request: int | None
     sigma: float | None
-    delta: float
+    delta: float | None
     epochs: float | None
     sigma_tightest: float | None
     factor: float | None
     rounding: bool
+    assumed: Mapping[str, str | float]
     precise: dict[str, str | None] | None = None
 
 
@@ -126,7 +130,38 @@ def checked(claim: Claim, verdict: str, reason: str, *, rounding: bool = False, 
         sigma_tightest=known.get("sigma_tightest"),
         factor=known.get("factor"),
         rounding=rounding,
+        assumed=claim.taken.values,
     )
+
+
+def unread(row: Unread) -> Checked:
+    """The verdict on a row that is no claim, with what can be read of it."""
+    return Checked(
+        row=row.row,
+        method=row.method,
+        verdict="unchecked",
+        epsilon_claimed=row.epsilon,
+        epsilon_achieved=None,
+        epsilon_tightest=None,
+        sigma_needed=None,
+        epochs_needed=None,
+        reason=f"{row.reason} (line {row.line})",
+        tightest=METHODS[row.method].tightest if row.method else "",
+        list=row.label,
+        request=row.request,
+        sigma=row.sigma,
+        delta=row.delta,
+        epochs=None,
+        sigma_tightest=None,
+        factor=None,
+        rounding=False,
+        assumed={},
+    )
+
+
+def counted(value: float, unit: str) -> str:
+    """So many epochs or steps, in words."""
+    return f"{shown(value)} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 def finite(value: float) -> float | None:

@@ -7,22 +7,17 @@ reason). Rows with a request number are followed as streams, each request on wha
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from accountant.methods import METHODS
-from accountant.numerics import Progress, number
+from accountant.numerics import InputError, Progress, number
 from accountant.questions import Setup
-from accountant.verification.claims import Claim, Claims
+from accountant.verification.basis import Basis
+from accountant.verification.claims import Claim, Claims, Unread
 from accountant.verification.lists import RequestList
 from accountant.verification.rows import check_rows
-from accountant.verification.verdicts import WASTEFUL, Checked, Summary, unchecked, value_of
-
-if TYPE_CHECKING:
-    from accountant.verification.precise import PreciseRows
-
+from accountant.verification.verdicts import PRECISE, WASTEFUL, Checked, Summary, unchecked, unread, value_of
 
 #: Rows looked at together.
 _CHUNK: Final = 20_000
@@ -34,8 +29,8 @@ class Verification:
     """Iterates over the checked rows, in the order of the table; ``summary`` is complete after the last.
 
     wasteful: factor of noise (or epochs) beyond what the claimed bound needs, from which a row is called so. The whole table is
-    read once before anything is computed, so that a cell that is no number stops it at once. digits: also give every row's
-    numbers to so many digits (``Checked.precise``).
+    read once before anything is computed, so that a file that is no table stops it at once; rows that are no claims are
+    unchecked. digits: also give every row's numbers to so many digits (``Checked.precise``).
     """
 
     def __init__(
@@ -48,78 +43,123 @@ class Verification:
         self.summary = Summary(ignored=claims.ignored)
         self._lists: dict[tuple[object, ...], RequestList] = {}
         self.total = 0
-        for _ in claims:
+        #: Last row that is no claim but a request, by request number (None: not known), and by the list that it may begin.
+        self._unread: dict[int | None, int] = {}
+        self._begun: dict[str, int] = {}
+        for _ in claims.table.lines():
             self.total += 1
             if self.total % _CHUNK == 0:
                 self.progress(self.total, 0)
 
     def __iter__(self) -> Iterator[Checked]:
-        claims = iter(self.claims)
-        assumed: Counter[str] = Counter()
+        claims = self.claims.read()
+        basis = Basis()
         done = 0
         while chunk := list(islice(claims, _CHUNK)):
             rows: list[Checked | None] = [None] * len(chunk)
             owners: list[RequestList | None] = [None] * len(chunk)
-            single = [at for at, claim in enumerate(chunk) if claim.request is None]
-            self._singles(chunk, single, rows)
-            self._requests(chunk, [at for at, claim in enumerate(chunk) if claim.request is not None], rows, owners)
+            self._singles(chunk, rows)
+            self._requests(chunk, rows, owners)
             for at, (claim, row) in enumerate(zip(chunk, rows, strict=True)):
                 assert row is not None
                 if self.digits is not None:
-                    row = row._replace(precise=self._precise(owners[at], self.digits).strings(claim, row))
+                    row = row._replace(precise=self._strings(claim, row, owners[at], self.digits))
                     self.progress(done + at + 1, self.total)
                 self.summary.rows += 1
                 self.summary.verdicts[row.verdict] += 1
                 self.summary.rounding += row.rounding
-                assumed[_read_as(claim)] += 1
                 yield row
+            basis.add(chunk)
             done += len(chunk)
             self.progress(done, self.total)
-        self.summary.assumed = [*self.claims.readings, *assumed]
+        lacking = self.claims.lacking if self.summary.verdicts["unchecked"] == self.summary.rows else []
+        self.summary.assumed = [*lacking, *self.claims.readings, *basis.lines()]
 
     # --- single rows
 
-    def _singles(self, chunk: Sequence[Claim], which: Iterable[int], rows: list[Checked | None]) -> None:
+    def _singles(self, chunk: Sequence[Claim | Unread], rows: list[Checked | None]) -> None:
         groups: dict[tuple[int, Setup, str], list[int]] = {}
-        for at in which:
-            claim = chunk[at]
-            groups.setdefault((id(claim.method), claim.setup, claim.unit), []).append(at)
+        # The same setup is hashed once.
+        known: dict[tuple[int, int, str], list[int]] = {}
+        for at, claim in enumerate(chunk):
+            if isinstance(claim, Unread):
+                rows[at] = unread(claim)
+            elif claim.request is None:
+                short = id(claim.method), id(claim.setup), claim.unit
+                if short not in known:
+                    known[short] = groups.setdefault((id(claim.method), claim.setup, claim.unit), [])
+                known[short].append(at)
         for members in groups.values():
-            claims = [chunk[at] for at in members]
-            for at, row in zip(members, check_rows(claims, self.wasteful), strict=True):
+            claims = [claim for at in members if isinstance(claim := chunk[at], Claim)]
+            for at, row in zip(members, self._judged(claims), strict=True):
                 rows[at] = row
 
-    def _precise(self, owner: RequestList | None, digits: int) -> PreciseRows:
-        """What knows the digits of a row: of its list, which it is a request of, or of rows by themselves."""
+    def _judged(self, claims: list[Claim]) -> list[Checked]:
+        """Rows of one method and one setup; those whose numbers cannot be computed are unchecked."""
+        try:
+            return check_rows(claims, self.wasteful)
+        except InputError as error:
+            if len(claims) == 1:
+                return [unchecked(claims[0], str(error))]
+            return [row for claim in claims for row in self._judged([claim])]
+
+    def _strings(self, claim: Claim | Unread, row: Checked, owner: RequestList | None, digits: int) -> dict[str, str | None]:
+        """The digits of a row, of its list, which it is a request of, or of rows by themselves."""
         from accountant.verification.precise import PreciseList, PreciseRows
 
+        if isinstance(claim, Unread):
+            return {**dict.fromkeys(PRECISE), "reason": row.reason}
         if owner is None:
-            return PreciseRows(digits)
+            return PreciseRows(digits).strings(claim, row)
         if owner.precise is None:
             owner.precise = PreciseList(owner.claimed, owner.best, digits)
-        return owner.precise
+        return owner.precise.strings(claim, row)
 
     # --- streams
 
-    def _requests(
-        self, chunk: Sequence[Claim], which: Iterable[int], rows: list[Checked | None], owners: list[RequestList | None]
-    ) -> None:
-        members: dict[int, tuple[RequestList, list[int]]] = {}
-        for at in which:
-            claim = chunk[at]
-            target = (value_of(claim.sigma), value_of(claim.epsilon), claim.delta)
-            key = (id(claim.method), claim.setup, claim.unit, claim.list, *target)
-            entry = self._lists.get(key)
-            if entry is None or claim.request == 1:
-                if len(self.summary.lists) >= _MOST_LISTS:
-                    rows[at] = unchecked(claim, f"there are more than {_MOST_LISTS} lists of requests in the table")
-                    continue
-                entry = self._lists[key] = RequestList(claim)
-                self.summary.lists.append(entry.summary)
-            members.setdefault(id(entry), (entry, []))[1].append(at)
-        for entry, own in members.values():
-            for at, row in zip(own, entry.check([chunk[at] for at in own], self.wasteful), strict=True):
+    def _requests(self, chunk: Sequence[Claim | Unread], rows: list[Checked | None], owners: list[RequestList | None]) -> None:
+        members: dict[int, tuple[RequestList, list[Claim], list[int]]] = {}
+        for at, claim in enumerate(chunk):
+            if isinstance(claim, Unread):
+                self._lost(claim.row, claim.request, claim.label)
+                continue
+            if claim.request is None:
+                continue
+            if claim.sigma is None or claim.epsilon is None:
+                self._lost(claim.row, claim.request, claim.list)
+            entry = self._list_of(claim)
+            if entry is None:
+                rows[at] = unchecked(claim, f"there are more than {_MOST_LISTS} lists of requests in the table")
+                continue
+            _, claims, places = members.setdefault(id(entry), (entry, [], []))
+            claims.append(claim)
+            places.append(at)
+        for entry, claims, places in members.values():
+            for at, row in zip(places, entry.check(claims, self.wasteful, self._unread), strict=True):
                 rows[at], owners[at] = row, entry
+
+    def _lost(self, row: int, request: int | None, label: str) -> None:
+        """A request that cannot be checked may be the next of a list, or begin another that looks the same."""
+        if "request" in self.claims.columns:
+            self._unread[request] = row
+            if request is None or request == 1:
+                self._begun[label] = row
+
+    def _list_of(self, claim: Claim) -> RequestList | None:
+        """The list that a request belongs to; None where there are too many."""
+        target = (value_of(claim.sigma), value_of(claim.epsilon), claim.delta)
+        key = (id(claim.method), claim.setup, claim.unit, claim.list, *target)
+        entry = self._lists.get(key)
+        if entry is None or claim.request == 1:
+            if len(self.summary.lists) >= _MOST_LISTS:
+                return None
+            entry = self._lists[key] = RequestList(claim)
+            self.summary.lists.append(entry.summary)
+        elif claim.request == 2 and (row := self._begun.get(claim.list, 0)) > entry.first.row:
+            entry.doubts[claim.row] = (
+                f"row {row} may begin this list and is unchecked, so what the requests before this one left is not known"
+            )
+        return entry
 
 
 def verify(
@@ -134,11 +174,3 @@ def verify(
     """
     verification = Verification(claims, wasteful=wasteful, digits=digits, progress=progress)
     return list(verification), verification.summary
-
-
-def _read_as(claim: Claim) -> str:
-    """What a row's claim rests on, in words."""
-    setup = claim.setup
-    names = [claim.method.name, *([claim.method.tightest] if claim.method.tightest != claim.method.name else [])]
-    orders = [f"{name} with batches {setup.batches or METHODS[name].default_batches}" for name in names]
-    return f"{', tightest known '.join(orders)}; reference {setup.reference}"
