@@ -106,6 +106,9 @@ def test_two_writers_have_parts_of_their_own(tmp_path: Path) -> None:
 WRITER = """
 import os, signal, sys, threading, time
 from accountant.numerics import atomic_file
+# Whatever started the tests may ignore them.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 {setting}
 with atomic_file(sys.argv[1]) as part:
     part.write_text("half")
