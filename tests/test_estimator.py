@@ -53,7 +53,9 @@ def regressor(**changes: Any) -> PNSGDRegressor:
 
 def accountant_of(model: Any, loss: Any) -> UnlearningAccountant:
     problem = loss.problem(N, adjacency=model.adjacency)
-    algorithm = PNSGD(problem, model.batch_size or "full", radius=model.radius, learn_epochs=model.learn_epochs)
+    dimension = loss.outputs * (X.shape[1] + bool(model.fit_intercept))
+    words = {"rounding": "float64", "dimension": dimension} if loss.strong_convexity > 0 else {}
+    algorithm = PNSGD(problem, model.batch_size or "full", radius=model.radius, learn_epochs=model.learn_epochs, **words)
     return UnlearningAccountant(algorithm, batches=model.batches)
 
 
@@ -83,16 +85,16 @@ def test_pipeline_and_grid_search() -> None:
 
 
 def test_little_noise_gives_the_optimum() -> None:
-    ours = classifier(sigma=1e-7, learn_epochs=400, batch_size=None, feature_bound=2.0).fit(X, NAMES)
+    ours = classifier(sigma=2e-5, learn_epochs=400, batch_size=None, feature_bound=2.0).fit(X, NAMES)
     # An intercept that is regularised, as ours is.
     theirs = LogisticRegression(C=1 / (0.05 * N), tol=1e-10, fit_intercept=False).fit(np.c_[X, np.ones(N)], NAMES)
-    np.testing.assert_allclose(np.r_[ours.coef_[0], ours.intercept_], theirs.coef_[0], atol=1e-5)
-    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(np.c_[X, np.ones(N)]), atol=1e-5)
-    linear = regressor(sigma=1e-7, learn_epochs=3000, batch_size=None, feature_bound=2.0, clip=100.0, regularisation=0.01)
+    np.testing.assert_allclose(np.r_[ours.coef_[0], ours.intercept_], theirs.coef_[0], atol=2e-4)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(np.c_[X, np.ones(N)]), atol=2e-4)
+    linear = regressor(sigma=1e-3, learn_epochs=3000, batch_size=None, feature_bound=2.0, clip=100.0, regularisation=0.01)
     rows = np.c_[X, np.ones(N)]
     exact = np.linalg.solve(rows.T @ rows / N + 0.01 * np.eye(5), rows.T @ REALS / N)
     linear.fit(X, REALS)
-    np.testing.assert_allclose(np.r_[linear.coef_, linear.intercept_], exact, atol=1e-5)
+    np.testing.assert_allclose(np.r_[linear.coef_, linear.intercept_], exact, atol=1e-2)
 
 
 def test_three_classes_and_the_hinge() -> None:
@@ -143,7 +145,7 @@ def test_noise_steps_and_guarantee_are_the_accountants(model: Any, y: Any, loss:
     model = clone(model).fit(X, y)
     accountant = accountant_of(model, loss)
     assert model.delta_ == 1 / N
-    assert model.sigma_ == accountant.sigma(epsilon=1.0, epochs=1)
+    assert 1 <= model.sigma_ / accountant.sigma(epsilon=1.0, epochs=1) < 1 + 1e-8
     assert model.planned_steps() == accountant.steps(sigma=model.sigma_, epsilon=1.0)
     per_epoch = accountant.algorithm.steps_per_epoch
     stream = UnlearningStream(accountant, sigma=model.sigma_, epsilon=1.0)
@@ -351,7 +353,7 @@ def test_rows_left_too_long_train_but_never_unlearn() -> None:
 
 
 def test_targets_that_cannot_be_reached_are_refused_with_what_would_help() -> None:
-    noisy = classifier(regularisation=0.0, learn_epochs=3, sigma=1e-9).fit(X, NAMES)
+    noisy = classifier(regularisation=0.0, learn_epochs=3, sigma=1e-8).fit(X, NAMES)
     unchanged(noisy, [1], match="larger sigma or epsilon", error=UnreachableError)
     far = classifier(sigma=1e-4).fit(X, NAMES)
     unchanged(far, [1], match="more than max_steps = 60: fit again", error=UnreachableError)

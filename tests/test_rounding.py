@@ -165,3 +165,24 @@ def test_a_stream_pays_for_rounding_once() -> None:
     far = PNSGD(preset("mnist"), 128, rounding="float32", dimension=784, rounding_share=0.9)
     with pytest.raises(UnreachableError):
         UnlearningStream(UnlearningAccountant(far), sigma=0.001, epsilon=1.0).request()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_estimators_refuse_noise_that_rounding_outweighs(dtype: str) -> None:
+    pytest.importorskip("sklearn")
+    from accountant.trainer import PNSGDClassifier
+
+    rng = np.random.default_rng(3)
+    features = rng.standard_normal((40_000, 5))
+    labels = features[:, 0] > 0
+    small = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=16, learn_epochs=2, dtype=dtype)
+    with pytest.raises(InputError, match="more noise, float64, a larger batch_size or fewer steps would help"):
+        small.fit(features, labels)
+    assert not hasattr(small, "coef_")
+    plain = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=2, dtype=dtype).fit(features, labels)
+    assert any("computed in float64" in line for line in plain.unlearn([0]).guarantee_.assumptions)
+    # Without contraction nothing bounds the parameters: noise far above their resolution is all that is asked for.
+    convex = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, regularisation=0.0, dtype=dtype)
+    assert convex.fit(features, labels).sigma_ > 0
+    with pytest.raises(InputError, match="is too small for parameters in float64"):
+        convex.set_params(sigma=1e-12).fit(features, labels)

@@ -26,6 +26,6 @@ else:
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
-        rounding="FLOOR Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
+        rounding="FLOOR REMEDIES Rounding check_floor in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
     )

@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 
-from accountant.numerics import SMALLEST, Floats
+from accountant.numerics import SMALLEST, Floats, InputError
 from accountant.problem.algorithm import PNSGD
 from accountant.problem.formats import UNITS, gamma
 
@@ -28,6 +28,8 @@ from accountant.problem.formats import UNITS, gamma
 _CERTAIN: Final = 1500.0
 #: Above this epsilon that chance would count.
 MAX_EPSILON: Final = 700.0
+#: What helps where rounding costs too much.
+REMEDIES: Final = "more noise, float64, a larger batch_size or fewer steps would help"
 #: Noise per step, in units u of the norm scale, below which nothing is promised where no norm bound is known.
 FLOOR: Final = 2.0**20
 
@@ -85,6 +87,16 @@ def noise_in_units(algorithm: PNSGD, sigma: float, rounding: str) -> float:
     if not 0 < scale < math.inf:
         return math.nan
     return algorithm.noise_std(sigma) / (2 * UNITS[rounding]) / 2.0 ** math.floor(math.log2(scale))
+
+
+def check_floor(algorithm: PNSGD, sigma: float, rounding: str) -> None:
+    """Refuse noise below the resolution of the parameters, where rounding is not accounted for; InputError with what helps."""
+    floor = FLOOR * UNITS[rounding] * norm_scale(algorithm)
+    if not algorithm.noise_std(sigma) >= floor:
+        raise InputError(
+            f"the noise per step, {algorithm.noise_std(sigma):.3g}, is too small for parameters in {rounding}, at least "
+            f"{floor:.3g} is wanted: it would hide nothing; {REMEDIES}"
+        )
 
 
 def in_exact_numbers(algorithm: PNSGD) -> PNSGD:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from accountant.averaging import OnePoint, Placing
 from accountant.curves import too_far_apart
 from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, plain
-from accountant.problem import FLOOR, UNITS, norm_scale, rounding_of
+from accountant.problem import FLOOR, REMEDIES, UNITS, norm_scale, rounding_of
 from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
 from accountant.questions.outcome import Outcome, Unknown, Value
@@ -96,7 +96,7 @@ class Asking:
         algorithm = self.placing.setting.algorithm
         if algorithm.rounding is None:
             return
-        sigma, remedies = known["sigma"], "more noise, float64, a larger batch_size or fewer steps would help"
+        sigma = known["sigma"]
         if rounding_of(algorithm) is None:
             scale = norm_scale(algorithm)
             floor = FLOOR * UNITS[algorithm.rounding] * scale
@@ -104,7 +104,7 @@ class Asking:
                 ~(np.sqrt(2 * algorithm.eta) * sigma >= floor) | ~np.isfinite(scale),
                 lambda _: UnreachableError(
                     f"the noise per step is below {FLOOR:.0f} roundings ({algorithm.rounding}) of parameters of size "
-                    f"{scale:.3g}, and no bound on their norm is known: nothing is promised; {remedies}"
+                    f"{scale:.3g}, and no bound on their norm is known: nothing is promised; {REMEDIES}"
                 ),
             )
             return
@@ -115,7 +115,7 @@ class Asking:
             ~(share <= algorithm.rounding_share),
             lambda row: UnreachableError(
                 f"rounding ({algorithm.rounding}) would cost {float(share.flat[row]):.3g} of epsilon, more than the share "
-                f"{algorithm.rounding_share:g} that is allowed: {remedies}"
+                f"{algorithm.rounding_share:g} that is allowed: {REMEDIES}"
             ),
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 from accountant.bounds import Bound, Setting
 from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
 from accountant.numerics import Floats, Indices, InputError, Numbers, UnreachableError, decreasing_root, log_add, log_power
-from accountant.problem import MATCHED, PNSGD, rounding_of
+from accountant.problem import MATCHED, PNSGD, REMEDIES, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.rules import FORGOTTEN, LARGEST_LOG_MU, SAFE, Place, Rule, ages_of
 from accountant.requests.state import StreamState
@@ -32,7 +32,7 @@ class OptimalRule(Rule):
         one = mixture_log_scale(self.epsilon, self.log_delta, np.zeros(1), np.zeros((1, 1)))
         self.most = math.exp(float(one[0]))
         #: mu that rounding costs, once for all requests.
-        self.rounded = _rounded(accountant.algorithm, math.exp(self.log_sigma))
+        self.rounded = _rounded(accountant.algorithm, math.exp(self.log_sigma), self.most)
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
         self._excess: dict[int, Any] = {}
@@ -205,8 +205,11 @@ class OptimalRule(Rule):
         return float(mu) + self.rounded if math.isfinite(mu) else None
 
 
-def _rounded(algorithm: PNSGD, sigma: float) -> float:
-    """mu that rounding costs a stream, rounded up; InputError where no bound on the parameters covers all of its steps."""
+def _rounded(algorithm: PNSGD, sigma: float, most: float) -> float:
+    """mu that rounding costs a stream, rounded up; InputError where no bound on the parameters covers all of its steps.
+
+    UnreachableError where that is more than the algorithm's share of ``most``, the largest mu that the target allows.
+    """
     if algorithm.rounding is None:
         return 0.0
     rounding = rounding_of(algorithm)
@@ -214,4 +217,10 @@ def _rounded(algorithm: PNSGD, sigma: float) -> float:
         raise InputError(
             f"rounding={algorithm.rounding} needs strong_convexity > 0 for a stream: without contraction it piles up"
         )
-    return rounding.mu(sigma) * SAFE
+    mu = rounding.mu(sigma) * SAFE
+    if not mu <= algorithm.rounding_share * most:
+        raise UnreachableError(
+            f"rounding ({algorithm.rounding}) would cost mu = {mu:.3g} of the {most:.3g} that the target allows, more than the "
+            f"share {algorithm.rounding_share:g} that may be: {REMEDIES}"
+        )
+    return mu

@@ -243,7 +243,8 @@ class Estimator(Fitting):
             self.feature_names_in_ = saved.names
         features, parameters = saved.arrays["features"], saved.arrays["parameters"]
         # Not calibrated again, which another version might do to other last digits.
-        self._set_up(row_norms(features), number("sigma", saved.sigma, above=0))
+        rounding = "float64" if '"rounding"' in saved.stream else None
+        self._set_up(row_norms(features), features.shape[1], number("sigma", saved.sigma, above=0), rounding=rounding)
         check_points(self._trainer.loss, features, saved.arrays["labels"])
         new, n = self._stream, saved.arrays["zeroed"].size
         self._stream = UnlearningStream.from_json(saved.stream, new.accountant)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, choice, integer, number
-from accountant.problem import PNSGD
+from accountant.problem import PNSGD, check_floor
 from accountant.questions import UnlearningAccountant
 from accountant.requests import UnlearningStream
 from accountant.trainer.labels import RowLabels
@@ -119,28 +119,41 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     def _learn(self, X: Array, labels: Array, row_labels: RowLabels) -> None:
         """Fit rows (n, d) with labels (n,) as the loss wants them; row_labels: what their frame called them."""
         rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
-        self._set_up(row_norms(rows), self.sigma)
+        self._set_up(row_norms(rows), rows.shape[1], self.sigma)
         self.__dict__.update(self._released(self._trainer.learn(rows, labels, epochs=self.learn_epochs)))
 
-    def _set_up(self, norms: NDArray[np.float64], sigma: float | None) -> None:
-        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,); sigma None: calibrated."""
+    def _set_up(
+        self, norms: NDArray[np.float64], columns: int, sigma: float | None, *, rounding: str | None = "float64"
+    ) -> None:
+        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,), and so many columns.
+
+        sigma None: calibrated. rounding None: not counted, as in files of the first format.
+        """
         loss, epsilon = self._chosen_losses(norms), number("epsilon", self.epsilon, at_least=0)
         learned = integer("learn_epochs", self.learn_epochs, at_least=1)
         # Published streams are about converged learning, which covers every finite one.
         converged = self.bound == "paper" and loss.strong_convexity > 0
+        # Rounding is counted where a bound on the parameters covers all requests; elsewhere noise must be far above it.
+        counted = self.bound == "optimal" and loss.strong_convexity > 0
         algorithm = PNSGD(
             loss.problem(norms.size, adjacency=self.adjacency),
             "full" if self.batch_size is None else self.batch_size,
             radius=self.radius,
             learn_epochs=None if converged else learned,
+            rounding=rounding if counted else None,
+            dimension=loss.outputs * columns,
         )
         accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
         self.delta_ = accountant.default_delta if self.delta is None else number("delta", self.delta, above=0, below=1)
         epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
         if sigma is None:
             self.sigma_ = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
+            # The stream adds up what rounding costs in another order, with other last digits.
+            self.sigma_ *= 1 + (2.0**-30 if algorithm.rounding is not None else 0.0)
         else:
             self.sigma_ = number("sigma", sigma, above=0)
+        if algorithm.rounding is None:
+            check_floor(algorithm, self.sigma_, "float64")
         self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=epsilon, delta=self.delta_)
         self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
 
