@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -151,3 +153,32 @@ def test_the_opacus_accountant_answers_as_its_copies(make: Callable[[Any], Any],
     assert other.get_epsilon(1e-5) == accountant.get_epsilon(1e-5)
     other.step(noise_multiplier=2.0, sample_rate=0.1)
     assert (len(other), len(accountant)) == (21, 20)
+
+
+def test_threads_on_one_stream_are_answered_one_after_the_other() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        check_threads()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def check_threads() -> None:
+    accountant = UnlearningAccountant(PNSGD(preset("mnist"), 32))
+    for _ in range(20):
+        stream = UnlearningStream(accountant, sigma=0.01, epsilon=1.0)
+        expected = sorted(stream.fresh().request_all([1] * 16).tolist())
+        barrier, found = threading.Barrier(4), []
+
+        def ask(stream: UnlearningStream = stream, barrier: threading.Barrier = barrier, found: list[int] = found) -> None:
+            barrier.wait()
+            found.extend(stream.request() for _ in range(4))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(found) == expected
+        assert (stream.requests, stream.points, stream.total_steps) == (16, 16, sum(expected))

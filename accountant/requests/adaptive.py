@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, integer
-from accountant.problem import WORST
+from accountant.problem import RESHUFFLE, WORST
 from accountant.questions import UnlearningAccountant
 
 
@@ -29,7 +29,17 @@ def about_every_point(accountant: UnlearningAccountant, *, sigma: float, release
     count = integer("releases", releases, at_least=1)
     if accountant.bound != "optimal" or not accountant.constant or accountant.starts_apart or accountant.reference != "matched":
         raise InputError("releases compose under bound=optimal, reference=matched and a constant algorithm without schedule")
-    one = accountant.with_(batches=WORST, group_size=1).guarantee(sigma=sigma, steps=0)
+    if accountant.batches == RESHUFFLE:
+        raise InputError(
+            "batches must keep their order for releases to compose, got reshuffle: a point could be visited twice in a row"
+        )
+    # A point that stays is visited in every epoch of unlearning others too: as often as if learning never ended.
+    endless = replace(accountant.algorithm, learn_epochs=None)
+    if endless.log_contraction == 0 and endless.radius is None:
+        raise InputError(
+            "releases compose with strong_convexity > 0 or a radius only: without them every visit adds to what is told"
+        )
+    one = UnlearningAccountant(endless, batches=WORST).guarantee(sigma=sigma, steps=0)
     lines = [
         line for line in one.assumptions if "any model learned or released" not in line and "released, unlearned" not in line
     ]

@@ -26,8 +26,10 @@ from accountant.numerics import (
     shown,
     smallest_whole,
 )
-from accountant.problem import DOUBLES, RANDOM, WORST, Number
+from accountant.problem import DOUBLES, RANDOM, Number
 from accountant.questions import UnlearningAccountant
+from accountant.requests.alone import Alone, alone
+from accountant.requests.covered import check_covered
 from accountant.requests.optimal import OptimalRule
 from accountant.requests.published import PublishedRule
 from accountant.requests.rules import Place, Rule, learned_epochs
@@ -53,7 +55,7 @@ class Planned(NamedTuple):
     guarantee: Guarantee
 
 
-class UnlearningStream:
+class UnlearningStream(Alone):
     """Requests one after the other, each a number of points to delete, in constant memory.
 
     accountant: an :class:`UnlearningAccountant` with batches "random" or "worst", a matched or converged reference, no
@@ -62,6 +64,7 @@ class UnlearningStream:
     unit: "steps", or "epochs" for whole epochs. first_bound: another published bound for the first request only, as the
         authors' code has it (``bound="paper-geometric"`` with ``first_bound="paper"``).
     Raises InputError for bad arguments and for more deletions than points, UnreachableError when no number of steps is enough.
+    Threads that share a stream are answered one after the other.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class UnlearningStream:
             return "exact"
         return "groups by the law of their placement, of which only convex functions are taken: an upper bound"
 
+    @alone
     def fresh(self) -> UnlearningStream:
         """The stream before its first request; what was computed for the placements is shared."""
         stream = copy(self)
@@ -161,6 +165,7 @@ class UnlearningStream:
         found = rule.mixtures(place, steps, rule.arithmetic.asarray(before))
         return [mixture for mixture in found if rule.arithmetic.midpoint(mixture.log_scale).max() < np.inf]
 
+    @alone
     def answer(self, points: int, count: int) -> None:
         """Answer a request with ``count`` steps (or epochs), enough or not."""
         rule, place = self._next(points)
@@ -171,6 +176,7 @@ class UnlearningStream:
         rule = self._rule if self.state.requests else self._first
         return rule, rule.place(self.state, points)
 
+    @alone
     def arrive(self, points: int = 1) -> None:
         """A request comes in; it is merged with those that wait already."""
         if type(points) is not int or points < 1:
@@ -180,6 +186,7 @@ class UnlearningStream:
             raise InputError(f"points must be at most {left}, what is left of the dataset, got {points}")
         self.pending += points
 
+    @alone
     def process(self) -> int:
         """Delete what waits, as one request; the number of steps to run now (0 if nothing waits)."""
         if not self.pending:
@@ -190,6 +197,7 @@ class UnlearningStream:
         self.pending = 0
         return count * self._stride
 
+    @alone
     def request(self, points: int = 1) -> int:
         """Delete ``points`` >= 1 (and whatever waits) now; the number of steps to run before the next release."""
         self.arrive(points)
@@ -199,6 +207,7 @@ class UnlearningStream:
             self.pending -= points
             raise
 
+    @alone
     def planned(self, points: int = 1) -> Planned:
         """What :meth:`request` would answer now: the steps, and the whole guarantee after them. Nothing changes."""
         self.arrive(points)
@@ -226,6 +235,7 @@ class UnlearningStream:
         context = {**self._settings(), **sums, "source": rule.bound.source}
         return Planned(steps, Guarantee(*after, statement=statement, assumptions=tuple(lines), context=context))
 
+    @alone
     def request_all(self, points: ArrayLike) -> NDArray[np.int64]:
         """:meth:`request` for each entry of a one-dimensional array."""
         counts = numbers("points", points, at_least=1, at_most=self._n, whole=True)
@@ -233,6 +243,7 @@ class UnlearningStream:
             raise InputError(f"points must be one-dimensional, got shape {counts.shape}")
         return np.array([self.request(count) for count in counts.astype(np.int64).tolist()], dtype=np.int64)
 
+    @alone
     def follow(self, steps: ArrayLike, points: ArrayLike = 1) -> Followed:
         """Answer requests of ``points`` each with ``steps``, (k,), enough or not; what holds after each.
 
@@ -294,6 +305,7 @@ class UnlearningStream:
             )
         return count
 
+    @alone
     def to_json(self) -> str:
         """The state, and what it belongs to, as one line that :meth:`from_json` restores exactly."""
         return written(self._settings(), self.state, self.pending)
@@ -316,31 +328,3 @@ class UnlearningStream:
     def _settings(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("sigma", "epsilon", "delta", "unit", "first_bound")}
         return {**self.accountant.to_dict(), **own}
-
-
-def check_covered(accountant: UnlearningAccountant, first_bound: str | None) -> None:
-    """Refuse what a stream does not cover."""
-    name = accountant.bound
-    if accountant.batches not in (RANDOM, WORST):
-        raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
-    if accountant.group_size != 1:
-        raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
-    if not accountant.constant:
-        raise InputError("a stream needs a constant algorithm: schedule must be left out, or change nothing")
-    if isinstance(accountant.reference, int):
-        raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
-    if accountant.starts_apart:
-        raise InputError("reference must be matched for a stream after finite learning, got converged")
-    if first_bound is not None:
-        published = [bound for bound in BOUNDS if bound != "optimal"]
-        choice("first_bound", first_bound, published)
-        if name == "optimal":
-            raise InputError(f"first_bound={first_bound} goes with a published bound, got bound=optimal")
-    for bound in {name, first_bound or name}:
-        learned = accountant.algorithm.learn_epochs
-        if bound == "paper" and learned is not None and accountant.algorithm.log_contraction < 0:
-            raise InputError(
-                "bound=paper is published for streams after converged learning only: learn_epochs must be left out, "
-                f"got {learned}"
-            )
-    accountant.check()

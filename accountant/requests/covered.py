@@ -1,0 +1,36 @@
+"""What a stream covers: the settings under which requests add up."""
+
+from __future__ import annotations
+
+from accountant.bounds import BOUNDS
+from accountant.numerics import InputError, choice
+from accountant.problem import RANDOM, WORST
+from accountant.questions import UnlearningAccountant
+
+
+def check_covered(accountant: UnlearningAccountant, first_bound: str | None) -> None:
+    """Refuse what a stream does not cover."""
+    name = accountant.bound
+    if accountant.batches not in (RANDOM, WORST):
+        raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
+    if accountant.group_size != 1:
+        raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
+    if not accountant.constant:
+        raise InputError("a stream needs a constant algorithm: schedule must be left out, or change nothing")
+    if isinstance(accountant.reference, int):
+        raise InputError(f"reference must be matched or converged for a stream, got {accountant.reference}")
+    if accountant.starts_apart:
+        raise InputError("reference must be matched for a stream after finite learning, got converged")
+    if first_bound is not None:
+        published = [bound for bound in BOUNDS if bound != "optimal"]
+        choice("first_bound", first_bound, published)
+        if name == "optimal":
+            raise InputError(f"first_bound={first_bound} goes with a published bound, got bound=optimal")
+    for bound in {name, first_bound or name}:
+        learned = accountant.algorithm.learn_epochs
+        if bound == "paper" and learned is not None and accountant.algorithm.log_contraction < 0:
+            raise InputError(
+                "bound=paper is published for streams after converged learning only: learn_epochs must be left out, "
+                f"got {learned}"
+            )
+    accountant.check()
