@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,7 +118,9 @@ def console() -> Console:
             super().print(*(encodable(each) if isinstance(each, str) else each for each in objects), **options)
 
     screen = Screen(highlight=False, emoji=False)
-    screen.width = min(max(screen.width, WIDTH // 2), WIDTH)
+    # Of terminals that say no more than that they are dumb, rich takes all to be 80 columns wide, COLUMNS or not.
+    width = shutil.get_terminal_size().columns if screen.is_dumb_terminal else screen.width
+    screen.size = (min(max(width, WIDTH // 2), WIDTH), screen.height)
     return screen
 
 
