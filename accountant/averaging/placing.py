@@ -68,7 +68,7 @@ class Placing:
             raise InputError(f"batches must have at most {sizes[j]:.0f} points in batch {j}, got {counts[j]:.0f}")
         total = int(counts.sum())
         if total < 1 or (group_size is not None and total != group_size):
-            wanted = "at least 1" if group_size is None else f"group_size = {group_size}"
+            wanted = "at least 1" if not group_size else f"group_size = {group_size}"
             raise InputError(f"batches must place {wanted} points, got {total}")
         return replace(self, batches=tuple(counts.astype(int).tolist()), group_size=total)
 

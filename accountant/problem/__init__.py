@@ -19,13 +19,13 @@ else:
     __getattr__, __all__ = face(
         __name__,
         algorithm="MAX_POSITIONS PNSGD",
-        constants="Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
+        constants="binary Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
-        rounding="FLOOR REMEDIES Rounding check_floor in_exact_numbers noise_in_units norm_scale rounding_of",
+        rounding="FLOOR MAX_EPSILON REMEDIES Rounding check_floor in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
     )
