@@ -23,6 +23,8 @@ from accountant.commands import layout, streams
 from accountant.commands.program import app
 from accountant.numerics import digits
 
+#: As most people's, whatever this one is: what is printed waits in a buffer.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 MAIN = (sys.executable, "-c", "from accountant.commands import main; main()")
 MNIST = ("--preset", "mnist", "--batch-size", "128")
 FULL = ("--preset", "mnist", "--batch-size", "full", "--sigma", "0.03", "--epsilon", "1")
@@ -306,7 +308,7 @@ CLOSED = [
 def test_a_closed_pipe_is_no_verdict(words: tuple[str, ...], folder: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*MAIN, *words], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run([*MAIN, *words], stdout=write, stderr=subprocess.PIPE, text=True, check=False, env=BUFFERED)
     os.close(write)
     assert done.returncode == streams.CLOSED == 128 + signal.SIGPIPE
     assert done.stderr == ""
@@ -317,7 +319,8 @@ def test_a_closed_pipe_in_the_middle_leaves_no_file(folder: Path) -> None:
     row = TABLE.splitlines()[1]
     (folder / "long.csv").write_text(TABLE + f"{row}\n" * 4000, encoding="utf-8")
     for more in (("--json",), ("--markdown",), ("--json", "--html", "page.html")):
-        with subprocess.Popen([*MAIN, "verify", "long.csv", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        words = [*MAIN, "verify", "long.csv", *more]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=BUFFERED) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             assert process.stdout.read(50)
@@ -332,7 +335,7 @@ def test_a_closed_pipe_in_the_middle_leaves_no_file(folder: Path) -> None:
 @pytest.mark.parametrize("words", CLOSED, ids=" ".join)
 def test_a_full_disk_is_exit_code_2(words: tuple[str, ...], folder: Path) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*MAIN, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([*MAIN, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=BUFFERED)
     assert done.returncode == 2
     assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
 
@@ -348,7 +351,7 @@ def test_without_standard_streams_the_exit_code_stays(folder: Path) -> None:
         ("<&-", "verify -", 2),
     ):
         program = f"{sys.executable} -c '{MAIN[2]}' {words} {redirected}"
-        done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False)
+        done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False, env=BUFFERED)
         assert done.returncode == code, (redirected, words, done.stderr)
         assert "Traceback" not in done.stderr
 
@@ -388,6 +391,11 @@ def test_embedded_calls_keep_their_exceptions_and_streams() -> None:
     with pytest.raises(SystemExit):
         app(["nothing"])
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_no_command_writes_json_of_its_own_kind() -> None:
+    for path in Path(layout.__file__).parent.glob("*.py"):
+        assert "ensure_ascii" not in path.read_text(encoding="utf-8"), path.name
 
 
 def test_more_than_is_needed_is_said_to_hold() -> None:
