@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -70,8 +71,8 @@ class RequestList:
         except InputError as error:
             self.refusal = str(error)
 
-    def check(self, claims: list[Claim], wasteful: float, unread: Mapping[int | None, int]) -> list[Checked]:
-        """The next rows of the list; ``unread``: the last row with that request number that is no claim."""
+    def check(self, claims: list[Claim], wasteful: float, unread: Mapping[int | None, list[int]]) -> list[Checked]:
+        """The next rows of the list; ``unread``: by request number the rows that are no claims, in order."""
         self.summary.rows += len(claims)
         if self.refusal is not None:
             return [unchecked(claim, self.refusal) for claim in claims]
@@ -80,9 +81,8 @@ class RequestList:
             if claim.row in self.doubts:
                 self.refusal = self.doubts[claim.row]
             elif claim.request != self._due:
-                self.refusal = f"request {claim.request} comes where request {self._due} of its list should" + self._lost(
-                    unread
-                )
+                said = f"request {claim.request} comes where request {self._due} of its list should"
+                self.refusal = said + self._lost(claim.row, unread)
             elif claim.count is None:
                 self.refusal = f"request {claim.request} of the list has no {claim.unit}"
             if self.refusal is not None:
@@ -93,10 +93,13 @@ class RequestList:
         reason = self.refusal or ""
         return rows + [unchecked(claim, reason) for claim in claims[len(rows) :]]
 
-    def _lost(self, unread: Mapping[int | None, int]) -> str:
-        """The row that may be the request that is due, in words."""
-        row = max((unread[number] for number in (self._due, None) if number in unread), default=None)
-        return "" if row is None else f"; row {row} may be that one and is unchecked, so what it left is not known"
+    def _lost(self, row: int, unread: Mapping[int | None, list[int]]) -> str:
+        """The row before this one that may be the request that is due, in words."""
+        before = [rows[at - 1] for rows in map(unread.get, (self._due, None)) if rows and (at := bisect_left(rows, row))]
+        last = max(before, default=0)
+        if last <= self.first.row:
+            return ""
+        return f"; row {last} may be that one and is unchecked, so what it left is not known"
 
     def _followed(self, claims: list[Claim], wasteful: float) -> list[Checked]:
         assert self.claimed is not None

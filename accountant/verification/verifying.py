@@ -43,8 +43,8 @@ class Verification:
         self.summary = Summary(ignored=claims.ignored)
         self._lists: dict[tuple[object, ...], RequestList] = {}
         self.total = 0
-        #: Last row that is no claim but a request, by request number (None: not known), and by the list that it may begin.
-        self._unread: dict[int | None, int] = {}
+        #: Requests that are no claims: rows by request number (None: not known), and the last by the list that it may begin.
+        self._unread: dict[int | None, list[int]] = {}
         self._begun: dict[str, int] = {}
         for _ in claims.table.lines():
             self.total += 1
@@ -141,7 +141,10 @@ class Verification:
     def _lost(self, row: int, request: int | None, label: str) -> None:
         """A request that cannot be checked may be the next of a list, or begin another that looks the same."""
         if "request" in self.claims.columns:
-            self._unread[request] = row
+            rows = self._unread.setdefault(request, [])
+            rows.append(row)
+            if len(rows) > _MOST_LISTS:
+                del rows[: len(rows) // 2]
             if request is None or request == 1:
                 self._begun[label] = row
 
