@@ -329,12 +329,12 @@ def test_requests_that_cannot_be_answered_change_nothing() -> None:
     only = np.setdiff1d(np.flatnonzero(NAMES == "yes"), [4])
     unchanged(model, only, match="got the last of 'yes'")
     unchanged(model, [1], match="max_steps = 0", error=UnreachableError, max_steps=0)
-    every = regressor(epsilon=1e6).fit(X, REALS)
+    every = regressor(epsilon=700).fit(X, REALS)
     unchanged(every, np.arange(N), match="at least one")
 
 
 def test_given_classes_may_vanish() -> None:
-    model = classifier(classes=["yes", "no", "maybe"], epsilon=1e4).fit(X, NAMES)
+    model = classifier(classes=["yes", "no", "maybe"], epsilon=700).fit(X, NAMES)
     assert model.classes_.tolist() == ["maybe", "no", "yes"]
     model.unlearn(np.flatnonzero(NAMES == "yes"), max_steps=10**6)
     assert (model.predict(X) != "yes").mean() > 0.5

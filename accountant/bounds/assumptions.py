@@ -6,7 +6,7 @@ from typing import Final
 
 from accountant.bounds.base import Setting
 from accountant.numerics import shown
-from accountant.problem import ADJACENCIES, MATCHED, PNSGD, RANDOM, RESHUFFLE, WORST, describe, rounding_of
+from accountant.problem import ADJACENCIES, MATCHED, MAX_EPSILON, PNSGD, RANDOM, RESHUFFLE, WORST, describe, rounding_of
 
 #: What no bound here can do without: requests named by a quantile of a released model break it (docs/theory.md).
 INDEPENDENT: Final = (
@@ -83,6 +83,9 @@ def _rounding(algorithm: PNSGD) -> list[str]:
         return [*lines, "no bound on the parameters is known: rounding is not counted, its noise is only far above it"]
     if algorithm.radius is None:
         lines.append("the strongly convex part of the loss is a multiple of the squared norm, and learning starts at zero")
+        lines.append(
+            f"epsilon is at most {MAX_EPSILON:g}, and no Rényi divergence is read off: noise may exceed its bound by chance"
+        )
     return lines
 
 

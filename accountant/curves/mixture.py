@@ -30,5 +30,5 @@ class Mixture(NamedTuple):
             return log_mu
         # The last component is the worst outcome, which is exact.
         with np.errstate(divide="ignore", over="ignore"):
-            raised = np.log(self.law.raised_by(1 / sigma))[:, None]
+            raised = np.log(self.law.raised_by(1 / sigma, beyond=self.constant))[:, None]
         return np.append(np.logaddexp(log_mu[:, :-1], raised), log_mu[:, -1:], axis=1)

@@ -138,13 +138,13 @@ class Law:
             error=self.error * unit,
         )
 
-    def raised_by(self, scale: Floats) -> Floats:
-        """What every outcome, times ``scale``, must be raised by so that no hockey-stick divergence is under the true one.
+    def raised_by(self, scale: Floats, *, beyond: float = 0.0) -> Floats:
+        """What every outcome, times ``scale`` and ``beyond`` more, must be raised by to leave no divergence under the true one.
 
         With y = 2 Phi(x/2) - 1 this asks for a mean of y at least the true one: y'' >= -(M/4) e^(M error/2) y' up to the
         largest outcome M. Raising by the whole error, the first-order answer, is always enough.
         """
-        largest = (float(self.outcomes.max(initial=0.0)) + 3 * self.error) * scale
+        largest = (float(self.outcomes.max(initial=0.0)) + 3 * self.error) * scale + beyond
         variance, error = self.variance * scale**2, self.error * scale
         with np.errstate(over="ignore", invalid="ignore"):
             second = 1.1 * largest / 8 * np.exp(largest * error / 2) * variance

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import SMALLEST, Floats, InputError, choice, integer, number
-from accountant.problem.formats import UNITS, gamma
+from accountant.problem.formats import RANGES, UNITS, gamma
 from accountant.problem.problem import ADJACENCIES, Problem
 
 LAST_BATCH: Final = ("keep", "drop")
@@ -91,6 +91,7 @@ class PNSGD:
             if self.dimension is None:
                 raise InputError(f"dimension must be given with rounding={self.rounding}: the parameters of the model")
             self._rounded(1.0)
+            self._check_range(self.rounding)
         number("rounding_share", self.rounding_share, at_least=0, below=1)
 
     @property
@@ -116,6 +117,18 @@ class PNSGD:
         if self.radius is None:
             return math.inf
         return self._rounded(2 * self.radius)
+
+    def _check_range(self, rounding: str) -> None:
+        """Refuse sizes that the format hardly holds: the roundings that are counted are relative ones."""
+        problem, (low, high) = self.problem, RANGES[rounding]
+        sizes = {"lipschitz": problem.lipschitz, "step_size * lipschitz": self.eta * problem.lipschitz}
+        if self.radius is not None:
+            sizes["radius"] = self.radius
+        elif problem.strong_convexity > 0:
+            sizes["lipschitz/strong_convexity"] = problem.lipschitz / problem.strong_convexity
+        for name, size in sizes.items():
+            if not low <= size <= high:
+                raise InputError(f"{name} must be from {low:.3g} to {high:.3g} with rounding={rounding}, got {size:.3g}")
 
     def _rounded(self, length: float) -> float:
         """A length, a little more where numbers are rounded."""

@@ -8,6 +8,8 @@ from accountant.numerics import InputError
 
 #: Unit roundoff of the formats.
 UNITS: Final = {"float64": 2.0**-53, "float32": 2.0**-24}
+#: Sizes at which nothing under- or overflows that counts: the format's range, by its own precision twice on either side.
+RANGES: Final = {"float64": (2.0**-916, 2.0**918), "float32": (2.0**-78, 2.0**80)}
 #: What a step does besides the sums: derivative of the loss, division, decay, projection, each a few operations.
 _BESIDES: Final = 32
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 
-from accountant.numerics import SMALLEST, Floats, InputError
+from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError
 from accountant.problem.algorithm import PNSGD
 from accountant.problem.formats import UNITS, gamma
 
@@ -116,20 +116,20 @@ def rounding_of(algorithm: PNSGD) -> Rounding | None:
         return None
     problem, eta, loss = algorithm.problem, algorithm.eta, gamma_of(algorithm)
     steepness = eta * (problem.smoothness - problem.strong_convexity)
-    shrink = abs(1 - eta * problem.strong_convexity)
+    gap = _gap_of_norms(algorithm)
     # The square root of the variance that unit noise gathers, and how much longer than one step it is looked at, on average.
     noise_norm = 0.0
     if algorithm.radius is not None:
         norm = algorithm.radius * (1 + loss)
     else:
-        gap = 1 - shrink if shrink < 1 else 0.0
         left = 1 - loss * (2 + steepness) / gap if gap > 0 else 0.0
         if not left > 0:
             return None
         norm = eta * problem.lipschitz * (1 + loss) / gap / left
         assert algorithm.dimension is not None
-        surely = math.sqrt(algorithm.dimension) + math.sqrt(2 * (_CERTAIN + math.log(2) - 2 * _log_gap(algorithm)))
-        noise_norm = math.sqrt(2 * eta / ((1 - shrink) * (1 + shrink))) * surely / left
+        surely = math.sqrt(algorithm.dimension) + math.sqrt(2 * (_CERTAIN + _log_age(algorithm)))
+        # Errors feed back into the norm from steps long ago, which may have been longer: hence left twice.
+        noise_norm = math.sqrt(2 * eta / (gap * (2 - gap))) * surely / left**2
     learned: float | None = None
     gathered = 0.0
     if algorithm.log_contraction < 0:
@@ -142,6 +142,22 @@ def rounding_of(algorithm: PNSGD) -> Rounding | None:
     moved = (2 + steepness) * norm + eta * problem.lipschitz
     constant = math.exp(min(each + math.log((2 + steepness) * noise_norm), 709.0)) if noise_norm > 0 else 0.0
     return Rounding(each + math.log(max(moved, SMALLEST)), constant, learned)
+
+
+def _gap_of_norms(algorithm: PNSGD) -> float:
+    """1 - |1 - eta m|, by how much the regulariser shrinks the parameters in a step."""
+    from fractions import Fraction
+
+    shrunk = Fraction(algorithm.eta) * Fraction(algorithm.problem.strong_convexity)
+    return float(max(min(shrunk, 2 - shrunk), Fraction(0)))
+
+
+def _log_age(algorithm: PNSGD) -> float:
+    """log((1 + r)(2 + r)) of the steps r before the end, averaged as rounding counts them; without contraction its maximum."""
+    if algorithm.log_contraction < 0:
+        return math.log(2) - 2 * _log_gap(algorithm)
+    learned = math.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs) * algorithm.steps_per_epoch
+    return 2 * math.log(learned + MAX_COUNT + 2)
 
 
 def _log_gap(algorithm: PNSGD) -> float:

@@ -251,6 +251,8 @@ class UnlearningAccountant:
         asked = Question(sigma=sigma, epochs=epochs, steps=steps, start_distance=start_distance)
         strictly = Refusals(raising=True)
         query = self._asking.query(self._asking.total(asked, strictly), start_distance)
+        if sigma is not None:
+            self._asking.check_floor(asked.number("sigma"), strictly)
         return self._asking.outcome(
             query, asked, strictly, **({} if sigma is None else {"sigma": plain(asked.number("sigma"))})
         )

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from accountant.averaging import OnePoint, Placing
 from accountant.curves import too_far_apart
 from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, plain
-from accountant.problem import FLOOR, REMEDIES, UNITS, norm_scale, rounding_of
+from accountant.problem import FLOOR, MAX_EPSILON, REMEDIES, UNITS, norm_scale, rounding_of
 from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
 from accountant.questions.outcome import Outcome, Unknown, Value
@@ -96,17 +96,9 @@ class Asking:
         algorithm = self.placing.setting.algorithm
         if algorithm.rounding is None:
             return
-        sigma = known["sigma"]
-        if rounding_of(algorithm) is None:
-            scale = norm_scale(algorithm)
-            floor = FLOOR * UNITS[algorithm.rounding] * scale
-            refused.add(
-                ~(np.sqrt(2 * algorithm.eta) * sigma >= floor) | ~np.isfinite(scale),
-                lambda _: UnreachableError(
-                    f"the noise per step is below {FLOOR:.0f} roundings ({algorithm.rounding}) of parameters of size "
-                    f"{scale:.3g}, and no bound on their norm is known: nothing is promised; {REMEDIES}"
-                ),
-            )
+        rounding = rounding_of(algorithm)
+        if rounding is None:
+            self.check_floor(known["sigma"], refused)
             return
         finite = {name: np.where(np.isfinite(value), value, 1.0 if name == "sigma" else 0.5) for name, value in known.items()}
         delta = finite.get("delta", np.asarray(0.5))
@@ -116,6 +108,35 @@ class Asking:
             lambda row: UnreachableError(
                 f"rounding ({algorithm.rounding}) would cost {float(share.flat[row]):.3g} of epsilon, more than the share "
                 f"{algorithm.rounding_share:g} that is allowed: {REMEDIES}"
+            ),
+        )
+        if rounding.constant > 0 and "epsilon" in known:
+            refused.add(
+                ~(known["epsilon"] <= MAX_EPSILON),
+                lambda _: UnreachableError(
+                    f"with rounding={algorithm.rounding} epsilon must be at most {MAX_EPSILON:g}: beyond it the chance that "
+                    "noise makes the parameters larger than was counted would matter; a radius bounds them"
+                ),
+            )
+
+    def check_floor(self, sigma: Floats, refused: Refusals) -> None:
+        """Refuse rows whose noise is not far above rounding that is not counted."""
+        algorithm = self.placing.setting.algorithm
+        if algorithm.rounding is None or rounding_of(algorithm) is not None:
+            return
+        if algorithm.radius is not None:
+            # The ball bounds the parameters, but without contraction rounding piles up in every step of endless learning.
+            nothing = UnreachableError(f"rounding={algorithm.rounding} without contraction needs learn_epochs: it piles up")
+            refused.add(np.ones(np.shape(sigma), dtype=bool), lambda _: nothing)
+            return
+        scale = norm_scale(algorithm)
+        with np.errstate(over="ignore"):
+            noise = np.sqrt(2 * algorithm.eta) * sigma
+        refused.add(
+            ~(noise >= FLOOR * UNITS[algorithm.rounding] * scale) | ~np.isfinite(scale),
+            lambda _: UnreachableError(
+                f"the noise per step is below {FLOOR:.0f} roundings ({algorithm.rounding}) of parameters of size "
+                f"{scale:.3g}, and no bound on their norm is known: nothing is promised; {REMEDIES}"
             ),
         )
 

@@ -145,6 +145,11 @@ class Outcome:
 
     def rdp(self, alpha: ArrayLike) -> Value:
         """Bound on both Rényi divergences of order ``alpha`` > 1, rounded up; UnreachableError beyond the largest double."""
+        rounding = rounding_of(self.placing.setting.algorithm)
+        if rounding is not None and rounding.constant > 0:
+            raise InputError(
+                "Rényi divergences with rounding need a radius: without one the parameters are bounded but for a chance"
+            )
         orders, noise = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA), np.asarray(self._noise)
         values = rdp_of(self.query, sigma=noise, alpha=orders)
         if np.isnan(values).any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,7 +60,11 @@ class Query:
 
 def _rounded(mixture: Mixture, rounding: Rounding, steps: Floats) -> Mixture:
     """With what rounding adds to every mu, once for all points: their shifts and its own add up."""
-    log_scale = np.logaddexp(mixture.log_scale, rounding.log_scale(steps)[:, None])
+    added, law = rounding.log_scale(steps), mixture.law
+    log_scale = np.logaddexp(mixture.log_scale, added[:, None])
+    if law is not None and added.size:
+        # The rounding to a grid is judged by the largest outcome.
+        mixture = mixture._replace(law=replace(law, offset=law.offset + math.exp(min(float(added.max()), 690.0))))
     return mixture._replace(log_scale=np.where(np.isneginf(mixture.log_scale), -np.inf, log_scale), constant=rounding.constant)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from accountant.bounds import Bound, Setting
 from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
 from accountant.numerics import Floats, Indices, InputError, Numbers, UnreachableError, decreasing_root, log_add, log_power
-from accountant.problem import MATCHED, PNSGD, REMEDIES, rounding_of
+from accountant.problem import MATCHED, MAX_EPSILON, PNSGD, REMEDIES, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.rules import FORGOTTEN, LARGEST_LOG_MU, SAFE, Place, Rule, ages_of
 from accountant.requests.state import StreamState
@@ -32,6 +32,7 @@ class OptimalRule(Rule):
         one = mixture_log_scale(self.epsilon, self.log_delta, np.zeros(1), np.zeros((1, 1)))
         self.most = math.exp(float(one[0]))
         #: mu that rounding costs, once for all requests.
+        _check_chance(accountant.algorithm, epsilon=float(self.epsilon[0]))
         self.rounded = _rounded(accountant.algorithm, math.exp(self.log_sigma), self.most)
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
@@ -203,6 +204,13 @@ class OptimalRule(Rule):
         if self.bounded and state.since and state.tracked > 0:
             mu = min(mu, self._decayed(min(state.tracked / self.kept(state.since), self.limit), state.since))
         return float(mu) + self.rounded if math.isfinite(mu) else None
+
+
+def _check_chance(algorithm: PNSGD, *, epsilon: float) -> None:
+    """Refuse an epsilon at which the chance counts that the parameters exceed the bound that rounding is counted with."""
+    rounding = rounding_of(algorithm)
+    if rounding is not None and rounding.constant > 0 and epsilon > MAX_EPSILON:
+        raise InputError(f"epsilon must be at most {MAX_EPSILON:g} with rounding={algorithm.rounding} and without a radius")
 
 
 def _rounded(algorithm: PNSGD, sigma: float, most: float) -> float:
