@@ -26,9 +26,7 @@ N = 60
 def new_model() -> PNSGDClassifier:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((N, 3)) / 3
-    model = PNSGDClassifier(
-        batch_size=20, learn_epochs=3, regularisation=0.1, sigma=0.02, epsilon=5.0, classes=[False, True]
-    )
+    model = PNSGDClassifier(batch_size=20, learn_epochs=3, regularisation=0.1, sigma=0.02, epsilon=5.0, classes=[False, True])
     return model.fit(X, X[:, 0] > 0)
 
 
