@@ -41,8 +41,15 @@ def run(*words: str) -> Any:
     return CliRunner().invoke(app, list(words))
 
 
+def heeds_signals() -> None:
+    """Whatever started the tests may ignore them."""
+    for name in ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def started(*words: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen([*MAIN, *words], text=True, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen([*MAIN, *words], text=True, stderr=subprocess.PIPE, preexec_fn=heeds_signals, **options)
 
 
 @pytest.fixture

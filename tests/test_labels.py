@@ -188,7 +188,7 @@ def test_labels_stay_with_their_rows_in_copies_and_files(tmp_path: Path) -> None
 
 
 def test_replacement_rows_and_new_fits_forget_labels() -> None:
-    model = fitted(FROM_100, adjacency="replace", epsilon=5e3)
+    model = fitted(FROM_100, adjacency="replace", epsilon=700.0)
     model.unlearn(Index([105]), Frame(X[:1], [999]), Y[:1])
     for asked in ([105], [999]):
         with pytest.raises(InputError, match="removed before"):
