@@ -12,7 +12,7 @@ from problems import random_algorithm
 
 from accountant import PNSGD, InputError, Learn, Problem, Schedule, Unlearn, UnlearningAccountant, optimal_shifts, preset
 from accountant.problem.rates import constant, cosine, inverse_time, step_decay
-from accountant.questions.settings import build_accountant
+from accountant.questions import load
 from accountant.shifts import Timeline
 
 MNIST = PNSGD(preset("mnist"), 128)
@@ -214,7 +214,7 @@ def test_toml_says_a_schedule(tmp_path: Path) -> None:
         'step_size = { kind = "step-decay", start = 3.0, factor = 0.5, every = 88 }\n'
         '[[schedule]]\nphase = "unlearn"\nsigma = 2\n'
     )
-    accountant = build_accountant({}, problem_file=path)
+    accountant = load({}, problem_file=path).accountant
     same = scheduled(Learn(epochs=3, step_size=step_decay(start=3.0, factor=0.5, every=88)), Unlearn(sigma=2.0))
     assert accountant.epsilon(sigma=0.01, steps=3) == same.epsilon(sigma=0.01, steps=3)
     assert accountant.schedule is not None

@@ -55,16 +55,6 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     return settings
 
 
-def build_accountant(
-    options: Mapping[str, Any],
-    *,
-    preset_name: str | None = None,
-    problem_file: str | PathLike[str] | None = None,
-) -> UnlearningAccountant:
-    """An accountant from a preset or a file, with ``options`` (None: not given) on top. Raises InputError."""
-    return load(options, preset_name=preset_name, problem_file=problem_file).accountant
-
-
 def merged(
     options: Mapping[str, Any],
     *,
@@ -103,7 +93,7 @@ def load(
     preset_name: str | None = None,
     problem_file: str | PathLike[str] | None = None,
 ) -> Loaded:
-    """:func:`build_accountant` together with the file's target."""
+    """The accountant of a preset or a file, ``options`` (None: not given) on top, and the file's target. Raises InputError."""
     return assembled(merged(options, preset_name=preset_name, problem_file=problem_file))
 
 
