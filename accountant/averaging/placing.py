@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from accountant.averaging import groups
+from accountant.averaging.own_draws import OwnDraw
 from accountant.averaging.placements import (
     Components,
     EveryPlacement,
@@ -19,8 +20,9 @@ from accountant.averaging.placements import (
     WorstSum,
 )
 from accountant.bounds import Bound, Setting, assumptions_of
+from accountant.curves import GAUSSIAN, GAUSSIAN_MIXTURE
 from accountant.numerics import Floats, InputError, numbers, word_or_count
-from accountant.problem import RANDOM, RESHUFFLE, WORST, Batches
+from accountant.problem import RANDOM, RESHUFFLE, SECRET, WORST, Batches
 
 #: Placements of a group up to which each is looked at by itself.
 MOST_PLACEMENTS: Final = 2000
@@ -86,10 +88,12 @@ class Placing:
                 f"group_size must be 1, got {self.group_size}"
             )
         rounding = setting.algorithm.rounding
-        if rounding is not None and self.bound.curve(setting).kind != "gdp":
+        if rounding is not None and self.bound.curve(setting).kind not in GAUSSIAN:
             raise InputError(f"rounding={rounding} needs bound=optimal: the published bounds know exact numbers only")
         if rounding is not None and timeline is not None:
             raise InputError(f"rounding={rounding} needs a constant algorithm without schedule")
+        if setting.algorithm.own_draws:
+            self._check_own_draws()
         if self.batches == RESHUFFLE:
             if self.bound.name != "optimal":
                 raise InputError(f"batches=reshuffle needs bound=optimal, got {self.bound.name}")
@@ -99,6 +103,22 @@ class Placing:
             raise InputError(f"reference must be matched or converged with a schedule, got {reference}")
         if timeline is not None and not timeline.one_layout and isinstance(self.batches, (int, tuple)):
             raise InputError(f"batches must be random or worst where learning changes its batch size, got {self.batches}")
+
+    def _check_own_draws(self) -> None:
+        """Refuse what is not proved of records that draw by themselves."""
+        setting, algorithm = self.setting, self.setting.algorithm
+        name = f"assignment={algorithm.assignment}"
+        if self.bound.curve(setting).kind != GAUSSIAN_MIXTURE:
+            raise InputError(f"{name} needs bound=optimal: the published bounds are about a partition, got {self.bound.name}")
+        if setting.timeline is not None:
+            raise InputError(f"{name} needs a constant algorithm without schedule")
+        if self.batches == RESHUFFLE or isinstance(self.batches, tuple):
+            raise InputError(f"batches must be random, worst or a position with {name}, got {self.batches}")
+        if algorithm.problem.adjacency == "replace":
+            if setting.starts_apart:
+                raise InputError(f"reference must be matched with {name} and a stand-in (replace), got {setting.reference}")
+            if algorithm.log_contraction == 0 and algorithm.learn_epochs is None:
+                raise InputError(f"learn_epochs must be given with {name} and a stand-in (replace) on a convex problem")
 
     @cached_property
     def sizes(self) -> Floats:
@@ -113,7 +133,7 @@ class Placing:
         """Most points that can be deleted at once where ``batches`` places them."""
         if isinstance(self.batches, tuple):
             return self.group_size
-        if isinstance(self.batches, str):
+        if isinstance(self.batches, str) or self.setting.algorithm.own_draws:
             return self.setting.algorithm.problem.n
         if self.setting.timeline is not None:
             return int(self.sizes[self.batches])
@@ -127,6 +147,8 @@ class Placing:
     @cached_property
     def components(self) -> Components:
         """The components of the privacy curve."""
+        if self.setting.algorithm.own_draws:
+            return self._own_draws
         scheduled = self.setting.timeline is not None
         last = self.setting.algorithm.steps_per_epoch - 1
         if self.batches == RESHUFFLE:
@@ -151,6 +173,15 @@ class Placing:
         return RandomGroup(self.sizes, self.group_size, unused)
 
     @property
+    def _own_draws(self) -> Components:
+        """Of records that draw their batches by themselves."""
+        last = self.positions[-1:]
+        leaver = self.positions if self.batches == RANDOM else last if self.batches == WORST else self.positions[self.batches]
+        stand_in = self.positions if self.batches == RANDOM else last
+        replaced = self.setting.algorithm.problem.adjacency == "replace"
+        return OwnDraw(np.atleast_1d(leaver), stand_in if replaced else np.zeros(0))
+
+    @property
     def every_position(self) -> Components:
         """One point at each position by itself, whatever ``batches`` is."""
         return OnePoint(self.positions, np.ones(self.positions.size))
@@ -169,7 +200,10 @@ class Placing:
         components, scheduled = self.components, self.setting.timeline is not None
         if isinstance(components, Placed):
             return components.counts
-        if self.batches == RESHUFFLE or self.bound.curve(self.setting).kind != "gdp":
+        algorithm = self.setting.algorithm
+        if self.batches == RESHUFFLE or self.bound.curve(self.setting).kind not in GAUSSIAN:
+            return None
+        if algorithm.own_draws and (algorithm.assignment != SECRET or algorithm.problem.adjacency == "replace"):
             return None
         if self.group_size > 1:
             return None if scheduled else self.fullest()

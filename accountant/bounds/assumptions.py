@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from accountant.bounds.base import Setting
 from accountant.numerics import shown
-from accountant.problem import ADJACENCIES, MATCHED, MAX_EPSILON, PNSGD, RANDOM, RESHUFFLE, WORST, describe, rounding_of
+from accountant.problem import (
+    ADJACENCIES,
+    ASSIGNMENTS,
+    MATCHED,
+    MAX_EPSILON,
+    PNSGD,
+    RANDOM,
+    RESHUFFLE,
+    WORST,
+    describe,
+    load_limit,
+)
 
 #: What no bound here can do without: requests named by a quantile of a released model break it (docs/theory.md).
 INDEPENDENT: Final = (
@@ -28,9 +40,9 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
     if batches == RESHUFFLE:
         lines.append("a fresh random permutation in every epoch of learning, the same for the model and the retrained one")
     else:
-        lines.append(
-            "cyclic batches: one random partition, visited in the same order in every epoch of learning and unlearning"
-        )
+        lines.append(ASSIGNMENTS[algorithm.assignment].meaning)
+    if algorithm.own_draws:
+        lines += _own_draws(algorithm)
     lines.append(f"reference {describe(setting.reference)}")
     lines += _learning(setting)
     if algorithm.radius is not None:
@@ -62,15 +74,44 @@ def _learning(setting: Setting) -> list[str]:
 
 def _order(setting: Setting, batches: str | int | tuple[int, ...], group_size: int) -> list[str]:
     if batches == WORST or setting.given_distance:
-        return ["holds for every batch order"]
+        own = setting.algorithm.own_draws
+        return ["holds whatever the deleted records drew, also if the key leaks" if own else "holds for every batch order"]
     if batches == RESHUFFLE:
         return ["averaged over the order of the most recent epochs of learning"]
     if batches == RANDOM:
-        return ["averaged over the random batch order"]
+        own = setting.algorithm.own_draws
+        return ["averaged over the deleted records' own draws" if own else "averaged over the random batch order"]
     if isinstance(batches, tuple):
         return ["the deleted points are in the given batches"]
     points = "point is" if group_size == 1 else "points are"
     return [f"the deleted {points} in batch {batches} (counted from 0)"]
+
+
+def _own_draws(algorithm: PNSGD) -> list[str]:
+    """What draws of batches by the records themselves take for granted."""
+    batches, limit = algorithm.steps_per_epoch, load_limit(algorithm)
+    lines = [
+        f"1 of J = {batches} batches, each as likely; the divisor is b = {algorithm.batch_size} whatever the batch sizes are, and "
+        "the regulariser, which has all of the strong convexity, stands outside of the sum",
+        "the key of the draws, and all that is computed from them while a record is in (batch sizes, losses or times of batches, "
+        "iterates), stay secret for ever; the draws are those of a pseudo-random function: a computational guarantee",
+        "no identifier is used twice: a record that comes back, or is edited, draws anew",
+        "all constants (J, b, step_size, sigma, delta, lengths, scaling) are fixed beforehand, whatever the data are",
+    ]
+    if algorithm.problem.adjacency == "replace":
+        lines.append("the stand-in has an identifier of its own and draws independently of the record that it replaces")
+    else:
+        lines.append(
+            "compared with the same history without the deleted records, newcomers included; retraining from scratch on the "
+            "final data is the same only where no record came in after the start"
+        )
+    if math.isfinite(limit):
+        size = f"{limit:.0f} other records"
+        never = f"at most {algorithm.largest_n} records are ever in, living or not; the chance of batches of more than {size} is paid"
+        anew = f"the key was redrawn at the start until no batch had more than {size}, and no record joins later"
+        choices = {True: [anew], False: [f"keys are not redrawn; {never}"]}
+        lines += choices.get(bool(algorithm.redraw), []) if algorithm.redraw is not None else [f"{never}, or {anew}"]
+    return lines
 
 
 def _rounding(algorithm: PNSGD) -> list[str]:
@@ -79,10 +120,11 @@ def _rounding(algorithm: PNSGD) -> list[str]:
         f"steps are computed in {algorithm.rounding}, with at most {algorithm.dimension} parameters: sums of products in any "
         "order, and a step and its noise are added with one rounding, of noise that is Gaussian to that precision",
     ]
-    if rounding_of(algorithm) is None:
-        return [*lines, "no bound on the parameters is known: rounding is not counted, its noise is only far above it"]
     if algorithm.radius is None:
-        lines.append("the strongly convex part of the loss is a multiple of the squared norm, and learning starts at zero")
+        if algorithm.problem.strong_convexity > 0:
+            lines.append("the strongly convex part of the loss is a multiple of the squared norm, and learning starts at zero")
+        else:
+            lines.append("the gradient of the loss has norm at most lipschitz, whatever the data, and learning starts at zero")
         lines.append(
             f"epsilon is at most {MAX_EPSILON:g}, and no Rényi divergence is read off: noise may exceed its bound by chance"
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from accountant.bounds.base import Setting, log_total
-from accountant.curves import Curve, GDPCurve
+from accountant.curves import Curve, GaussianMixtureCurve, GDPCurve
 from accountant.numerics import DOUBLE, SMALLEST, Floats, InputError, Numbers, Precise, geometric_sum, log_power
 from accountant.problem import PNSGD
 from accountant.shifts import (
@@ -50,7 +50,7 @@ class Optimal:
             raise InputError(NO_DISTANCE)
 
     def curve(self, setting: Setting) -> Curve:
-        return GDPCurve()
+        return GaussianMixtureCurve() if setting.algorithm.own_draws else GDPCurve()
 
     def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
         return log_sum - setting.constants.log_unit_noise

@@ -19,7 +19,7 @@ import numpy as np
 
 from accountant.bounds.base import Setting
 from accountant.numerics import InputError, Numbers, Precise, geometric_sum, log_power, rounded_text
-from accountant.problem import ADJACENCIES, exact_gap, exact_step_size
+from accountant.problem import exact_gap, exact_step_size
 from accountant.shifts import restarts
 
 #: Digits of the shifts, and by how much they are enlarged so that rounding cannot leave a distance open.
@@ -98,7 +98,7 @@ class Run:
     def _unit(self) -> Fraction:
         """What one point changes in a step on a batch of its own."""
         problem = self.setting.algorithm.problem
-        return Fraction(ADJACENCIES[problem.adjacency].factor) * self._eta * self.setting.number.read(problem.lipschitz)
+        return Fraction(self.setting.algorithm.sensitivity_factor) * self._eta * self.setting.number.read(problem.lipschitz)
 
     @cached_property
     def diameter(self) -> Fraction | None:

@@ -51,6 +51,14 @@ def _count_or_word(text: str) -> int | str:
         return text
 
 
+def _truth(text: str) -> bool:
+    """yes or no, as people and TOML say them."""
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
 #: Parsers that say what they got; typer's own do not.
 NUMBER: Final[dict[str, Any]] = {"parser": _parser(float, "a number"), "metavar": "NUMBER"}
 COUNT: Final[dict[str, Any]] = {"parser": _parser(int, "a whole number"), "metavar": "COUNT"}
@@ -64,6 +72,8 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "radius": NUMBER,
     "learn_epochs": COUNT,
     "dimension": COUNT,
+    "largest_n": COUNT,
+    "redraw": {"parser": _parser(_truth, "yes or no"), "metavar": "yes|no"},
     "rounding_share": NUMBER,
     "group_size": COUNT,
 }

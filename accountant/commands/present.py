@@ -29,7 +29,7 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
     """The keys that every computing command prints; numbers in full double precision, null where undefined."""
     from accountant._version import __version__
 
-    placing, algorithm, sigma = outcome.placing, outcome.placing.setting.algorithm, number("sigma", outcome.sigma)
+    algorithm, sigma, way = outcome.placing.setting.algorithm, number("sigma", outcome.sigma), outcome.way
     settings, in_units = outcome.settings, noise_in_units(algorithm, sigma, algorithm.rounding or "float64")
     return {
         "command": command,
@@ -49,7 +49,9 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "noise_multiplier": algorithm.noise_multiplier(sigma),
         "noise_in_units": in_units if math.isfinite(in_units) else None,
         "rounding_share": outcome.rounding_share,
-        "assumptions": list(placing.assumptions()),
+        "assignment": algorithm.assignment,
+        "oversize": None if way is None else {"redraw": way.redrawn > 0, "chance": max(way.added, way.redrawn)},
+        "assumptions": list(outcome.assumptions),
         "problem": {"preset": shared.preset, **settings["problem"]},
         "algorithm": {**settings["algorithm"], "steps_per_epoch": outcome.length.steps_per_epoch},
         "schedule": settings["schedule"],
@@ -198,6 +200,8 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
             )
         worst = "mu, worst batch" if result["group_size"] == 1 else "mu, worst placement"
         rows.append((worst, f"{digits(result['mu_worst'])}{says}"))
+    if result.get("oversize") is not None:
+        rows += _oversize_rows(result)
     if result["averaging"] != "exact":
         rows.append(("average taken by", result["averaging"]))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
@@ -209,6 +213,17 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
         rows.append(("rounding", f"{kind}, costs {digits(result['rounding_share'], 3)} of epsilon, included"))
     rows.append(("as in DP-SGD", f"noise multiplier b sigma sqrt(2/eta)/M = {digits(result['noise_multiplier'])}"))
     return rows
+
+
+def _oversize_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What batches cost that come out too large, and what must be run for it."""
+    chance, sizes = digits(result["oversize"]["chance"], 3), "batches that come out too large"
+    if result["oversize"]["chance"] == 0:
+        return [("batches", "own draws: none can be too large")]
+    if result["oversize"]["redraw"]:
+        told = f"own draws; {sizes}: redraw the key at the start until there is none"
+        return [("batches", told), ("", f"costs e^epsilon {chance} of delta, included")]
+    return [("batches", f"own draws, never redrawn; {sizes} cost {chance} of delta, included")]
 
 
 def rough(value: float | None, count: int = 4) -> str:

@@ -6,21 +6,25 @@ from accountant.numerics import face
 
 if TYPE_CHECKING:
     from accountant.curves.curves import *
+    from accountant.curves.gaussian_mixture import *
     from accountant.curves.gdp import *
     from accountant.curves.guarantee import *
     from accountant.curves.hockey_stick import *
     from accountant.curves.mixture import *
+    from accountant.curves.paid import *
     from accountant.curves.precise import *
     from accountant.curves.renyi import *
 else:
     __getattr__, __all__ = face(
         __name__,
         curves="Curve GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
+        gaussian_mixture="GAUSSIAN_MIXTURE GaussianMixtureCurve",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",
         guarantee="GAUSSIAN Guarantee origins points_of",
         hockey_stick="MAX_MU mixture_log_scale mixture_tail mixture_tail_epsilon probability rounded_down",
         mixture="Mixture",
+        paid="AddedCurve CheapestCurve Paid RedrawnCurve settled",
         precise="PrivacyCurve",
         renyi="MAX_ALPHA mixture_rdp rdp_delta rdp_epsilon rdp_to_epsilon",
     )

@@ -6,9 +6,11 @@ from accountant.numerics import face
 
 if TYPE_CHECKING:
     from accountant.problem.algorithm import *
+    from accountant.problem.assignment import *
     from accountant.problem.constants import *
     from accountant.problem.formats import *
     from accountant.problem.losses import *
+    from accountant.problem.oversize import *
     from accountant.problem.problem import *
     from accountant.problem.published import *
     from accountant.problem.rates import *
@@ -19,13 +21,15 @@ else:
     __getattr__, __all__ = face(
         __name__,
         algorithm="MAX_POSITIONS PNSGD",
+        assignment="ASSIGNMENTS FRESH PARTITION POISSON SECRET",
         constants="binary Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
+        oversize="Oversize load_limit oversize too_large",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
-        rounding="FLOOR MAX_EPSILON REMEDIES Rounding check_floor in_exact_numbers noise_in_units norm_scale rounding_of",
+        rounding="MAX_EPSILON REMEDIES Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
     )

@@ -1,4 +1,4 @@
-"""Noisy projected SGD on a fixed partition into batches: step size, batch layout, contraction, radius."""
+"""Noisy projected SGD: step size, how records come into batches, batch layout, contraction, radius."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import SMALLEST, Floats, InputError, choice, integer, number
+from accountant.problem.assignment import ASSIGNMENTS, PARTITION
 from accountant.problem.formats import RANGES, UNITS, gamma
 from accountant.problem.problem import ADJACENCIES, Problem
 
@@ -23,8 +24,9 @@ MAX_POSITIONS: Final = 10_000_000
 class PNSGD:
     """x <- Proj_R(x - step_size/|B_j| sum_{i in B_j} grad f(x; d_i) + sqrt(2 step_size) sigma N(0, I)).
 
-    The n points are split once, by a random permutation, into batches that are visited in the same order in every epoch
-    of learning and unlearning.
+    By default the n points are split once, by a random permutation, into batches that are visited in the same order in every
+    epoch of learning and unlearning. Under another ``assignment`` every record draws its batch by itself
+    (:mod:`accountant.problem.assignment`): J = ceil(n/b), and b is the divisor whatever the batch sizes are.
 
     The fields' ``help`` metadata gives meaning, domain and default; None stands for the default. A kept last batch has its
     own divisor and probability; dropped points are never used. "full" is stored as n. Raises InputError for a value outside
@@ -48,6 +50,19 @@ class PNSGD:
     )
     last_batch: str = field(
         default="keep", kw_only=True, metadata={"help": "If b does not divide n: keep or drop the short last batch."}
+    )
+    assignment: str = field(
+        default=PARTITION,
+        kw_only=True,
+        metadata={"help": "How records come into batches: partition, or by draws of their own: secret, fresh or poisson."},
+    )
+    largest_n: int | None = field(
+        default=None, kw_only=True, metadata={"help": "Records ever in, living or not, at most; own draws; default 1.1 n."}
+    )
+    redraw: bool | None = field(
+        default=None,
+        kw_only=True,
+        metadata={"help": "Whether a key is redrawn until no batch is too large; secret draws; default: what costs less."},
     )
     rounding: str | None = field(
         default=None,
@@ -84,6 +99,7 @@ class PNSGD:
         if self.learn_epochs is not None:
             set_(self, "learn_epochs", integer("learn_epochs", self.learn_epochs, at_least=1))
         choice("last_batch", self.last_batch, LAST_BATCH)
+        self._check_assignment()
         if self.dimension is not None:
             set_(self, "dimension", integer("dimension", self.dimension, at_least=1))
         if self.rounding is not None:
@@ -93,6 +109,49 @@ class PNSGD:
             self._rounded(1.0)
             self._check_range(self.rounding)
         number("rounding_share", self.rounding_share, at_least=0, below=1)
+
+    def _check_assignment(self) -> None:
+        """Draws, and the arguments that only some of them have."""
+        choice("assignment", self.assignment, ASSIGNMENTS)
+        adjacency = self.problem.adjacency
+        if not self.own_draws:
+            for name in ("largest_n", "redraw"):
+                if getattr(self, name) is not None:
+                    raise InputError(f"{name} needs an assignment by own draws (secret, fresh, poisson), got {self.assignment}")
+            if adjacency == "remove":
+                raise InputError(
+                    "adjacency=remove needs an assignment by own draws (secret, fresh, poisson): a record that leaves the fixed "
+                    f"partition moves others, got assignment={self.assignment}; zero-out keeps its place"
+                )
+            return
+        if adjacency == "zero-out":
+            raise InputError(f"adjacency must be remove or replace with assignment={self.assignment}, got zero-out: remove it")
+        if self.last_batch == "drop":
+            raise InputError(f"last_batch must be keep with assignment={self.assignment}, which draws no last batch, got drop")
+        m = self.problem.strong_convexity
+        if self.eta * m > 1:
+            raise InputError(f"step_size must be at most 1/strong_convexity = {1 / m:g} with own draws, got {self.eta}")
+        n = self.problem.n
+        most = -(-11 * n // 10) if self.largest_n is None else integer("largest_n", self.largest_n, at_least=n)
+        object.__setattr__(self, "largest_n", most)
+        if self.redraw is not None:
+            if not isinstance(self.redraw, bool):
+                raise InputError(f"redraw must be true or false, got {self.redraw!r}")
+            if self.redraw and (self.assignment != "secret" or adjacency != "remove"):
+                raise InputError(
+                    "redraw needs assignment=secret and adjacency=remove: one draw for all epochs, without stand-ins, got "
+                    f"{self.assignment} and {adjacency}"
+                )
+
+    @property
+    def own_draws(self) -> bool:
+        """Whether every record draws its batch by itself."""
+        return ASSIGNMENTS[self.assignment].own
+
+    @property
+    def sensitivity_factor(self) -> float:
+        """What one deletion moves a step by, in units of eta M/|B_j|; of own draws the leaver and the stand-in each."""
+        return 1.0 if self.own_draws else ADJACENCIES[self.problem.adjacency].factor
 
     @property
     def eta(self) -> float:
@@ -143,12 +202,17 @@ class PNSGD:
 
     @cached_property
     def log_contraction(self) -> float:
-        """log c, with c = max(|1 - eta m|, |1 - eta L|) = 1 - min(eta m, 2 - eta L) for 0 < eta <= 2/L; -inf for c = 0."""
+        """log c, with c = max(|1 - eta m|, |1 - eta L|) = 1 - min(eta m, 2 - eta L) for 0 < eta <= 2/L; -inf for c = 0.
+
+        Of own draws 1 - eta m, which holds as long as no batch is too large (:func:`accountant.problem.load_limit`).
+        """
         from fractions import Fraction
 
         # Exact rational arithmetic: 1 - c may be as small as 1e-300, where c itself rounds to one, and so may c be.
         eta = Fraction(self.eta)
-        gap = min(eta * Fraction(self.problem.strong_convexity), 2 - eta * Fraction(self.problem.smoothness))
+        gap = eta * Fraction(self.problem.strong_convexity)
+        if not self.own_draws:
+            gap = min(gap, 2 - eta * Fraction(self.problem.smoothness))
         if gap >= 1:
             return -math.inf
         # A smaller gap is as good as none at any number of steps that can be counted; c = 1 is on the safe side.
@@ -172,20 +236,24 @@ class PNSGD:
         return math.exp(self.log_contraction)
 
     def batch_sizes(self, positions: ArrayLike) -> Floats:
-        """|B_j| for the given positions j = 0 ... J-1, as floats."""
+        """|B_j| for the given positions j = 0 ... J-1, as floats; of own draws the divisor b."""
+        if self.own_draws:
+            return np.full(np.shape(positions), float(self._batch))
         last = self.problem.n - self._batch * (self.steps_per_epoch - 1)
         own = float(min(last, self._batch))
         return np.where(np.asarray(positions) == self.steps_per_epoch - 1, own, float(self._batch))
 
     def log_sensitivity(self, positions: ArrayLike) -> Floats:
-        """log h_j, how far apart one step of batch j maps a point on the two datasets: h = 2 eta M/|B_j| (replace)."""
+        """log h_j, how far apart one step of batch j maps a point on the two datasets: h = 2 eta M/|B_j| (replace).
+
+        Of own draws eta M/b, of the leaver and of the stand-in.
+        """
         return self.log_unit_sensitivity - np.log(self.batch_sizes(positions))
 
     @property
     def log_unit_sensitivity(self) -> float:
-        """log of what one point changes in a step on a batch of its own: 2 eta M (replace)."""
-        factor = ADJACENCIES[self.problem.adjacency].factor
-        return math.log(factor) + self.log_eta + math.log(self.problem.lipschitz)
+        """log of what one point changes in a step on a batch of its own: 2 eta M (replace; of own draws eta M)."""
+        return math.log(self.sensitivity_factor) + self.log_eta + math.log(self.problem.lipschitz)
 
     @property
     def log_unit_noise(self) -> float:
@@ -210,15 +278,22 @@ class PNSGD:
         return np.arange(self.steps_per_epoch)
 
     def gradient_evaluations(self, steps: int, *, first: int = 0) -> int:
-        """Per-sample gradients in ``steps`` >= 0 steps of the cycle, the first of them on batch ``first`` mod J: the cost."""
+        """Per-sample gradients in ``steps`` >= 0 steps of the cycle, the first of them on batch ``first`` mod J: the cost.
+
+        Of own draws what is expected.
+        """
         per_epoch = self.steps_per_epoch
         count, at = integer("steps", steps, at_least=0), integer("first", first, at_least=0) % per_epoch
+        if self.own_draws:
+            return -(-count * self.problem.n // per_epoch)
         short = self._batch * per_epoch - (self.problem.n - self.dropped_points)
         return count * self._batch - (at + count) // per_epoch * short
 
     def to_dict(self) -> dict[str, Any]:
         """The constructor's arguments but the problem, with defaults resolved, as JSON types; of rounding if there is any."""
         names = ["batch_size", "step_size", "radius", "learn_epochs", "last_batch"]
+        if self.own_draws:
+            names += ["assignment", "largest_n", "redraw"]
         if self.rounding is not None:
             names += ["rounding", "dimension", "rounding_share"]
         return {name: getattr(self, name) for name in names}

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike
 
 from accountant.numerics import DOUBLE, Arithmetic, Numbers
 from accountant.problem.algorithm import PNSGD
-from accountant.problem.problem import ADJACENCIES
 
 #: How a double becomes an exact number.
 Read = Callable[[float], Fraction]
@@ -43,9 +42,10 @@ def exact_step_size(algorithm: PNSGD, read: Read = decimal) -> Fraction:
 
 
 def exact_gap(algorithm: PNSGD, read: Read = decimal) -> Fraction:
-    """1 - c = min(eta m, 2 - eta L)."""
+    """1 - c = min(eta m, 2 - eta L); of own draws eta m."""
     eta, problem = exact_step_size(algorithm, read), algorithm.problem
-    return min(eta * read(problem.strong_convexity), 2 - eta * read(problem.smoothness))
+    gap = eta * read(problem.strong_convexity)
+    return gap if algorithm.own_draws else min(gap, 2 - eta * read(problem.smoothness))
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class ExactConstants:
 
     @property
     def log_unit_sensitivity(self) -> Numbers:
-        problem = self.algorithm.problem
-        return self._log(Fraction(ADJACENCIES[problem.adjacency].factor) * self.read(problem.lipschitz)) + self.log_eta
+        factor = Fraction(self.algorithm.sensitivity_factor)
+        return self._log(factor * self.read(self.algorithm.problem.lipschitz)) + self.log_eta
 
     @property
     def log_diameter(self) -> Numbers:

@@ -18,6 +18,7 @@ class Adjacency(NamedTuple):
 ADJACENCIES: Final[dict[str, Adjacency]] = {
     "replace": Adjacency(2.0, "the deleted point is replaced by another"),
     "zero-out": Adjacency(1.0, "the deleted point's gradient is dropped, its batch keeps its divisor"),
+    "remove": Adjacency(1.0, "the deleted record leaves, and nobody else moves (own draws of batches only)"),
 }
 
 
@@ -46,7 +47,7 @@ class Problem:
     )
     adjacency: str = field(
         default="replace",
-        metadata={"help": "What a deletion does: replace (another point) or zero-out (no gradient)."},
+        metadata={"help": "What a deletion does: replace (another point), zero-out (no gradient) or remove (own draws)."},
     )
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.averaging import Components, Placing
 from accountant.bounds import BOUNDS
-from accountant.curves import Guarantee, Mixture
+from accountant.curves import GAUSSIAN, Guarantee, Mixture
 from accountant.numerics import MAX_COUNT, Floats, InputError, choice, number, plain
 from accountant.problem import PNSGD, RESHUFFLE, Batches, Number, Schedule
 from accountant.questions.asking import Asking
@@ -237,7 +237,7 @@ class UnlearningAccountant:
         epochs: ArrayLike | None = None, steps: ArrayLike | None = None, start_distance: ArrayLike | None = None,
     ) -> Floats:  # fmt: skip
         """mu of one point in every batch position 0 ... J-1 (cell, for a schedule), whatever ``batches`` is; shape (..., J)."""
-        if self.kind != "gdp":
+        if self.kind not in GAUSSIAN:
             raise InputError(f"bound must be optimal for gdp, got {self.bound}, which proves Renyi divergences only")
         if self.group_size > 1 or self.batches == RESHUFFLE:
             raise InputError(f"gdp is about one point in fixed batches, got {self!r}")
@@ -252,7 +252,7 @@ class UnlearningAccountant:
         strictly = Refusals(raising=True)
         query = self._asking.query(self._asking.total(asked, strictly), start_distance)
         if sigma is not None:
-            self._asking.check_floor(asked.number("sigma"), strictly)
+            self._asking.check_share(query, asked.number("sigma"), strictly)
         return self._asking.outcome(
             query, asked, strictly, **({} if sigma is None else {"sigma": plain(asked.number("sigma"))})
         )

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.averaging import OnePoint, Placing
+from accountant.averaging import OnePoint, OwnDraw, Placing
 from accountant.curves import too_far_apart
 from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, plain
-from accountant.problem import FLOOR, MAX_EPSILON, REMEDIES, UNITS, norm_scale, rounding_of
+from accountant.problem import MAX_EPSILON, REMEDIES, oversize, rounding_of, too_large
 from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
 from accountant.questions.outcome import Outcome, Unknown, Value
@@ -55,6 +55,7 @@ class Asking:
         known = {name: complete.number(name) for name in needed}
         values = solve(query, **known)
         refused.add(np.isnan(values), lambda _: too_far_apart())
+        self._check_oversize(query, known, values, refused)
         if unknown == "sigma":
             refused.add(np.isposinf(values), _no_sigma(query, values.shape, **known))
         if self.placing.bounds_average and not query.setting.given_distance:
@@ -82,23 +83,42 @@ class Asking:
     def query(self, total: Floats, start_distance: ArrayLike | None) -> Query:
         """For so many steps in all, from what learning leaves or from a given distance."""
         placing = self.placing
+        # Refuses a run whose rounding nothing bounds.
+        rounding_of(placing.setting.algorithm)
         start = self._start(start_distance)
         if start_distance is None:
             if self.refusal is not None:
                 raise self.refusal
             return Query(placing.bound, placing.setting, placing.components, total, start)
         # A given distance is one number, whatever the position was.
-        one = OnePoint(np.array([float(placing.setting.algorithm.steps_per_epoch - 1)]), np.ones(1))
+        last = np.array([float(placing.setting.algorithm.steps_per_epoch - 1)])
+        one = OwnDraw(last, np.zeros(0)) if placing.setting.algorithm.own_draws else OnePoint(last, np.ones(1))
         return Query(placing.bound, replace(placing.setting, given_distance=True), one, total, start)
+
+    def _check_oversize(self, query: Query, known: Mapping[str, Floats], values: Floats, refused: Refusals) -> None:
+        """Refuse rows whose delta does not pay for batches of own draws that come out too large."""
+        algorithm, delta = self.placing.setting.algorithm, known.get("delta")
+        if not algorithm.own_draws or delta is None:
+            return
+        steps, each = np.broadcast_to(query.steps, values.shape), np.broadcast_to(delta, values.shape)
+        points = self.placing.group_size
+
+        def explain(row: int) -> UnreachableError:
+            reason = too_large(algorithm, float(each.flat[row]), steps=int(steps.flat[row]), points=points)
+            return UnreachableError(reason or "what batches cost that come out too large leaves nothing of delta")
+
+        # Of other rows without an answer something else is said.
+        unpaid = np.isposinf(values)
+        if "epsilon" in known and unpaid.any():
+            least = {n: oversize(algorithm, steps=int(n), points=points).least for n in np.unique(steps[unpaid]).tolist()}
+            unpaid = unpaid & (np.log(each) <= np.vectorize(lambda n: least.get(n, -np.inf), otypes=[float])(steps))
+        refused.add(unpaid, explain)
 
     def _check_rounding(self, query: Query, known: Mapping[str, Floats], refused: Refusals) -> None:
         """Refuse rows whose noise is so small that rounding counts, or may."""
         algorithm = self.placing.setting.algorithm
-        if algorithm.rounding is None:
-            return
         rounding = rounding_of(algorithm)
         if rounding is None:
-            self.check_floor(known["sigma"], refused)
             return
         finite = {name: np.where(np.isfinite(value), value, 1.0 if name == "sigma" else 0.5) for name, value in known.items()}
         delta = finite.get("delta", np.asarray(0.5))
@@ -119,24 +139,23 @@ class Asking:
                 ),
             )
 
-    def check_floor(self, sigma: Floats, refused: Refusals) -> None:
-        """Refuse rows whose noise is not far above rounding that is not counted."""
+    def check_share(self, query: Query, sigma: Floats, refused: Refusals) -> None:
+        """Refuse rows whose noise is so small that rounding counts, of questions that name no epsilon: by its share of mu."""
         algorithm = self.placing.setting.algorithm
-        if algorithm.rounding is None or rounding_of(algorithm) is not None:
+        rounding = rounding_of(algorithm)
+        if rounding is None:
             return
-        if algorithm.radius is not None:
-            # The ball bounds the parameters, but without contraction rounding piles up in every step of endless learning.
-            nothing = UnreachableError(f"rounding={algorithm.rounding} without contraction needs learn_epochs: it piles up")
-            refused.add(np.ones(np.shape(sigma), dtype=bool), lambda _: nothing)
-            return
-        scale = norm_scale(algorithm)
-        with np.errstate(over="ignore"):
-            noise = np.sqrt(2 * algorithm.eta) * sigma
+        at_worst = query if query.setting.given_distance else replace(query, components=self.placing.worst.components)
+        total = at_worst.solve(lambda n, start, noise: at_worst.mixture(n, start).log_mu(noise).max(axis=1), sigma)
+        first, constant = rounding.parts(query.steps)
+        with np.errstate(divide="ignore"):
+            cost, share = np.logaddexp(first - np.log(sigma), np.log(constant)), np.log(algorithm.rounding_share)
         refused.add(
-            ~(noise >= FLOOR * UNITS[algorithm.rounding] * scale) | ~np.isfinite(scale),
-            lambda _: UnreachableError(
-                f"the noise per step is below {FLOOR:.0f} roundings ({algorithm.rounding}) of parameters of size "
-                f"{scale:.3g}, and no bound on their norm is known: nothing is promised; {REMEDIES}"
+            # Where nothing differs, nothing is rounded apart.
+            ~(np.isneginf(total) | (cost <= share + total)),
+            lambda row: UnreachableError(
+                f"rounding ({algorithm.rounding}) would cost {float(np.exp((cost - total).flat[row])):.3g} of mu, more than "
+                f"the share {algorithm.rounding_share:g} that is allowed: {REMEDIES}"
             ),
         )
 
@@ -202,10 +221,18 @@ class Asking:
         counting = Counting(query, stride=stride, beyond=extra + before)
         counts = counting.fewest(low=low, high=most, **target)
 
+        piling = rounding_of(placing.setting.algorithm)
+
         def unreachable(row: int) -> UnreachableError:
             arrays = broadcast(most, query.start, *target.values())
             count, start, sigma, epsilon, delta = (float(np.broadcast_to(a, counts.shape).flat[row]) for a in arrays)
-            limit = self._limit(counting.reached(count=count, start=start, sigma=sigma, delta=delta), query)
+            too_many = too_large(placing.setting.algorithm, delta, steps=int(count), points=placing.group_size)
+            if too_many is not None:
+                limit = too_many
+            elif piling is not None and piling.learned is not None:
+                limit = "without contraction rounding piles up, the more steps the more; more noise or more digits would help"
+            else:
+                limit = self._limit(counting.reached(count=count, start=start, sigma=sigma, delta=delta), query)
             return UnreachableError(
                 f"no number of {unknown} up to {count:.0f} reaches epsilon={epsilon:g} at delta={delta:g} with "
                 f"sigma={sigma:g}: {limit}"

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.averaging import EveryPlacement, OnePoint, Placed, Placing, WorstSum
+from accountant.averaging import EveryPlacement, OnePoint, OwnDraw, Placed, Placing, WorstSum
 from accountant.bounds import assumptions_of
-from accountant.curves import GAUSSIAN, MAX_ALPHA, Guarantee, Mixture, rounded_up, too_far_apart
+from accountant.curves import GAUSSIAN, MAX_ALPHA, Guarantee, Mixture, Paid, rounded_up, settled, too_far_apart
 from accountant.numerics import Floats, InputError, UnreachableError, broadcast, numbers, plain, shown
 from accountant.problem import RESHUFFLE, Number, Schedule, rounding_of
 from accountant.questions.answers import epsilon_of, rdp_of, share_of_rounding
@@ -150,6 +150,10 @@ class Outcome:
             raise InputError(
                 "Rényi divergences with rounding need a radius: without one the parameters are bounded but for a chance"
             )
+        if self.way is not None and (self.way.added > 0 or self.way.redrawn > 0):
+            raise InputError(
+                "Rényi divergences need batches that are never too large: with own draws they may be, by a chance that delta pays"
+            )
         orders, noise = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA), np.asarray(self._noise)
         values = rdp_of(self.query, sigma=noise, alpha=orders)
         if np.isnan(values).any():
@@ -159,6 +163,29 @@ class Outcome:
         if not np.all(np.isfinite(values)):
             raise UnreachableError("the divergence exceeds the largest double: sigma is too small or alpha too large")
         return plain(values)
+
+    @cached_property
+    def way(self) -> Paid | None:
+        """How batches of own draws are paid for that may come out too large; None for a partition.
+
+        The run must be the one that is paid for: a key that is redrawn at the start, or never.
+        """
+        algorithm, query = self.placing.setting.algorithm, self._single("way", "epochs, steps and start_distance").query
+        if not algorithm.own_draws:
+            return None
+        mixture = query.mixture(query.steps[None], query.start[None])
+        delta = self.length.setup.default_delta if self.delta is None else self.delta
+        return settled(mixture.curve, np.log(np.array([delta])), mixture.log_weights, mixture.log_mu(np.array([self._noise])))
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the answer rests on, a sentence each."""
+        setting, placing = self.query.setting, self.placing
+        if self.way is not None:
+            # The run that was answered for, where there was a choice.
+            settled_ = replace(setting.algorithm, redraw=self.way.redrawn > 0 if setting.algorithm.redraw is None else None)
+            setting = replace(setting, algorithm=settled_)
+        return assumptions_of(setting, placing.batches, placing.group_size)
 
     @cached_property
     def guarantee(self) -> Guarantee:
@@ -175,15 +202,15 @@ class Outcome:
                 return replace(self, placing=self.placing.worst, query=self._at_worst).guarantee
         mu = rounded_up(mixture.log_mu(at)[0])
         bound, placing, kind = query.bound, self.placing, mixture.curve.kind
+        weights, paid = np.exp(mixture.log_weights), self._paid(mixture, mu)
         return Guarantee(
             kind=kind,
-            weights=np.exp(mixture.log_weights),
-            values=mu if bound.curve(placing.setting).kind == "gdp" else 0.5 * mu**2,
+            **(paid if paid is not None else {"weights": weights, "values": mu if kind in GAUSSIAN else 0.5 * mu**2}),
             conversion=getattr(mixture.curve, "conversion", "exact"),
             statement=f"After {self.step_count} unlearning steps with noise sigma={shown(noise)}, the unlearned model is "
             f"indistinguishable from a retrained one, up to the curve given here ({bound.name} bound, batches "
             f"{placing.batches}, reference {placing.setting.reference}).",
-            assumptions=assumptions_of(query.setting, placing.batches, placing.group_size),
+            assumptions=self.assumptions,
             context={
                 **self.settings,
                 "source": bound.source,
@@ -193,6 +220,15 @@ class Outcome:
                 "start_distance": self.start_distance,
             },
         )
+
+    def _paid(self, mixture: Mixture, mu: Floats) -> dict[str, Any] | None:
+        """Of own draws: components inside and outside, and what too large batches cost, as a Guarantee has them."""
+        if self.way is None:
+            return None
+        inside, weights = mu.size - getattr(self.way.curve, "outside", 0), np.exp(mixture.log_weights)
+        stand_in = (weights[inside:], mu[inside:]) if inside < mu.size else None
+        own = {"weights": weights[:inside], "values": mu[:inside], "stand_in": stand_in}
+        return own | {"added": self.way.added, "redrawn": self.way.redrawn}
 
     @property
     def rounding_share(self) -> float | None:
@@ -209,7 +245,7 @@ class Outcome:
         query = self._single("components_at", "epochs, steps and start_distance").query
         if self.placing.setting.algorithm.rounding is not None:
             raise InputError("rounding is accounted for in doubles only: leave it out for answers to many digits")
-        if not isinstance(query.components, (OnePoint, Placed, WorstSum, EveryPlacement)):
+        if not isinstance(query.components, (OnePoint, OwnDraw, Placed, WorstSum, EveryPlacement)):
             batches = self.placing.batches
             what = "reshuffled batches" if batches == RESHUFFLE else "a large group at random"
             raise InputError(f"batches={batches} averages {what} on a grid, of which doubles are all there is; use worst")
