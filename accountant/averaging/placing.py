@@ -176,10 +176,12 @@ class Placing:
     def _own_draws(self) -> Components:
         """Of records that draw their batches by themselves."""
         last = self.positions[-1:]
-        leaver = self.positions if self.batches == RANDOM else last if self.batches == WORST else self.positions[self.batches]
+        leaver = self.positions if self.batches == RANDOM else last
+        if isinstance(self.batches, int):
+            leaver = np.array([float(self.batches)])
         stand_in = self.positions if self.batches == RANDOM else last
         replaced = self.setting.algorithm.problem.adjacency == "replace"
-        return OwnDraw(np.atleast_1d(leaver), stand_in if replaced else np.zeros(0))
+        return OwnDraw(leaver, stand_in if replaced else np.zeros(0))
 
     @property
     def every_position(self) -> Components:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from accountant.problem.constants import *
     from accountant.problem.formats import *
     from accountant.problem.losses import *
-    from accountant.problem.oversize import *
+    from accountant.problem.loads import *
     from accountant.problem.problem import *
     from accountant.problem.published import *
     from accountant.problem.rates import *
@@ -25,7 +25,7 @@ else:
         constants="binary Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
-        oversize="Oversize load_limit oversize too_large",
+        loads="Oversize load_limit oversize too_large",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
