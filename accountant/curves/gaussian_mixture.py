@@ -32,7 +32,7 @@ _END: Final = 4 * MAX_MU
 #: What is e^50 times less than the largest is bounded by that instead of computed.
 _NEGLIGIBLE: Final = 50.0
 #: Newton's steps for l(x) = epsilon: it converges from one side, and where it ends early the answer is still safe.
-_STEPS: Final = 100
+_STEPS: Final = 200
 #: Pairs of inner and outer components up to which each is taken; beyond them, classes of either.
 _PAIRS: Final = 1 << 18
 _INNER: Final = 1 << 10
@@ -92,8 +92,7 @@ def level(epsilon: Floats, rows: _Rows, direction: int, guess: Floats | None = N
     """
     log_weights, mu = rows
     target = direction * epsilon
-    # Above the answer, as l is at least each of its terms.
-    first = np.minimum(np.where(mu > 0, (target[:, None] - log_weights) / mu + mu / 2, np.inf).min(axis=1), _END)
+    first = _above(target, rows)
     # A tangent of the convex l leads from anywhere to above the answer.
     x = first if guess is None else np.clip(guess, -_END, first)
     done, last = np.zeros(x.shape, dtype=np.bool_), np.full(x.shape, np.inf)
@@ -121,12 +120,28 @@ def level(epsilon: Floats, rows: _Rows, direction: int, guess: Floats | None = N
             low |= x <= 0
             x = np.where(low, 0.0, x)
         push = 2 * push
+    else:
+        # Everything is certain at the far end.
+        x = np.where(bad, 0.0 if direction == FORWARD else _END, x)
     if direction == FORWARD:
         return np.asarray(x)
     still = np.where(mu > 0, -np.inf, log_weights)
     still = np.where(mu > 0, 0.0, np.exp(log_weights)).sum(axis=1) if (still > -np.inf).any() else np.zeros_like(x)
     never = np.log(still) - 4 * _UNIT * (_roundings(mu) + np.abs(np.log(still))) > -epsilon
     return np.where(never, np.inf, -x)
+
+
+def _above(target: Floats, rows: _Rows) -> Floats:
+    """An x at which l is not under the target but for rounding: l is at least each of its terms, and at least the logarithm of
+    what never moves and the geometric mean of the others."""
+    log_weights, mu = rows
+    single = np.where(mu > 0, (target[:, None] - log_weights) / mu + mu / 2, np.inf).min(axis=1)
+    weights = np.exp(log_weights) * (mu > 0)
+    share = weights.sum(axis=1)
+    rise = np.expm1(target) / share
+    mean = (np.log1p(rise) * share + 0.5 * (weights * mu * mu).sum(axis=1)) / (weights * mu).sum(axis=1)
+    # Far below zero the first of both is the better one, and the second loses its digits.
+    return np.clip(np.fmin(single, np.where(rise > -0.5, mean, np.inf)), -_END, _END)
 
 
 def tail_at(x: Floats, rows: _Rows, direction: int) -> Tail:

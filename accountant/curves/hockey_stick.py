@@ -46,41 +46,61 @@ def hockey_stick(epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic = DOUBLE,
     d delta/d mu = phi(a) and d delta/d epsilon = -e^epsilon Phi(-b) = -phi(a) R(b). log delta is -inf where mu = 0 and
     where it would be under -1e299; it may be -inf wherever it is below ``negligible`` (broadcast with the others).
     """
-    ar = arithmetic
     with np.errstate(all="ignore"):
         ratio = epsilon / mu
-        a = ratio - mu / 2
-        b = ratio + mu / 2
-        log_delta = np.full_like(a, -np.inf)
-        by_epsilon, by_log_mu, error = (np.zeros_like(a) for _ in range(3))
-        at = ar.midpoint(a)
-        far = at <= -1
-        near = (at > -1) & (at < MAX_MU)
-        if negligible is not None:
-            # delta <= Phi(-a) <= exp(-a^2/2)/2 for a >= 0.
-            near &= (a < 0) | (-(a * a) / 2 >= negligible)
-        if near.any():
-            near = ... if near.all() else near
-            x, width = a[near], mu[near]
-            log_difference, upper = ar.log_mills_difference(x, width)
-            log_delta[near] = -(x * x) / 2 - ar.log_sqrt_2pi + log_difference
-            by_epsilon[near] = -ar.exp(ar.log(upper) - log_difference)
-            by_log_mu[near] = ar.exp(ar.log(width) - log_difference)
-            size, width = 1 + np.abs(ar.midpoint(x)), ar.midpoint(width)
-            error[near] = ar.unit_roundoff * (64 + 4 * size * (size + width) + 2 * np.minimum(size + width, 27) ** 2)
-        # R(a) overflows for large negative a; there delta = 1 - phi(a) (R(-a) + R(b)) is at least a third.
-        if far.any():
-            x, y, width = -a[far], b[far], mu[far]
-            density = ar.exp(-(x * x) / 2 - ar.log_sqrt_2pi)
-            upper = ar.mills(y)
-            result = ar.log1p(-density * (ar.mills(x) + upper))
-            inverse = density * ar.exp(-result)
-            log_delta[far] = result
-            by_epsilon[far] = -upper * inverse
-            by_log_mu[far] = width * inverse
-            # The density underflows beyond x^2 = 2000; there log delta is zero, which is above the truth.
-            deviation, y = np.minimum(ar.midpoint(x), 45), ar.midpoint(y)
-            error[far] = ar.unit_roundoff * (64 + 8 * deviation * (deviation + y)) * np.abs(ar.midpoint(result))
+        return between(ratio - mu / 2, ratio + mu / 2, mu, arithmetic, negligible=negligible)
+
+
+def between(a: Numbers, b: Numbers, width: Numbers, arithmetic: Arithmetic, *, negligible: Numbers | None = None) -> Tail:
+    """phi(a) (R(a) - R(b)) and its derivatives, b = a + width: :func:`hockey_stick` at epsilon = a width + width^2/2 of either
+    sign.
+
+    The derivatives: phi(a) by the width at one epsilon, and -phi(a) R(b) by epsilon. To be called with NumPy's warnings off.
+    """
+    ar, mu = arithmetic, width
+    log_delta = np.full_like(a, -np.inf)
+    by_epsilon, by_log_mu, error = (np.zeros_like(a) for _ in range(3))
+    at = ar.midpoint(a)
+    far = at <= -1
+    near = (at > -1) & (at < MAX_MU)
+    if negligible is not None:
+        # delta <= Phi(-a) <= exp(-a^2/2)/2 for a >= 0.
+        near &= (a < 0) | (-(a * a) / 2 >= negligible)
+    if near.any():
+        near = ... if near.all() else near
+        x, width = a[near], mu[near]
+        log_difference, upper = ar.log_mills_difference(x, width)
+        log_delta[near] = -(x * x) / 2 - ar.log_sqrt_2pi + log_difference
+        by_epsilon[near] = -ar.exp(ar.log(upper) - log_difference)
+        by_log_mu[near] = ar.exp(ar.log(width) - log_difference)
+        size, width = 1 + np.abs(ar.midpoint(x)), ar.midpoint(width)
+        error[near] = ar.unit_roundoff * (64 + 4 * size * (size + width) + 2 * np.minimum(size + width, 27) ** 2)
+    below = far & (ar.midpoint(b) < 0)
+    # R(a) overflows for large negative a; there delta = 1 - phi(a) (R(-a) + R(b)) is at least a third.
+    if (far := far & ~below).any():
+        x, y, width = -a[far], b[far], mu[far]
+        density = ar.exp(-(x * x) / 2 - ar.log_sqrt_2pi)
+        upper = ar.mills(y)
+        result = ar.log1p(-density * (ar.mills(x) + upper))
+        inverse = density * ar.exp(-result)
+        log_delta[far] = result
+        by_epsilon[far] = -upper * inverse
+        by_log_mu[far] = width * inverse
+        # The density underflows beyond x^2 = 2000; there log delta is zero, which is above the truth.
+        deviation, y = np.minimum(ar.midpoint(x), 45), ar.midpoint(y)
+        error[far] = ar.unit_roundoff * (64 + 8 * deviation * (deviation + y)) * np.abs(ar.midpoint(result))
+    if below.any():
+        # Both ends far to the left, epsilon < 0: 1 - e^epsilon + phi(a) (R(-b) - R(-a)), no term of which is negative.
+        x, y, width = a[below], -b[below], mu[below]
+        epsilon = width * (x + width / 2)
+        density = ar.exp(-(x * x) / 2 - ar.log_sqrt_2pi)
+        log_difference, _ = ar.log_mills_difference(y, width)
+        result = ar.log(-ar.expm1(epsilon) + density * ar.exp(log_difference))
+        log_delta[below] = result
+        by_epsilon[below] = -ar.exp(epsilon - result) * (1 - ar.exp(-(y * y) / 2 - ar.log_sqrt_2pi) * ar.mills(y))
+        by_log_mu[below] = width * density * ar.exp(-result)
+        size = 1 + np.minimum(ar.midpoint(y + width), 45)
+        error[below] = ar.unit_roundoff * (64 + 8 * size**2)
     return Tail(log_delta, by_epsilon, by_log_mu, error)
 
 
