@@ -34,8 +34,8 @@ class Oversize(NamedTuple):
 
     @property
     def least(self) -> float:
-        """log of a delta of which nothing is left."""
-        return self.log_added if self.log_redrawn is None else min(self.log_added, self.log_redrawn)
+        """log of a delta of which nothing is left: p, or twice p2, which both directions ask for."""
+        return self.log_added if self.log_redrawn is None else min(self.log_added, self.log_redrawn + math.log(2))
 
 
 def load_limit(algorithm: PNSGD) -> float:
@@ -108,9 +108,7 @@ def _remedies(algorithm: PNSGD, delta: float, steps: int = 0, points: int = 1) -
     plain = replace(algorithm, redraw=None)
 
     def pays(changed: PNSGD) -> bool:
-        cost = oversize(changed, steps=steps, points=points)
-        redrawn = cost.log_redrawn is not None and cost.log_redrawn + math.log(2) < log_delta
-        return cost.log_added < log_delta or redrawn
+        return oversize(changed, steps=steps, points=points).least < log_delta
 
     found = []
     eta = algorithm.eta
