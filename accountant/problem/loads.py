@@ -4,8 +4,8 @@ R's maps contract by c = 1 - eta m as long as the other records of a batch are a
 smoothness of a record's data part. Two ways to pay for larger batches (docs/theory.md, "Secret batches"):
 
 - never redraw: delta grows by p, the chance that any batch that is used is too large, at any moment of the history;
-- redraw the key at the start until no batch is too large: epsilon grows by -log(1 - p2) and delta to (delta + e^epsilon p2)/(1 -
-  p2), p2 a bound on the chance that the deleted record makes its batch too large. One draw for all epochs, no newcomers.
+- redraw the key at the start until no batch is too large: epsilon grows by -log(1 - p2) and delta to (delta +
+  e^epsilon p2)/(1 - p2), p2 a bound on the chance that the deleted record makes its batch too large. One draw for all epochs, no newcomers.
 
 Chances are logarithms, rounded up.
 """
@@ -13,6 +13,8 @@ Chances are logarithms, rounded up.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -24,6 +26,8 @@ from accountant.problem.constants import decimal, exact_step_size
 
 #: Terms of a tail that are added one by one; the rest is a geometric series.
 _TERMS: Final = 4096
+#: Numbers of batches that are looked at one by one for the smallest batch size that pays.
+_MOST_LAYOUTS: Final = 400
 
 
 class Oversize(NamedTuple):
@@ -64,8 +68,9 @@ def oversize(algorithm: PNSGD, *, steps: int = 0, points: int = 1) -> Oversize:
 
 
 @lru_cache(maxsize=4096)
-def _oversize(algorithm: PNSGD, steps: int, points: int) -> Oversize:
-    limit, batches, n = load_limit(algorithm), algorithm.steps_per_epoch, algorithm.problem.n
+def _oversize(algorithm: PNSGD, steps: int, points: int, load: int | None = None) -> Oversize:
+    """``load``: the most other records that a batch may have; None: those of the step size."""
+    limit, batches, n = load_limit(algorithm) if load is None else load, algorithm.steps_per_epoch, algorithm.problem.n
     if math.isinf(limit):
         return Oversize(-math.inf, -math.inf if _may_redraw(algorithm) else None)
     most = algorithm.largest_n
@@ -89,9 +94,8 @@ def _oversize(algorithm: PNSGD, steps: int, points: int) -> Oversize:
         if beyond < 0:
             log_redrawn = math.log(points) + _log_mass(n - 1, batches, int(limit)) - math.log1p(-math.exp(beyond)) + 1e-15
     if algorithm.redraw:
-        if log_redrawn is None:
-            raise InputError("redraw cannot be promised: batches that are too large are the rule; " + _remedies(algorithm, 0.5))
-        return Oversize(math.inf, log_redrawn)
+        # Where batches that are too large are the rule, no key may ever be found.
+        return Oversize(math.inf, 0.0 if log_redrawn is None else log_redrawn)
     return Oversize(log_added, None if algorithm.redraw is False else log_redrawn)
 
 
@@ -99,45 +103,77 @@ def _may_redraw(algorithm: PNSGD) -> bool:
     return algorithm.assignment == SECRET and algorithm.problem.adjacency == "remove" and algorithm.redraw is not False
 
 
-def _remedies(algorithm: PNSGD, delta: float, steps: int = 0, points: int = 1) -> str:
-    """What makes the cost less than delta, in words: the largest step size and the smallest batch size that do."""
-    from dataclasses import replace
+def _pays(cost: Oversize, delta: float) -> bool:
+    """Whether anything is left of delta."""
+    # Redrawing costs at epsilon = 0 what the chance is, twice.
+    redrawn = cost.log_redrawn is not None and cost.log_redrawn + math.log(2) < math.log(delta)
+    return cost.log_added < math.log(delta) or redrawn
 
-    log_delta = math.log(delta)
-    # A key that is redrawn cannot be the only way while looking for one.
-    plain = replace(algorithm, redraw=None)
 
-    def pays(changed: PNSGD) -> bool:
-        return oversize(changed, steps=steps, points=points).least < log_delta
+def _remedies(algorithm: PNSGD, delta: float, steps: int, points: int) -> str:
+    """What makes the cost less than delta, in words: the largest step size and the smallest larger batch that do."""
+    n = algorithm.problem.n
+    most = algorithm.largest_n
+    assert most is not None
+    enough = smallest_whole(
+        lambda load: _pays(_oversize(algorithm, steps, points, load), delta), int(load_limit(algorithm)) + 1, most
+    )
+    found = [f"a step_size of at most {_step_size(algorithm, enough):.7g}"]
+    size = _smallest_batch(algorithm, lambda changed: _pays(oversize(changed, steps=steps, points=points), delta))
+    if size <= n:
+        found.append(f"a batch_size of {size} (the smallest)")
+    if algorithm.redraw is not None:
+        other = replace(algorithm, redraw=None)
+        if _pays(oversize(other, steps=steps, points=points), delta):
+            found.append(f"redraw={'no' if algorithm.redraw else 'yes'}")
+    return " or ".join(found)
 
-    found = []
-    eta = algorithm.eta
 
-    def smaller(k: int) -> PNSGD:
-        return replace(plain, step_size=eta * (1 - k / 1000))
+def _step_size(algorithm: PNSGD, load: int) -> float:
+    """The largest step size of seven digits with which a batch may have so many other records."""
+    problem = algorithm.problem
+    m, steepness = decimal(problem.strong_convexity), decimal(problem.smoothness) - decimal(problem.strong_convexity)
+    exact = float(2 / (load * steepness / int(algorithm.batch_size) + 2 * m))
+    unit = 10.0 ** (math.floor(math.log10(exact)) - 6)
+    return float(f"{math.floor(exact / unit) * unit:.7g}")
 
-    k = smallest_whole(lambda k: pays(smaller(k)), 1, 999)
-    if k <= 999:
-        found.append(f"a step_size of at most {smaller(k).eta:.4g}")
+
+def _smallest_batch(algorithm: PNSGD, holds: Callable[[PNSGD], bool]) -> int:
+    """The smallest larger batch size for which ``holds``, which for equally many batches goes one way; n + 1 for none.
+
+    Where the number of batches changes it may go up and down: close below what doubling strides find all numbers are tried.
+    """
     n, size = algorithm.problem.n, int(algorithm.batch_size)
-    b = smallest_whole(lambda b: pays(replace(plain, batch_size=b)), size + 1, n)
-    if b <= n:
-        found.append(f"a batch_size of at least {b}")
-    return " or ".join(found) + (" would do" if found else "no step_size and no batch_size would do; a larger delta may")
+
+    def at(b: int) -> bool:
+        return holds(replace(algorithm, batch_size=b))
+
+    best = smallest_whole(at, size + 1, n, start=size + 1) if size < n else n + 1
+    count = -(-n // min(best, n))
+    for batches in range(count, count + _MOST_LAYOUTS):
+        # All sizes that make so many batches, the largest of which pays most.
+        low, high = max(-(-n // batches), size + 1), min((n - 1) // (batches - 1) if batches > 1 else n, best - 1)
+        if batches > n or (n - 1) // max(batches - 1, 1) <= size:
+            break
+        if low <= high and at(high):
+            best = smallest_whole(at, low, high)
+    return best
 
 
 def too_large(algorithm: PNSGD, delta: float, *, steps: int = 0, points: int = 1) -> str | None:
-    """Why (epsilon, delta) cannot be reached because of batches that may be too large, with what would do; None where it may."""
+    """Why (epsilon, delta) is out of reach because batches may be too large, with what would do; None where it is not."""
     if not algorithm.own_draws:
         return None
     cost = oversize(algorithm, steps=steps, points=points)
     if cost.least < math.log(delta):
         return None
-    return (
-        f"a batch is too large (more than {load_limit(algorithm):.0f} records) with a chance of "
-        f"{math.exp(min(cost.log_added, 0.0)):.3g}, which delta = {delta:g} does not pay for; "
-        f"{_remedies(algorithm, delta, steps, points)}"
-    )
+    limit = f"a batch of own draws is too large, with more than {load_limit(algorithm):.0f} other records,"
+    if algorithm.redraw:
+        assert cost.log_redrawn is not None
+        told = f"{limit} too often to redraw the key until none is at delta = {delta:g}"
+    else:
+        told = f"{limit} with a chance of {math.exp(min(cost.log_added, 0.0)):.3g}, which delta = {delta:g} does not pay for"
+    return f"{told}: {_remedies(algorithm, delta, steps, points)} would do"
 
 
 def log_tail(n: int, batches: int, least: int) -> float:
