@@ -69,6 +69,12 @@ if TYPE_CHECKING:
         PRESETS as PRESETS,
     )
     from accountant.problem import (
+        ConvexNonsmooth as ConvexNonsmooth,
+    )
+    from accountant.problem import (
+        FineTuning as FineTuning,
+    )
+    from accountant.problem import (
         Learn as Learn,
     )
     from accountant.problem import (
@@ -76,6 +82,9 @@ if TYPE_CHECKING:
     )
     from accountant.problem import (
         Schedule as Schedule,
+    )
+    from accountant.problem import (
+        SmoothNonconvex as SmoothNonconvex,
     )
     from accountant.problem import (
         Unlearn as Unlearn,
@@ -107,7 +116,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        problem="PNSGD PRESETS Learn Problem Schedule Unlearn preset",
+        problem="ConvexNonsmooth FineTuning PNSGD PRESETS Learn Problem Schedule SmoothNonconvex Unlearn preset",
         bounds="BOUNDS",
         shifts="Shifts learned_distance optimal_shifts",
         curves="Guarantee gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon "

@@ -7,6 +7,7 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.bounds.assumptions import *
     from accountant.bounds.base import *
+    from accountant.bounds.common_steps import *
     from accountant.bounds.names import *
     from accountant.bounds.optimal import *
     from accountant.bounds.witness import *
@@ -15,6 +16,7 @@ else:
         __name__,
         assumptions="assumptions_of",
         base="Bound Setting log_total",
+        common_steps="CommonSteps",
         names="BOUNDS",
         optimal="Optimal",
         witness="Case Visits",

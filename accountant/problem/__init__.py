@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from accountant.problem.assignment import *
     from accountant.problem.constants import *
     from accountant.problem.formats import *
-    from accountant.problem.losses import *
     from accountant.problem.loads import *
+    from accountant.problem.losses import *
     from accountant.problem.problem import *
     from accountant.problem.published import *
     from accountant.problem.rates import *
     from accountant.problem.reference import *
     from accountant.problem.rounding import *
     from accountant.problem.schedule import *
+    from accountant.problem.stepping import *
 else:
     __getattr__, __all__ = face(
         __name__,
@@ -32,4 +33,5 @@ else:
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
         rounding="MAX_EPSILON REMEDIES Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
+        stepping="CENTRE ConvexNonsmooth FineTuning STEPPING SmoothNonconvex Stepping",
     )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from accountant.questions.settings import *
     from accountant.questions.setup import *
     from accountant.questions.solving import *
+    from accountant.questions.step_accountant import *
+    from accountant.questions.stepping import *
 else:
     __getattr__, __all__ = face(
         __name__,
@@ -23,5 +25,7 @@ else:
         searches="NotUniqueWarning",
         settings="DEFAULT KEYS Loaded SCHEDULE TARGET check_complete load merged",
         setup="Setup",
+        step_accountant="StepAccountant",
+        stepping="StepOutcome",
         solving="solve",
     )

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from typing import Any, Unpack, cast, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from accountant.averaging import Components, Placing
 from accountant.bounds import BOUNDS
 from accountant.curves import GAUSSIAN, Guarantee, Mixture
 from accountant.numerics import MAX_COUNT, Floats, InputError, choice, number, plain
-from accountant.problem import PNSGD, RESHUFFLE, Batches, Number, Schedule
+from accountant.problem import PNSGD, RESHUFFLE, Batches, Number, Schedule, Stepping
+from accountant.questions.answering import Answering
 from accountant.questions.asking import Asking
 from accountant.questions.length import Length
-from accountant.questions.outcome import UNKNOWNS, Outcome, Unknown, Value, described
+from accountant.questions.outcome import UNKNOWNS, Outcome, Unknown, described
 from accountant.questions.question import Arrays, Question, Refusals, Scalars
 from accountant.questions.setup import Setup
+from accountant.questions.step_accountant import StepAccountant
 
 
-class UnlearningAccountant:
+class UnlearningAccountant(Answering[Outcome]):
     """Certified unlearning with PNSGD of one point or a group, under a named bound.
 
     algorithm: the :class:`~accountant.problem.PNSGD`, with its problem.
@@ -39,6 +41,14 @@ class UnlearningAccountant:
     start_distance >= 0, a bound on the distance of the two models when unlearning starts, default what learning gives.
     Raises InputError for bad arguments and settings that prove nothing, UnreachableError where no answer exists.
     """
+
+    _asking: Asking
+
+    def __new__(cls, algorithm: PNSGD | Stepping | None = None, *_: Any, **options: Any) -> UnlearningAccountant:
+        """The accountant of that kind of algorithm: :class:`StepAccountant` for steps that both runs share."""
+        if isinstance(algorithm, Stepping):
+            return cast(UnlearningAccountant, StepAccountant(algorithm, **options))
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -136,90 +146,6 @@ class UnlearningAccountant:
         refused = Refusals(raising=False)
         admitted = asked.admitted(refused, most_epochs=MAX_COUNT // self.length.steps_per_epoch)
         return self._asking.ask(unknown, admitted, refused)
-
-    def answer(self, unknown: Unknown, **numbers: Any) -> Value:
-        """What the method of that name answers; InputError or UnreachableError for the first row that has no answer."""
-        return self._asking.answer(unknown, Question(**numbers))
-
-    @overload
-    def epsilon(self, *, sigma: float, delta: float | None = None, **rest: Unpack[Scalars]) -> float: ...
-    @overload
-    def epsilon(self, *, sigma: ArrayLike, delta: ArrayLike | None = None, **rest: Unpack[Arrays]) -> Floats: ...
-    def epsilon(
-        self, *, sigma: ArrayLike, delta: ArrayLike | None = None,
-        epochs: ArrayLike | None = None, steps: ArrayLike | None = None, start_distance: ArrayLike | None = None,
-    ) -> float | Floats:  # fmt: skip
-        """Smallest epsilon proven at ``delta`` for noise ``sigma`` after unlearning, rounded up."""
-        asked = Question(sigma=sigma, delta=delta, epochs=epochs, steps=steps, start_distance=start_distance)
-        return self._asking.answer("epsilon", asked)
-
-    @overload
-    def delta(self, *, sigma: float, epsilon: float, **rest: Unpack[Scalars]) -> float: ...
-    @overload
-    def delta(self, *, sigma: ArrayLike, epsilon: ArrayLike, **rest: Unpack[Arrays]) -> Floats: ...
-    def delta(
-        self, *, sigma: ArrayLike, epsilon: ArrayLike,
-        epochs: ArrayLike | None = None, steps: ArrayLike | None = None, start_distance: ArrayLike | None = None,
-    ) -> float | Floats:  # fmt: skip
-        """Smallest delta proven at ``epsilon`` for noise ``sigma`` after unlearning, rounded up."""
-        asked = Question(sigma=sigma, epsilon=epsilon, epochs=epochs, steps=steps, start_distance=start_distance)
-        return self._asking.answer("delta", asked)
-
-    @overload
-    def sigma(self, *, epsilon: float, delta: float | None = None, **rest: Unpack[Scalars]) -> float: ...
-    @overload
-    def sigma(self, *, epsilon: ArrayLike, delta: ArrayLike | None = None, **rest: Unpack[Arrays]) -> Floats: ...
-    def sigma(
-        self, *, epsilon: ArrayLike, delta: ArrayLike | None = None,
-        epochs: ArrayLike | None = None, steps: ArrayLike | None = None, start_distance: ArrayLike | None = None,
-    ) -> float | Floats:  # fmt: skip
-        """Smallest noise sigma that proves (``epsilon``, ``delta``) after unlearning.
-
-        On the safe side: re-evaluated, it gives an epsilon at most the target. Where even less noise than 1e-300 would do,
-        that number is returned.
-        """
-        asked = Question(epsilon=epsilon, delta=delta, epochs=epochs, steps=steps, start_distance=start_distance)
-        return self._asking.answer("sigma", asked)
-
-    @overload
-    def epochs(
-        self, *, sigma: float, epsilon: float, delta: float | None = None, start_distance: float | None = None
-    ) -> int: ...
-    @overload
-    def epochs(
-        self, *, sigma: ArrayLike, epsilon: ArrayLike, delta: ArrayLike | None = None, start_distance: ArrayLike | None = None
-    ) -> NDArray[np.int64]: ...
-    def epochs(
-        self, *, sigma: ArrayLike, epsilon: ArrayLike, delta: ArrayLike | None = None,
-        start_distance: ArrayLike | None = None,
-    ) -> int | NDArray[np.int64]:  # fmt: skip
-        """Smallest whole number of unlearning epochs that proves (``epsilon``, ``delta``); may be 0 under "optimal"."""
-        counts = self._asking.answer(
-            "epochs", Question(sigma=sigma, epsilon=epsilon, delta=delta, start_distance=start_distance)
-        )
-        return int(counts) if np.ndim(counts) == 0 else np.asarray(counts).astype(np.int64)
-
-    @overload
-    def steps(
-        self, *, sigma: float, epsilon: float, delta: float | None = None, start_distance: float | None = None
-    ) -> int: ...
-    @overload
-    def steps(
-        self, *, sigma: ArrayLike, epsilon: ArrayLike, delta: ArrayLike | None = None, start_distance: ArrayLike | None = None
-    ) -> NDArray[np.int64]: ...
-    def steps(
-        self, *, sigma: ArrayLike, epsilon: ArrayLike, delta: ArrayLike | None = None,
-        start_distance: ArrayLike | None = None,
-    ) -> int | NDArray[np.int64]:  # fmt: skip
-        """Smallest number of unlearning steps that proves (``epsilon``, ``delta``); an epoch has J = ceil(n/b) of them.
-
-        Also correct for a reference of a fixed number of epochs, where more steps of a started epoch help but the guarantee
-        need not improve from the last step of one epoch to the first of the next.
-        """
-        counts = self._asking.answer(
-            "steps", Question(sigma=sigma, epsilon=epsilon, delta=delta, start_distance=start_distance)
-        )
-        return int(counts) if np.ndim(counts) == 0 else np.asarray(counts).astype(np.int64)
 
     @overload
     def rdp(self, *, alpha: float, sigma: float, **rest: Unpack[Scalars]) -> float: ...

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accountant.curves import MARGIN, Mixture, probability, readable
 from accountant.numerics import LARGEST, SMALLEST, Floats, Indices, in_blocks, smallest_count
-from accountant.questions.query import Query
+from accountant.questions.query import Query, Rows
 
 #: log of a mu with which nothing is private.
 _LARGEST_LOG_MU: Final = 345.0
@@ -22,7 +22,7 @@ _LARGEST_LOG_MU: Final = 345.0
 _WIDE: Final = 2.0**-36
 
 
-def epsilon_of(query: Query, *, sigma: Floats, delta: Floats) -> Floats:
+def epsilon_of(query: Rows, *, sigma: Floats, delta: Floats) -> Floats:
     """Smallest epsilon proven, rounded up; NaN where sigma is so small that nothing is guaranteed."""
 
     def block(n: Floats, start: Floats, noise: Floats, d: Floats) -> Floats:
@@ -33,7 +33,7 @@ def epsilon_of(query: Query, *, sigma: Floats, delta: Floats) -> Floats:
     return query.solve(block, sigma, delta)
 
 
-def delta_of(query: Query, *, sigma: Floats, epsilon: Floats) -> Floats:
+def delta_of(query: Rows, *, sigma: Floats, epsilon: Floats) -> Floats:
     """Smallest delta proven, rounded up; NaN where sigma is so small that nothing is guaranteed."""
 
     def block(n: Floats, start: Floats, noise: Floats, e: Floats) -> Floats:
@@ -44,7 +44,7 @@ def delta_of(query: Query, *, sigma: Floats, epsilon: Floats) -> Floats:
     return query.solve(block, sigma, epsilon)
 
 
-def rdp_of(query: Query, *, alpha: Floats, sigma: Floats) -> Floats:
+def rdp_of(query: Rows, *, alpha: Floats, sigma: Floats) -> Floats:
     """Bound on both Rényi divergences, rounded up; NaN where sigma is so small that nothing is guaranteed."""
 
     def block(n: Floats, start: Floats, noise: Floats, a: Floats) -> Floats:
@@ -55,7 +55,7 @@ def rdp_of(query: Query, *, alpha: Floats, sigma: Floats) -> Floats:
     return query.solve(block, sigma, alpha)
 
 
-def sigma_of(query: Query, *, epsilon: Floats, delta: Floats) -> Floats:
+def sigma_of(query: Rows, *, epsilon: Floats, delta: Floats) -> Floats:
     """Smallest sigma, on the safe side: put back, it gives an epsilon at most the target; at least 1e-300, inf above 1e300."""
 
     def block(n: Floats, start: Floats, e: Floats, d: Floats) -> Floats:
@@ -78,7 +78,7 @@ def sigma_of(query: Query, *, epsilon: Floats, delta: Floats) -> Floats:
         below = sigma.copy()
         unmet = np.flatnonzero(sigma <= LARGEST)
         while unmet.size:
-            log_mu = mixture._replace(log_scale=log_scale[unmet]).log_mu(sigma[unmet])
+            log_mu = mixture.rows(unmet).log_mu(sigma[unmet])
             reached = mixture.curve.epsilon(log_delta[unmet], mixture.log_weights, log_mu)
             unmet = unmet[~(reached <= e[unmet])]
             below[unmet] = sigma[unmet]
@@ -90,7 +90,7 @@ def sigma_of(query: Query, *, epsilon: Floats, delta: Floats) -> Floats:
         wide = np.flatnonzero((sigma <= LARGEST) & (sigma > below * (1 + _WIDE)))
         while wide.size:
             middle = np.sqrt(below[wide]) * np.sqrt(sigma[wide])
-            log_mu = mixture._replace(log_scale=log_scale[wide]).log_mu(middle)
+            log_mu = mixture.rows(wide).log_mu(middle)
             met = mixture.curve.epsilon(log_delta[wide], mixture.log_weights, log_mu) <= e[wide]
             sigma[wide], below[wide] = np.where(met, middle, sigma[wide]), np.where(met, below[wide], middle)
             wide = wide[sigma[wide] > below[wide] * (1 + _WIDE)]
@@ -111,7 +111,7 @@ def share_of_rounding(query: Query, *, sigma: Floats, delta: Floats) -> Floats:
 class Counting:
     """The fewest counts k for which stride * k + beyond steps meet a target, between two ends; monotone in between."""
 
-    def __init__(self, query: Query, *, stride: int, beyond: int) -> None:
+    def __init__(self, query: Rows, *, stride: int, beyond: int) -> None:
         self.query, self.stride, self.beyond = query, stride, beyond
 
     def fewest(self, *, low: Floats, high: Floats, sigma: Floats, epsilon: Floats, delta: Floats) -> Floats:
@@ -135,7 +135,7 @@ class Counting:
             return smallest_count(holds, low=least, high=most)
 
         # The search itself asks for one number of steps after the other.
-        return in_blocks(block, low, self.query.start, high, sigma, epsilon, delta, width=self.query.components.width)
+        return in_blocks(block, low, self.query.start, high, sigma, epsilon, delta, width=self.query.width)
 
     def reached(self, *, count: float, start: float, sigma: float, delta: float) -> float:
         """epsilon after a count, for one row."""
@@ -152,7 +152,7 @@ class Counting:
     ) -> Floats:
         """``ask(mixture, log_mu, rows)`` where one mixture serves all the rows that it is asked about."""
         query = self.query
-        asked = Query(query.bound, query.setting, query.components, self.stride * count + self.beyond, start[rows])
+        asked = query.at(self.stride * count + self.beyond, start[rows])
 
         def answer(n: Floats, z: Floats, at: Floats) -> Floats:
             some = at.astype(np.intp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +14,29 @@ from accountant.bounds import Bound, Setting
 from accountant.curves import Curve, Mixture
 from accountant.numerics import DOUBLE, Floats, broadcast, in_blocks
 from accountant.problem import PNSGD, Rounding, rounding_of
+
+
+class Rows(Protocol):
+    """Numbers of steps and distances at their start that are asked about, and what answers them."""
+
+    @property
+    def start(self) -> Floats: ...
+    @property
+    def width(self) -> int:
+        """Numbers that one row makes, for sizing blocks."""
+        ...
+
+    def at(self, steps: Floats, start: Floats) -> Rows:
+        """The same question about other rows."""
+        ...
+
+    def mixture(self, steps: Floats, start: Floats) -> Mixture:
+        """Components at sigma = 1 for rows (P,), (P,) that :meth:`solve` hands out together."""
+        ...
+
+    def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
+        """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +48,14 @@ class Query:
     components: Components
     steps: Floats
     start: Floats
+
+    @property
+    def width(self) -> int:
+        return self.components.width
+
+    def at(self, steps: Floats, start: Floats) -> Query:
+        """The same question about other rows."""
+        return replace(self, steps=steps, start=start)
 
     @property
     def curve(self) -> Curve:
@@ -60,12 +92,12 @@ class Query:
 
 def _rounded(mixture: Mixture, rounding: Rounding, steps: Floats) -> Mixture:
     """With what rounding adds to every mu, once for all points: their shifts and its own add up."""
-    added, law = rounding.log_scale(steps), mixture.law
+    (added, constant), law = rounding.parts(steps), mixture.law
     log_scale = np.logaddexp(mixture.log_scale, added[:, None])
     if law is not None and added.size:
         # The rounding to a grid is judged by the largest outcome.
         mixture = mixture._replace(law=replace(law, offset=law.offset + math.exp(min(float(added.max()), 690.0))))
-    return mixture._replace(log_scale=np.where(np.isneginf(mixture.log_scale), -np.inf, log_scale), constant=rounding.constant)
+    return mixture._replace(log_scale=np.where(np.isneginf(mixture.log_scale), -np.inf, log_scale), constant=constant)
 
 
 def raised(algorithm: PNSGD, log_scale: Floats) -> Floats:

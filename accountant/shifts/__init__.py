@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from accountant.shifts.distance import *
     from accountant.shifts.enclosed import *
     from accountant.shifts.minorant import *
+    from accountant.shifts.moduli import *
     from accountant.shifts.optimal import *
     from accountant.shifts.runs import *
     from accountant.shifts.stretches import *
@@ -20,6 +21,7 @@ else:
         distance="NO_DISTANCE learned_distance log_learned_distance",
         enclosed="string_mu",
         minorant="taut_string",
+        moduli="Clipped Hoelder Least Modulus Nonsmooth Smooth best_clipped_mu best_stop clipped_mu shot",
         optimal="Shifts optimal_shifts",
         runs="joined",
         stretches="Stretch",
