@@ -4,8 +4,9 @@ R's maps contract by c = 1 - eta m as long as the other records of a batch are a
 smoothness of a record's data part. Two ways to pay for larger batches (docs/theory.md, "Secret batches"):
 
 - never redraw: delta grows by p, the chance that any batch that is used is too large, at any moment of the history;
-- redraw the key at the start until no batch is too large: epsilon grows by -log(1 - p2) and delta to (delta +
-  e^epsilon p2)/(1 - p2), p2 a bound on the chance that the deleted record makes its batch too large. One draw for all epochs, no newcomers.
+- redraw the key at the start until no batch is too large: epsilon grows by -log(1 - p2) and delta to
+  (delta + e^epsilon p2)/(1 - p2), p2 a bound on the chance that the deleted record makes its batch too large. One draw for all
+  epochs, no newcomers.
 
 Chances are logarithms, rounded up.
 """

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from accountant.curves import AddedCurve, CheapestCurve, Mixture, RedrawnCurve
 from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, integer, shown, smallest_whole
-from accountant.problem import DOUBLES, MAX_POSITIONS, RANDOM, RESHUFFLE, WORST
+from accountant.problem import ASSIGNMENTS, DOUBLES, MAX_POSITIONS, RANDOM, RESHUFFLE, WORST, oversize
 from accountant.questions.accountant import UnlearningAccountant
 from accountant.questions.settings import assembled
 
@@ -22,6 +23,8 @@ SOLVABLE: Final = (*METHODS, "learn_epochs", "batch_size", "n", "group_size")
 _SLACK: Final = 1e-9
 #: Batches up to which n is searched where every batch counts.
 _MOST_BATCHES: Final = 100_000
+#: Step sizes are tried in such ratios, so many of them, and the answer is found to this.
+_RATIO, _RATIOS, _CLOSE = 2 ** (-1 / 16), 256, 1e-9
 #: log of a mu with which nothing is private.
 _LARGEST: Final = 345.0
 
@@ -52,6 +55,26 @@ class Search:
         except UnreachableError:
             return math.inf
 
+    @property
+    def own_draws(self) -> bool:
+        """Whether records draw their batches by themselves."""
+        assignment = self.settings.get("assignment", "")
+        return assignment in ASSIGNMENTS and ASSIGNMENTS[assignment].own
+
+    def pays(self, value: float) -> bool:
+        """Whether batches of own draws that are too large leave anything of delta."""
+        own = self.accountant(value)
+        count = int(self.settings.get("steps", own.algorithm.steps_per_epoch * self.settings.get("epochs", 0)))
+        return oversize(own.algorithm, steps=count, points=own.group_size).least < math.log(self.settings["delta"])
+
+    def meets_unpaid(self, value: float) -> bool:
+        """Whether the value would meet the target if no batch of own draws were ever too large, or nearly."""
+        mixture = self.accountant(value).components_at(DOUBLES, **among(self.settings, "epochs", "steps"))
+        curve = mixture.curve.curves[0] if isinstance(mixture.curve, CheapestCurve) else mixture.curve
+        if isinstance(curve, (AddedCurve, RedrawnCurve)):
+            curve = curve.inner
+        return self._met(mixture._replace(curve=curve))
+
     def meets(self, value: float) -> bool:
         """Whether the value, put back, meets the target."""
         return self.epsilon(value) <= self.settings["epsilon"]
@@ -67,6 +90,11 @@ class Search:
 
     def outermost(self, low: int, high: int, *, largest: bool) -> int | None:
         """The outermost value that meets the target among those with equally many batches; None if there is none."""
+        if self.own_draws:
+            # A larger divisor hides more, and a batch is less likely too large for it.
+            if not self.meets(high):
+                return None
+            return high if largest else self.smallest(low=low, high=high)
         ranges = [(low, high)]
         while ranges:
             low, high = ranges.pop()
@@ -85,8 +113,8 @@ class Search:
         said = ", ".join(f"{name}={shown(value)}" for name, value in among(self.settings, *METHODS).items())
         return UnreachableError(f"no {self.unknown} is the answer for {said}: {reason}")
 
-    def warn(self, answer: int, which: str, beyond: Iterable[int]) -> int:
-        """The answer, with a warning if one of the values ``beyond`` it, where one may expect it, does not meet the target."""
+    def warn(self, answer: float, which: str, beyond: Iterable[float]) -> None:
+        """Warn if one of the values ``beyond`` the answer, where one may expect it, does not meet the target."""
         for value in beyond:
             if not self.meets(value):
                 side = "larger" if value > answer else "smaller"
@@ -97,7 +125,6 @@ class Search:
                     stacklevel=4,
                 )
                 break
-        return answer
 
     def at(self, value: int) -> str:
         """What holds at a value, in words."""
@@ -122,13 +149,19 @@ class Search:
         log_weights = least(end.log_weights for end in ends)
         log_mu = least(end.log_mu(np.array([self.settings["sigma"]]))[0] for end in ends)
         rest = max(1 - float(np.exp(log_weights).sum()), SMALLEST)
-        met = ends[0].curve.meets(
+        weights = np.append(log_weights, math.log(rest))
+        return not self._met(Mixture(weights, np.append(log_mu, -np.inf)[None], ends[0].curve), sigma=1.0)
+
+    def _met(self, mixture: Mixture, sigma: float | None = None) -> bool:
+        """Whether one row of components meets the target, or nearly."""
+        log_mu = mixture.log_mu(np.array([self.settings["sigma"] if sigma is None else sigma]))
+        met = mixture.curve.meets(
             np.array([self.settings["epsilon"] * (1 + _SLACK)]),
             np.array([min(math.log(self.settings["delta"]) + _SLACK, 0.0)]),
-            np.append(log_weights, math.log(rest)),
-            np.append(np.minimum(log_mu, _LARGEST), -np.inf)[None],
+            mixture.log_weights,
+            np.minimum(log_mu, _LARGEST),
         )
-        return not met[0]
+        return bool(met[0])
 
 
 def solve_learn_epochs(search: Search) -> int:
@@ -138,6 +171,12 @@ def solve_learn_epochs(search: Search) -> int:
         raise InputError(
             "learn_epochs must be given for bound=paper with strong convexity, whose form for finite learning need not go one "
             "way with it; bound=optimal does"
+        )
+    assignment = accountant.algorithm.assignment
+    if accountant.starts_apart and ASSIGNMENTS[assignment].finite:
+        raise InputError(
+            f"learn_epochs must be given with assignment={assignment} and a reference that starts apart: longer learning helps "
+            "there, but every draw may come out too large"
         )
     if accountant.starts_apart:
         found = search.smallest(low=1, high=MAX_COUNT)
@@ -194,7 +233,8 @@ def solve_batch_size(search: Search) -> int:
         if found is not None:
             # The next size inwards, and the next with the shortest last batch.
             inwards = [found - 1, low - 1] if largest else [found + 1, high]
-            return search.warn(found, which, (b for b in inwards if 1 <= b <= top and b != found))
+            search.warn(found, which, (b for b in inwards if 1 <= b <= top and b != found))
+            return found
         at = low - 1 if largest else high + 1
     raise search.unreachable(f"none from 1 to {top} meets it")
 
@@ -209,7 +249,9 @@ def solve_n(search: Search) -> int:
             raise search.unreachable(f"more points help, but {search.at(MAX_COUNT)}")
         return found
     size = integer("batch_size", given, at_least=1)
-    widest = search.accountant(MAX_COUNT)
+    largest = search.settings.get("largest_n")
+    most_n = min(_MOST_BATCHES * size, MAX_COUNT // 2) if search.own_draws else MAX_COUNT
+    widest = search.accountant(most_n if largest is None else integer("largest_n", largest, at_least=size))
     _check_layout(search, widest)
     keep, batches = widest.algorithm.last_batch == "keep", widest.batches
     if not keep and batches == RANDOM:
@@ -235,6 +277,9 @@ def solve_n(search: Search) -> int:
     def holds(count: int) -> bool:
         return search.outermost(*block(count), largest=False) is not None
 
+    if search.own_draws:
+        end = _MOST_BATCHES if largest is None else -(-largest // size)
+        return _smallest_of_own_draws(search, block, least=-(-fewest // size), most=min(end, _MOST_BATCHES))
     most = _MOST_BATCHES if batches == RANDOM else MAX_COUNT // size - 1
     most = min(most, int(MAX_COUNT // max(search.settings.get("epochs", 1), 1)))
     least = -(-fewest // size) if keep else fewest // size
@@ -244,11 +289,62 @@ def solve_n(search: Search) -> int:
     found = search.outermost(*block(count), largest=False)
     assert found is not None
     # The next n, and the next with a last batch of one point.
-    return search.warn(found, "smallest", (found + 1, block(count + 1)[0]))
+    search.warn(found, "smallest", (found + 1, block(count + 1)[0]))
+    return found
+
+
+def _smallest_of_own_draws(search: Search, block: Callable[[int], tuple[int, int]], *, least: int, most: int) -> int:
+    """Among equally many batches the fewest records do best: what is left is to find how many batches.
+
+    More batches prove more, but for those that are too large, which become more likely: so the fewest that would do without
+    those, and on from there.
+    """
+    count = search.smallest(low=least, high=most, holds=lambda count: search.meets_unpaid(block(count)[0]))
+    if count is None:
+        raise search.unreachable(f"none up to {block(most)[1]} meets it")
+    for batches in range(count, most + 1):
+        found = block(batches)[0]
+        if search.meets(found):
+            search.warn(found, "smallest", (n for n in (found + 1, block(batches)[1]) if n <= block(most)[0]))
+            return found
+        if not search.pays(found):
+            raise search.unreachable(
+                f"fewer than {found} points do not meet it, and with more of them batches are too large too often"
+            )
+    raise search.unreachable(f"none up to {block(most)[1]} meets it")
+
+
+def solve_step_size(search: Search) -> float:
+    """The largest, from the largest that there is downwards in small ratios."""
+    accountant = assembled(search.settings).accountant
+    accountant.check()
+    problem = accountant.algorithm.problem
+    top = 2 / problem.smoothness
+    if search.own_draws and problem.strong_convexity > 0:
+        top = min(top, 1 / problem.strong_convexity)
+    # With 2/smoothness itself a partition's steps do not contract, which may have no answer of its own.
+    if search.own_draws and search.meets(top):
+        return top
+    high = top
+    for _ in range(_RATIOS):
+        low = high * _RATIO
+        if search.meets(low):
+            break
+        high = low
+    else:
+        raise search.unreachable(f"none from {shown(high)} to {shown(top)} meets it")
+    while high > low * (1 + _CLOSE):
+        middle = low + (high - low) / 2
+        low, high = (middle, high) if search.meets(middle) else (low, middle)
+    search.warn(low, "largest", (low * _RATIO, low / 2, low / 16))
+    return low
 
 
 def _check_layout(search: Search, accountant: UnlearningAccountant) -> None:
-    """Refuse averages whose law does not go one way with the size of a batch."""
+    """Refuse averages whose law does not go one way with the size of a batch; those over own draws do."""
+    if search.own_draws:
+        accountant.check()
+        return
     if accountant.batches == RESHUFFLE or (accountant.group_size > 1 and accountant.batches != WORST):
         whose = " of a group" if accountant.group_size > 1 else ""
         raise InputError(f"batches must be worst where {search.unknown} is the unknown{whose}, got {accountant.batches}")

@@ -69,6 +69,8 @@ class Setup:
                 algorithm.setdefault("step_size", None)
             if self.algorithm.batch_size == self.problem.n:
                 algorithm.setdefault("batch_size", "full")
+            if self.algorithm.largest_n == -(-11 * self.problem.n // 10):
+                algorithm.setdefault("largest_n", None)
             algorithm["problem"] = replace(self.problem, **problem)
         if algorithm:
             own["algorithm"] = replace(self.algorithm, **algorithm)

@@ -8,7 +8,9 @@ so it ends together at no larger mu. The published distances obey the same order
 - more epochs of matched learning prove less, and more where retraining starts apart;
 - a larger group proves less;
 - as long as the number of batches stays the same, the mu of each batch and its share of the points move in one direction
-  with the batch size and with n; and with n mod b kept, a further batch never hurts.
+  with the batch size and with n; and with n mod b kept, a further batch never hurts;
+- of records that draw their batches by themselves a larger batch hides more as long as the number of batches stays the same,
+  and is less likely too large; what batches cost that are too large jumps where it changes, so n is searched without it first.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from accountant.questions.searches import (
     solve_group_size,
     solve_learn_epochs,
     solve_n,
+    solve_step_size,
 )
 from accountant.questions.settings import SCHEDULE, assembled, merged
 
@@ -58,6 +61,9 @@ class Question(TypedDict, total=False):
     radius: float | None
     learn_epochs: int | str | None
     last_batch: str
+    assignment: str
+    largest_n: int | None
+    redraw: bool | None
     rounding: str | None
     dimension: int | None
     rounding_share: float
@@ -74,17 +80,20 @@ def solve(**question: Unpack[Question]) -> float | int:
 
     Arguments (all keywords, scalars, names and domains as everywhere else): sigma, epsilon, delta; epochs or steps; the problem
     (n, smoothness, strong_convexity, lipschitz, adjacency), or ``preset`` or ``problem`` (a TOML file) for it, each key
-    overriding; batch_size, step_size, radius, learn_epochs, last_batch; bound, batches, reference, group_size, schedule.
+    overriding; batch_size, step_size, radius, learn_epochs, last_batch, assignment, largest_n, redraw; bound, batches,
+    reference, group_size, schedule.
 
-    Exactly one of sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n and group_size must be None: the unknown.
-    What is left out, or is the word "default", has its default (learn_epochs: converged; delta: 1/n, where n is known).
+    Exactly one of sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n and group_size must be None: the unknown;
+    where none of them is, step_size. What is left out, or is the word "default", has its default (learn_epochs: converged;
+    delta: 1/n, where n is known).
 
     - sigma, epsilon, delta, epochs, steps: the smallest that proves the target, as the methods of ``UnlearningAccountant`` (but
       for a rounding, where that is needed to meet it put back); sigma and delta are never below 1e-300;
     - learn_epochs: the largest that meets it; with a reference that starts apart, where learning longer helps, the smallest;
     - group_size: the largest; n: the smallest, all constants staying what they are;
     - batch_size: the largest for given epochs, the smallest for given steps, or as ``extreme`` says ("smallest", "largest").
-      All sizes are searched, because those that meet the target need not be neighbours.
+      All sizes are searched, because those that meet the target need not be neighbours;
+    - step_size: the largest, to 1e-9 of it; step sizes beyond it were tried in ratios of 2**(1/16).
 
     A count was put back and met the target; the next one beyond it (larger for a largest, smaller for a smallest) did not,
     unless its range ends there. Of n and batch_size the values that meet it need not be neighbours: NotUniqueWarning if the
@@ -104,10 +113,13 @@ def _read(question: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if name not in names:
             raise InputError(f"argument {name!r} is unknown: it must be one of {', '.join(names)}")
     marked = [name for name in SOLVABLE if name in question and question[name] is None]
+    if not marked and question.get("step_size", 0) is None:
+        # Beside another unknown it is its default, as for every other name.
+        marked = ["step_size"]
     if len(marked) != 1:
         raise InputError(
-            f"exactly one of {', '.join(SOLVABLE)} must be None, the unknown, got {' and '.join(marked) or 'none'}; "
-            "what is left out has its default"
+            f"exactly one of {', '.join(SOLVABLE)}, or else step_size, must be None, the unknown, got "
+            f"{' and '.join(marked) or 'none'}; what is left out has its default"
         )
     unknown = marked[0]
     options = {name: value for name, value in question.items() if name not in ("preset", "problem")}
@@ -133,14 +145,15 @@ def _read(question: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         choice("extreme", settings["extreme"], EXTREMES)
         if unknown != "batch_size":
             raise InputError(f"extreme must be left out unless batch_size is the unknown, got {settings['extreme']!r}")
-    if unknown in ("learn_epochs", "batch_size", "n") and SCHEDULE in settings:
+    if unknown in ("learn_epochs", "batch_size", "n", "step_size") and SCHEDULE in settings:
         raise InputError(f"schedule must be left out where {unknown} is the unknown: its phases may say that themselves")
     if unknown in ("batch_size", "n", "group_size") and np.ndim(settings.get("batches", 0)) > 0:
         raise InputError(f"batches must be a word or a position where {unknown} is the unknown: numbers per batch fix it")
     if unknown == "n" and "delta" not in settings:
         raise InputError("delta must be given where n is the unknown: its default 1/n would move with it")
     if unknown not in (*METHODS, "n"):
-        settings.setdefault("delta", assembled(settings | {unknown: 1}).accountant.default_delta)
+        default = {} if unknown == "step_size" else {unknown: 1}
+        settings.setdefault("delta", assembled(settings | default).accountant.default_delta)
     return unknown, settings
 
 
@@ -166,9 +179,10 @@ def _own(search: Search) -> float | int:
     raise search.unreachable("only delta = 1 is proved, which says nothing")
 
 
-_SOLVERS: Final[dict[str, Callable[[Search], int]]] = {
+_SOLVERS: Final[dict[str, Callable[[Search], float]]] = {
     "learn_epochs": solve_learn_epochs,
     "batch_size": solve_batch_size,
     "n": solve_n,
     "group_size": solve_group_size,
+    "step_size": solve_step_size,
 }
