@@ -77,13 +77,17 @@ class Visits(NamedTuple):
         return self._replace(weights=np.add.reduceat(weights, at), values=np.maximum.reduceat(values, at))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SampledVisits:
-    """``count`` records, each visited at random by itself; ``worst``: at the worst visits that their draws may give."""
+    """``count`` records, each visited at random by itself; ``worst``: at the worst visits that their draws may give.
+
+    learned: steps of learning, of Poisson sampling that ends inside an epoch, at most those of the setting's epochs.
+    """
 
     count: int = 1
     stand_in: bool = False
     worst: bool = False
+    learned: int | None = None
     fixed: bool = False
 
     @property
@@ -95,7 +99,7 @@ class SampledVisits:
         if setting.given_distance:
             addends = bound.log_addend(setting, np.zeros(1), steps, log_start)
             return Mixture(np.zeros(1), bound.log_scale(setting, addends, steps), curve)
-        own = _one_law(setting, float(steps[0]), self.count, self.stand_in, self.worst)
+        own = _one_law(setting, float(steps[0]), self)
         laws = [own]
         if self.stand_in:
             # The leaver's law and the stand-in's are the same: the runs differ in the learning of either.
@@ -114,35 +118,41 @@ class SampledVisits:
 
 
 @lru_cache(maxsize=64)
-def _one_law(setting: Setting, steps: float, count: int, stand_in: bool, worst: bool) -> Visits:
+def _one_law(setting: Setting, steps: float, drawn: SampledVisits) -> Visits:
     """The law of all deleted records' scale together, at unit noise."""
-    if stand_in:
+    if drawn.stand_in:
         # The two runs' distances from the one without both records add up, which a ball would cap.
         setting = replace(setting, algorithm=replace(setting.algorithm, radius=None))
     algorithm = setting.algorithm
     epochs = float(setting.shared_epochs(np.array([steps]))[0])
+    if drawn.learned is not None:
+        epochs = drawn.learned / algorithm.steps_per_epoch
     if algorithm.log_contraction == 0 and math.isinf(epochs):
         raise InputError(
             f"learn_epochs must be given with assignment={algorithm.assignment} on a convex problem: visits never stop counting"
         )
-    if epochs < 1:
+    if epochs < 1 and drawn.learned is None:
         # Retraining so short that the stretch of both has no learning step.
         length = float(setting.reference) * algorithm.steps_per_epoch + steps % algorithm.steps_per_epoch
         return Visits.sure(_decay(setting, length))
     largest = _worst(setting, steps, epochs)
     diameter = _decay(setting, steps) if algorithm.radius is not None else math.inf
-    if worst:
-        return Visits.sure(min(largest + math.log(count), diameter))
+    if drawn.worst:
+        return Visits.sure(min(largest + math.log(drawn.count), diameter))
     log_g = _Alone(algorithm.log_contraction, float(algorithm.log_sensitivity(0.0)), steps)
     start = _decay(setting, epochs * algorithm.steps_per_epoch + steps) if setting.starts_apart else -math.inf
     if log_g(0.0) == -math.inf:
         return Visits.sure(start)
-    law = (_fresh if algorithm.assignment == FRESH else _poisson)(log_g, algorithm.steps_per_epoch, epochs)
+    if algorithm.assignment == FRESH:
+        law = _fresh(log_g, algorithm.steps_per_epoch, epochs)
+    else:
+        learned = epochs * algorithm.steps_per_epoch if drawn.learned is None else drawn.learned
+        law = _poisson(log_g, algorithm.steps_per_epoch, learned)
     if setting.starts_apart:
         law = law._replace(values=law.values + math.exp(min(start - law.log_unit, 700.0)))
     law = law.at_most(largest)
-    if count > 1:
-        law = Visits(law.log_unit, *power(law.values, law.weights, count)).at_most(diameter)
+    if drawn.count > 1:
+        law = Visits(law.log_unit, *power(law.values, law.weights, drawn.count)).at_most(diameter)
     return law.pooled(_CLASSES)
 
 
@@ -156,7 +166,7 @@ def _worst(setting: Setting, steps: float, epochs: float) -> float:
     """log of the scale of the worst visits: the last step of every epoch, or every step of learning."""
     algorithm = setting.algorithm
     period = algorithm.steps_per_epoch if algorithm.assignment == FRESH else 1
-    visits = epochs * algorithm.steps_per_epoch / period
+    visits = epochs if algorithm.assignment == FRESH else np.rint(epochs * algorithm.steps_per_epoch)
     log_h = algorithm.log_sensitivity(0.0)
     start = algorithm.log_diameter if setting.starts_apart else -math.inf
     log_mu = log_mu_cyclic(
@@ -238,10 +248,10 @@ def _older(log_g: _Alone, period: int, epochs: float, since: float, unit: float)
     return math.exp(min(float(worst) - unit, 700.0))
 
 
-def _poisson(log_g: _Alone, period: int, epochs: float) -> Visits:
-    """A visit in each of ``epochs * period`` steps with probability 1/period."""
+def _poisson(log_g: _Alone, period: int, learned: float) -> Visits:
+    """A visit in each of so many steps with probability 1/period."""
     unit, chance = float(log_g(0.0)), 1 / period
-    starts, older = _stretches(log_g, period, epochs * period)
+    starts, older = _stretches(log_g, period, learned)
     lengths = np.diff(starts)
     values = np.exp(log_g(starts[:-1]) - unit)
     law = RaisedLaw(np.ones(1), 0, float(values[-1]) / CELLS, 0.0)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from accountant.curves.curves import Curve
 from accountant.curves.hockey_stick import probability
-from accountant.numerics import DOUBLE, Floats
+from accountant.numerics import DOUBLE, SMALLEST, Floats
 
 #: What logarithms of sums are raised by, times their size.
 _ROUNDED: Final = 8 * DOUBLE.unit_roundoff
@@ -222,7 +222,8 @@ def settled(curve: Curve, log_delta: Floats, log_weights: Floats, log_mu: Floats
 def _chance(log_chance: float) -> float:
     if log_chance == -math.inf:
         return 0.0
-    return float(probability(np.minimum(np.array([log_chance + _ROUNDED * abs(log_chance)]), 0.0))[0])
+    # At least the smallest number that is read back.
+    return max(float(probability(np.minimum(np.array([log_chance + _ROUNDED * abs(log_chance)]), 0.0))[0]), SMALLEST)
 
 
 def _where_left(

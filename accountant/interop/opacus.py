@@ -1,9 +1,12 @@
-"""Hidden-state accounting in Opacus: what the last iterate of cyclic or reshuffled DP-SGD reveals (the extra ``opacus``).
+"""Hidden-state accounting in Opacus: what the last iterate of DP-SGD reveals (the extra ``opacus``).
 
     from accountant.interop.opacus import register
-    register(PNSGD(problem, batch_size, step_size=learning_rate), batches="reshuffle")
+    register(PNSGD(problem, batch_size, step_size=learning_rate, assignment="poisson"))
     engine = PrivacyEngine(accountant="hidden-state")
-    engine.make_private(..., max_grad_norm=problem.lipschitz, poisson_sampling=False)
+    engine.make_private(..., max_grad_norm=problem.lipschitz)
+
+Without an assignment the batches are cyclic or, with batches="reshuffle", shuffled anew, and make_private needs
+poisson_sampling=False.
 
 Opacus adds noise of standard deviation noise_multiplier * max_grad_norm to the sum of a batch's clipped gradients and divides
 by its expected batch size; b sigma sqrt(2/eta)/M is that multiplier in the accountant's words (docs/interop-opacus.md).
@@ -11,6 +14,7 @@ by its expected batch size; b sigma sqrt(2/eta)/M is that multiplier in the acco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -18,9 +22,10 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from accountant.averaging import SampledVisits
 from accountant.curves import MAX_MU, Guarantee, mixture_epsilon
 from accountant.numerics import InputError, MissingExtraError, UnreachableError, integer, number, shown
-from accountant.problem import PNSGD, RESHUFFLE, Learn, Schedule
+from accountant.problem import PNSGD, POISSON, RANDOM, RESHUFFLE, WORST, Learn, Schedule
 from accountant.questions import UnlearningAccountant
 
 try:
@@ -45,7 +50,7 @@ History = list[tuple[float, float, int]]
 
 
 class HiddenStateAccountant(IAccountant):
-    """Differential privacy of the last iterate alone, for convex losses and cyclic or reshuffled batches.
+    """Differential privacy of the last iterate alone, for convex losses; cyclic, reshuffled or Poisson-sampled batches.
 
     What Opacus creates by name; :func:`register` says the problem and the algorithm, without which nothing is proved and
     everything is refused. The guarantee is that of ``UnlearningAccountant`` without unlearning (N = 0), for the model after the
@@ -101,10 +106,13 @@ class HiddenStateAccountant(IAccountant):
         if not entries:
             return 0.0
         first = entries[0][0]
-        unit = _unit_curve(*self._question(entries))
+        question = self._question(entries)
+        unit = _unit_curve(*question)
         mu = unit.values / first * (1 + _MARGIN)
         if not mu.max() <= MAX_MU:
             raise UnreachableError(f"noise_multiplier = {shown(first)} is so small that nothing is guaranteed")
+        if self._algorithm.assignment == POISSON:
+            return _poisson_epsilon(unit, (1 + _MARGIN) / first, probability)
         return float(mixture_epsilon(delta=probability, weights=unit.weights, mu=mu))
 
     def guarantee(self) -> Guarantee:
@@ -113,8 +121,7 @@ class HiddenStateAccountant(IAccountant):
         if not entries:
             raise InputError("guarantee needs a step, got an empty history")
         sigma = self.sigma(entries[0][0]) * (1 - _MARGIN)
-        accountant = _accountant(*self._question(entries))
-        return accountant.guarantee(sigma=sigma, **_length(accountant))
+        return _guarantee(*self._question(entries), sigma=sigma)
 
     def sigma(self, noise_multiplier: float) -> float:
         """The sigma of ``PNSGD`` that a noise multiplier amounts to: noise_multiplier M sqrt(eta/2)/b."""
@@ -127,8 +134,8 @@ class HiddenStateAccountant(IAccountant):
     def get_optimizer_hook_fn(self, sample_rate: float) -> Callable[[DPOptimizer], None]:
         """What DPOptimizer calls in every step, before the model changes.
 
-        Called by ``PrivacyEngine.make_private``, whose data loader and optimizer are checked at once; Poisson sampling is
-        refused there. The optimizer and the size of the batch are checked in every step. A refused step is not taken.
+        Called by ``PrivacyEngine.make_private``, whose data loader and optimizer are checked at once; so is whether it samples
+        as the algorithm says. The optimizer and the batch are checked in every step. A refused step is not taken.
         """
         if registry._ACCOUNTANTS.get(self._name) is not type(self):
             raise InputError(f"name {self._name!r} was registered anew after this accountant was made: make another one")
@@ -136,7 +143,7 @@ class HiddenStateAccountant(IAccountant):
         assert given is not None
         call = make_private_call()
         if call is not None:
-            check_loader(call["data_loader"], self._algorithm, self._batches, poisson=call["poisson_sampling"])
+            check_loader(call["data_loader"], self._algorithm, self._batches, call)
             check_optimizer(call["optimizer"], given, self._algorithm)
         self._rate(sample_rate)
 
@@ -144,10 +151,10 @@ class HiddenStateAccountant(IAccountant):
             check_optimizer(optimizer, given, self._algorithm)
             self._check_run(optimizer.params)
             points = len(optimizer.grad_samples[0])
-            if points != self._algorithm.batch_size:
+            if self._algorithm.assignment != POISSON and points != self._algorithm.batch_size:
                 raise InputError(
-                    f"every step must be on one whole batch of {self._algorithm.batch_size} points, got {points}: Poisson "
-                    "sampling, BatchMemoryManager and gradient accumulation are not accounted for"
+                    f"every step must be on one whole batch of {self._algorithm.batch_size} points, got {points}: what samples "
+                    "by chance must be registered so, and BatchMemoryManager and gradient accumulation are not accounted for"
                 )
             self.step(noise_multiplier=optimizer.noise_multiplier, sample_rate=sample_rate * optimizer.accumulated_iterations)
 
@@ -226,9 +233,13 @@ def register(
     algorithm: the problem (its ``lipschitz`` is Opacus's max_grad_norm, its ``strong_convexity`` and ``smoothness`` count the
         weight decay), the batch size and the learning rate as ``step_size``. The history says how long learning is, so
         ``learn_epochs`` must be left out; the batches must have one size: a batch size that divides n, or last_batch="drop"
-        with drop_last=True. A ``radius`` is for loops that project on the ball after every step, which nothing here can check.
+        with drop_last=True. ``assignment="poisson"`` is for make_private(..., poisson_sampling=True): every record is in every
+        step with probability 1/J by itself, J = ceil(n/b), adjacency "remove" or "replace", and all strong convexity must be
+        the weight decay's; batches too large for a step to contract cost delta. A ``radius`` is for loops that project on the
+        ball after every step, which nothing here can check.
     batches: "random" (shuffle=False on data in random order, averaged over that order), "worst" (shuffle=False, any order), the
-        position of the point's batch, or "reshuffle" (shuffle=True; whole epochs at one noise multiplier only).
+        position of the point's batch, or "reshuffle" (shuffle=True; whole epochs at one noise multiplier only). With Poisson
+        sampling "random" (averaged over the record's own draws) or "worst" (as if it were in every step).
     name: another name for another problem. replace: take the name from other settings.
 
     Returns the registered class. Raises InputError for settings that are refused, and for a name that has other settings.
@@ -241,6 +252,8 @@ def register(
         raise InputError(f"name must be text, got {name!r}")
     if isinstance(batches, (list, tuple)):
         raise InputError(f"batches must be random, worst, reshuffle or a position, got {batches!r}")
+    if algorithm.assignment == POISSON and batches not in (RANDOM, WORST):
+        raise InputError(f"batches must be random or worst with assignment={POISSON}, got {batches!r}")
     placed = _accountant(as_run(algorithm), batches, ((1.0, as_run(algorithm).steps_per_epoch),)).batches
     assert not isinstance(placed, tuple)
     known = registry._ACCOUNTANTS.get(name, HiddenStateAccountant)
@@ -274,6 +287,11 @@ def _accountant(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float,
     """The accountant of so many steps of learning at such relative noise."""
     per_epoch = algorithm.steps_per_epoch
     epochs, left = divmod(phases[0][1], per_epoch)
+    if algorithm.assignment == POISSON:
+        if len(phases) > 1:
+            raise InputError(f"assignment={POISSON} is answered at one noise multiplier, got {len(phases)}")
+        # Visits that were not there cost too much at most; the answers count those that were.
+        return UnlearningAccountant(replace(algorithm, learn_epochs=epochs + bool(left)), batches=batches)
     if len(phases) == 1 and not left and epochs:
         return UnlearningAccountant(replace(algorithm, learn_epochs=epochs), batches=batches)
     total = sum(steps for _, steps in phases)
@@ -295,16 +313,36 @@ def _accountant(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float,
     return UnlearningAccountant(algorithm, batches=batches, schedule=schedule)
 
 
-def _length(accountant: UnlearningAccountant) -> dict[str, int]:
-    """No unlearning, said where the schedule does not say it."""
-    return {"steps": 0} if accountant.schedule is None else {}
+def _guarantee(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float, int], ...], *, sigma: float) -> Guarantee:
+    """The curve after so many steps of learning and no unlearning, which a schedule says by itself."""
+    accountant = _accountant(algorithm, batches, phases)
+    run = accountant.run(sigma=sigma, **({"steps": 0} if accountant.schedule is None else {}))
+    visits = run.query.components
+    if not isinstance(visits, SampledVisits):
+        return run.guarantee
+    learned = phases[0][1]
+    exact = replace(run, query=replace(run.query, components=replace(visits, learned=learned))).guarantee
+    said = f"learning runs {accountant.algorithm.learn_epochs} epochs"
+    lines = [f"learning runs {learned} steps" if line == said else line for line in exact.assumptions]
+    return replace(exact, assumptions=tuple(lines), context={**exact.context, "learned_steps": learned})
 
 
 @lru_cache(maxsize=16)
 def _unit_curve(algorithm: PNSGD, batches: str | int, phases: tuple[tuple[float, int], ...]) -> Guarantee:
     """The curve at noise multiplier one; every mu is proportional to its inverse."""
-    accountant = _accountant(algorithm, batches, phases)
-    return accountant.guarantee(sigma=1 / algorithm.noise_multiplier(1.0), **_length(accountant))
+    return _guarantee(algorithm, batches, phases, sigma=1 / algorithm.noise_multiplier(1.0))
+
+
+def _poisson_epsilon(unit: Guarantee, factor: float, delta: float) -> float:
+    """epsilon of the same visits with every mu times ``factor``; UnreachableError where nothing of delta is left."""
+    stand_in = None if unit.stand_in is None else (unit.stand_in[0], unit.stand_in[1] * factor)
+    found = float(replace(unit, values=unit.values * factor, stand_in=stand_in).epsilon(delta))
+    if not math.isfinite(found):
+        raise UnreachableError(
+            f"a batch is too large for its step to contract with a chance of {unit.added:.3g}, which delta = {shown(delta)} "
+            "does not pay for: a smaller step_size or a larger batch_size would do"
+        )
+    return found
 
 
 register_accountant(NAME, HiddenStateAccountant, force=True)

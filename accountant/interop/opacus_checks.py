@@ -11,10 +11,11 @@ import torch
 from opacus import PrivacyEngine
 from opacus.data_loader import DPDataLoader
 from opacus.optimizers import DPOptimizer
+from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from accountant.numerics import InputError, shown
-from accountant.problem import PNSGD, RESHUFFLE, Problem
+from accountant.problem import ASSIGNMENTS, PARTITION, PNSGD, POISSON, RESHUFFLE, Problem
 
 
 def divisor(algorithm: PNSGD) -> int:
@@ -25,7 +26,16 @@ def divisor(algorithm: PNSGD) -> int:
 def as_run(algorithm: PNSGD) -> PNSGD:
     """The algorithm that Opacus runs: its divisor scales the data part of the loss, and not the weight decay."""
     n, b = algorithm.problem.n, int(algorithm.batch_size)
-    if n % b and algorithm.last_batch == "keep":
+    if algorithm.assignment not in (PARTITION, POISSON):
+        raise InputError(
+            f"assignment must be {PARTITION} or {POISSON}, the loaders that Opacus has, got {algorithm.assignment}: "
+            f"{ASSIGNMENTS[algorithm.assignment].meaning}"
+        )
+    poisson = algorithm.assignment == POISSON
+    if poisson:
+        # Nobody joins a run of Opacus.
+        algorithm = replace(algorithm, largest_n=n)
+    elif n % b and algorithm.last_batch == "keep":
         raise InputError(
             f"batch_size must divide n = {n}, got {b}: Opacus divides the short last batch as a full one; use drop_last=True "
             'and last_batch="drop"'
@@ -36,8 +46,8 @@ def as_run(algorithm: PNSGD) -> PNSGD:
     if divided_by < 1:
         raise InputError(f"batch_size = {b} makes Opacus's expected batch size 0 for n = {n}: choose another one")
     scale, problem = b / divided_by, algorithm.problem
-    # Without a radius all strong convexity is the weight decay's, which is not divided.
-    curved = 1.0 if algorithm.radius is None else min(scale, 1.0)
+    # Without a radius, or without a partition, all strong convexity is the weight decay's, which is not divided.
+    curved = 1.0 if poisson or algorithm.radius is None else min(scale, 1.0)
     return replace(
         algorithm,
         problem=replace(
@@ -49,15 +59,21 @@ def as_run(algorithm: PNSGD) -> PNSGD:
     )
 
 
-def check_loader(loader: DataLoader, algorithm: PNSGD, batches: str | int, *, poisson: bool) -> None:
-    """InputError unless the data loader that make_private is about to return gives the batches of ``algorithm``."""
-    if poisson or isinstance(loader, DPDataLoader):
-        raise InputError(
-            "poisson_sampling must be False for hidden-state accounting, which is proved for cyclic and reshuffled batches "
-            "only: make_private(..., poisson_sampling=False)"
-        )
+def check_loader(loader: DataLoader, algorithm: PNSGD, batches: str | int, call: Mapping[str, Any]) -> None:
+    """InputError unless the data loader that make_private is about to return gives the batches of ``algorithm``.
+
+    call: the arguments of make_private.
+    """
     if (points := len(loader.dataset)) != algorithm.problem.n:
         raise InputError(f"the data set must have n = {algorithm.problem.n} points, got {points}")
+    if algorithm.assignment == POISSON:
+        _check_poisson(loader, algorithm, call)
+        return
+    if call["poisson_sampling"] or isinstance(loader, DPDataLoader):
+        raise InputError(
+            f"poisson_sampling must be False for assignment={PARTITION}, which is about cyclic and reshuffled batches: "
+            f"register PNSGD(..., assignment={POISSON!r}), or make_private(..., poisson_sampling=False)"
+        )
     if loader.batch_size != algorithm.batch_size:
         raise InputError(f"the data loader must have batch_size = {algorithm.batch_size}, got {loader.batch_size}")
     if algorithm.problem.n % loader.batch_size and not loader.drop_last:
@@ -73,6 +89,22 @@ def check_loader(loader: DataLoader, algorithm: PNSGD, batches: str | int, *, po
     raise InputError(
         f"the data loader must have {wanted} and no sampler of its own for batches={batches}, got {type(sampler).__name__}"
     )
+
+
+def _check_poisson(loader: DataLoader, algorithm: PNSGD, call: Mapping[str, Any]) -> None:
+    """The data loader of Opacus that takes every record by itself with probability 1/J."""
+    if not call["poisson_sampling"] or not isinstance(loader, DPDataLoader):
+        raise InputError(f"poisson_sampling must be True for assignment={POISSON}: make_private(..., poisson_sampling=True)")
+    sampler = loader.batch_sampler
+    if type(sampler) is not UniformWithReplacementSampler:
+        raise InputError(f"every record must be drawn by itself, on one machine, got {type(sampler).__name__}")
+    if call.get("rand_on_empty"):
+        raise InputError("rand_on_empty must be False: a record would take the place of what an empty batch gets")
+    if len(loader) != algorithm.steps_per_epoch:
+        raise InputError(
+            f"the data loader must have {algorithm.steps_per_epoch} batches an epoch, n over batch_size rounded up, got "
+            f"{len(loader)}: drop_last=True rounds down"
+        )
 
 
 def check_optimizer(optimizer: DPOptimizer, registered: PNSGD, run: PNSGD) -> None:
@@ -104,10 +136,17 @@ def _check_group(group: Mapping[str, Any], problem: Problem, run: PNSGD) -> None
         raise InputError(f"the learning rate must stay at step_size = {shown(run.eta)}, got {group['lr']}")
     decay = float(group["weight_decay"])
     # A function with bounded gradients on the whole space is not strongly convex: that must come from the decay.
-    if run.radius is None and decay < problem.strong_convexity:
+    poisson = run.assignment == POISSON
+    if (poisson or run.radius is None) and decay < problem.strong_convexity:
         raise InputError(
-            f"weight_decay must be at least strong_convexity = {shown(problem.strong_convexity)}, which clipped "
-            f"gradients alone do not have without a radius, got {shown(decay)}"
+            f"weight_decay must be at least strong_convexity = {shown(problem.strong_convexity)}, which "
+            f"{'a small batch does' if poisson else 'clipped gradients alone do'} not have without "
+            f"{'it' if poisson else 'a radius'}, got {shown(decay)}"
+        )
+    if poisson and decay > problem.strong_convexity and run.eta * (problem.smoothness + problem.strong_convexity) > 2:
+        raise InputError(
+            f"weight_decay must be strong_convexity = {shown(problem.strong_convexity)} with step sizes above "
+            f"2/(smoothness + strong_convexity), got {shown(decay)}"
         )
     if decay > problem.smoothness:
         raise InputError(
