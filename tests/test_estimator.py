@@ -54,8 +54,8 @@ def regressor(**changes: Any) -> PNSGDRegressor:
 def accountant_of(model: Any, loss: Any) -> UnlearningAccountant:
     problem = loss.problem(N, adjacency=model.adjacency)
     dimension = loss.outputs * (X.shape[1] + bool(model.fit_intercept))
-    words = {"rounding": "float64", "dimension": dimension} if loss.strong_convexity > 0 else {}
-    algorithm = PNSGD(problem, model.batch_size or "full", radius=model.radius, learn_epochs=model.learn_epochs, **words)
+    words = {"radius": model.radius, "rounding": "float64", "dimension": dimension}
+    algorithm = PNSGD(problem, model.batch_size or "full", learn_epochs=model.learn_epochs, **words)
     return UnlearningAccountant(algorithm, batches=model.batches)
 
 

@@ -1,6 +1,7 @@
 """Attacks on the accounting of rounding and of adaptive requests: what once broke, and searches that must find nothing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from accountant import (
     gdp_delta,
     optimal_shifts,
 )
-from accountant.problem import rounding_of
+from accountant.problem import UNITS, rounding_of
 from accountant.problem.rounding import gamma_of
 from accountant.requests import about_every_point
 
 F32 = np.float32
+#: Nothing is refused for what rounding costs.
+ANY = 1 - 1e-15
 
 
 def norms(algorithm: PNSGD, sigma: float, steps: int, past: int) -> np.ndarray:
@@ -46,10 +49,11 @@ def test_no_mu_is_below_the_string_whose_norm_is_followed_step_by_step(seed: int
         problem = Problem(n=4, smoothness=1.0, strong_convexity=convexity, lipschitz=float(10 ** rng.uniform(-1, 1)))
         dimension, sigma = int(10 ** rng.uniform(0, 5.5)), float(10 ** rng.uniform(-4, 1))
         algorithm = PNSGD(
-            problem, 2, step_size=float(rng.uniform(0.05, 1.99)), rounding="float32", dimension=dimension, rounding_share=0.999
+            problem, 2, step_size=float(rng.uniform(0.05, 1.99)), rounding="float32", dimension=dimension, rounding_share=ANY
         )
-        rounding = rounding_of(algorithm)
-        if rounding is None:
+        try:
+            rounding_of(algorithm)
+        except UnreachableError:
             continue
         checked += 1
         mu = UnlearningAccountant(algorithm, batches=1).gdp(sigma=sigma, steps=3)[1]
@@ -123,11 +127,99 @@ def test_no_answer_leaves_rounding_out_below_the_floor(name: str) -> None:
     # gamma is not small against eta m, so that nothing bounds the parameters, and 20,000 steps would do with sigma = 1e-20.
     problem = Problem(n=100, smoothness=1.0, strong_convexity=0.003)
     algorithm = PNSGD(problem, 10, rounding="float32", dimension=100_000)
-    assert rounding_of(algorithm) is None
     accountant = UnlearningAccountant(algorithm)
     words = {"alpha": 2.0} if name == "rdp" else {}
-    with pytest.raises(UnreachableError, match="nothing is promised"):
-        getattr(accountant, name)(sigma=1e-20, steps=20_000, **words)
+    for sigma in (1e-20, 1.0, 1e20):
+        with pytest.raises(UnreachableError, match=r"nothing bounds the parameters.*nothing is promised"):
+            getattr(accountant, name)(sigma=sigma, steps=20_000, **words)
+    with pytest.raises(UnreachableError, match="nothing bounds the parameters"):
+        accountant.epsilon(sigma=1.0, steps=20_000)
+    with pytest.raises(UnreachableError, match="nothing bounds the parameters"):
+        UnlearningStream(accountant, sigma=1.0, epsilon=1.0)
+    # Of finite learning it is counted, and so much that it is refused.
+    finite = UnlearningAccountant(PNSGD(problem, 10, rounding="float32", dimension=100_000, learn_epochs=100))
+    with pytest.raises(InputError, match=r"more than the share|need a radius"):
+        getattr(finite, name)(sigma=1.0, steps=20_000, **words)
+
+
+def test_questions_without_an_epsilon_refuse_what_rounding_outweighs() -> None:
+    problem = Problem(n=40_000, smoothness=0.26, strong_convexity=0.01)
+    accountant = UnlearningAccountant(PNSGD(problem, 16, learn_epochs=2, rounding="float64", dimension=20, radius=1.0))
+    for name, words in (("guarantee", {}), ("gdp", {}), ("rdp", {"alpha": 2.0})):
+        with pytest.raises(UnreachableError, match=r"would cost .* of mu, more than the share"):
+            getattr(accountant, name)(sigma=1e-23, steps=2500, **words)
+        # Exact numbers promise mu = 1e-7 there.
+        with pytest.raises(UnreachableError, match=r"would cost .* of mu, more than the share"):
+            getattr(accountant, name)(sigma=1e-5, steps=40_000, **words)
+        assert np.all(
+            np.isfinite(
+                getattr(accountant, name)(sigma=1e-2, steps=40, **words).values
+                if name == "guarantee"
+                else getattr(accountant, name)(sigma=1e-2, steps=40, **words)
+            )
+        )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_mu_of_a_run_that_nothing_holds_back_is_below_the_string_that_follows_its_norm(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        # Without a regulariser, with one that rounding errors outweigh, and at a step size that contracts nothing.
+        dimension = int(10 ** rng.uniform(0, 5.5))
+        kind = rng.integers(3)
+        convexity = (0.0, 1e-7 * dimension / 100, 0.3)[kind]
+        problem = Problem(n=10, smoothness=1.0, strong_convexity=convexity, lipschitz=float(10 ** rng.uniform(-2, 2)))
+        algorithm = PNSGD(
+            problem, 5, step_size=2.0 if kind == 2 else float(rng.uniform(0.05, 1.99)), learn_epochs=int(rng.integers(1, 300)),
+            rounding="float32", dimension=dimension, rounding_share=ANY,
+        )  # fmt: skip
+        sigma, unlearn = float(10 ** rng.uniform(-5, 3)), int(rng.integers(0, 1000))
+        position = int(rng.integers(2))
+        mu = UnlearningAccountant(algorithm, batches=position).gdp(sigma=sigma, steps=unlearn)[position]
+        assert algorithm.learn_epochs is not None
+        learned, c, loss, eta = 2 * algorithm.learn_epochs, algorithm.contraction, gamma_of(algorithm), algorithm.eta
+        total, steep, shrink = learned + unlearn, eta * (1 - convexity), abs(1 - eta * convexity)
+        drift, variance, each = 0.0, 0.0, np.zeros(total)
+        for step in range(total):
+            before = drift + math.sqrt(variance) * (math.sqrt(dimension) + math.sqrt(2 * (1500 + math.log(total))))
+            variance = shrink**2 * variance + algorithm.noise_std(sigma) ** 2
+            noise = math.sqrt(variance) * (math.sqrt(dimension) + math.sqrt(2 * (1500 + math.log(total))))
+            # The result's rounding is at most gamma times the result.
+            drift = (shrink * drift + eta * problem.lipschitz * (1 + loss) + loss * (1 + steep) * before + loss * noise) / (
+                1 - loss
+            )
+            each[step] = 2 * loss * ((1 + steep) * before + eta * problem.lipschitz + c * (drift + noise))
+        visited = (np.arange(total) % 2 == position) & (np.arange(total) < learned)
+        exact = optimal_shifts(
+            contraction=np.full(total, c),
+            sensitivity=each + np.where(visited, math.exp(algorithm.log_sensitivity(position)), 0.0),
+            noise_std=np.full(total, algorithm.noise_std(sigma)),
+        ).mu
+        assert mu >= exact * (1 - 1e-12), (kind, exact / mu)
+
+
+def test_parameters_that_nothing_holds_back_stay_within_their_bound_and_so_do_their_errors() -> None:
+    # Every gradient points away from zero, and everything is computed in float32; 20,000 steps.
+    rng, steps, d = np.random.default_rng(4), 20_000, 3
+    algorithm = PNSGD(Problem(n=2, smoothness=1.0), rounding="float32", dimension=d, learn_epochs=steps, rounding_share=ANY)
+    for sigma in (1e-4, 0.1, 10.0):
+        rounding = rounding_of(algorithm)
+        assert rounding is not None
+        x, worst = np.zeros((20, d), F32), 0.0
+        std = F32(algorithm.noise_std(sigma))
+        for _ in range(steps):
+            norm = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), F32(1e-20))
+            mean = x + F32(1) * (x / norm)
+            noise = std * rng.standard_normal(x.shape).astype(F32)
+            new = mean + noise
+            true = x.astype(float) + x / np.maximum(np.linalg.norm(x.astype(float), axis=1, keepdims=True), 1e-20)
+            error = np.linalg.norm(mean - true, axis=1) + np.linalg.norm(new - (mean.astype(float) + noise), axis=1)
+            x, worst = new, max(worst, float(error.max()))
+        # 2 (rho_e + rho_r) sqrt(N)/nu is what all steps cost at most.
+        counted = rounding.mu(sigma) * algorithm.noise_std(sigma) / math.sqrt(steps) / 2
+        assert worst <= counted
+        norm_bound = (counted / gamma_of(algorithm) - 1) / 3
+        assert 0.01 * norm_bound < float(np.linalg.norm(x, axis=1).max()) <= norm_bound
 
 
 def test_a_group_on_a_grid_is_raised_for_what_rounding_adds() -> None:
@@ -241,21 +333,49 @@ def apart(sigma: float, unlearn: int, epsilon: float) -> float:
     return divergence(unlearned, law_of(PNSGD(FEW, **WORDS), [(AFTER, 12 + unlearn)], noise), epsilon)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("unlearn", [22, 30])
-def test_float32_runs_are_as_alike_as_claimed_where_rounding_rules(unlearn: int) -> None:
-    # So little noise that mu is 20, nearly all of it due to rounding.
-    algorithm = PNSGD(FEW, radius=4.0, rounding="float32", dimension=1, rounding_share=0.999, **WORDS)
-    sigma = float(UnlearningAccountant(algorithm, batches="worst").gdp(sigma=1.0, steps=unlearn).max()) / 20
-    for epsilon in (0.0, 200.0, 240.0):
-        assert apart(sigma, unlearn, epsilon) <= gdp_delta(epsilon=epsilon, mu=20.0)
+@pytest.mark.parametrize(("unlearn", "mu"), [(6, 15.0), (6, 40.0), (12, 40.0)])
+def test_runs_in_half_precision_that_nothing_holds_back_are_as_alike_as_claimed(
+    monkeypatch: pytest.MonkeyPatch, unlearn: int, mu: float
+) -> None:
+    # Formats with few numbers have exact laws of runs without radius and regulariser; rounding is most of mu. The norm bound
+    # fails with chance e^-40 here, and nothing is counted twice over.
+    monkeypatch.setitem(UNITS, "float32", 2.0**-11)
+    monkeypatch.setattr("accountant.problem.rounding._CERTAIN", 40.0)
+    monkeypatch.setattr("accountant.problem.formats._BESIDES", 4)
+    half, words = np.float16, {"step_size": 1.2, "learn_epochs": 6}
+    algorithm = PNSGD(Problem(n=3, smoothness=0.25), rounding="float32", dimension=1, rounding_share=ANY, **words)
+    rounding_of.cache_clear()
+    rounded, exact = (UnlearningAccountant(one, batches="worst") for one in (algorithm, replace(algorithm, rounding=None)))
+    low, high = 1e-3, 1e3
+    for _ in range(60):
+        sigma = math.sqrt(low * high)
+        low, high = (sigma, high) if rounded.gdp(sigma=sigma, steps=unlearn).max() > mu else (low, sigma)
+    sigma, noise = high, algorithm.noise_std(high)
+    claimed = float(rounded.gdp(sigma=sigma, steps=unlearn).max())
+    assert exact.gdp(sigma=sigma, steps=unlearn).max() < 0.9 * claimed
+    rounding_of.cache_clear()
+    numbers = np.arange(1, 0x7C00, dtype=np.uint16).view(half)
 
+    def law(labels: list[np.ndarray]) -> np.ndarray:
+        # Five steps of length 1.2 may lead to 6, where all runs start.
+        chances = (numbers == 6).astype(float)
+        for one in labels:
+            some = chances > 1e-13
+            points = numbers[some][:, None]
+            slopes = -one / (half(1) + np.exp(np.minimum(one * points, half(10))))
+            means = (points[:, 0] - half(1.2) * (slopes.sum(axis=1, dtype=half) / half(3))).astype(float)
+            edges = (numbers[1:].astype(float) + numbers[:-1]) / 2
+            below = np.searchsorted(edges, [means.min() - 8 * noise, means.max() + 8 * noise])
+            part = slice(below[0], below[1] + 2)
+            shares = np.diff(ndtr((edges[part][:-1] - means[:, None]) / noise), prepend=0.0, append=1.0, axis=1)
+            new = np.zeros(numbers.size)
+            new[part.start : part.start + shares.shape[1]] = chances[some] @ shares
+            chances = new
+        return chances
 
-def test_float32_runs_with_noise_below_the_last_bits_differ_whatever_exact_numbers_promise() -> None:
-    sigma, unlearn = 1e-9, 80
-    exact = UnlearningAccountant(PNSGD(FEW, **WORDS), batches="worst")
-    assert exact.delta(sigma=sigma, epsilon=1.0, steps=unlearn) < 1e-6
-    assert apart(sigma, unlearn, 1.0) > 0.5
-    rounded = PNSGD(FEW, rounding="float32", dimension=1, rounding_share=0.99, **WORDS)
-    with pytest.raises(UnreachableError):
-        UnlearningAccountant(rounded).epsilon(sigma=sigma, delta=1e-5, steps=unlearn)
+    before, after = BEFORE.astype(half), AFTER.astype(half)
+    one, other = law([before] + [after] * unlearn), law([after] * (1 + unlearn))
+    assert min(one.sum(), other.sum()) > 1 - 1e-6
+    for epsilon in (0.0, 1.0, 5.0, 20.0, 100.0, 200.0):
+        found = max(float(np.maximum(p - math.exp(epsilon) * q, 0).sum()) for p, q in ((one, other), (other, one)))
+        assert found <= gdp_delta(epsilon=epsilon, mu=claimed) + 1e-6

@@ -138,7 +138,7 @@ class Law:
             error=self.error * unit,
         )
 
-    def raised_by(self, scale: Floats, *, beyond: float = 0.0) -> Floats:
+    def raised_by(self, scale: Floats, *, beyond: float | Floats = 0.0) -> Floats:
         """What every outcome, times ``scale`` and ``beyond`` more, must be raised by to leave no divergence under the true one.
 
         With y = 2 Phi(x/2) - 1 this asks for a mean of y at least the true one: y'' >= -(M/4) e^(M error/2) y' up to the

@@ -11,7 +11,18 @@ import numpy as np
 
 from accountant.bounds import Bound, Setting
 from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
-from accountant.numerics import Floats, Indices, InputError, Numbers, UnreachableError, decreasing_root, log_add, log_power
+from accountant.numerics import (
+    MAX_COUNT,
+    Floats,
+    Indices,
+    InputError,
+    Numbers,
+    UnreachableError,
+    decreasing_root,
+    log_add,
+    log_power,
+    smallest_whole,
+)
 from accountant.problem import MATCHED, MAX_EPSILON, PNSGD, REMEDIES, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.rules import FORGOTTEN, LARGEST_LOG_MU, SAFE, Place, Rule, ages_of
@@ -31,9 +42,16 @@ class OptimalRule(Rule):
             self.log_chord = self.log_mu - self.arithmetic.log(self.sum(math.inf, stride=2)) / 2
         one = mixture_log_scale(self.epsilon, self.log_delta, np.zeros(1), np.zeros((1, 1)))
         self.most = math.exp(float(one[0]))
-        #: mu that rounding costs, once for all requests.
+        if accountant.algorithm.rounding is not None and not self.double:
+            raise InputError("rounding is accounted for in doubles only: leave it out for answers to many digits")
         _check_chance(accountant.algorithm, epsilon=float(self.epsilon[0]))
-        self.rounded = _rounded(accountant.algorithm, math.exp(self.log_sigma), self.most)
+        #: What rounding costs, once for all requests.
+        self.rounding = rounding_of(accountant.algorithm)
+        self.piles = self.rounding is not None and self.rounding.learned is not None
+        self._sigma = float(target["sigma"])
+        self.most_steps = _most_steps(accountant.algorithm, self._sigma, self.most)
+        #: mu of rounding for ever; none where it piles up, step by step.
+        self.rounded = 0.0 if self.piles else self._rounding(0)
         #: From so many steps after a deletion on, a single point's string is its chord.
         self.straight = max(self.period - 1, 0) // 2
         self._excess: dict[int, Any] = {}
@@ -44,16 +62,26 @@ class OptimalRule(Rule):
         self.endless = math.isinf(self.learned) and self.log_c < 0
 
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
-        if self.endless:
+        if self.endless and not self.piles:
             since = state.since if state.since < self.straight else self.straight
             limit = place.limits.get((since, steps))
             if limit is None:
                 limit = place.limits[since, steps] = self.room(place, steps) / self._factor(since + steps, steps)
             if state.distance <= limit:
                 return True
-        elif self._old(state, steps) <= self.room(place, steps):
+        elif self._old(state, steps) + self.piled(state, steps) <= self.room(place, steps):
             return True
-        return self.bounded and self._restarted(state, place, steps) + self.rounded <= self.most
+        return self.bounded and self._restarted(state, place, steps) + self.rounded + self.piled(state, steps) <= self.most
+
+    def piled(self, state: StreamState, steps: int) -> float:
+        """mu of the rounding that piles up in all steps, so many more included; inf where it is more than may be."""
+        total = state.steps + steps
+        if not self.piles:
+            return 0.0
+        return self._rounding(total) if total <= self.most_steps else math.inf
+
+    def _rounding(self, steps: int) -> float:
+        return 0.0 if self.rounding is None else self.rounding.mu(self._sigma, steps) * SAFE
 
     def room(self, place: Place, steps: int) -> float:
         """The largest mu of earlier requests with which ``steps`` are enough; -inf where they are not even alone."""
@@ -188,7 +216,8 @@ class OptimalRule(Rule):
     def before(self, state: StreamState, place: Place, steps: int) -> tuple[Any, Any]:
         """mu of all earlier requests after the steps, and mu of everything from the distance that the ball bounds."""
         apart = self._restarted(state, place, steps) if self.bounded else math.inf
-        return self._old(state, steps) + self.rounded, apart + self.rounded
+        rounded = self.rounded + self.piled(state, steps)
+        return self._old(state, steps) + rounded, apart + rounded
 
     def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
         weights, log_mu, tangent = self.newest(place, steps)
@@ -203,7 +232,8 @@ class OptimalRule(Rule):
         mu = self._old(state, 0)
         if self.bounded and state.since and state.tracked > 0:
             mu = min(mu, self._decayed(min(state.tracked / self.kept(state.since), self.limit), state.since))
-        return float(mu) + self.rounded if math.isfinite(mu) else None
+        mu = float(mu) + self.rounded + self.piled(state, 0)
+        return mu if math.isfinite(mu) else None
 
 
 def _check_chance(algorithm: PNSGD, *, epsilon: float) -> None:
@@ -213,22 +243,21 @@ def _check_chance(algorithm: PNSGD, *, epsilon: float) -> None:
         raise InputError(f"epsilon must be at most {MAX_EPSILON:g} with rounding={algorithm.rounding} and without a radius")
 
 
-def _rounded(algorithm: PNSGD, sigma: float, most: float) -> float:
-    """mu that rounding costs a stream, rounded up; InputError where no bound on the parameters covers all of its steps.
+def _most_steps(algorithm: PNSGD, sigma: float, most: float) -> int:
+    """Steps of unlearning in all of a stream, up to which rounding costs no more than the algorithm's share of ``most``.
 
-    UnreachableError where that is more than the algorithm's share of ``most``, the largest mu that the target allows.
+    most: the largest mu that the target allows. UnreachableError where rounding costs more than that from the beginning.
     """
-    if algorithm.rounding is None:
-        return 0.0
     rounding = rounding_of(algorithm)
-    if rounding is None or rounding.learned is not None:
-        raise InputError(
-            f"rounding={algorithm.rounding} needs strong_convexity > 0 for a stream: without contraction it piles up"
-        )
-    mu = rounding.mu(sigma) * SAFE
-    if not mu <= algorithm.rounding_share * most:
+    if rounding is None:
+        return MAX_COUNT
+
+    def costs_more(steps: int) -> bool:
+        return not rounding.mu(sigma, steps) * SAFE <= algorithm.rounding_share * most
+
+    if costs_more(0):
         raise UnreachableError(
-            f"rounding ({algorithm.rounding}) would cost mu = {mu:.3g} of the {most:.3g} that the target allows, more than the "
-            f"share {algorithm.rounding_share:g} that may be: {REMEDIES}"
+            f"rounding ({algorithm.rounding}) would cost mu = {rounding.mu(sigma) * SAFE:.3g} of the {most:.3g} that the "
+            f"target allows, more than the share {algorithm.rounding_share:g} that may be: {REMEDIES}"
         )
-    return mu
+    return MAX_COUNT if rounding.learned is None else smallest_whole(costs_more, 1, MAX_COUNT) - 1

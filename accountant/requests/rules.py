@@ -30,7 +30,7 @@ import numpy as np
 from accountant.averaging import sampled_sum, worst_counts
 from accountant.bounds import Bound
 from accountant.curves import TANGENT, Mixture, rounded_up
-from accountant.numerics import DOUBLE, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
+from accountant.numerics import DOUBLE, MAX_COUNT, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
 from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of, in_exact_numbers
 from accountant.questions import UnlearningAccountant, raised
 from accountant.requests.state import StreamState
@@ -101,6 +101,8 @@ class Rule(ABC):
         self.bound = bound
         #: Fewest steps (or epochs) that the bound speaks about.
         self.fewest = fewest
+        #: Most steps of all requests together that the rule speaks about.
+        self.most_steps = MAX_COUNT
         self.algorithm = in_exact_numbers(accountant.algorithm)
         self.reference = accountant.reference
         self.random = accountant.batches == RANDOM

@@ -294,14 +294,17 @@ class UnlearningStream(Alone):
     def _fewest(self, rule: Rule, place: Place) -> int:
         """The smallest number of steps (or epochs) that is enough for the request at this place."""
         state, stride, meets = self.state, self._stride, rule.meets
-        most = (MAX_COUNT - state.steps) // stride
+        most = (rule.most_steps - state.steps) // stride
         # Close to the last answer, which is right again in a steady stream.
         start = self._guess if self._guess > rule.fewest else rule.fewest
         count = smallest_whole(lambda count: meets(state, place, count * stride), rule.fewest, most, start)
         if count > most:
+            piled = (
+                "" if rule.most_steps == MAX_COUNT else f": beyond {rule.most_steps} steps in all rounding would cost too much"
+            )
             raise UnreachableError(
-                f"no number of {self.unit} up to {most} reaches epsilon={self.epsilon:g} at delta={self.delta:g} with "
-                f"sigma={self.sigma:g} after {state.requests} earlier requests"
+                f"no number of {self.unit} up to {max(most, 0)} reaches epsilon={self.epsilon:g} at delta={self.delta:g} with "
+                f"sigma={self.sigma:g} after {state.requests} earlier requests{piled}"
             )
         return count
 

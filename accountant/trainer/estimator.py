@@ -156,6 +156,7 @@ class Estimator(Fitting):
             raise UnreachableError(f"{error}: {advice}") from None
         if planned.steps > most:
             raise UnreachableError(f"this request needs {planned.steps} steps, more than max_steps = {most}: {advice}")
+        self._check_rounding(self._stream.total_steps + planned.steps)
         return planned
 
     def _replacements(self, count: int, X: ArrayLike | None, y: ArrayLike | None) -> tuple[Array, Array]:

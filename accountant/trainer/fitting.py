@@ -8,13 +8,15 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.numerics import InputError, choice, integer, number
-from accountant.problem import PNSGD, check_floor
+from accountant.curves import gdp_mu
+from accountant.numerics import InputError, UnreachableError, choice, integer, number
+from accountant.problem import PNSGD, REMEDIES, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests import UnlearningStream
 from accountant.trainer.labels import RowLabels
@@ -120,6 +122,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         """Fit rows (n, d) with labels (n,) as the loss wants them; row_labels: what their frame called them."""
         rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
         self._set_up(row_norms(rows), rows.shape[1], self.sigma)
+        self._check_rounding(self.unlearn_epochs * self._trainer.algorithm.steps_per_epoch)
         self.__dict__.update(self._released(self._trainer.learn(rows, labels, epochs=self.learn_epochs)))
 
     def _set_up(
@@ -133,14 +136,13 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         learned = integer("learn_epochs", self.learn_epochs, at_least=1)
         # Published streams are about converged learning, which covers every finite one.
         converged = self.bound == "paper" and loss.strong_convexity > 0
-        # Rounding is counted where a bound on the parameters covers all requests; elsewhere noise must be far above it.
-        counted = self.bound == "optimal" and loss.strong_convexity > 0
         algorithm = PNSGD(
             loss.problem(norms.size, adjacency=self.adjacency),
             "full" if self.batch_size is None else self.batch_size,
             radius=self.radius,
             learn_epochs=None if converged else learned,
-            rounding=rounding if counted else None,
+            # The published bounds know exact numbers only: what rounding costs is looked at before each run.
+            rounding=rounding if self.bound == "optimal" else None,
             dimension=loss.outputs * columns,
         )
         accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
@@ -152,10 +154,22 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
             self.sigma_ *= 1 + (2.0**-30 if algorithm.rounding is not None else 0.0)
         else:
             self.sigma_ = number("sigma", sigma, above=0)
-        if algorithm.rounding is None:
-            check_floor(algorithm, self.sigma_, "float64")
         self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=epsilon, delta=self.delta_)
         self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
+
+    def _check_rounding(self, steps: int) -> None:
+        """UnreachableError where rounding is not counted and costs more than its share after so many steps of unlearning."""
+        algorithm = self._trainer.algorithm
+        if algorithm.rounding is not None:
+            return
+        rounding = rounding_of(replace(algorithm, rounding="float64"))
+        assert rounding is not None
+        cost, most = rounding.mu(self.sigma_, steps), float(gdp_mu(epsilon=self._stream.epsilon, delta=self._stream.delta))
+        if not cost <= algorithm.rounding_share * most:
+            raise UnreachableError(
+                f"bound={self.bound} does not count rounding, which in float64 would cost mu = {cost:.3g} of the {most:.3g} "
+                f"that epsilon and delta allow, more than the share {algorithm.rounding_share:g} that may be: {REMEDIES}"
+            )
 
     def _chosen_losses(self, norms: NDArray[np.float64]) -> Loss:
         """Sets the loss that was asked for, and returns the one to train with: for rows beyond the bound, if they are left."""
