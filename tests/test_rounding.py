@@ -15,7 +15,7 @@ from accountant import (
     optimal_shifts,
     preset,
 )
-from accountant.problem import rounding_of
+from accountant.problem import load_limit, rounding_of
 from accountant.problem.rounding import gamma_of, norm_scale
 
 MNIST = PNSGD(preset("mnist"), 128, rounding="float64", dimension=784)
@@ -227,3 +227,18 @@ def test_estimators_refuse_noise_that_rounding_outweighs(dtype: str) -> None:
     with pytest.raises(UnreachableError, match="bound=paper does not count rounding"):
         paper.set_params(sigma=1e-12).fit(features, labels)
     assert not hasattr(paper, "coef_")
+
+
+def test_batches_that_records_draw_are_as_large_as_they_may_be() -> None:
+    # Of n/b expected records a batch may have twice as many: longer sums, and longer steps.
+    problem = Problem(n=1000, smoothness=1.0, strong_convexity=0.1, adjacency="remove")
+    words = {"step_size": 0.5, "rounding": "float64", "dimension": 10}
+    drawn = PNSGD(problem, 100, assignment="secret", **words)
+    fixed = PNSGD(Problem(n=1000, smoothness=1.0, strong_convexity=0.1), 100, **words)
+    largest = load_limit(drawn) + 1
+    assert largest > 300
+    assert gamma_of(drawn) > gamma_of(fixed) * 2
+    assert rounding_of(drawn).mu(0.01) > rounding_of(fixed).mu(0.01) * largest / 100 * 1.5
+    free = PNSGD(Problem(n=1000, smoothness=1.0, adjacency="remove"), 100, assignment="secret", learn_epochs=3, **words)
+    convex = PNSGD(Problem(n=1000, smoothness=1.0), 100, learn_epochs=3, **words)
+    assert rounding_of(free).mu(0.01, 50) > rounding_of(convex).mu(0.01, 50) * (load_limit(free) + 1) / 100 * 1.5

@@ -24,6 +24,7 @@ import numpy as np
 from accountant.numerics import MAX_COUNT, SMALLEST, Floats, UnreachableError
 from accountant.problem.algorithm import PNSGD
 from accountant.problem.formats import UNITS, gamma
+from accountant.problem.loads import load_limit
 
 #: -log of the chance that the norm bound fails.
 _CERTAIN: Final = 1500.0
@@ -91,7 +92,20 @@ def gamma_of(algorithm: PNSGD) -> float:
     """What sums of products lose in the algorithm's format."""
     assert algorithm.rounding is not None
     assert algorithm.dimension is not None
-    return gamma(rounding=algorithm.rounding, dimension=algorithm.dimension, rows=algorithm.largest_batch)
+    return gamma(rounding=algorithm.rounding, dimension=algorithm.dimension, rows=_rows(algorithm))
+
+
+def _rows(algorithm: PNSGD) -> int:
+    """The most rows of a step: a full batch, or of own draws what a batch may have, beyond which its chance is paid."""
+    if not algorithm.own_draws:
+        return algorithm.largest_batch
+    assert algorithm.largest_n is not None
+    return max(algorithm.largest_batch, int(min(load_limit(algorithm) + 1, float(algorithm.largest_n))))
+
+
+def _load(algorithm: PNSGD) -> float:
+    """The largest batch over the divisor."""
+    return _rows(algorithm) / algorithm.largest_batch
 
 
 def norm_scale(algorithm: PNSGD) -> float:
@@ -137,7 +151,8 @@ def rounding_of(algorithm: PNSGD) -> Rounding | None:
         return None
     problem, eta, loss = algorithm.problem, algorithm.eta, gamma_of(algorithm)
     learned = None if algorithm.learn_epochs is None else float(algorithm.learn_epochs) * algorithm.steps_per_epoch
-    steepness = eta * (problem.smoothness - problem.strong_convexity)
+    load = _load(algorithm)
+    longest, steepness = eta * problem.lipschitz * load, eta * (problem.smoothness - problem.strong_convexity) * load
     gap = _gap_of_norms(algorithm)
     left = 1 - loss * (2 + steepness) / gap if gap > 0 else 0.0
     # Of the parameters' norm: what does not depend on the noise, and the part of unit noise.
@@ -145,13 +160,13 @@ def rounding_of(algorithm: PNSGD) -> Rounding | None:
     if algorithm.radius is not None:
         norm = algorithm.radius * (1 + loss)
     elif left > 0:
-        norm = eta * problem.lipschitz * (1 + loss) / gap / left
+        norm = longest * (1 + loss) / gap / left
         assert algorithm.dimension is not None
         surely = math.sqrt(algorithm.dimension) + math.sqrt(2 * (_CERTAIN + _log_age(algorithm)))
         # Errors feed back into the norm from steps long ago, which may have been longer: hence left twice.
         noise_norm = math.sqrt(2 * eta / (gap * (2 - gap))) * surely / left**2
     elif learned is not None:
-        return _drifting(algorithm, loss, learned)
+        return _drifting(algorithm, loss, learned, longest=longest, touched=2 + steepness)
     else:
         raise UnreachableError(
             f"rounding={algorithm.rounding} of endless learning is not bounded, because nothing bounds the parameters: "
@@ -167,17 +182,18 @@ def rounding_of(algorithm: PNSGD) -> Rounding | None:
             f"rounding={algorithm.rounding} without contraction needs learn_epochs: it piles up; nothing is promised"
         )
     each = math.log(2 * loss) + gathered - algorithm.log_unit_noise
-    moved = (2 + steepness) * norm + eta * problem.lipschitz
+    moved = (2 + steepness) * norm + longest
     constant = math.exp(min(each + math.log((2 + steepness) * noise_norm), 709.0)) if noise_norm > 0 else 0.0
     return Rounding(each + math.log(max(moved, SMALLEST)), constant, learned)
 
 
-def _drifting(algorithm: PNSGD, loss: float, learned: float) -> Rounding:
-    """Where the parameters may move away for as long as it runs (docs/theory.md, "Finite precision")."""
+def _drifting(algorithm: PNSGD, loss: float, learned: float, *, longest: float, touched: float) -> Rounding:
+    """Where the parameters may move away for as long as it runs (docs/theory.md, "Finite precision").
+
+    longest: eta M, the longest step; touched: 2 + eta (L - m), by how much a step's roundings go with the norm.
+    """
     assert algorithm.dimension is not None
-    problem, eta = algorithm.problem, algorithm.eta
-    touched = 2 + eta * (problem.smoothness - problem.strong_convexity)
-    first = math.log(2 * loss) + math.log(eta) + math.log(problem.lipschitz) - algorithm.log_unit_noise
+    first = math.log(2 * loss) + math.log(longest) - algorithm.log_unit_noise
     drift = Drift(
         first=first,
         drift=first + math.log(touched * (1 + loss) / (1 - loss)),
