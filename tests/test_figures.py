@@ -1,7 +1,9 @@
 """The experiments of figure 3: rows are the accountant's own numbers, files are complete or absent, bad input is refused."""
 
 import csv
+import errno
 import json
+import os
 import re
 from dataclasses import replace
 from functools import lru_cache
@@ -311,3 +313,20 @@ def test_data_alone_prints_without_files(tmp_path: Path, monkeypatch: pytest.Mon
     assert "MNIST, 11264 points" in result.stderr
     assert "retrain" in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
+
+
+def test_a_disk_that_is_full_leaves_the_figures_that_were_there(
+    made: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text("old")
+
+    def full(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    result = run("figure3a", "--out", str(tmp_path), "--trials", "2")
+    monkeypatch.undo()
+    assert result.exit_code == 2
+    assert "cannot be written: No space left on device" in result.stderr
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, "old")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -221,6 +223,60 @@ def test_a_replaced_file_keeps_its_permissions_and_links_stay(folder: Path, word
         os.umask(before)
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     assert {path.name for path in folder.iterdir()} == {*CONTENTS, name, link.name}
+
+
+DRAWERS = [
+    ((*PLAN, "--requests", "2", "--csv", "@", "--plot", "b.svg"), "a.csv"),
+    ((*PLAN, "--requests", "2", "--csv", "b.csv", "--plot", "@"), "a.svg"),
+    (("reproduce", "figure2", "--plot", "@"), "a.svg"),
+    (("audit", "--trials", "200", "--seed", "1", "--plot", "@"), "a.svg"),
+]
+
+
+@pytest.mark.parametrize("fails", ["at the end", "half way"])
+@pytest.mark.parametrize(("words", "name"), WRITERS + DRAWERS, ids=lambda value: value[0] if isinstance(value, tuple) else "")
+def test_a_disk_that_is_full_leaves_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str, fails: str
+) -> None:
+    if not name.endswith(("json", "html", "csv")) or "--plot" in words:
+        pytest.importorskip("matplotlib")
+    elif words[0] == "certify":
+        pytest.importorskip("flint")
+    (folder / name).write_text("old")
+    before = snapshot(folder)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    filled: list[str] = []
+
+    def replace(source: Any, target: Any) -> None:
+        filled.append(Path(source).read_text(errors="replace"))
+        raise full
+
+    class Full(io.FileIO):
+        """Takes one byte."""
+
+        def write(self, data: Any) -> int:
+            filled.append("")
+            super().write(bytes(data)[:1])
+            raise full
+
+    def opened(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if not set(mode) & set("wax+") or isinstance(file, int):
+            return builtin(file, mode, *rest, **more)
+        raw = Full(file, mode.replace("t", "").replace("b", ""))
+        return raw if "b" in mode else io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+
+    builtin = open
+    if fails == "at the end":
+        monkeypatch.setattr(os, "replace", replace)
+    else:
+        monkeypatch.setattr("builtins.open", opened)
+        monkeypatch.setattr(io, "open", opened)
+    found = run(*(name if word == "@" else word for word in words))
+    monkeypatch.undo()
+    assert filled
+    assert found.exit_code == 2
+    assert "cannot be written: No space left on device" in found.stderr
+    assert snapshot(folder) == before
 
 
 def test_temporary_names_are_unique(tmp_path: Path) -> None:
