@@ -11,6 +11,7 @@ everything is in logarithms. Arrays are unchecked and of one shape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -20,11 +21,14 @@ from numpy.typing import NDArray
 
 from accountant.curves.curves import GDPCurve, rounded_up
 from accountant.curves.hockey_stick import hockey_stick, mixture_log_scale, mixture_tail_epsilon, rounded_down
+from accountant.curves.one_block import contracted_once
 from accountant.numerics import DOUBLE, Arithmetic, Floats, Indices, Numbers, decreasing_root
 
 #: Name of curves that are contracted block by block.
 CONTRACTION: Final = "contraction"
 _UNIT: Final = DOUBLE.unit_roundoff
+#: Rows up to which one after the other is faster than all at once.
+_FEW: Final = 12
 
 
 class Chained(NamedTuple):
@@ -66,12 +70,31 @@ def contracted(before: Chained, epsilon: Floats, mu: Floats) -> Chained:
 def chained(epsilon: Floats, blocks: Sequence[tuple[Floats, int]], before: Chained | None = None) -> Chained:
     """After blocks of common steps, each a bound mu of the shape of epsilon and how often it comes."""
     reached = certain(epsilon.shape) if before is None else before
+    if epsilon.size <= _FEW:
+        return _each(epsilon, blocks, reached)
     for mu, count in blocks:
         for _ in range(count):
             reached = contracted(reached, epsilon, mu)
             if not np.isfinite(reached.log_delta).any():
                 return reached
     return reached
+
+
+def _each(epsilon: Floats, blocks: Sequence[tuple[Floats, int]], before: Chained) -> Chained:
+    """:func:`chained`, one row after the other."""
+    result = [np.empty(epsilon.shape) for _ in range(3)]
+    for row in range(epsilon.size):
+        state = tuple(float(array.flat[row]) for array in before)
+        at = float(epsilon.flat[row])
+        for mu, count in blocks:
+            bound = float(mu.flat[row])
+            for _ in range(count):
+                state = contracted_once(*state, at, bound)
+                if state[0] == -math.inf:
+                    break
+        for array, value in zip(result, state, strict=True):
+            array.flat[row] = value
+    return Chained(*result)
 
 
 def contracted_in(log_delta: Numbers, epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic) -> Numbers:
@@ -203,9 +226,9 @@ class BlockCurve:
         first, others = self.split(count)
         mu = rounded_up(self.log_first(first)[None] + fine[:, None])
         each = np.broadcast_to(epsilon[:, None], mu.shape)
-        reached = contracted(certain(mu.shape), each, mu)
-        blocks = [(np.broadcast_to(rounded_up(self.log_block(m) + fine)[:, None], mu.shape), times) for m, times in others]
-        reached = chained(each, blocks, reached)
+        blocks = [(mu, 1)]
+        blocks += [(np.broadcast_to(rounded_up(self.log_block(m) + fine)[:, None], mu.shape), times) for m, times in others]
+        reached = chained(each, blocks)
         if mu.shape[1] == 1:
             return Chained(reached.log_delta[:, 0], reached.by_epsilon[:, 0], reached.by_log_mu[:, 0])
         with np.errstate(all="ignore"):

@@ -23,7 +23,7 @@ else:
         __name__,
         arithmetic="Arithmetic MAX_DIGITS Numbers Precise",
         atomic="atomic_file locked_file remove_unfinished",
-        double="DOUBLE",
+        double="DOUBLE mills_of",
         enclosure="ARITHMETICS DEFAULT_DIGITS ENOUGH Enclosure arithmetic_available arithmetic_kind confirmed exact_text "
         "rounded_text settle",
         files="all_bytes first_bytes read_json",

@@ -63,6 +63,17 @@ def _mills(x: Floats) -> Floats:
     return result
 
 
+def mills_of(x: float) -> float:
+    """The Mills ratio of a single number x >= -38, as accurate as that of arrays."""
+    size = abs(x)
+    t = (size - 5.0) / (size + 5.0)
+    result = _MILLS[-1]
+    for coefficient in _MILLS[-2::-1]:
+        result = result * t + coefficient
+    result /= size + 5.0
+    return result if x >= 0 else _SQRT_2PI * math.exp(0.5 * x * x) - result
+
+
 def _mills_signed(x: Floats) -> Floats:
     """R(x) for x >= -1: reflection R(-x) = sqrt(2 pi) exp(x^2/2) - R(x) below zero."""
     upper = _mills(np.abs(x))
