@@ -42,6 +42,21 @@ if TYPE_CHECKING:
         mixture_log_delta as mixture_log_delta,
     )
     from accountant.curves import (
+        mixture_pair_delta as mixture_pair_delta,
+    )
+    from accountant.curves import (
+        mixture_pair_epsilon as mixture_pair_epsilon,
+    )
+    from accountant.curves import (
+        mixture_pair_log_delta as mixture_pair_log_delta,
+    )
+    from accountant.curves import (
+        mixture_pair_scale as mixture_pair_scale,
+    )
+    from accountant.curves import (
+        mixture_pair_tradeoff as mixture_pair_tradeoff,
+    )
+    from accountant.curves import (
         mixture_rdp as mixture_rdp,
     )
     from accountant.curves import (
@@ -120,7 +135,8 @@ else:
         bounds="BOUNDS",
         shifts="Shifts learned_distance optimal_shifts",
         curves="Guarantee gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon "
-        "mixture_log_delta mixture_rdp mixture_tradeoff rdp_delta rdp_epsilon rdp_to_epsilon",
+        "mixture_log_delta mixture_pair_delta mixture_pair_epsilon mixture_pair_log_delta mixture_pair_scale "
+        "mixture_pair_tradeoff mixture_rdp mixture_tradeoff rdp_delta rdp_epsilon rdp_to_epsilon",
         questions="NotUniqueWarning UnlearningAccountant solve",
         requests="UnlearningStream",
         numerics="InputError UnreachableError",

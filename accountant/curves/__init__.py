@@ -5,26 +5,32 @@ from typing import TYPE_CHECKING
 from accountant.numerics import face
 
 if TYPE_CHECKING:
+    from accountant.curves.contraction import *
     from accountant.curves.curves import *
-    from accountant.curves.gaussian_mixture import *
     from accountant.curves.gdp import *
     from accountant.curves.guarantee import *
     from accountant.curves.hockey_stick import *
+    from accountant.curves.keys import *
     from accountant.curves.mixture import *
+    from accountant.curves.mixture_pair import *
     from accountant.curves.paid import *
+    from accountant.curves.pair_curves import *
     from accountant.curves.precise import *
     from accountant.curves.renyi import *
 else:
     __getattr__, __all__ = face(
         __name__,
-        curves="Curve GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
-        gaussian_mixture="GAUSSIAN_MIXTURE GaussianMixtureCurve",
+        contraction="BlockCurve CONTRACTION Chained certain chained contracted contracted_in",
+        curves="Curve GAUSSIAN_MIXTURE GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",
-        guarantee="GAUSSIAN Guarantee origins points_of",
+        guarantee="GAUSSIAN Guarantee",
         hockey_stick="MAX_MU mixture_log_scale mixture_tail mixture_tail_epsilon probability rounded_down",
+        keys="origins points_of",
         mixture="Mixture",
+        mixture_pair="mixture_pair_delta mixture_pair_epsilon mixture_pair_log_delta mixture_pair_scale mixture_pair_tradeoff",
         paid="AddedCurve CheapestCurve Paid RedrawnCurve settled",
+        pair_curves="GaussianMixtureCurve",
         precise="PrivacyCurve",
         renyi="MAX_ALPHA mixture_rdp rdp_delta rdp_epsilon rdp_to_epsilon",
     )

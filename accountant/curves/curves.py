@@ -21,6 +21,8 @@ MARGIN: Final = 2e-13
 _LARGEST: Final = float(np.log(hockey_stick.MAX_MU))
 #: Name of GDP mixtures that are read through tangents.
 TANGENT: Final = "gdp-tangent"
+#: Name of the curve of a Gaussian mixture against a Gaussian.
+GAUSSIAN_MIXTURE: Final = "gaussian-mixture"
 
 
 class Curve(Protocol):

@@ -235,7 +235,7 @@ def mixture_rdp(*, alpha: ArrayLike, weights: ArrayLike, rho: ArrayLike, family:
     def block(a: Floats, r: Floats) -> Floats:
         return rdp_of(a, log_weights, r, family)
 
-    return plain(_finite("alpha", in_blocks(block, orders, rhos, components=1)))
+    return plain(finite("alpha", in_blocks(block, orders, rhos, components=1)))
 
 
 @overload
@@ -322,7 +322,7 @@ def _components(weights: ArrayLike, rho: ArrayLike, family: str) -> tuple[Floats
     return np.log(w[w > 0]), rhos[..., w > 0]
 
 
-def _finite(name: str, values: Floats) -> Floats:
+def finite(name: str, values: Floats) -> Floats:
     if not np.all(np.isfinite(values)):
         raise InputError(f"{name} is so large that the divergence exceeds the largest double")
     return values
