@@ -820,10 +820,12 @@ def test_every_default_is_in_the_output(tmp_path: Path) -> None:
     for row, n, step in zip(made["rows"], (1000, 500), (0.5, 1.0), strict=True):
         assert row["assumed"] == {
             "method": "pnsgd", "strong_convexity": 0, "lipschitz": 1, "adjacency": "replace", "batch_size": "full",
-            "step_size": step, "radius": "none", "learn_epochs": "until convergence", "group_size": 1, "batches": "worst",
+            "step_size": step, "assignment": "partition", "radius": "none", "learn_epochs": "until convergence",
+            "group_size": 1, "batches": "worst",
             "reference": "matched", "delta": 1 / n,
         }  # fmt: skip
     words = ("strong_convexity 0", "lipschitz 1", "adjacency replace", "batch_size full", "step_size 1/smoothness",
+             "assignment partition",
              "radius none", "learn_epochs until convergence", "group_size 1", "batches as below", "reference matched",
              "no delta is given", "no method is named")  # fmt: skip
     run("verify", path, "--html", str(page))
@@ -1439,12 +1441,24 @@ def test_compare_has_every_method_at_the_same_guarantee() -> None:
 
 def test_what_compare_says_verify_certifies() -> None:
     made = compared("--preset", "mnist", "--epsilon", "0.7", "--epochs", "2", "--requests", "0", "--batch-size", "128")
-    head = f"{HEAD},learn_epochs,radius"
+    head = f"{HEAD},learn_epochs,radius,sampling,adjacency"
     rows = []
     for row in made["methods"]:
         if row["sigma"]:
             more = (100, 100) if row["method"] == "not-converged" else ("", "")
-            rows.append((row["method"], "mnist", row["batch_size"], repr(row["sigma"]), 0.7, row["steps"] and 2, *more))
+            drawn = row["method"] == "secret"
+            more += ("secret", "remove") if drawn else ("partition", "replace")
+            rows.append(
+                (
+                    "optimal" if drawn else row["method"],
+                    "mnist",
+                    row["batch_size"],
+                    repr(row["sigma"]),
+                    0.7,
+                    row["steps"] and 2,
+                    *more,
+                )
+            )
     assert len(rows) >= 8
     told = record("-", stdin=table_of(head, *rows), code=0)["rows"]
     assert verdicts(told) == ["certified"] * len(rows)

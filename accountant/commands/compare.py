@@ -9,7 +9,7 @@ import typer
 
 from accountant.commands import drawings, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.numerics import choice, digits, integer, number
+from accountant.numerics import digits, integer, number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +58,7 @@ def compare(
 
     Example: accountant compare --preset mnist --epsilon 1 --epochs 1
     """
-    from accountant.methods import METHODS, SINGLE, STREAMS, compare_streams
+    from accountant.methods import SINGLE, STREAMS, compare_streams, method_of
     from accountant.methods import compare as compare_methods
     from accountant.tables import reported_accuracy
 
@@ -66,7 +66,7 @@ def compare(
     setup = shared.setup
     pictures.check(plot)
     for name in method or []:
-        choice("method", name, METHODS)
+        method_of(name)
     most = min(_MOST_REQUESTS, setup.problem.n // setup.group_size)
     count = min(_REQUESTS, most) if requests is None else integer("requests", requests, at_least=0, at_most=most)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
@@ -79,7 +79,7 @@ def compare(
         noise = _stream_noise(setup, target, sigma, count)
         streams: list[ComparedStream] = []
         if count and noise is not None:
-            among = [name for name in STREAMS if not method or name in method]
+            among = [name for name in (*STREAMS, "partition") if name in method] if method else STREAMS
             streams = compare_streams(setup, **target, sigma=noise, requests=count, unit=unit, methods=among, progress=progress)
         if picture is not None and plot is not None:
             names = [row.method for row in single if row.method not in ("dp", "retrain")]
@@ -100,25 +100,27 @@ def compare(
 
 def _precise(setup: Setup, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
     """sigma of one request to so many digits under every bound of noisy SGD; null for the other methods' own formulas."""
-    from accountant.methods import METHODS, enclosed_sigma
+    from accountant.methods import enclosed_sigma
 
     found: dict[str, str | None] = {}
     for row in rows:
         known = row.sigma is not None
         question = {"digits": precision, "epochs": epochs, **target}
-        found[row.method] = enclosed_sigma(METHODS[row.method], setup, **question) if known else None
+        found[row.method] = enclosed_sigma(row.method, setup, **question) if known else None
     return {**present.kind(precision), "sigma": found}
 
 
 def _stream_noise(setup: Setup, target: dict[str, Any], sigma: float | None, requests: int) -> float | None:
     """The stream's sigma: as given, or what the published bound needs for one request and one epoch; None: no stream."""
     from accountant.methods import compare as compare_methods
+    from accountant.methods import drawn_as
 
     if sigma is not None:
         return number("sigma", sigma, above=0)
     if not requests:
         return None
-    published = compare_methods(setup, **target, epochs=1, methods=["paper"])[0]
+    # The published bound is about a partition.
+    published = compare_methods(drawn_as("partition", setup), **target, epochs=1, methods=["paper"])[0]
     if published.sigma is None:
         return None
     # A round number, so that it can be typed in again.

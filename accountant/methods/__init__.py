@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from accountant.methods.comparison import *
     from accountant.methods.names import *
     from accountant.methods.pnsgd import *
+    from accountant.methods.variants import *
 else:
     __getattr__, __all__ = face(
         __name__,
@@ -17,4 +18,5 @@ else:
         "retrain_evaluations",
         names="METHODS",
         pnsgd="BoundMethod BoundStream Target",
+        variants="VARIANTS drawn_as method_of",
     )

@@ -146,6 +146,8 @@ class FullBatch(Method):
         problem, algorithm = setup.problem, setup.algorithm
         if algorithm.batch_size != problem.n:
             return f"batch_size must be full for {self.name}, which uses all points in every step, got {algorithm.batch_size}"
+        if algorithm.own_draws:
+            return f"assignment must be partition for {self.name}, which draws no batches, got {algorithm.assignment}"
         if not problem.strong_convexity > 0:
             return f"strong_convexity must be > 0 for {self.name}, got 0"
         if algorithm.rounding is not None:

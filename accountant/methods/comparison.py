@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -12,14 +12,15 @@ from accountant.methods.base import FullBatch, Method, Unit
 from accountant.methods.langevin import accumulated_std
 from accountant.methods.names import METHODS
 from accountant.methods.pnsgd import BoundMethod
+from accountant.methods.variants import beside, drawn_as, method_of, title_of, undrawn
 from accountant.numerics import Floats, InputError, Progress, choice, integer, number
 from accountant.problem import PRESETS, PUBLISHED_RADIUS, default_retrain_epochs
 from accountant.questions import Setup
 from accountant.requests import UNITS
 
 #: Methods compared unless others are asked for; the authors' accounting is the published bound for one request.
-SINGLE: Final = tuple(name for name in METHODS if name != "pnsgd")
-STREAMS: Final = tuple(name for name in METHODS if name not in ("dp", "not-converged"))
+SINGLE: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "pnsgd")))
+STREAMS: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "dp", "not-converged")))
 
 
 class Reported(Protocol):
@@ -84,9 +85,10 @@ class ComparedStream:
 def setup_for(method: Method, setup: Setup) -> Setup:
     """The setup as the method runs it: full batches where it has no others, the published burn-in where it asks for one."""
     if isinstance(method, FullBatch):
+        setup = undrawn(setup)
         step = setup.algorithm.step_size if method.family == "pnsgd" else None
         return setup.with_(batch_size="full", step_size=step, radius=None, learn_epochs=None, last_batch="keep", batches=None)
-    if method.name == "not-converged" and setup.problem in PRESETS.values():
+    if method.name == "not-converged" and replace(setup.problem, adjacency="replace") in PRESETS.values():
         algorithm = setup.algorithm
         return setup.with_(
             learn_epochs=algorithm.learn_epochs or default_retrain_epochs(algorithm),
@@ -95,11 +97,19 @@ def setup_for(method: Method, setup: Setup) -> Setup:
     return setup
 
 
-def enclosed_sigma(method: Method, setup: Setup, *, digits: int, epsilon: float, delta: float, epochs: int) -> str | None:
+def _compared(setup: Setup, names: Iterable[str]) -> Iterable[str]:
+    """The names; those that are compared unless others are asked for, with the draws that the setup has not."""
+    if names is not SINGLE and names is not STREAMS:
+        return names
+    return [new for name in names for new in (beside(setup) if name == "secret" else (name,))]
+
+
+def enclosed_sigma(name: str, setup: Setup, *, digits: int, epsilon: float, delta: float, epochs: int) -> str | None:
     """sigma of one request to so many digits, rounded up; None for methods with a formula of their own."""
+    method = method_of(name)
     if not isinstance(method, BoundMethod):
         return None
-    own = setup_for(method, setup)
+    own = setup_for(method, drawn_as(name, setup))
     steps = epochs * method.steps_per_epoch(own)
     return str(method.enclose(own, "sigma", digits=digits, steps=steps, epsilon=epsilon, delta=delta))
 
@@ -115,7 +125,8 @@ def compare(
 ) -> list[Compared]:
     """Every method at (``epsilon``, ``delta``, default 1/n) with so many epochs, for ``setup.group_size`` points at once.
 
-    reported: where accuracies on MNIST come from, such as ``tables.reported_accuracy``; they are left out without it.
+    methods: of METHODS, or "secret" and "partition": the tightest bound with batches drawn so. reported: where accuracies on
+    MNIST come from, such as ``tables.reported_accuracy``; they are left out without it.
 
     >>> from accountant import PNSGD, preset
     >>> rows = compare(Setup(PNSGD(preset("mnist"))), epsilon=1.0, methods=["optimal", "langevin", "d2d-open"])
@@ -127,8 +138,7 @@ def compare(
     target = number("epsilon", epsilon, at_least=0)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     count = integer("epochs", epochs, at_least=0)
-    chosen = [METHODS[choice("method", name, METHODS)] for name in methods]
-    return [_one(method, setup, _Target(target, chance), count, reported) for method in chosen]
+    return [_one(name, setup, _Target(target, chance), count, reported) for name in _compared(setup, methods)]
 
 
 class _Target(NamedTuple):
@@ -144,13 +154,23 @@ class _Target(NamedTuple):
         }
 
 
-def _one(method: Method, setup: Setup, target: _Target, epochs: int, reported: Reported | None) -> Compared:
-    own = setup_for(method, setup)
+def _own(name: str, setup: Setup) -> tuple[Setup, str | None]:
+    """The setup as the row has it, and why it proves nothing; the given one where it has no such draws."""
+    method = method_of(name)
+    try:
+        own = setup_for(method, drawn_as(name, setup))
+    except InputError as error:
+        return setup, str(error)
+    return own, method.refusal(own)
+
+
+def _one(name: str, setup: Setup, target: _Target, epochs: int, reported: Reported | None) -> Compared:
+    method = method_of(name)
+    own, reason = _own(name, setup)
     length: float | None = None
     steps: int | None = None
     sigma: float | None = None
     assumptions: tuple[str, ...] = ()
-    reason = method.refusal(own)
     if reason is None:
         assumptions = method.assumptions(own)
         length = _length(method, own, epochs)
@@ -163,9 +183,9 @@ def _one(method: Method, setup: Setup, target: _Target, epochs: int, reported: R
     spent = None if steps is None else method.evaluations(own, steps)
     retrain = retrain_evaluations(setup)
     return Compared(
-        method=method.name,
-        title=method.title,
-        proves=method.proves,
+        method=name,
+        title=title_of(name),
+        proves="the curve of a Gaussian mixture" if reason is None and own.algorithm.own_draws else method.proves,
         source=method.source,
         noise=method.noise,
         batch_size=int(own.algorithm.batch_size),
@@ -224,7 +244,7 @@ def compare_streams(
     target, noise = number("epsilon", epsilon, at_least=0), number("sigma", sigma, above=0)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     count = integer("requests", requests, at_least=1, at_most=max(setup.problem.n // setup.group_size, 1))
-    names = [choice("method", name, METHODS) for name in methods]
+    names = list(_compared(setup, methods))
     rows = []
     for done, name in enumerate(names):
 
@@ -232,18 +252,18 @@ def compare_streams(
             if progress is not None:
                 progress(done * count + part, len(names) * count)
 
-        rows.append(_stream(METHODS[name], setup, _Target(target, chance), noise, count, counted, report))
+        rows.append(_stream(name, setup, _Target(target, chance), noise, count, counted, report))
     return rows
 
 
 def _stream(
-    method: Method, setup: Setup, target: _Target, noise: float, count: int, unit: Unit, report: Callable[[int], None]
+    name: str, setup: Setup, target: _Target, noise: float, count: int, unit: Unit, report: Callable[[int], None]
 ) -> ComparedStream:
-    own = setup_for(method, setup)
+    method = method_of(name)
+    own, reason = _own(name, setup)
     spent: list[int] = []
     epochs: list[float] = []
     retrain, per_epoch = retrain_evaluations(setup), method.steps_per_epoch(own)
-    reason = method.refusal(own)
     sigma = {"d2d": accumulated_std(setup, noise), "retrain": 0.0}.get(method.family, noise)
     if reason is None and sigma is None:
         reason = "the noise of noisy SGD has no limit to compare with, or is beyond 1e300"
@@ -261,8 +281,8 @@ def _stream(
     if reason is not None:
         sigma = None
     return ComparedStream(
-        method=method.name,
-        title=method.title,
+        method=name,
+        title=title_of(name),
         batch_size=int(own.algorithm.batch_size),
         sigma=sigma,
         released_std=None if sigma is None else method.released_std(own, sigma),
@@ -283,10 +303,10 @@ def noise_curve(
     >>> counts, [round(sigma, 3) for sigma in sigmas]
     ([1, 5], [3.429, 0.573])
     """
-    rival = METHODS[choice("method", method, METHODS)]
+    rival, counts = method_of(method), list(epochs)
     target = _Target(number("epsilon", epsilon, at_least=0), number("delta", delta, above=0, below=1))
-    run, counts = setup_for(rival, setup), list(epochs)
-    if rival.refusal(run) is not None:
+    run, reason = _own(method, setup)
+    if reason is not None:
         return [], [], []
     needed = rival.needed(run, **target.at(count * rival.steps_per_epoch(run) for count in counts))
     places = [at for at in range(len(counts)) if at not in needed.refusals]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from accountant.numerics import choice
@@ -16,7 +17,9 @@ PUBLISHED_EPOCHS: Final[dict[int | str, int]] = {32: 50, 64: 75, 128: 100, 256: 
 
 def default_retrain_epochs(algorithm: PNSGD) -> int | None:
     """``learn_epochs``, or what the authors' code learns for on the published problems, or None."""
-    if algorithm.learn_epochs is not None or algorithm.problem not in PRESETS.values():
+    # How long learning takes is the same whatever a deletion does.
+    problem = replace(algorithm.problem, adjacency="replace")
+    if algorithm.learn_epochs is not None or problem not in PRESETS.values():
         return algorithm.learn_epochs
     full = algorithm.batch_size == algorithm.problem.n
     return PUBLISHED_EPOCHS.get("full" if full else algorithm.batch_size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from accountant.bounds import Setting
 from accountant.numerics import InputError, integer
-from accountant.problem import MATCHED, PNSGD, Batches, Problem, Reference, Schedule, parse_reference
+from accountant.problem import MATCHED, PARTITION, PNSGD, Batches, Problem, Reference, Schedule, parse_reference
 from accountant.shifts import Timeline
 
 
@@ -72,6 +72,9 @@ class Setup:
             if self.algorithm.largest_n == -(-11 * self.problem.n // 10):
                 algorithm.setdefault("largest_n", None)
             algorithm["problem"] = replace(self.problem, **problem)
+        if algorithm.get("assignment") == PARTITION:
+            # What only own draws have.
+            algorithm = {"largest_n": None, "redraw": None} | algorithm
         if algorithm:
             own["algorithm"] = replace(self.algorithm, **algorithm)
         if isinstance(self.batches, tuple) and "batches" in own:

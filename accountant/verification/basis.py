@@ -64,4 +64,5 @@ def read_as(claim: Claim) -> str:
     orders = [
         f"{name} with batches {METHODS[name].default_batches if setup.batches is None else setup.batches}" for name in names
     ]
-    return f"{', tightest known '.join(orders)}; reference {setup.reference}"
+    own = f"; assignment {setup.algorithm.assignment}, adjacency {setup.problem.adjacency}" if setup.algorithm.own_draws else ""
+    return f"{', tightest known '.join(orders)}{own}; reference {setup.reference}"

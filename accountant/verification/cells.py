@@ -10,7 +10,7 @@ from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, InputError, Printe
 from accountant.tables import Row
 
 #: Roles that hold whole numbers.
-WHOLE: Final = ("n", "batch_size", "learn_epochs", "dimension", "group_size", "epochs", "steps", "request")
+WHOLE: Final = ("n", "largest_n", "batch_size", "learn_epochs", "dimension", "group_size", "epochs", "steps", "request")
 _WHOLE: Final = frozenset(WHOLE)
 #: Roles that hold numbers.
 NUMBERS: Final = {

@@ -13,7 +13,7 @@ from accountant.problem import PRESETS
 from accountant.questions import Setup
 from accountant.tables import Row, Table
 from accountant.verification.cells import NUMBERS, Cells, OptionRefusedError
-from accountant.verification.columns import asked, assign, like_a_batch, missing
+from accountant.verification.columns import asked, assign, like_a_batch, like_draws, missing
 from accountant.verification.runs import DEFAULT_METHOD, Runs, Taken, may_be_a_size
 
 _TARGET: Final = ("sigma", "epsilon", "delta")
@@ -86,7 +86,9 @@ class Claims:
         self.unit: Unit = "steps" if "steps" in self._have else "epochs"
         self._cells = Cells(self.columns, self.defaults)
         self._check_columns()
-        self._runs = Runs(self._cells, self._suspects())
+        # A column that may say how records come into batches, where nothing else does.
+        draws = [] if "assignment" in self._have else [column for column in self.ignored if like_draws(column)]
+        self._runs = Runs(self._cells, self._suspects(), draws)
         #: Roles whose empty cells an option fills.
         self._filled = [role for role in (*_TARGET, self.unit, "request") if role in self.columns and role in self.defaults]
         self._check_options()
@@ -136,7 +138,8 @@ class Claims:
         renamed = [f"{column!r} as {role}" for role, column in self.columns.items() if column.strip().lower() != role]
         lines = [f"columns read: {', '.join(renamed)}"] if renamed else []
         if not self._have & {"method", "bound"}:
-            lines.append(f"no method is named: taken as {DEFAULT_METHOD}, {METHODS[DEFAULT_METHOD].title}")
+            own = "; as optimal where records draw their batches by themselves" if "assignment" in self._have else ""
+            lines.append(f"no method is named: taken as {DEFAULT_METHOD}, {METHODS[DEFAULT_METHOD].title}{own}")
         if "delta" not in self._have:
             lines.append("no delta is given: taken as 1/n")
         return lines

@@ -26,6 +26,21 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "radius": ("radius", "R", "projection_radius"),
     "learn_epochs": ("learn_epochs", "T", "learning_epochs", "burn_in", "burn_in_t"),
     "last_batch": ("last_batch",),
+    "assignment": (
+        *(
+            "assignment",
+            "batch_assignment",
+            "sampling",
+            "sampling_scheme",
+            "sampling_method",
+            "sampler",
+            "subsampling",
+            "sub_sampling",
+        ),
+        *("batching", "batch_sampling", "batch_sampler", "batch_type", "batch_draws"),
+    ),
+    "largest_n": ("largest_n",),
+    "redraw": ("redraw", "redrawn"),
     "dimension": ("dimension", "d", "parameters", "dim"),
     "method": ("method", "algorithm"),
     "bound": ("bound", "accounting", "rule"),
@@ -50,6 +65,8 @@ _OTHER: Final = {
 }  # fmt: skip
 #: What a batch is called, beside what contains "batch" or nearly does; a lot is one in the literature of privacy.
 _BATCHES: Final = {"bs", "mb", "mbs", "bsize", "lot", "lots", "lotsize", "lote", "chunksize"}
+#: What says how records come into batches, in the name of a column.
+_DRAWS: Final = re.compile(r"sampl|shuffl|poisson|batch|order|draw|loader|replacement", re.IGNORECASE)
 _BY_NAME: Final[dict[str, str]] = {name: role for role, names in ROLES.items() for name in names}
 
 
@@ -83,6 +100,15 @@ def like_a_batch(column: str) -> bool:
     plain = "".join(letter for letter in column.lower() if letter.isalnum())
     words = {plain, *_words(column)}
     return "batch" in plain or bool(words & _BATCHES) or any(_close(word, "batch") for word in words if word[:1] == "b")
+
+
+def like_draws(column: str) -> bool:
+    """Whether a column's name may be about how records come into batches.
+
+    >>> [name for name in ("Data order", "loader", "shuffle?", "poisson", "note") if like_draws(name)]
+    ['Data order', 'loader', 'shuffle?', 'poisson']
+    """
+    return _DRAWS.search(column) is not None
 
 
 def scaled(column: str) -> bool:

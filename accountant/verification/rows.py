@@ -66,6 +66,8 @@ class _Judged:
         self.delta, self.steps = np.array([claim.delta for claim in claims]), np.array([claim.steps for claim in claims])
         self.achieved = self.reached(self.sigma, np.arange(len(claims)))
         self.holds = self.achieved <= self.epsilon
+        #: Why no sigma proves a row, by row.
+        self.unproved: dict[int, str] = {}
         near = np.flatnonzero(~self.holds & (self.achieved <= self.epsilon * (1 + 1e-9) + 1e-300))
         self.holds[near] = self.reached(self.sigma[near] * ARITHMETIC, near) <= self.epsilon[near]
 
@@ -79,6 +81,9 @@ class _Judged:
         rows = []
         for at, (claim, numbers) in enumerate(zip(self.claims, self._numbers(below), strict=True)):
             verdict, reason = _verdict(claim, self.best, holds=bool(self.holds[at]), numbers=numbers, wasteful=wasteful)
+            if self.setup.algorithm.own_draws and at in self.unproved:
+                # Batches that are too large are a reason that one can do something about.
+                reason += f": {self.unproved[at]}"
             if at in by_rounding:
                 reason += f"; only because of rounding: {by_rounding[at]}"
             rows.append(checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
@@ -87,7 +92,7 @@ class _Judged:
     def _numbers(self, below: Indices) -> list[Numbers]:
         """What is known of every row; ``below``: those that the claimed bound does not certify."""
         method, setup = self.method, self.setup
-        needed = method.sigma(setup, epsilon=self.epsilon, delta=self.delta, steps=self.steps)
+        needed, self.unproved = method.needed(setup, epsilon=self.epsilon, delta=self.delta, steps=self.steps)
         fewest = method.fewest(setup, sigma=self.sigma, epsilon=self.epsilon, delta=self.delta, unit=self.unit)
         if self.unit == "steps":
             fewest = fewest / method.steps_per_epoch(setup)

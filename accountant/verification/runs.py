@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from accountant.methods import METHODS, Method
 from accountant.numerics import MAX_COUNT, InputError, choice, integer, parse_number, shown
 from accountant.problem import (
+    ASSIGNMENTS,
+    PARTITION,
     PNSGD,
     PRESET_DIMENSIONS,
     PRESETS,
@@ -24,6 +26,7 @@ from accountant.questions import Setup
 from accountant.tables import Row
 from accountant.verification.cells import WHOLE, Cells
 from accountant.verification.columns import scaled
+from accountant.verification.draws import ask_for_draws, assignment_of, truth_of
 
 #: What people call the methods and the bounds, in lower case without marks.
 ALIASES: Final[dict[str, str]] = {
@@ -45,12 +48,12 @@ ALIASES: Final[dict[str, str]] = {
 #: The method of a table that names none: what the authors of the published experiments account with.
 DEFAULT_METHOD: Final = "pnsgd"
 _CONSTANTS: Final = ("n", "smoothness", "strong_convexity", "lipschitz", "adjacency")
-_TEXTS: Final = ("adjacency", "last_batch", "batches", "reference", "rounding")
+_TEXTS: Final = ("adjacency", "last_batch", "batches", "reference", "rounding", "assignment", "redraw")
 _RUN: Final = (*(f.name for f in fields(PNSGD) if f.name != "problem"), "group_size", "batches", "reference")
 #: Columns that a run depends on.
 RUN_ROLES: Final = (*_CONSTANTS, *_RUN, "preset", "method", "bound")
 #: Where an empty cell says that there is none: no ball, no end of learning but convergence, nothing that depends on it.
-_NONE: Final = ("radius", "learn_epochs", "dimension")
+_NONE: Final = ("radius", "learn_epochs", "dimension", "largest_n", "redraw")
 _Value = str | int | float
 
 
@@ -84,12 +87,20 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """The runs of a table's rows; ``suspects``: columns without a role that may be the numbers of points per batch."""
+    """The runs of a table's rows.
 
-    def __init__(self, cells: Cells, suspects: Sequence[str]) -> None:
+    suspects: columns without a role that may be the numbers of points per batch; draws: that may say how records come into
+    batches.
+    """
+
+    def __init__(self, cells: Cells, suspects: Sequence[str], draws: Sequence[str] = ()) -> None:
         self.cells = cells
         self.suspects = suspects
-        self._columns = [*(cells.columns[role] for role in RUN_ROLES if role in cells.columns), *suspects]
+        self.draws = draws
+        self._columns = [
+            *(cells.columns[role] for role in RUN_ROLES if role in cells.columns),
+            *dict.fromkeys([*suspects, *draws]),
+        ]
         self._known: dict[tuple[str, ...], Run | str] = {}
 
     @property
@@ -131,6 +142,7 @@ class Runs:
                 raise cells.not_given(role)
         integer("group_size", points, at_least=1, at_most=problem.n)
         self._ask(row, problem.n)
+        ask_for_draws(self.draws, row.cells)
         values["reference"] = parse_reference(values.get("reference", "matched"))
         batches = str(values.get("batches", ""))
         if batches.isascii() and batches.isdigit() and len(batches) <= len(str(MAX_COUNT)):
@@ -139,6 +151,9 @@ class Runs:
             choice("batches", batches, (RANDOM, WORST, RESHUFFLE))
         if "dimension" not in values and _preset_name(label) is not None:
             values["dimension"] = PRESET_DIMENSIONS[_preset_name(label) or ""]
+        if ASSIGNMENTS[str(values.get("assignment", PARTITION))].own:
+            # A key of which it is not said was not redrawn.
+            values.setdefault("redraw", False)
         setup = Setup.of({**problem.to_dict(), **values})
         taken = self._taken(row, method, setup, [] if whole else [role for role in _CONSTANTS if role not in constants])
         return Run(method, setup, setup.with_(group_size=points), label, points, taken)
@@ -153,6 +168,10 @@ class Runs:
                     values[role] = text
             elif (number := self.cells.number(row, role)) is not None:
                 values[role] = int(number.value) if role in WHOLE else number.value
+        if "assignment" in values:
+            values["assignment"] = assignment_of(str(values["assignment"]))
+        if "redraw" in values:
+            values["redraw"] = truth_of("redraw", str(values["redraw"]))
         if values.get("batch_size") == 0:  # as the published lists write it
             values["batch_size"] = "full"
         return values
@@ -183,7 +202,9 @@ class Runs:
             for role in ("method", "bound"):
                 if role in cells.columns:
                     raise cells.not_given(role)
-            return METHODS[DEFAULT_METHOD]
+            said = cells.text(row, "assignment")
+            # The published bounds are about a partition.
+            return METHODS["optimal" if said is not None and ASSIGNMENTS[assignment_of(said)].own else DEFAULT_METHOD]
         for name in names:
             choice("method", name, METHODS)
         first, last = METHODS[names[0]], METHODS[names[-1]]
@@ -208,10 +229,16 @@ class Runs:
         if not {"method", "bound"} & {*cells.columns, *cells.options}:
             values["method"] = method.name
         values |= {role: getattr(setup.problem, role) for role in constants}
+        own = algorithm.own_draws
+        if own and cells.text(row, "adjacency") is None:
+            values["adjacency"] = setup.problem.adjacency
         defaults: dict[str, _Value | None] = {
             "batch_size": "full",
             "step_size": algorithm.step_size,
-            "last_batch": algorithm.last_batch if setup.problem.n % int(algorithm.batch_size) else None,
+            "last_batch": algorithm.last_batch if setup.problem.n % int(algorithm.batch_size) and not own else None,
+            "assignment": algorithm.assignment,
+            "largest_n": algorithm.largest_n,
+            "redraw": "no" if own else None,
             "radius": "none",
             "learn_epochs": "until convergence",
             "group_size": 1,

@@ -1,0 +1,58 @@
+"""Rows of a comparison that are no method of their own: the tightest bound on the same run, with batches drawn another way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from accountant.methods.base import Method
+from accountant.methods.names import METHODS
+from accountant.numerics import choice
+from accountant.problem import PARTITION, SECRET
+from accountant.questions import Setup
+
+#: By name, with a few words for tables.
+VARIANTS: Final[dict[str, str]] = {
+    "secret": "noisy SGD, secret draws, true deletion",
+    "partition": "noisy SGD, one partition of all records",
+}
+
+
+def method_of(name: str) -> Method:
+    """The method that a row is about; InputError for a name that is none."""
+    return METHODS["optimal" if name in VARIANTS else choice("method", name, (*METHODS, *VARIANTS))]
+
+
+def title_of(name: str) -> str:
+    """A few words for tables."""
+    return VARIANTS.get(name) or METHODS[name].title
+
+
+def drawn_as(name: str, setup: Setup) -> Setup:
+    """The setup with the draws of a variant, of which ``setup`` is left as it is by other names. InputError where it has none.
+
+    >>> from accountant import PNSGD, preset
+    >>> drawn_as("secret", Setup(PNSGD(preset("mnist"), 128))).problem.adjacency
+    'remove'
+    """
+    if name == "secret":
+        return setup.with_(assignment=SECRET, adjacency="remove", last_batch="keep")
+    if name == "partition":
+        return undrawn(setup)
+    return setup
+
+
+def undrawn(setup: Setup) -> Setup:
+    """The same on one partition of all records, where a record that leaves is dropped from its batch."""
+    if not setup.algorithm.own_draws:
+        return setup
+    adjacency = "zero-out" if setup.problem.adjacency == "remove" else setup.problem.adjacency
+    return setup.with_(assignment=PARTITION, adjacency=adjacency)
+
+
+def beside(setup: Setup) -> tuple[str, ...]:
+    """The variants that are not the setup itself."""
+    algorithm = setup.algorithm
+    if not algorithm.own_draws:
+        return ("secret",)
+    same = algorithm.assignment == SECRET and setup.problem.adjacency == "remove"
+    return ("partition",) if same else ("secret", "partition")
