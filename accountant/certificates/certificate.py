@@ -15,8 +15,18 @@ from typing import Final
 
 from accountant._version import __version__
 from accountant.bounds import Case
-from accountant.certificates import texts
-from accountant.certificates.format import FORMAT, VERSION, Certificate, Inputs, Result, WrittenCase, WrittenComponent
+from accountant.certificates import drawn_texts, texts
+from accountant.certificates.drawn import DrawnProof, Point
+from accountant.certificates.format import (
+    DRAWN_VERSION,
+    FORMAT,
+    VERSION,
+    Certificate,
+    Inputs,
+    Result,
+    WrittenCase,
+    WrittenComponent,
+)
 from accountant.certificates.proof import DIGITS, Proof
 from accountant.certificates.refused import check_certifiable, checked
 from accountant.certificates.witness import Component, Witness, witness_of
@@ -82,27 +92,33 @@ def certify(
         stream = checked(requests, n)
     distance = None if start_distance is None else decimal(number("start_distance", start_distance, at_least=0))
     witness = witness_of(accountant, stream, sigma=noise, start_distance=distance, progress=progress)
-    proof, exact_delta = Proof(witness), Fraction(1, n) if delta is None else decimal(target)
-    mu, proved = proof.mu(), proof.epsilon(exact_delta)
-    exact_epsilon = _claim(epsilon, proved, exact_delta)
-    inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta)
+    exact_delta = Fraction(1, n) if delta is None else decimal(target)
     words = dict(origins or {}) | ({"epsilon": "smallest that is proved"} if epsilon is None else {})
-    result = _result(proof, mu, proved, exact_epsilon, progress)
+    if accountant.algorithm.own_draws:
+        drawn = DrawnProof.cheapest(witness, accountant.algorithm, sum(points for points, _ in stream), exact_delta)
+        at = drawn.epsilon(exact_delta)
+        exact_epsilon = _claim(epsilon, Fraction(at.ends[0]), Fraction(at.ends[1]), exact_delta)
+        inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta, redraw=drawn.redraw)
+        result = _drawn_result(drawn, at, exact_epsilon, progress)
+    else:
+        proof = Proof(witness)
+        mu, proved = proof.mu(), proof.epsilon(exact_delta)
+        exact_epsilon = _claim(epsilon, proved.lower, proved.upper, exact_delta)
+        inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta)
+        result = _result(proof, mu, proved, exact_epsilon, progress)
     return _sealed(inputs, accountant.algorithm.steps_per_epoch, words, witness, result, problem_file)
 
 
-def _claim(claimed: float | None, proved: Enclosure, delta: Fraction) -> Fraction:
+def _claim(claimed: float | None, lower: Fraction, upper: Fraction, delta: Fraction) -> Fraction:
     """The claimed epsilon, or the smallest that is proved to twelve digits."""
-    if claimed is None:
-        epsilon = Fraction(rounded_text(proved.upper, 12, up=True))
-    else:
-        epsilon = decimal(number("epsilon", claimed, at_least=0))
-    if proved.lower > _MOST_EPSILON:
+    smallest = Fraction(rounded_text(upper, 12, up=True))
+    epsilon = smallest if claimed is None else decimal(number("epsilon", claimed, at_least=0))
+    if lower > _MOST_EPSILON:
         raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, which no certificate is made for: use more noise")
-    if proved.upper > epsilon:
+    if upper > epsilon:
         raise ClaimError(
             f"epsilon = {exact_text(epsilon)} at delta = {exact_text(delta)} is not proved: the witness proves "
-            f"epsilon = {rounded_text(proved.upper, 12, up=True)}"
+            f"epsilon = {rounded_text(upper, 12, up=True)}"
         )
     return epsilon
 
@@ -121,6 +137,28 @@ def _result(proof: Proof, mu: Enclosure, proved: Enclosure, epsilon: Fraction, p
     return result
 
 
+def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress: Progress | None) -> Result:
+    claimed = proof.delta(epsilon)
+    result: Result = {
+        "mu": list(proof.mu().ends),
+        "paid": proof.paid(),
+        "delta": claimed.ends,
+        "delta_signs": claimed.signs,
+        "epsilon": proved.ends,
+        "epsilon_signs": proved.signs,
+        "curve": [],
+    }
+    count = proof.points(len(_CURVE))
+    # Evenly over the curve, where there is no time for all of it; what is paid for batches is below every delta.
+    some = [delta for delta in _CURVE[len(_CURVE) % max(count, 1) :: len(_CURVE) // max(count, 1)] if proof.pays(delta)]
+    for k, at in enumerate(some[:count]):
+        point = proof.epsilon(at)
+        result["curve"].append({"delta": exact_text(at), "epsilon": point.ends, "signs": point.signs})
+        if progress is not None:
+            progress(len(_CURVE) + k, 3 * len(_CURVE))
+    return result
+
+
 def _inputs(
     accountant: UnlearningAccountant,
     sigma: Fraction,
@@ -128,16 +166,17 @@ def _inputs(
     requests: Sequence[tuple[int, int]],
     epsilon: Fraction,
     delta: Fraction,
+    *,
+    redraw: bool = False,
 ) -> Inputs:
     algorithm, problem = accountant.algorithm, accountant.algorithm.problem
-    return {
+    inputs: Inputs = {
         "n": problem.n,
         "smoothness": exact_text(decimal(problem.smoothness)),
         "strong_convexity": exact_text(decimal(problem.strong_convexity)),
         "lipschitz": exact_text(decimal(problem.lipschitz)),
         "adjacency": problem.adjacency,
         "batch_size": int(algorithm.batch_size),
-        "last_batch": algorithm.last_batch,
         "step_size": exact_text(exact_step_size(algorithm)),
         "radius": None if algorithm.radius is None else exact_text(decimal(algorithm.radius)),
         "sigma": exact_text(sigma),
@@ -149,6 +188,12 @@ def _inputs(
         "epsilon": exact_text(epsilon),
         "delta": exact_text(delta),
     }
+    if not algorithm.own_draws:
+        return inputs | {"last_batch": algorithm.last_batch}
+    assert algorithm.largest_n is not None
+    # With a key that is redrawn nobody joins.
+    most = problem.n if redraw else algorithm.largest_n
+    return inputs | {"assignment": algorithm.assignment, "largest_n": most, "redraw": redraw}
 
 
 def _placement(accountant: UnlearningAccountant, points: int) -> str | list[list[int]]:
@@ -170,16 +215,17 @@ def _sealed(
     problem_file: bytes | None,
 ) -> Certificate:
     """The whole, with digests. batches: in an epoch."""
+    drawn = "assignment" in inputs
     certificate: Certificate = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": DRAWN_VERSION if drawn else VERSION,
         "statement": texts.statement(inputs, batches),
         "inputs": inputs,
         "origins": {name: origins.get(name, GIVEN) for name in inputs},
-        "theorems": texts.THEOREMS,
-        "assumptions": texts.ASSUMPTIONS,
-        "limits": texts.LIMITS,
-        "witness": [_written(component) for component in witness.older + witness.newest],
+        "theorems": drawn_texts.DRAWN_THEOREMS if drawn else texts.THEOREMS,
+        "assumptions": drawn_texts.DRAWN_ASSUMPTIONS if drawn else texts.ASSUMPTIONS,
+        "limits": drawn_texts.DRAWN_LIMITS if drawn else texts.LIMITS,
+        "witness": [_written(component) for component in witness.written],
         "result": result,
         "digests": {
             "inputs": digest(inputs),

@@ -1,14 +1,17 @@
 """Verify an unlearning certificate without the program that wrote it: python check.py certificate.json
 
 A certificate says that a model trained by noisy gradient descent over cyclic batches cannot, after some steps of unlearning, be
-told from a retrained one: they are (epsilon, delta)-indistinguishable. This file, which needs python-flint only, verifies
+told from a retrained one: they are (epsilon, delta)-indistinguishable. Batches are those of a partition (format 2), or every
+record draws its own in secret (format 3). This file, which needs python-flint only, verifies
  1. that the file has exactly the keys and types of the format, and the texts that belong to its numbers;
  2. the witness. A step contracts distances by c = 1 - gap, gap = min(eta m, 2 - eta L). Steps are counted from the end, so what
     happens at step r weighs c^r at the release. Once every J steps (an "arrival") deleted points in a batch of B make a step
     differ by h = points * factor * eta M / B; step r shifts a_r of the distance away. If at every arrival r the weighted shifts
     still to come, A(<= r), cover the weighted differences still to come, S(<= r), then the distance ends at zero and the models
     are mu-GDP, mu^2 = sum of a_r^2 / (2 eta sigma^2). In a piece low <= r < high of the witness a_r = a c^(r - low);
- 3. the result: delta(epsilon), averaged over the draw of the batches, and every epsilon, at both ends of its enclosure;
+ 3. the result: delta(epsilon), averaged over the draw of the batches, and every epsilon, at both ends of its enclosure. In 3:
+    the divergence of P = the average of N(mu_j, 1) from R = N(0, 1) (N(-mu_k, 1), averaged over k, where stand-ins come), the
+    larger of both directions, and what batches cost that are too large for a step to contract;
  4. the digests; a signature is left to `accountant check --public-key`. Numbers are exact fractions, or balls (intervals) sure
     to hold them. Exit code: 0 valid, 1 refused, 2 it could not be read."""
 import hashlib
@@ -23,16 +26,23 @@ from typing import Any
 from flint import arb, ctx, fmpq
 
 LARGEST_FILE, MOST_PAIRS = 2**24, 2**18  # bytes; pairs of a placed batch and a piece in the witness: they bound the time
+MOST_TERMS = 2**18  # terms of a binomial tail; pairs of an inner and an outer component, of all points together
 PRECISIONS = (256, 512, 1024, 2048, 4096)  # bits: the next one is taken where a comparison is not certain
-FIXED_TEXTS = "sha256:b3a1593ac6ee17a0d4b33171811981d482fa330404f60348368f2c4bbadae328"  # theorems, assumptions, limits
+FIXED_TEXTS = {  # theorems, assumptions, limits
+    2: "sha256:b3a1593ac6ee17a0d4b33171811981d482fa330404f60348368f2c4bbadae328",
+    3: "sha256:ea12b9d5550956eef3909e98b7da7352ea63ef4d1d7f11d047b1fc3ee901a423"}
 WORDS = {
     "replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)",
     "matched": "retraining from the same initial law for as many epochs", "converged": "retraining until its law is stable",
     "worst": "whatever the batch order", "random": "averaged over the draw of the batch order, earlier requests at their worst"}
+OWN = {  # of own draws, with which a reference is the same history without the deleted records
+    "remove": "", "replace": ", others that draw for themselves in their place", "worst": "whatever the deleted records drew",
+    "random": "averaged over the secret draw of the record deleted last, earlier ones at their worst"}
 # A shape is a dict (exactly these keys), a tuple (a list of that length), [shape] (a list), or a pattern of JSON text.
 WHOLE, COUNT, TEXT, DIGEST = "0|[1-9][0-9]{0,14}", "[1-9][0-9]{0,14}", r'"[ !#-\[\]-~]*"', '"sha256:[0-9a-f]{64}"'
 SHORT = r"0|[1-9][0-9]{0,20}|[1-9](\.[0-9]*[1-9])?e[+-][1-9][0-9]{0,4}"  # a number has one spelling; nothing is negative
 NUMBER = rf'(?=.{{3,1002}}$)"({SHORT}|(?!0\.0{{6}})(0|[1-9][0-9]{{0,20}})\.[0-9]*[1-9]|[1-9][0-9]*/[1-9][0-9]*)"'
+SIGNED, OR_NONE = NUMBER.replace('"(', '"-?(', 1), "null|"
 PAIR, INPUTS = (NUMBER, NUMBER), {
     "n": COUNT, "smoothness": NUMBER, "strong_convexity": NUMBER, "lipschitz": NUMBER, "adjacency": '"replace"|"zero-out"',
     "batch_size": COUNT, "last_batch": '"keep"|"drop"', "step_size": NUMBER, "radius": "null|" + NUMBER, "sigma": NUMBER,
@@ -49,6 +59,14 @@ SHAPE = {
     "result": {"mu": PAIR, "delta": PAIR, "epsilon": PAIR, "curve": [{"delta": NUMBER, "epsilon": PAIR}]},
     "digests": {"inputs": DIGEST, "problem_file": "null|" + DIGEST, "content": DIGEST}, "software": TEXT,
     "time": '"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"', "signature": "null|" + TEXT}
+# Format 3. signs: [end, x1, x2, y1, y2] of each class of outer components, see `law_of_draws`.
+SIGNS = [(COUNT, SIGNED, OR_NONE + SIGNED, OR_NONE + SIGNED, SIGNED)]
+DRAWN = {key: shape for key, shape in INPUTS.items() if key != "last_batch"} | {
+    "adjacency": '"remove"|"replace"', "assignment": '"secret"', "largest_n": COUNT, "redraw": "true|false"}
+RESULT = {"mu": PAIR, "paid": PAIR, "delta": PAIR, "delta_signs": SIGNS, "epsilon": PAIR, "epsilon_signs": SIGNS,
+          "curve": [{"delta": NUMBER, "epsilon": PAIR, "signs": SIGNS}]}
+SHAPES: dict[int, Any] = {2: SHAPE, 3: SHAPE | {
+    "version": "3", "inputs": DRAWN, "origins": dict.fromkeys(DRAWN, TEXT), "result": RESULT}}
 class Refused(Exception):  # noqa: N818
     """The certificate is not valid; the message is the reason."""
 
@@ -90,12 +108,13 @@ def decided(field: str, fact: Callable[[], bool]) -> bool:
             except FloatingPointError:
                 continue
     raise Refused(f"{field} cannot be decided with {PRECISIONS[-1]} bits")
-def encloses(pair: list[str], field: str, order: Callable[[arb], tuple[arb, arb]]) -> str:
-    """order(x) is (p, q), p <= q if x <= what is enclosed. That is never negative: low = 0 is sure, and [0, 1e-1000] tight."""
+def encloses(pair: list[str], field: str, order: Callable[[arb, bool], tuple[arb, arb]]) -> str:
+    """order(x, up) is (p, q), p <= q if x <= what is enclosed, p >= q (up) if x >= it. That is never negative: low = 0 is sure,
+    and [0, 1e-1000] tight."""
     def fact() -> bool:
         low, high = ball(pair[0]), ball(pair[1])
-        need(low == 0 or certain(*order(low)), field, pair, "an enclosure: its low end is too high")
-        need(certain(*order(high)[::-1]), field, pair, "an enclosure: its high end is too low")
+        need(low == 0 or certain(*order(low, False)), field, pair, "an enclosure: its low end is too high")
+        need(certain(*order(high, True)[::-1]), field, pair, "an enclosure: its high end is too low")
         return (low == 0 and certain(high, arb("1e-1000"))) or certain(high - low, arb("1e-25") * high)
     need(decided(field, fact), field, pair, "narrower: the enclosure is not tight")
     return f"{field} is at most {pair[1]}"
@@ -109,16 +128,31 @@ class Terms:
         need(convex <= smooth, "inputs.strong_convexity", v["strong_convexity"], "at most smoothness")
         need(eta * smooth <= 2, "inputs.step_size", v["step_size"], "at most 2/smoothness")
         need(exact(v["delta"]) < 1, "inputs.delta", v["delta"], "below 1")
+        self.own = "assignment" in v  # every record draws its batch by itself; the divisor is b, whatever the batch sizes are
         self.v, self.n, self.b, self.learned, self.reference = v, v["n"], v["batch_size"], v["learn_epochs"], v["reference"]
         need(self.b <= self.n, "inputs.batch_size", self.b, f"at most n = {self.n}")
         self.gap, self.variance = min(eta * convex, 2 - eta * smooth), 2 * eta * exact(v["sigma"]) ** 2
-        self.change = (2 if v["adjacency"] == "replace" else 1) * eta * exact(v["lipschitz"])  # h of a point, times batch size
-        self.short, self.dropped = (self.n % self.b * (v["last_batch"] == kind) for kind in ("keep", "drop"))
+        self.limit: int | None = None  # of own draws: the most other records with which a step contracts so; None: any
+        if self.own:
+            self.gap = eta * convex
+            need(self.gap <= 1, "inputs.step_size", v["step_size"], "at most 1/strong_convexity")
+            self.limit = None if smooth == convex else int((self.b * (2 / eta - 2 * convex) / (smooth - convex)).floor())
+        factor = 2 if v["adjacency"] == "replace" and not self.own else 1  # of own draws leaver and stand-in change a step each
+        self.change = factor * eta * exact(v["lipschitz"])  # h of a point, times batch size
+        self.short, self.dropped = (self.n % self.b * (v.get("last_batch") == kind) for kind in ("keep", "drop"))
         self.batches = self.n // self.b + (self.short > 0)  # a smaller last one, or dropped points, where b does not divide n
+        self.batches = -(-self.n // self.b) if self.own else self.batches
         self.points, self.steps = ([request[name] for request in v["requests"]] for name in ("points", "steps"))
         need(0 < sum(self.points) <= self.n, "inputs.requests", self.points, f"one or more, of at most n = {self.n} points")
         self.q, self.before = len(self.points), [0, *accumulate(self.steps)]  # before[s]: unlearning steps before request s
         self.age = [self.before[-1] - before for before in self.before]  # age[s]: steps from request s to the release
+        self.stand_in = self.own and v["adjacency"] == "replace"
+        most = self.n + (sum(self.points) - 1) * self.stand_in  # the leavers, and the stand-ins but one: `others` counts it
+        if self.own and v["redraw"]:
+            need(not self.stand_in and self.limit is not None, "inputs.redraw", True, "false: a stand-in joins, or any will do")
+            need(v["largest_n"] == self.n, "inputs.largest_n", v["largest_n"], f"n = {self.n}: with redraw no record joins")
+        need(not self.own or v["largest_n"] >= most, "inputs.largest_n", v.get("largest_n"), f"at least {most}")
+        self.others = v.get("largest_n", 1) - (not self.stand_in)  # records that may lie in the batch of one that leaves
     def place(self, s: int, j: int, points: int) -> list[int]:
         """Batch j was last visited `lag` steps before the step that came just before unlearning for request s."""
         size = self.short if self.short and j == self.batches - 1 else self.b
@@ -131,6 +165,10 @@ class Terms:
         """Whether both runs have these last steps (None: all) in common, and at most that distance before them."""
         learned = None if self.learned is None else self.learned * self.batches + self.age[0]
         counted, given = type(self.reference) is int, self.v["start_distance"] is not None
+        if self.own and (sum(self.points) > 1 or self.stand_in):  # shifts of several records add up where nothing caps them
+            shared = self.v["reference"] == "matched" or (self.v["reference"] == "converged" and learned is None)
+            shared = shared and not given and start == "common"
+            return shared and (self.gap > 0 if steps is None else self.q == 1 and steps == learned)
         if given or start == "given":
             return given and start == "given" and self.q == 1 and steps == self.age[0] and not counted
         if start == "common" and steps is None:  # finite matched learning too: the shifts of steps that never were are left out
@@ -154,14 +192,19 @@ class Terms:
 
 def check_texts(cert: Any, t: Terms) -> str:
     v, place, more, texts = t.v, t.v["placement"], t.age[0] % t.batches, [cert["theorems"], cert["assumptions"], cert["limits"]]
-    order = WORDS[place] if type(place) is str else f"given {place}, the [batch, points] of the deletion"
+    words = OWN if t.own else WORDS
+    order = words[place] if type(place) is str else f"given {place}, the [batch, points] of the deletion"
     again = WORDS.get(t.reference, f"retraining, from anywhere in the ball, for {t.reference} epochs and {more} steps")
+    old = (f"{again} with {sum(t.points)} of {t.n} points {WORDS[v['adjacency']]}, {order}" if not t.own else
+           f"{again} on the same history without the {sum(t.points)} deleted of {t.n} records{OWN[v['adjacency']]}, {order}, "
+           + (f"where the key was redrawn until no batch had more than {t.limit} records and no record joined later"
+              if v["redraw"] else f"where the key was never redrawn and at most {v['largest_n']} records were ever in"))
     wanted = (f"After {t.steps[-1]} steps of unlearning since request {t.q}, the last one, with noise sigma = {v['sigma']}, "
-              f"the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {again} with "
-              f"{sum(t.points)} of {t.n} points {WORDS[v['adjacency']]}, {order}.")
+              f"the released model is ({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {old}.")
     need(cert["statement"] == wanted, "statement", cert["statement"], repr(wanted))
-    need(digest(texts) == FIXED_TEXTS, "theorems, assumptions, limits", digest(texts), f"those of format 2, {FIXED_TEXTS}")
-    return "statement: belongs to these inputs; theorems, assumptions and limits: those of format 2"
+    right = FIXED_TEXTS[cert["version"]]
+    need(digest(texts) == right, "theorems, assumptions, limits", digest(texts), f"those of format {cert['version']}, {right}")
+    return f"statement: belongs to these inputs; theorems, assumptions and limits: those of format {cert['version']}"
 
 # --- The witness
 def covers(case: Any, t: Terms, age: int) -> bool:
@@ -194,12 +237,18 @@ def mu_of(cases: Any, t: Terms) -> arb:  # the largest of some cases, 0 of none
 def expected(t: Terms, cases: Any) -> list[Any]:
     """Of the last request: the weight, the count, and what its cases place, of every entry that there must be."""
     p, s, place = t.points[-1], t.q - 1, t.v["placement"]
+    if t.own and place != "random":  # [batch, points]: one of one record; last where a stand-in comes: at its worst
+        right = place == "worst" or (len(place) == 1 and place[0][1] == p == 1 and place[0][0] < t.batches)
+        need(right, "inputs.placement", place, "random, worst, or the batch of one record")
+        first = (1, p, t.worst(s)) if place == "worst" else (1, 1, [[t.place(s, place[0][0], 1)]])
+        return [first] + [(1, p, t.worst(s))] * t.stand_in
     if place == "random":
         need(p == 1, "inputs.placement", place, "worst, or [batch, points], for several points")
         right = not t.dropped or all(case["start"] == "common" for case in cases)
         need(right, "inputs.placement", place, "worst: points are dropped, and the two runs start apart")
         places = (t.place(s, j, 1) for j in range(t.batches))
-        return [(fmpq(place[2], t.n), 1, [[place]]) for place in places] + [(fmpq(t.dropped, t.n), 1, [])] * (t.dropped > 0)
+        drawn = [(fmpq(1, t.batches) if t.own else fmpq(place[2], t.n), 1, [[place]]) for place in places]
+        return drawn + [(fmpq(t.dropped, t.n), 1, [])] * (t.dropped > 0)
     if place == "worst" and t.q > 1:
         return [(1, p, t.worst(s))]
     need(t.q == 1, "inputs.placement", place, "random or worst in a stream")
@@ -233,17 +282,17 @@ def check_case(case: Any, t: Terms, age: int, field: str) -> str:
     need(right, f"{field}.pieces", pieces, f"pieces that follow one another from 0 to {steps}, the steps of the case")
     covered = decided(f"{field}.pieces", lambda: covers(case, t, age))
     need(covered, f"{field}.pieces", pieces, "larger: they do not cover the differences")
-    return encloses(case["mu"], f"{field}.mu", lambda x: (x, mu_of([case], t)))
+    return encloses(case["mu"], f"{field}.mu", lambda x, up: (x, mu_of([case], t)))
 
 # --- The result
-def law(witness: Any, t: Terms) -> tuple[Callable[[], arb], Callable[[arb], arb]]:
+def law(witness: Any, t: Terms) -> tuple[Callable[[], arb], Callable[[arb, Any, bool], arb]]:
     """The largest mu of the released model, and its delta(epsilon) on average, by the precision in force."""
     @cache
     def outcomes(bits: int) -> list[tuple[arb, arb]]:
         mus = [entry["count"] * mu_of(entry["cases"], t) for entry in witness]
         older, newest = sum(mus[: t.q - 1], arb(0)), zip(witness[t.q - 1 :], mus[t.q - 1 :], strict=True)
         return [(ball(entry["weight"]), older + mu) for entry, mu in newest]
-    def delta(epsilon: arb) -> arb:
+    def delta(epsilon: arb, signs: Any, up: bool) -> arb:
         """Of each outcome Phi(-epsilon/mu + mu/2) - e^epsilon Phi(-epsilon/mu - mu/2); precision restores what cancels."""
         sums = arb(0)
         for weight, mu in outcomes(ctx.prec):
@@ -252,16 +301,105 @@ def law(witness: Any, t: Terms) -> tuple[Callable[[], arb], Callable[[arb], arb]
         return sums
     return lambda: reduce(arb.max, (mu for _, mu in outcomes(ctx.prec))), delta
 
-def check_result(result: Any, claim: Any, largest: Callable[[], arb], delta: Callable[[arb], arb]) -> Iterator[str]:
-    yield encloses(result["mu"], "result.mu", lambda x: (x, largest()))
-    yield encloses(result["delta"], "result.delta", lambda x: (x, delta(ball(claim["epsilon"]))))
+# Format 3. P: the average of N(mu_j, 1), R: N(-s, 1); the ratio P/R of their densities increases. With g = e^epsilon, if it is
+# certainly at most g at x1 and at least g at x2, P(E) - g R(E) <= P(X > x1) - g R(X > x2) for any event E; if at most 1/g at y1
+# and at least 1/g at y2, R(E) - g P(E) <= R(X < y2) - g P(X < y1). x2 null: +infinity, y1 null: -infinity. A class [begin, end)
+# of a stand-in's batches counts as its largest s; without stand-ins s is 0. Any x1 and y1 give lower bounds. mu of older
+# requests is added to every mu_j, and to every s.
+def law_of_draws(witness: Any, t: Terms) -> tuple[Callable[[], arb], Callable[[arb, Any, bool], arb]]:
+    @cache
+    def scales(bits: int) -> tuple[list[arb], list[arb]]:
+        """mu/sqrt(2) of the leaver's batches and of the stand-in's."""
+        mus = [entry["count"] * mu_of(entry["cases"], t) / arb(2).sqrt() for entry in witness]
+        older, newest = sum(mus[: t.q - 1], arb(0)), mus[t.q - 1 :]
+        both = newest if t.v["placement"] == "random" else newest[:1]
+        outer = both if t.v["placement"] == "random" else newest[1:]
+        return [older + mu for mu in both], [older + mu for mu in outer] if t.stand_in else [arb(0)]
+    @cache
+    def cost(bits: int) -> arb:
+        return paid(t)
+    @cache
+    def beyond(x: str, way: int, bits: int) -> arb:  # P(X > x), or P(X < x)
+        at = ball(x) / arb(2).sqrt()
+        return sum(((way * (at - a)).erfc() for a in scales(bits)[0]), arb(0)) / len(scales(bits)[0]) / 2
+    def divergence(epsilon: arb, signs: Any, up: bool) -> arb:
+        """Certainly no smaller than the larger direction (up), or no larger."""
+        inner, outer = scales(ctx.prec)
+        ends = [row[0] for row in signs]
+        need(ends == sorted(set(ends)) and ends[-1:] == [len(outer)], "signs", ends, f"the ends of classes, up to {len(outer)}")
+        g, root, forward, backward = epsilon.exp(), arb(2).sqrt(), arb(0), arb(0)
+        for begin, (end, *places) in zip([0, *ends], signs, strict=False):
+            s = reduce(arb.max, outer[begin:end])
+            x1, x2, y1, y2 = (None if place is None else ball(place) / root for place in places)
+            def ratio(x: Any, s: arb = s) -> arb:
+                return sum(((a * (2 * x - a)).exp() for a in inner), arb(0)) / len(inner) * (s * (2 * x + s)).exp()
+            if s == 0 and all(a == 0 for a in inner):  # nothing differs
+                continue
+            if up:
+                right = certain(ratio(x1), g) and certain(1 / g, ratio(y2))
+                right = right and (x2 is None or certain(g, ratio(x2))) and (y1 is None or certain(ratio(y1), 1 / g))
+                need(right, "signs", places, "around the places where P/R is e^epsilon and e^-epsilon")
+            part, far, near = arb(end - begin) / len(outer), x2 if up else x1, y2 if up else y1
+            forward += part * (beyond(places[0], 1, ctx.prec) - (0 if far is None else g * (far + s).erfc() / 2))
+            if near is not None:
+                lost = 0 if y1 is None else g * beyond(places[2], -1, ctx.prec)
+                backward += part * ((-near - s).erfc() / 2 - lost)
+        return forward.max(backward)
+    def delta(epsilon: arb, signs: Any, up: bool) -> arb:
+        p = cost(ctx.prec)
+        if not t.v["redraw"]:
+            return (divergence(epsilon, signs, up) + p).min(arb(1))
+        inside = epsilon + (-p).log1p()  # P <= (e^inside R + delta')/(1 - p), R <= e^inside P + delta' + e^inside p
+        if not certain(arb(0), inside):
+            return arb(1)
+        return ((divergence(inside, signs, up) + inside.exp() * p) / (1 - p)).min(arb(1))
+    return lambda: sum((reduce(arb.max, part) for part in scales(ctx.prec)), arb(0)) * arb(2).sqrt(), delta
+
+def paid(t: Terms) -> arb:
+    """Redrawn: the chance that one of the deleted records makes its batch too large; else that any batch is, at any time."""
+    if t.limit is None or t.others <= t.limit:
+        return arb(0)
+    beyond = t.batches * tail(t.others, t.batches, t.limit + 1)
+    if not t.v["redraw"]:
+        return beyond
+    p = sum(t.points) * mass(t.others, t.batches, t.limit) / (1 - beyond)
+    need(certain(beyond, arb(1)) and certain(p, arb(1)), "inputs.redraw", True, "false: too large batches are the rule")
+    return p
+
+def mass(n: int, batches: int, k: int) -> arb:
+    """P(Bin(n, 1/batches) = k)."""
+    ways = arb(n + 1).lgamma() - arb(k + 1).lgamma() - arb(n - k + 1).lgamma()
+    return (ways - k * arb(batches).log() + (n - k) * (-arb(1) / batches).log1p()).exp()
+
+def tail(n: int, batches: int, least: int) -> arb:
+    """P(Bin(n, 1/batches) >= least): terms, and a rest that falls faster than a geometric series."""
+    need(least * batches > n + batches, "inputs", least, f"more: batches of {least} of {n} records are the rule")
+    total, term = arb(0), mass(n, batches, least)
+    for k in range(least, least + MOST_TERMS):
+        total, ratio = total + term, arb(fmpq(n - k, (k + 1) * (batches - 1)))
+        term = term * ratio
+        rest = term / (1 - ratio)
+        if k >= n or certain(rest, total * arb(2) ** (40 - ctx.prec)):
+            return total + rest * arb(0.5, 0.5)
+    raise Refused(f"inputs: the chance that a batch has more than {least - 1} records is no sum of {MOST_TERMS} terms")
+
+def check_result(result: Any, claim: Any, t: Terms, witness: Any) -> Iterator[str]:
+    largest, delta = (law_of_draws if t.own else law)(witness, t)
+    yield encloses(result["mu"], "result.mu", lambda x, up: (x, largest()))
     need(len(result["curve"]) <= 100, "result.curve", len(result["curve"]), "at most 100 points")
-    def epsilon(field: str, pair: list[str], at: str) -> str:
+    if t.own:
+        yield encloses(result["paid"], "result.paid, for batches that are too large,", lambda x, up: (x, paid(t)))
+        rows = sum(map(len, [result["delta_signs"], result["epsilon_signs"], *(point["signs"] for point in result["curve"])]))
+        need(rows * len(witness) <= MOST_TERMS, "result", rows * len(witness), f"at most {MOST_TERMS} pairs of components")
+    at_claim = result.get("delta_signs")
+    yield encloses(result["delta"], "result.delta", lambda x, up: (x, delta(ball(claim["epsilon"]), at_claim, up)))
+    def epsilon(field: str, pair: list[str], at: str, signs: Any) -> str:
         need(0 < exact(at) < 1, f"{field}.delta", at, "above 0 and below 1")
-        return encloses(pair, f"{field}.epsilon at delta = {at}", lambda x: (ball(at), delta(x)))
-    yield epsilon("result", result["epsilon"], claim["delta"])
-    yield from (epsilon(f"result.curve[{i}]", p["epsilon"], p["delta"]) for i, p in enumerate(result["curve"]))
-    for name in ("epsilon", "delta"):
+        return encloses(pair, f"{field}.epsilon at delta = {at}", lambda x, up: (ball(at), delta(x, signs, up)))
+    yield epsilon("result", result["epsilon"], claim["delta"], result.get("epsilon_signs"))
+    for i, point in enumerate(result["curve"]):
+        yield epsilon(f"result.curve[{i}]", point["epsilon"], point["delta"], point.get("signs"))
+    for name in ("epsilon",) if t.own else ("epsilon", "delta"):  # what holds at a smaller epsilon holds at the claimed one
         need(exact(result[name][1]) <= exact(claim[name]), f"result.{name}", result[name], f"at most {claim[name]}, the claim")
 
 def digest(value: Any) -> str:
@@ -272,12 +410,15 @@ def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raise
         need(len(data) <= LARGEST_FILE, "the length of the file", len(data), f"at most {LARGEST_FILE} bytes")
         once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else 'a key "twice"'  # noqa: E731
         cert = json.loads(data.decode("ascii"), object_pairs_hook=once)
-        conform(cert, SHAPE, "certificate")
+        version: Any = cert.get("version") if type(cert) is dict else 0
+        need(type(version) is int and version in SHAPES, "certificate.version", version, " or ".join(map(str, SHAPES)))
+        conform(cert, SHAPES[version], "certificate")
         t = Terms(cert["inputs"])
-        yield f"structure: format 2; {t.batches} batches; contraction c = {arb(1 - t.gap).str(20, radius=False)}"
+        size = f"; more than {t.limit} other records in a batch are too many" if t.limit is not None else ""
+        yield f"structure: format {version}; {t.batches} batches; contraction c = {arb(1 - t.gap).str(20, radius=False)}{size}"
         yield check_texts(cert, t)
         yield from check_witness(cert["witness"], t)
-        yield from check_result(cert["result"], cert["inputs"], *law(cert["witness"], t))
+        yield from check_result(cert["result"], cert["inputs"], t, cert["witness"])
         content = cert | {"signature": None, "digests": cert["digests"] | {"content": ""}}
         for name, value in {"inputs": cert["inputs"], "content": content}.items():
             need(cert["digests"][name] == digest(value), f"digests.{name}", cert["digests"][name], digest(value))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 FORMAT: Final = "unlearning-certificate"
+#: Of batches cut from a partition, and of batches that records draw.
 VERSION: Final = 2
+DRAWN_VERSION: Final = 3
 #: The ends of an enclosure, low and high.
 Ends = list[str]
+#: Of each class of a stand-in's batches [end, x1, x2, y1, y2]: places around those where P/R is e^epsilon, and e^-epsilon.
+Signs = list[list[int | str | None]]
 
 
 class Request(TypedDict):
@@ -16,7 +20,10 @@ class Request(TypedDict):
 
 
 class Inputs(TypedDict):
-    """What the claim is about, and the claim; numbers that are not counts are exact decimals or fractions."""
+    """What the claim is about, and the claim; numbers that are not counts are exact decimals or fractions.
+
+    last_batch: version 2; assignment, largest_n, redraw: version 3.
+    """
 
     n: int
     smoothness: str
@@ -24,7 +31,10 @@ class Inputs(TypedDict):
     lipschitz: str
     adjacency: str
     batch_size: int
-    last_batch: str
+    last_batch: NotRequired[str]
+    assignment: NotRequired[str]
+    largest_n: NotRequired[int]
+    redraw: NotRequired[bool]
     step_size: str
     radius: str | None
     sigma: str
@@ -54,14 +64,22 @@ class WrittenComponent(TypedDict):
 
 
 class Point(TypedDict):
+    """signs: version 3."""
+
     delta: str
     epsilon: Ends
+    signs: NotRequired[Signs]
 
 
 class Result(TypedDict):
+    """paid and signs: version 3."""
+
     mu: Ends
+    paid: NotRequired[Ends]
     delta: Ends
+    delta_signs: NotRequired[Signs]
     epsilon: Ends
+    epsilon_signs: NotRequired[Signs]
     curve: list[Point]
 
 

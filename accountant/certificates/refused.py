@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from accountant.numerics import InputError, integer
-from accountant.problem import PNSGD
+from accountant.problem import PNSGD, SECRET
 from accountant.questions import UnlearningAccountant
 
 
@@ -20,6 +20,9 @@ def check_certifiable(
         raise InputError(f"rounding must be left out for a certificate, of exact arithmetic, got {algorithm.rounding}")
     if not accountant.constant:
         raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
+    if algorithm.own_draws:
+        _check_drawn(accountant, requests, start_distance)
+        return
     if accountant.batches == "reshuffle":
         raise InputError("batches must be random, worst, a position or numbers per batch for a certificate, got reshuffle")
     if requests is not None and accountant.batches not in ("random", "worst"):
@@ -47,6 +50,47 @@ def check_certifiable(
         raise InputError(f"reference must be matched (or converged after converged learning) with requests, got "
                          f"{accountant.reference}")  # fmt: skip
     if algorithm.log_contraction == 0:
+        raise InputError("requests need strong_convexity > 0: without contraction their distances are not bounded for ever")
+
+
+def _check_drawn(
+    accountant: UnlearningAccountant, requests: Sequence[tuple[int, int]] | None, start_distance: float | None
+) -> None:
+    """The same of records that draw their batches by themselves."""
+    algorithm = accountant.algorithm
+    if algorithm.assignment != SECRET:
+        raise InputError(
+            f"assignment must be partition or secret for a certificate, got {algorithm.assignment}: the law of a record's "
+            "visits has too many outcomes to list"
+        )
+    if accountant.batches not in ("random", "worst") and (requests is not None or not isinstance(accountant.batches, int)):
+        raise InputError(f"batches must be random or worst (or, of one record, a position), got {accountant.batches}")
+    points = [accountant.group_size] if requests is None else [points for points, _ in requests]
+    if accountant.batches != "worst" and points and points[-1] > 1:
+        raise InputError(
+            f"batches must be worst for a certificate of {points[-1]} records at once, got {accountant.batches}: the law of "
+            "their draws together is computed on a grid, which no certificate lists"
+        )
+    replaced, several = algorithm.problem.adjacency == "replace", sum(points) > 1
+    if replaced or several:
+        what = "stand-ins (replace)" if replaced else "several records"
+        if start_distance is not None:
+            raise InputError(f"start_distance has no certificate with assignment=secret and {what}")
+        if accountant.starts_apart:
+            raise InputError(f"reference must be matched (or converged after converged learning) with assignment=secret and "
+                             f"{what}, got {accountant.reference}")  # fmt: skip
+    least = algorithm.problem.n + sum(points) - 1
+    if replaced and points and algorithm.largest_n is not None and algorithm.largest_n < least:
+        raise InputError(f"largest_n must be at least {least}, which counts stand-ins, got {algorithm.largest_n}")
+    if requests is None:
+        if start_distance is None:
+            accountant.check()
+        return
+    if start_distance is not None:
+        raise InputError("start_distance cannot be given with requests, which learning leads to")
+    if accountant.group_size != 1:
+        raise InputError(f"group_size must be left out with requests, which bring their own, got {accountant.group_size}")
+    if algorithm.log_contraction == 0 and len(requests) > 1:
         raise InputError("requests need strong_convexity > 0: without contraction their distances are not bounded for ever")
 
 

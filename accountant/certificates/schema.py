@@ -7,33 +7,46 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from accountant.certificates import check, texts
+from accountant.certificates import check, drawn_texts, texts
+from accountant.certificates.format import DRAWN_VERSION, VERSION
+from accountant.numerics import InputError
 
 Schema = dict[str, object]
 #: The checker's names of patterns, as definitions of the schema.
 _NAMED: Final = {
-    check.WHOLE: "whole", check.COUNT: "count", check.NUMBER: "number", check.TEXT: "text", check.DIGEST: "digest",
+    check.WHOLE: "whole", check.COUNT: "count", check.NUMBER: "number", check.SIGNED: "signed", check.TEXT: "text",
+    check.DIGEST: "digest",
 }  # fmt: skip
 _PAIRS: Final = rf"\[(\[({check.WHOLE}), {check.COUNT}\](, (?=\[)|(?=\]$)))+\]"
-_CONSTANT: Final = re.compile(r'null|[0-9]+|"[a-z-]+"')
+_CONSTANT: Final = re.compile(r'null|true|false|[0-9]+|"[a-z-]+"')
 _LENGTH: Final = re.compile(r"\(\?=\.\{(\d+),(\d+)\}\$\)")
 _INTEGER: Final = re.compile(r"\[1-9\]\[0-9\]\{0,(\d+)\}")
 
 
-def json_schema() -> Schema:
+def json_schema(version: int = VERSION) -> Schema:
     """JSON Schema (2020-12) of a certificate: its keys, types and fixed texts; needs the extra ``certify``.
 
-    Whether the claim is proved, and whether the statement belongs to the numbers, ``check.py`` decides.
+    version: 2 of batches cut from a partition, 3 of batches that records draw. Whether the claim is proved, and whether the
+    statement belongs to the numbers, ``check.py`` decides. Raises InputError for another version.
 
     >>> json_schema()["properties"]["version"]
     {'const': 2}
+    >>> json_schema(3)["properties"]["inputs"]["properties"]["assignment"]
+    {'const': 'secret'}
     """
-    fixed = {"theorems": texts.THEOREMS, "assumptions": texts.ASSUMPTIONS, "limits": texts.LIMITS}
+    if version not in check.SHAPES:
+        raise InputError(f"version must be one of {', '.join(map(str, check.SHAPES))}, got {version!r}")
+    drawn = version == DRAWN_VERSION
+    fixed = {
+        "theorems": drawn_texts.DRAWN_THEOREMS if drawn else texts.THEOREMS,
+        "assumptions": drawn_texts.DRAWN_ASSUMPTIONS if drawn else texts.ASSUMPTIONS,
+        "limits": drawn_texts.DRAWN_LIMITS if drawn else texts.LIMITS,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "unlearning-certificate-1",
-        "title": "Unlearning certificate, format version 2",
-        **_object(check.SHAPE, {name: {"const": value} for name, value in fixed.items()}),
+        "$id": f"unlearning-certificate-{version}",
+        "title": f"Unlearning certificate, format version {version}",
+        **_object(check.SHAPES[version], {name: {"const": value} for name, value in fixed.items()}),
         "$defs": {name: _pattern(pattern) for pattern, name in _NAMED.items()},
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from accountant.certificates.drawn_texts import drawn_statement
 from accountant.certificates.format import Inputs
 from accountant.problem import CONVERGED, MATCHED, Reference
 
@@ -85,6 +86,8 @@ def statement(inputs: Inputs, batches: int) -> str:
     requests, reference, placement = inputs["requests"], inputs["reference"], inputs["placement"]
     extra = sum(request["steps"] for request in requests) % batches
     again = _REFERENCES.get(reference, f"retraining, from anywhere in the ball, for {reference} epochs and {extra} steps")
+    if "assignment" in inputs:
+        return drawn_statement(inputs, again)
     order = _ORDERS[placement] if isinstance(placement, str) else f"given {placement}, the [batch, points] of the deletion"
     return (
         f"After {requests[-1]['steps']} steps of unlearning since request {len(requests)}, the last one, with noise sigma = "

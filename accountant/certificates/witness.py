@@ -10,7 +10,7 @@ from typing import Final
 from accountant.averaging import Components, OnePoint, Placed
 from accountant.bounds import Case, Optimal, Setting, Visits
 from accountant.numerics import Numbers, Precise, Progress
-from accountant.problem import WORST, Number
+from accountant.problem import RANDOM, WORST, Batches, Number
 from accountant.questions import UnlearningAccountant
 
 #: Working precision of the shifts.
@@ -34,10 +34,26 @@ class Component:
 
 @dataclass(frozen=True)
 class Witness:
-    """A component of weight 1 for each request before the last, and the components of the last one."""
+    """A component of weight 1 for each request before the last, and the components of the last one.
+
+    stand_in: of the record that takes the place of one that leaves and draws for itself, if there is one.
+    """
 
     older: tuple[Component, ...]
     newest: tuple[Component, ...]
+    stand_in: tuple[Component, ...] = ()
+
+    @property
+    def written(self) -> tuple[Component, ...]:
+        """What a certificate lists: a stand-in that may be wherever the leaver may be is not repeated."""
+        return self.older + self.newest + (() if len(self.newest) > 1 else self.stand_in)
+
+    def pairs(self, ar: Precise) -> tuple[list[Numbers], list[Numbers]]:
+        """mu of the leaver's components and of the stand-in's, with those of the earlier requests."""
+        newest = self.mus(ar)
+        if not self.stand_in or self.stand_in is self.newest:
+            return newest, newest if self.stand_in else []
+        return newest, Witness(self.older, self.stand_in).mus(ar)
 
     def mus(self, ar: Precise) -> list[Numbers]:
         """mu of every component of the last request, those of the earlier requests added."""
@@ -61,6 +77,8 @@ def witness_of(
 
     with Interval(BITS) as ar:
         deletions = _Deletions(replace(accountant.setting, number=Number(ar)), tuple(requests), sigma, start_distance)
+        if accountant.algorithm.own_draws:
+            return deletions.drawn(accountant.batches, progress)
         older = tuple(deletions.worst(request) for request in range(len(requests) - 1))
         if accountant.batches == WORST and not deletions.alone:
             return Witness(older, (deletions.worst(len(requests) - 1),))
@@ -101,6 +119,35 @@ class _Deletions:
             places = [short] if short.lag == 0 else [*places, short]
         cases = tuple(self._case(request, [place], alone=False) for place in places)
         return Component(Fraction(1), self.requests[request][0], cases)
+
+    def drawn(self, batches: Batches, progress: Progress | None) -> Witness:
+        """Of records that draw for themselves: earlier ones at their worst, in the batch that was visited last."""
+        algorithm = self.setting.algorithm
+        replaced = algorithm.problem.adjacency == "replace"
+        if replaced or sum(points for points, _ in self.requests) > 1:
+            # The shifts of several records add up where no ball caps them.
+            uncapped = replace(self.setting, algorithm=replace(algorithm, radius=None))
+            return replace(self, setting=uncapped)._drawn(batches, replaced, progress)
+        return self._drawn(batches, replaced, progress)
+
+    def _drawn(self, batches: Batches, replaced: bool, progress: Progress | None) -> Witness:
+        last, size = len(self.requests) - 1, int(self.setting.algorithm.batch_size)
+        worst = [
+            Component(Fraction(1), points, (self._case(at, [Visits(0, 1, size)], alone=self.alone),))
+            for at, (points, _) in enumerate(self.requests)
+        ]
+        older = tuple(worst[:last])
+        if batches == WORST:
+            return Witness(older, (worst[last],), (worst[last],) if replaced else ())
+        count = self.setting.algorithm.steps_per_epoch
+        newest = []
+        for batch in range(count) if batches == RANDOM else [int(str(batches))]:
+            case = self._case(last, [self._visits(last, batch, 1)], alone=self.alone)
+            newest.append(Component(Fraction(1, count if batches == RANDOM else 1), 1, (case,)))
+            if progress is not None:
+                progress(batch, 3 * count)
+        found = tuple(newest)
+        return Witness(older, found, () if not replaced else found if batches == RANDOM else (worst[last],))
 
     def placed(self, components: Components, progress: Progress | None) -> Iterable[Component]:
         """Of the last request, the points together."""
