@@ -18,7 +18,7 @@ from accountant.commands.options import (
     StepsOption,
 )
 from accountant.curves import MAX_ALPHA
-from accountant.numerics import choice, digits, integer, number
+from accountant.numerics import InputError, choice, digits, integer, number
 
 if TYPE_CHECKING:
     from accountant.questions import Enclosed
@@ -57,6 +57,13 @@ def curve(
     first = number("from", defaults[0] if start is None else start, **limits)
     last = number("to", defaults[1] if stop is None else stop, **limits)
     outcome = present.asked(shared.accountant, "epsilon", sigma=sigma, delta=delta, epochs=epochs, steps=steps)
+    way = outcome.way
+    if over == "alpha" and way is not None and max(way.added, way.redrawn) > 0:
+        drawn = shared.accountant.algorithm.assignment
+        raise InputError(
+            f"over must be delta with assignment={drawn}: batches that come out too large have a chance "
+            f"({max(way.added, way.redrawn):.3g}), which delta pays and no Renyi divergence has"
+        )
     guarantee, length = outcome.guarantee, present.length(outcome)
     grid = np.clip(np.geomspace(first, last, points), min(first, last), max(first, last))
     values = guarantee.epsilon(grid) if over == "delta" else guarantee.rdp(grid)

@@ -73,10 +73,21 @@ def length(outcome: Outcome) -> dict[str, int]:
 
 
 def comparison(shared: Shared, unknown: Unknown, **question: Any) -> dict[str, Any]:
-    """The same question under the published bound (under optimal, if that was asked for the published one)."""
-    other = shared.accountant.beside("paper" if shared.accountant.bound == "optimal" else "optimal")
-    result: dict[str, Any] = {"bound": other.bound, "batches": other.batches, unknown: None}
+    """The same question under the published bound (under optimal, if that was asked for the published one).
+
+    Of records that draw their batches by themselves, of which no published bound is: on one partition of all records.
+    """
+    result: dict[str, Any] = {"bound": "optimal", "batches": shared.accountant.batches, unknown: None}
+    own = shared.accountant.algorithm.own_draws
     try:
+        if own:
+            from accountant.questions import UnlearningAccountant
+
+            other = UnlearningAccountant.of(shared.accountant.setup.undrawn)
+            result |= {"assignment": other.algorithm.assignment, "adjacency": other.algorithm.problem.adjacency}
+        else:
+            other = shared.accountant.beside("paper" if shared.accountant.bound == "optimal" else "optimal")
+            result |= {"bound": other.bound, "batches": other.batches}
         value = other.answer(unknown, **question)
         result[unknown] = int(value) if unknown in ("epochs", "steps") else value
     except InputError as error:
@@ -176,6 +187,8 @@ def length_row(result: dict[str, Any]) -> tuple[str, str]:
 def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[str, str]:
     name = f"{other['bound']} bound"
     where = f"(batches {other['batches']})"
+    if "assignment" in other:
+        name, where = "one partition", f"({other['adjacency']})"
     value = other[unknown]
     if value is None:
         return name, f"no answer: {other['reason']}"

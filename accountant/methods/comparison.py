@@ -12,7 +12,7 @@ from accountant.methods.base import FullBatch, Method, Unit
 from accountant.methods.langevin import accumulated_std
 from accountant.methods.names import METHODS
 from accountant.methods.pnsgd import BoundMethod
-from accountant.methods.variants import beside, drawn_as, method_of, title_of, undrawn
+from accountant.methods.variants import beside, drawn_as, method_of, title_of
 from accountant.numerics import Floats, InputError, Progress, choice, integer, number
 from accountant.problem import PRESETS, PUBLISHED_RADIUS, default_retrain_epochs
 from accountant.questions import Setup
@@ -85,7 +85,7 @@ class ComparedStream:
 def setup_for(method: Method, setup: Setup) -> Setup:
     """The setup as the method runs it: full batches where it has no others, the published burn-in where it asks for one."""
     if isinstance(method, FullBatch):
-        setup = undrawn(setup)
+        setup = setup.undrawn
         step = setup.algorithm.step_size if method.family == "pnsgd" else None
         return setup.with_(batch_size="full", step_size=step, radius=None, learn_epochs=None, last_batch="keep", batches=None)
     if method.name == "not-converged" and replace(setup.problem, adjacency="replace") in PRESETS.values():

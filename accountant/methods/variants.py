@@ -7,7 +7,7 @@ from typing import Final
 from accountant.methods.base import Method
 from accountant.methods.names import METHODS
 from accountant.numerics import choice
-from accountant.problem import PARTITION, SECRET
+from accountant.problem import SECRET
 from accountant.questions import Setup
 
 #: By name, with a few words for tables.
@@ -37,16 +37,8 @@ def drawn_as(name: str, setup: Setup) -> Setup:
     if name == "secret":
         return setup.with_(assignment=SECRET, adjacency="remove", last_batch="keep")
     if name == "partition":
-        return undrawn(setup)
+        return setup.undrawn
     return setup
-
-
-def undrawn(setup: Setup) -> Setup:
-    """The same on one partition of all records, where a record that leaves is dropped from its batch."""
-    if not setup.algorithm.own_draws:
-        return setup
-    adjacency = "zero-out" if setup.problem.adjacency == "remove" else setup.problem.adjacency
-    return setup.with_(assignment=PARTITION, adjacency=adjacency)
 
 
 def beside(setup: Setup) -> tuple[str, ...]:

@@ -163,6 +163,8 @@ class UnlearningAccountant(Answering[Outcome]):
         epochs: ArrayLike | None = None, steps: ArrayLike | None = None, start_distance: ArrayLike | None = None,
     ) -> Floats:  # fmt: skip
         """mu of one point in every batch position 0 ... J-1 (cell, for a schedule), whatever ``batches`` is; shape (..., J)."""
+        if self.algorithm.own_draws:
+            raise InputError(f"gdp is about the batches of a partition, got assignment={self.algorithm.assignment}")
         if self.kind not in GAUSSIAN:
             raise InputError(f"bound must be optimal for gdp, got {self.bound}, which proves Renyi divergences only")
         if self.group_size > 1 or self.batches == RESHUFFLE:

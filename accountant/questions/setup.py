@@ -83,6 +83,20 @@ class Setup:
         return replace(self, **own)
 
     @property
+    def undrawn(self) -> Setup:
+        """The same on one partition of all records, where a record that leaves is dropped from its batch.
+
+        >>> from accountant import PNSGD, Problem
+        >>> removal = Problem(n=100, smoothness=1.0, adjacency="remove")
+        >>> Setup(PNSGD(removal, 10, assignment="secret")).undrawn.problem.adjacency
+        'zero-out'
+        """
+        if not self.algorithm.own_draws:
+            return self
+        adjacency = "zero-out" if self.problem.adjacency == "remove" else self.problem.adjacency
+        return self.with_(assignment=PARTITION, adjacency=adjacency)
+
+    @property
     def problem(self) -> Problem:
         """The algorithm's problem."""
         return self.algorithm.problem
