@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
+import accountant.averaging.sampled as sampled
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 from accountant.averaging import SampledVisits
 from accountant.bounds import BOUNDS, Setting
@@ -116,6 +117,44 @@ def test_never_below_the_truth_of_every_draw(assignment: str, adjacency: str) ->
         if truth > 1e-6:
             nearest = min(nearest, claimed / truth)
     assert nearest < 1.05
+
+
+def law(algorithm: PNSGD, steps: int) -> tuple[Floats, Floats]:
+    """Weights and scales at sigma = 1 that the product bounds a record's visits by."""
+    sampled._one_law.cache_clear()
+    mixture = SampledVisits().mixture(
+        BOUNDS["optimal"], Setting(algorithm, "matched"), np.array([float(steps)]), np.array([-np.inf])
+    )
+    return np.exp(mixture.log_weights), np.exp(mixture.log_scale[0])
+
+
+@pytest.mark.parametrize("together", ["chosen", "all", "old"])
+@pytest.mark.parametrize("assignment", ["fresh", "poisson"])
+def test_every_scale_is_at_least_as_likely_exceeded(monkeypatch: pytest.MonkeyPatch, assignment: str, together: str) -> None:
+    """Stochastic order against the strings of all draws, whichever visits are taken together."""
+    if together != "chosen":
+        monkeypatch.setattr(
+            sampled, "_dense", lambda starts, *_: (0 if together == "all" else min(2, starts.size), starts.size)
+        )
+    rng = np.random.default_rng([23, len(together)])
+    for case in range(60):
+        algorithm = linear(rng, assignment, "remove", convex=case % 4 == 3)
+        steps = int(rng.integers(0, 5))
+        chances, draws = every_draw(algorithm)
+        exact = strings(algorithm, draws, steps)
+        weights, bound = law(algorithm, steps)
+        for level in exact * (1 - 1e-9):
+            assert weights[bound >= level].sum() >= chances[exact >= level].sum() - 1e-9
+
+
+def test_many_visits_take_less_than_the_sum_of_their_own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(n=11264, smoothness=0.2501, strong_convexity=1e-4, adjacency="remove")
+    algorithm = PNSGD(problem, 128, step_size=1.0, learn_epochs=200, assignment="poisson")
+    together = [law(algorithm, steps) for steps in (0, 88)]
+    monkeypatch.setattr(sampled, "_dense", lambda starts, *_: (starts.size, starts.size))
+    for (weights, bound), steps in zip(together, (0, 88), strict=True):
+        plain_weights, plain = law(algorithm, steps)
+        assert weights @ bound < 0.87 * (plain_weights @ plain)
 
 
 @pytest.mark.parametrize(("assignment", "least", "limit"), [("fresh", 7.7684e-5, 7.7713e-5), ("poisson", 9.8325e-5, 9.8351e-5)])

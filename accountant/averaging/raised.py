@@ -105,16 +105,17 @@ def power(values: Floats, weights: Floats, count: int) -> tuple[Floats, Floats]:
     result, left = None, count
     while True:
         if left % 2:
-            result = square if result is None else _sum(result, square)
+            result = square if result is None else added_up(result, square)
         left //= 2
         if not left:
             assert result is not None
             weights, values = result.components(worst)
             return weights, values + count * low
-        square = _sum(square, square)
+        square = added_up(square, square)
 
 
-def _sum(one: RaisedLaw, two: RaisedLaw) -> RaisedLaw:
+def added_up(one: RaisedLaw, two: RaisedLaw) -> RaisedLaw:
+    """Of two independent outcomes, whose steps differ by a power of two."""
     one, two = one.trimmed(), two.trimmed()
     while one.step != two.step or one.mass.size + two.mass.size > CELLS + 2:
         coarse = one.step > two.step, two.step > one.step

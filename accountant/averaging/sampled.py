@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from accountant.averaging.dense import on_grid, string_law
 from accountant.averaging.own_draws import paying
-from accountant.averaging.raised import CELLS, MOST_EXPECTED, RaisedLaw, binomial, power
+from accountant.averaging.raised import CELLS, MOST_EXPECTED, RaisedLaw, added_up, binomial, power
 from accountant.bounds import Bound, Setting
 from accountant.curves import GaussianMixtureCurve, Mixture
 from accountant.numerics import Floats, InputError, Numbers, geometric_sum, log_power
@@ -36,6 +37,9 @@ _SHARE: Final = 0.25
 #: Components of a mixture: of the one inside, and of each of the two where a stand-in is averaged outside.
 _CLASSES: Final = 1 << 13
 _PAIRED: Final = (512, 48)
+#: Where visits begin to be taken together, in epochs of learning before its end, and the push down to which they are.
+_APART: Final = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)
+_FAINT: Final = 1 / 8
 #: The chances' powers whose sums say where classes begin.
 _POWERS: Final = (1 / 3, 1 / 16)
 #: What sums of products, a few thousand in a row, may have lost of a probability; the scales are raised by so much instead.
@@ -252,15 +256,50 @@ def _poisson(log_g: _Alone, period: int, learned: float) -> Visits:
     """A visit in each of so many steps with probability 1/period."""
     unit, chance = float(log_g(0.0)), 1 / period
     starts, older = _stretches(log_g, period, learned)
-    lengths = np.diff(starts)
-    values = np.exp(log_g(starts[:-1]) - unit)
+    lengths, starts = np.diff(starts), starts[:-1]
+    values = np.exp(log_g(starts) - unit)
+    pushes = np.exp(log_power(log_g.log_c, starts))
+    noise = geometric_sum(log_g.log_c, starts + log_g.steps + 1, stride=2) / geometric_sum(
+        log_g.log_c, log_g.steps + 1, stride=2
+    )
+    first, last = _dense(starts, values, pushes, noise, chance * lengths, period)
     law = RaisedLaw(np.ones(1), 0, float(values[-1]) / CELLS, 0.0)
-    for value, length in zip(values[::-1].tolist(), lengths[::-1].tolist(), strict=True):
-        first, mass, beyond = binomial(length, chance)
-        law = law.roomy(value * (first + mass.size))
-        law = law.added(np.ceil(value / law.step * np.arange(first, first + mass.size)).astype(np.int64), mass, beyond)
+
+    def visited(law: RaisedLaw, some: range) -> RaisedLaw:
+        for k in some:
+            least, mass, beyond = binomial(float(lengths[k]), chance)
+            law = law.roomy(float(values[k]) * (least + mass.size))
+            at = np.arange(least, least + mass.size)
+            law = law.added(np.ceil(float(values[k]) / law.step * at).astype(np.int64), mass, beyond)
+        return law
+
+    law = visited(law, range(values.size - 1, last - 1, -1))
+    if first < last:
+        some = slice(first, last)
+        string = on_grid(*string_law(pushes[some], noise[some], lengths[some], chance), law.step)
+        law = added_up(law, string)
+    law = visited(law, range(first - 1, -1, -1))
     weights, found = law.components(float((values * lengths).sum()))
     return Visits(unit, weights, found + older)
+
+
+def _dense(starts: Floats, values: Floats, pushes: Floats, noise: Floats, expected: Floats, period: int) -> tuple[int, int]:
+    """The stretches whose visits are taken together as one string, those from the first up to the last; any are valid."""
+    every = starts.size
+    last = int(np.count_nonzero(pushes > _FAINT))
+    alone = np.append(0.0, np.cumsum(expected * values))
+    best, found = 0.97 * float(alone[-1]), (every, every)
+    for share in _APART:
+        first = int(np.count_nonzero(starts < share * period))
+        if last - first < 2:
+            continue
+        some = slice(first, last)
+        mean, spread = np.cumsum((expected * pushes)[some]), np.sqrt(np.cumsum((expected * pushes**2)[some]))
+        together = math.sqrt(float(((mean + spread) / noise[some]).max()) * float(mean[-1]))
+        total = float(alone[first] + together + alone[-1] - alone[last])
+        if total < best:
+            best, found = total, (first, last)
+    return found
 
 
 def _stretches(log_g: _Alone, period: int, steps: float) -> tuple[Floats, float]:
