@@ -118,13 +118,17 @@ def merged(mixture: Law) -> Law:
     return np.bincount(at, mixture[0]), means
 
 
+def _around(means: Array, width: float, grid: float) -> Array:
+    """A grid that covers what is nearer to a mean than `width`; farther away nothing of 1e-30 is left."""
+    means = np.sort(means)
+    groups = np.split(means, np.flatnonzero(np.diff(means) > 2 * width) + 1)
+    return np.concatenate([np.arange(group[0] - width, group[-1] + width + grid, grid) for group in groups])
+
+
 def hockey_stick(p: Law, q: Law, epsilon: float, *, grid: float = 0.01) -> float:
     """H_g(p || q) of two mixtures of Gaussians of variance one; every sign change of p - g q wider than the grid is found."""
     p, q = merged(p), merged(q)
-    # Beyond, the sign is that of the outermost components, and nothing of 1e-30 is left.
-    low = min(p[1].min(), q[1].min()) - 12 - abs(epsilon)
-    high = max(p[1].max(), q[1].max()) + 12 + abs(epsilon)
-    x = np.arange(low, high + grid, grid)
+    x = _around(np.concatenate([p[1], q[1]]), 12 + abs(epsilon), grid)
 
     def sign(points: Array) -> Array:
         return _log_density(p, points) - _log_density(q, points) - epsilon
