@@ -431,6 +431,54 @@ def test_no_cheat_is_accepted() -> None:
     assert count > 700
 
 
+REFUSED_INPUTS: list[tuple[str, dict[str, Any], str]] = [
+    ("random", {"smoothness": "1", "strong_convexity": "1", "step_size": "1.5"}, "1/strong_convexity"),
+    ("replace", {"redraw": True, "largest_n": 60}, "stand-in"),
+    ("redrawn", {"smoothness": "1", "strong_convexity": "1"}, "any will do"),
+    ("redrawn", {"largest_n": 61}, "no record joins"),
+    ("random", {"largest_n": 59, "redraw": False}, "at least 60"),
+    ("replace, stream", {"largest_n": 60}, "at least 61"),
+    ("group", {"requests": [{"points": 61, "steps": 1}]}, "of at most n = 60"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "word"), REFUSED_INPUTS)
+def test_inputs_that_no_proof_is_about_are_refused(name: str, values: dict[str, Any], word: str) -> None:
+    with pytest.raises(check.Refused, match=word):
+        check.Terms(json.loads(written(name))["inputs"] | values)
+
+
+@pytest.mark.parametrize("name", ["replace", "replace, worst", "group", "stream", "replace, stream"])
+def test_several_records_and_stand_ins_have_no_restarts_and_no_given_distances(name: str) -> None:
+    v = json.loads(written(name))["inputs"] | {"radius": "1", "learn_epochs": 5}
+    terms = check.Terms(v)
+    all_steps = 5 * 3 + terms.age[0]
+    assert terms.fits(None, "common")
+    assert terms.fits(all_steps, "common") == (len(v["requests"]) == 1)
+    assert not terms.fits(all_steps - 1, "common")
+    assert not any(terms.fits(steps, "diameter") for steps in range(1, all_steps + 1))
+    assert not check.Terms(v | {"reference": "converged"}).fits(None, "common")
+    assert not check.Terms(v | {"reference": 2}).fits(None, "common")
+    given = check.Terms(v | {"start_distance": "0"})
+    assert not any(
+        given.fits(steps, start) for steps in (*range(all_steps + 1), None) for start in ("given", "common", "diameter")
+    )
+    convex = check.Terms(v | {"strong_convexity": "0"})
+    assert not convex.fits(None, "common")
+
+
+@pytest.mark.parametrize(("placement", "points"), [([[4, 1]], 1), ([[1, 1]], 2), ([[1, 2]], 2), ([[1, 1], [2, 1]], 2)])
+def test_a_placement_that_is_none_is_refused(placement: Any, points: int) -> None:
+    cert = json.loads(written("position"))
+    cert["inputs"].update(placement=placement, requests=[{"points": points, "steps": 4}])
+    assert "inputs.placement" in (reason(sealed(cert)) or "")
+
+
+def test_signs_of_too_many_components_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "MOST_TERMS", 30)
+    assert "pairs of components" in (reason(json.loads(written("random"))) or "")
+
+
 def test_the_file_that_is_not_changed_is_accepted_when_sealed_again() -> None:
     for name in BASES:
         assert reason(sealed(json.loads(written(name)))) is None, name
