@@ -56,6 +56,7 @@ class Conformance(privacy_accountant_test.PrivacyAccountantTest):
             UnlearningPrivacyAccountant(ONE, 1e-3),
             UnlearningPrivacyAccountant(SPECIAL),
             UnlearningPrivacyAccountant(SPECIAL, 1e-3),
+            UnlearningPrivacyAccountant(Relation.ADD_OR_REMOVE_ONE),
         ]
 
 
@@ -96,7 +97,7 @@ def test_an_event_is_frozen_and_keeps_every_bit() -> None:
     ("arguments", "message"),
     [
         (("gdp", [1.0], [1.0], ONE), "curve must be a Curve, got 'gdp'"),
-        ((Curve.GDP, [1.0], [1.0], Relation.ADD_OR_REMOVE_ONE), "neighboring_relation must be REPLACE_ONE or REPLACE_SPECIAL"),
+        ((Curve.GDP, [1.0], [1.0], "remove"), "neighboring_relation must be REPLACE_ONE, REPLACE_SPECIAL or ADD_OR_REMOVE_ONE"),
         ((Curve.GDP, [1.0], [math.nan], ONE), "values must be a finite number >= 0 and <= .*, got nan"),
         ((Curve.GDP, [1.0], [math.inf], ONE), "values must be a finite number >= 0 and <= .*, got inf"),
         ((Curve.GDP, [1.0], [-1.0], ONE), "values must be a finite number >= 0 and <= .*, got -1"),
@@ -130,17 +131,22 @@ def test_zero_out_is_replace_special_and_nothing_else() -> None:
         UnlearningPrivacyAccountant(ONE).compose(one)
 
 
-def test_add_or_remove_is_refused() -> None:
-    with pytest.raises(
-        InputError, match=r"neighboring_relation must be REPLACE_ONE or REPLACE_SPECIAL, got .*ADD_OR_REMOVE_ONE"
-    ):
-        UnlearningPrivacyAccountant(Relation.ADD_OR_REMOVE_ONE)
+def test_remove_is_add_or_remove_one_and_nothing_else() -> None:
+    removed = Problem(n=1000, smoothness=1.0, strong_convexity=0.1, adjacency="remove")
+    algorithm = PNSGD(removed, 100, step_size=0.5, assignment="secret")
+    one = UnlearningEvent.from_guarantee(UnlearningAccountant(algorithm).guarantee(sigma=0.1, epochs=1))
+    assert one.neighboring_relation is Relation.ADD_OR_REMOVE_ONE
+    assert UnlearningPrivacyAccountant(Relation.ADD_OR_REMOVE_ONE).supports(one)
+    for relation in (ONE, SPECIAL):
+        assert not UnlearningPrivacyAccountant(relation).supports(one)
+    with pytest.raises(InputError, match=r"neighboring_relation must be REPLACE_ONE, .*, got 'remove'"):
+        UnlearningPrivacyAccountant("remove")
     # What is about adding and removing only in the library stays so.
     assert not UnlearningPrivacyAccountant(ONE).supports(Laplace(1.0))
     assert special().supports(Laplace(1.0))
 
 
-@pytest.mark.parametrize(("relation", "mu"), [(ONE, 1.0), (SPECIAL, 0.5)])
+@pytest.mark.parametrize(("relation", "mu"), [(ONE, 1.0), (SPECIAL, 0.5), (Relation.ADD_OR_REMOVE_ONE, 0.5)])
 def test_a_gaussian_has_sensitivity_two_under_replace_one_as_in_the_pld_accountant(relation: Relation, mu: float) -> None:
     ours = UnlearningPrivacyAccountant(relation).compose(Gaussian(2.0)).get_epsilon(1e-6)
     theirs = PLDAccountant(relation).compose(Gaussian(2.0)).get_epsilon(1e-6)
@@ -148,7 +154,7 @@ def test_a_gaussian_has_sensitivity_two_under_replace_one_as_in_the_pld_accounta
     assert ours <= theirs <= ours + 1e-4
     # The library's RDP accountant has sensitivity one under every relation, which under REPLACE_ONE is not comparable.
     rdp = dp_rdp.RdpAccountant(neighboring_relation=relation).compose(Gaussian(2.0)).get_epsilon(1e-6)
-    assert (rdp > ours) == (relation is SPECIAL)
+    assert (rdp > ours) == (relation is not ONE)
 
 
 def test_from_guarantee_takes_the_relation_from_the_problem() -> None:

@@ -27,8 +27,8 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("accountant.interop.autodp", error.name or "autodp", "autodp") from None
 
 #: autodp's word for the relation; it has none for a gradient that is dropped while batches and divisors stay, which is not its
-#: "add_remove": its own transformers know neither.
-NEIGHBORING: Final = {"replace": "replace_one", "zero-out": "zero_out"}
+#: "add_remove": its own transformers know neither. A record that draws its batches by itself is really removed.
+NEIGHBORING: Final = {"replace": "replace_one", "zero-out": "zero_out", "remove": "add_remove"}
 #: A Rényi divergence does not decrease in its order, so orders up to one take the value of this one.
 _LEAST_ORDER: Final = 1 + 1e-6
 #: How the better of two bounds is taken, view by view.
@@ -50,6 +50,11 @@ class GuaranteeMechanism(Mechanism):
         self, guarantee: Guarantee, *, name: str, params: dict[str, object], neighboring: str, group_size: int
     ) -> None:
         super().__init__()
+        if guarantee.added or guarantee.redrawn:
+            raise InputError(
+                "guarantee must have added and redrawn 0, got batches of own draws that may be too large, by a chance that "
+                "delta pays: autodp composes Rényi divergences, which have no place for it; Guarantee.compose has"
+            )
         self.guarantee = guarantee
         self.name = name
         self.params = params
@@ -107,8 +112,8 @@ class UnlearningMechanism(GuaranteeMechanism):
 
     sigma > 0 is the only argument that autodp's calibrators give; ``accountant`` and exactly one of ``epochs`` and ``steps``
     (neither for a schedule that says its length) are bound by ``functools.partial``. ``guarantee`` is the whole curve,
-    ``neighboring`` "replace_one" or "zero_out" as the problem's adjacency says. Composition multiplies runs whose noise
-    and batch orders are drawn independently. Raises InputError.
+    ``neighboring`` "replace_one", "zero_out" or "add_remove" as the problem's adjacency says. Composition multiplies runs
+    whose noise, batch orders and keys are drawn independently. Raises InputError, too where batches may be too large.
     """
 
     def __init__(

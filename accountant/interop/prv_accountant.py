@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from accountant.curves import Guarantee
+from accountant.curves import GAUSSIAN_MIXTURE, Guarantee
 from accountant.numerics import Floats, InputError, MissingExtraError
 
 try:
@@ -36,6 +36,13 @@ class UnlearningPRV(PrivacyRandomVariable):
     def __init__(self, guarantee: Guarantee) -> None:
         if not isinstance(guarantee, Guarantee):
             raise InputError(f"guarantee must be a Guarantee, got {guarantee!r}")
+        if guarantee.kind == GAUSSIAN_MIXTURE:
+            raise InputError(
+                f"guarantee must be of kind gdp, got {GAUSSIAN_MIXTURE}: it has a privacy loss in one direction each, of which "
+                "prv_accountant composes one; Guarantee.compose and dp_accounting take both"
+            )
+        if guarantee.added or guarantee.redrawn:
+            raise InputError("guarantee must have added and redrawn 0: a privacy random variable here is never infinite")
         if guarantee.kind != "gdp":
             raise InputError(f"guarantee must be of kind gdp, which bound=optimal proves, got {guarantee.kind}")
         self.guarantee = guarantee
