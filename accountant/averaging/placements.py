@@ -26,7 +26,7 @@ _SHAPE: Final = 1e-10
 _SURE: Final = (Fraction(1),)
 
 
-def _log_shares(shares: Sequence[Fraction] | Floats, setting: Setting) -> Numbers:
+def log_shares(shares: Sequence[Fraction] | Floats, setting: Setting) -> Numbers:
     """Logarithms of probabilities, in the setting's arithmetic."""
     if setting.arithmetic is DOUBLE:
         return np.log(np.array(shares, dtype=np.float64))
@@ -87,7 +87,7 @@ class OnePoint:
         shares: Any = self.weights / self.whole
         if setting.arithmetic is not DOUBLE:
             shares = [Fraction(int(weight), self.whole) for weight in self.weights]
-        return Mixture(_log_shares(shares, setting), scale, bound.curve(setting))
+        return Mixture(log_shares(shares, setting), scale, bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return "exact"
@@ -103,7 +103,7 @@ class Placed:
 
     def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         placed = bound.log_placed(setting, self.counts, steps)
-        return Mixture(_log_shares(_SURE, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
+        return Mixture(log_shares(_SURE, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return "exact"
@@ -123,7 +123,7 @@ class WorstSum:
         addends = bound.log_addend(setting, positions, steps, log_start)
         ar = setting.arithmetic
         rows = [log_total(r[None], groups.worst_counts(ar.midpoint(r), self.sizes, self.count), ar) for r in addends]
-        return Mixture(_log_shares(_SURE, setting), bound.log_scale(setting, np.concatenate(rows), steps), bound.curve(setting))
+        return Mixture(log_shares(_SURE, setting), bound.log_scale(setting, np.concatenate(rows), steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return "sum of the points' own bounds, an upper bound"
@@ -143,7 +143,7 @@ class EveryPlacement:
 
     def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
         placed = np.concatenate([bound.log_placed(setting, counts, steps) for counts in self.counts], axis=1)
-        return Mixture(_log_shares(self.chances, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
+        return Mixture(log_shares(self.chances, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return groups.EVERY

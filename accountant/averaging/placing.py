@@ -10,6 +10,7 @@ import numpy as np
 
 from accountant.averaging import groups
 from accountant.averaging.own_draws import OwnDraw
+from accountant.averaging.own_groups import own_group, own_group_at
 from accountant.averaging.placements import (
     Components,
     EveryPlacement,
@@ -19,6 +20,7 @@ from accountant.averaging.placements import (
     Reshuffled,
     WorstSum,
 )
+from accountant.averaging.sampled import SampledVisits
 from accountant.bounds import Bound, Setting, assumptions_of
 from accountant.curves import GAUSSIAN, GAUSSIAN_MIXTURE
 from accountant.numerics import Floats, InputError, numbers, word_or_count
@@ -88,7 +90,7 @@ class Placing:
                 f"group_size must be 1, got {self.group_size}"
             )
         rounding = setting.algorithm.rounding
-        if rounding is not None and self.bound.curve(setting).kind not in GAUSSIAN:
+        if rounding is not None and self.bound.curve(setting).kind not in (*GAUSSIAN, GAUSSIAN_MIXTURE):
             raise InputError(f"rounding={rounding} needs bound=optimal: the published bounds know exact numbers only")
         if rounding is not None and timeline is not None:
             raise InputError(f"rounding={rounding} needs a constant algorithm without schedule")
@@ -114,6 +116,8 @@ class Placing:
             raise InputError(f"{name} needs a constant algorithm without schedule")
         if self.batches == RESHUFFLE or isinstance(self.batches, tuple):
             raise InputError(f"batches must be random, worst or a position with {name}, got {self.batches}")
+        if algorithm.assignment != SECRET and isinstance(self.batches, int):
+            raise InputError(f"batches must be random or worst with {name}, where a record has no batch, got {self.batches}")
         if algorithm.problem.adjacency == "replace":
             if setting.starts_apart:
                 raise InputError(f"reference must be matched with {name} and a stand-in (replace), got {setting.reference}")
@@ -175,12 +179,19 @@ class Placing:
     @property
     def _own_draws(self) -> Components:
         """Of records that draw their batches by themselves."""
+        replaced = self.setting.algorithm.problem.adjacency == "replace"
+        if self.setting.algorithm.assignment != SECRET:
+            return SampledVisits(self.group_size, stand_in=replaced, worst=self.batches == WORST)
+        if self.group_size > 1:
+            if self.batches == RANDOM:
+                return own_group(self.sizes.size, self.group_size, stand_in=replaced)
+            at = self.batches if isinstance(self.batches, int) else self.sizes.size - 1
+            return own_group_at(self.sizes.size, at, self.group_size, stand_in=replaced)
         last = self.positions[-1:]
         leaver = self.positions if self.batches == RANDOM else last
         if isinstance(self.batches, int):
             leaver = np.array([float(self.batches)])
         stand_in = self.positions if self.batches == RANDOM else last
-        replaced = self.setting.algorithm.problem.adjacency == "replace"
         return OwnDraw(leaver, stand_in if replaced else np.zeros(0))
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.averaging import EveryPlacement, OnePoint, OwnDraw, Placed, Placing, WorstSum
+from accountant.averaging import EveryPlacement, OnePoint, OwnDraw, OwnPlacements, Placed, Placing, WorstSum
 from accountant.bounds import assumptions_of
 from accountant.curves import GAUSSIAN, MAX_ALPHA, Guarantee, Mixture, Paid, rounded_up, settled, too_far_apart
 from accountant.numerics import Floats, InputError, UnreachableError, broadcast, numbers, plain, shown
@@ -245,7 +245,7 @@ class Outcome:
         query = self._single("components_at", "epochs, steps and start_distance").query
         if self.placing.setting.algorithm.rounding is not None:
             raise InputError("rounding is accounted for in doubles only: leave it out for answers to many digits")
-        if not isinstance(query.components, (OnePoint, OwnDraw, Placed, WorstSum, EveryPlacement)):
+        if not isinstance(query.components, (OnePoint, OwnDraw, OwnPlacements, Placed, WorstSum, EveryPlacement)):
             batches = self.placing.batches
             what = "reshuffled batches" if batches == RESHUFFLE else "a large group at random"
             raise InputError(f"batches={batches} averages {what} on a grid, of which doubles are all there is; use worst")
