@@ -3,6 +3,7 @@
 python docs/pictures/noise.py
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,6 +27,13 @@ def main() -> None:
             face = colour if bound == "optimal" else "white"
             label = f"{name}, {bound}"
             axes.plot(epochs, sigma, line, color=colour, marker=marker, markerfacecolor=face, label=label)
+        if batch_size == "full":
+            # Nothing is drawn.
+            continue
+        secret = PNSGD(replace(preset("mnist"), adjacency="remove"), batch_size, assignment="secret")
+        sigma = UnlearningAccountant(secret).sigma(epsilon=1.0, epochs=np.arange(6))
+        look = {"marker": marker, "markersize": 4, "markeredgewidth": 0.8, "linewidth": 1.2}
+        axes.plot(np.arange(6), sigma, ":", color=colour, **look, label=f"{name}, secret (removal)")
     axes.set_yscale("log")
     axes.set_xticks(np.arange(0, 6))
     axes.set_xlabel("unlearning epochs K")
