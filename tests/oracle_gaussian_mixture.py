@@ -21,24 +21,31 @@ def log_ratio(x: mpf, parts: list[tuple[mpf, mpf]]) -> mpf:
 
 
 def crossing(level: mpf, parts: list[tuple[mpf, mpf]], digits: int) -> mpf | None:
-    """The root of l(x) = level by Newton's method from its right; None where l stays above."""
+    """The root of l(x) = level, between bounds that only move together; None where l stays above."""
     still = mp.fsum(w for w, m in parts if m == 0)
     if still and mp.log(still) >= level:
         return None
-    x = min((level - mp.log(w)) / m + m / 2 for w, m in parts if m > 0)
-    for _ in range(20_000):
+    high = min((level - mp.log(w)) / m + m / 2 for w, m in parts if m > 0)
+    reach = mpf(1)
+    while log_ratio(high - reach, parts) > level:
+        reach *= 2
+    low, x = high - reach, high
+    for count in range(20_000):
         terms = [w * mp.exp(m * x - m * m / 2) for w, m in parts]
         total = mp.fsum(terms)
-        step = (mp.log(total) - level) * total / mp.fsum(t * m for t, (_, m) in zip(terms, parts, strict=True))
-        x -= step
-        if abs(step) <= mpf(10) ** -digits * max(abs(x), mpf(10) ** -30):
+        value = mp.log(total) - level
+        low, high = (low, min(x, high)) if value >= 0 else (max(x, low), high)
+        step = value * total / mp.fsum(t * m for t, (_, m) in zip(terms, parts, strict=True))
+        fine = mpf(10) ** -digits * max(abs(x), mpf(10) ** -30)
+        if abs(step) <= fine or high - low <= fine:
             return x
-    raise ArithmeticError("Newton's method did not settle")
+        x = x - step if low < x - step < high and (count < 30 or count % 3) else (low + high) / 2
+    raise ArithmeticError("the search did not settle")
 
 
 def pair_delta(epsilon: float | mpf, weights: Sequence[float], mu: Sequence[float], digits: int = 80) -> tuple[mpf, mpf]:
     """H(P || R) and H(R || P) at e^epsilon, with so many working digits that two numbers of them agree to 25."""
-    if not any(mu):
+    if not any(m > 0 for w, m in zip(weights, mu, strict=True) if w > 0):
         return mpf(0), mpf(0)
     before = (mpf(-1), mpf(-1))
     for _ in range(9):

@@ -30,6 +30,10 @@ _INNER: Final = 1 << 10
 _BLOCK: Final = 1 << 17
 #: The log of a scale, and what else is about one, is not looked for to more than four units in the last place of this.
 _FINEST: Final = 8.0
+#: From such an x, and such an epsilon, on single components turn over within so small a relative change.
+_COARSE: Final = 1e6
+_STEEP: Final = 1e18
+_STEP: Final = 2.0**-44
 
 
 def rows_of(log_weights: Floats, mu: Floats, outside: int) -> tuple[Rows, Floats | None]:
@@ -102,10 +106,28 @@ def _moving_tail(epsilon: Floats, rows: Rows, direction: int, memory: Floats | N
     if memory is not None:
         memory[moving] = x
     at = np.flatnonzero(moving)[x < np.inf]
-    tail = tail_at(x[x < np.inf], Rows(rows.log_weights, rows.mu[at]), direction)
+    there = Rows(rows.log_weights, rows.mu[at])
+    tail = tail_at(x[x < np.inf], there, direction)
+    if direction == BACKWARD and (coarse := x[x < np.inf] < -_COARSE).any():
+        bound = _beyond_steps(epsilon[at], -x[x < np.inf], there)
+        tail = tail._replace(log_delta=np.where(coarse, np.minimum(tail.log_delta, bound), tail.log_delta))
     for whole, part in zip(result, tail, strict=True):
         whole[at] = part
     return result
+
+
+def _beyond_steps(epsilon: Floats, x: Floats, rows: Rows) -> Floats:
+    """log of an upper bound on the divergence of R from P where the x of l(x) = -epsilon is so large that rounding it moves l.
+
+    R(X < x) - e^epsilon P(X < x) is at most 1 - e^epsilon P(X < x_1) for every x_1 where l is certainly below -epsilon.
+    """
+    below = x * (1 - 2.0**-48)
+    certain = loss(below, rows, 1)[0] <= -epsilon
+    chance = (np.exp(rows.log_weights) * (rows.mu <= below[:, None] - 40)).sum(axis=1) * (
+        1 - _UNIT * (64 + 8 * rows.mu.shape[1])
+    )
+    left = np.maximum(1 - np.exp(epsilon) * (1 - 8 * _UNIT) * chance, 0.0) + 4 * _UNIT
+    return np.where(certain, np.log(left), 0.0)
 
 
 def pair_epsilon(log_delta: Floats, log_weights: Floats, mu: Floats, outside: int = 0) -> Floats:
@@ -114,9 +136,11 @@ def pair_epsilon(log_delta: Floats, log_weights: Floats, mu: Floats, outside: in
     if outside:
         return _epsilon_outside(target, log_weights, mu, outside)
     result = np.zeros_like(target)
+    moving = np.flatnonzero(pair_tail(result, log_weights, mu).log_delta > target)
+    if not moving.size:
+        return result
     with np.errstate(all="ignore"):
         for direction in (FORWARD, BACKWARD):
-            moving = np.flatnonzero(mu.max(axis=1) > 0)
             rows = Rows(normalised(log_weights), mu[moving])
             result[moving] = np.maximum(result[moving], _epsilon_in(target[moving], rows, direction))
     return result
@@ -128,7 +152,8 @@ def _epsilon_in(target: Floats, rows: Rows, direction: int) -> Floats:
     reach = np.sqrt(-2 * target)
     # Where the tail of one component alone is the target, for the largest component of that kind.
     single = np.sqrt(np.maximum(2 * (weights - target[:, None] - DOUBLE.log_sqrt_2pi), 0.01)) * 0.95
-    start = (rows.mu + single).max(axis=1) if direction == FORWARD else reach * 0.9
+    alone = np.where(weights > target[:, None], rows.mu + single, 0.0).max(axis=1)
+    start = np.maximum(alone, _farthest(target, rows)) if direction == FORWARD else reach * 0.9
     high = (largest + reach) * (1 + 1e-12) if direction == FORWARD else reach * (1 + 1e-12)
     low = np.zeros_like(high) if direction == FORWARD else -END - high
 
@@ -138,7 +163,39 @@ def _epsilon_in(target: Floats, rows: Rows, direction: int) -> Floats:
         return tail.log_delta - target[active], tail.by_epsilon * loss(direction * x, some)[1]
 
     found = decreasing_root(excess, start=start, low=low, high=high, floor=1.0)
+    found = _past_steps(excess, found, np.flatnonzero(np.abs(found) > _COARSE), low, rows.mu.shape[1])
     return np.maximum(direction * loss(direction * found, rows, direction)[0], 0.0)
+
+
+def _farthest(target: Floats, rows: Rows) -> Floats:
+    """The largest mu beyond which there is as much weight as the target."""
+    order = np.argsort(-rows.mu, axis=1)
+    enough = np.exp(rows.log_weights)[order].cumsum(axis=1) >= np.exp(target)[:, None]
+    place = np.where(enough.any(axis=1), enough.argmax(axis=1), rows.mu.shape[1] - 1)
+    return np.asarray(np.take_along_axis(rows.mu, np.take_along_axis(order, place[:, None], axis=1), axis=1)[:, 0])
+
+
+def _past_steps(
+    excess: Callable[[Floats, Indices], tuple[Floats, Floats]], found: Floats, steep: Indices, low: Floats, most: int
+) -> Floats:
+    """Roots, searched on below where a component turns from harmless to harmful within a few roundings.
+
+    Its share may be allowed: what looks like the root is then a step.
+    """
+    for _ in range(most):
+        if not steep.size:
+            break
+        beyond = found[steep] - _STEP * np.maximum(np.abs(found[steep]), 1.0)
+        further = (beyond > low[steep]) & (excess(beyond, steep)[0] <= 0)
+        steep, beyond = steep[further], beyond[further]
+        if steep.size:
+            rows = steep
+
+            def among(x: Floats, active: Indices, rows: Indices = rows) -> tuple[Floats, Floats]:
+                return excess(x, rows[active])
+
+            found[steep] = decreasing_root(among, start=beyond, low=low[steep], high=beyond, floor=1.0)
+    return found
 
 
 def _epsilon_outside(target: Floats, log_weights: Floats, mu: Floats, outside: int) -> Floats:
@@ -216,4 +273,7 @@ def pair_log_scale(epsilon: Floats, log_delta: Floats, log_weights: Floats, log_
             return both(x, more[active])
 
         found[more] = decreasing_root(rest, start=found[more], low=low[more], high=high[more], floor=_FINEST)
+    steep = np.flatnonzero(epsilon > _STEEP)
+    if steep.size:
+        found = _past_steps(excess_in(FORWARD, BACKWARD), found, steep, low, log_shape.shape[1])
     return -found
