@@ -28,8 +28,10 @@ STYLES: Final = (
     ("#8B4513", (0, (5, 1, 1, 1, 1, 1))),
     ("#4B0082", (0, (2, 4))),
     ("#999999", (0, (12, 3))),
+    ("#B0122B", "-"),
+    ("#2F7F7F", (0, (6, 2))),
 )
-MARKERS: Final = "os^Dv<>PhX*"
+MARKERS: Final = "os^Dv<>PhX*pd"
 
 
 def check(path: str | None) -> None:

@@ -1,0 +1,193 @@
+"""The commands where records draw their batches by themselves: every one of them, their keys, files and refusals."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from accountant import PNSGD, InputError, Problem, UnlearningAccountant, UnlearningStream, preset
+from accountant.commands.program import app
+
+SECRET = ("--preset", "mnist", "--batch-size", "128", "--assignment", "secret", "--adjacency", "remove")
+REMOVAL = replace(preset("mnist"), adjacency="remove")
+OWN = UnlearningAccountant(PNSGD(REMOVAL, 128, assignment="secret"))
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words))
+
+
+def made(*words: str) -> dict[str, Any]:
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def refused(*words: str) -> str:
+    result = run(*words)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return str(line)
+
+
+ASKED: dict[str, tuple[str, ...]] = {
+    "sigma": ("--epsilon", "1", "--epochs", "1"),
+    "epsilon": ("--sigma", "0.0001", "--epochs", "1"),
+    "delta": ("--sigma", "0.0001", "--epsilon", "1", "--epochs", "1"),
+    "epochs": ("--sigma", "0.0001", "--epsilon", "1"),
+    "curve": ("--sigma", "0.0001", "--epochs", "1", "--points", "3"),
+}
+
+
+@pytest.mark.parametrize("command", ASKED)
+def test_every_command_says_how_batches_are_drawn_and_paid_for(command: str) -> None:
+    found = made(command, *SECRET, *ASKED[command])
+    assert found["assignment"] == "secret"
+    # A delta that is asked for is smaller by what redrawing saves, however little.
+    assert found["oversize"]["redraw"] is (command == "delta")
+    if command != "delta":
+        assert found["oversize"]["chance"] == pytest.approx(5.5158e-17, rel=1e-4)
+    assert found["problem"]["adjacency"] == "remove"
+    assert found["algorithm"]["largest_n"] == 12391
+    assert any("same history without the deleted records" in line for line in found["assumptions"])
+    assert any("stay secret for ever" in line for line in found["assumptions"])
+    if command != "curve":
+        assert found["comparison"]["assignment"] == "partition"
+        assert found["comparison"]["adjacency"] == "zero-out"
+    redrawn = made(command, *SECRET, *ASKED[command], "--redraw", "yes")
+    assert redrawn["oversize"]["redraw"] is True
+    assert any("redrawn at the start" in line for line in redrawn["assumptions"])
+
+
+def test_the_numbers_are_those_of_python() -> None:
+    assert made("sigma", *SECRET, *ASKED["sigma"])["sigma"] == OWN.sigma(epsilon=1.0, epochs=1)
+    assert made("epsilon", *SECRET, *ASKED["epsilon"])["epsilon"] == OWN.epsilon(sigma=0.0001, epochs=1)
+    points = made("curve", *SECRET, *ASKED["curve"])["points"]
+    curve = OWN.guarantee(sigma=0.0001, epochs=1)
+    assert [point["epsilon"] for point in points] == [curve.epsilon(point["delta"]) for point in points]
+    half = made("sigma", *SECRET, *ASKED["sigma"])["comparison"]["sigma"]
+    assert half == pytest.approx(0.000152590686, rel=1e-8)
+
+
+def test_the_table_shows_how_batches_are_paid_for() -> None:
+    assert "never redrawn" in run("sigma", *SECRET, *ASKED["sigma"]).stdout
+    small = run("sigma", *SECRET, *ASKED["sigma"], "--batch-size", "32").stdout
+    assert "redraw the key at the start" in " ".join(small.split())
+    assert "one partition" in small
+    assert "oversize" not in run("sigma", "--preset", "mnist", *ASKED["sigma"]).stdout
+
+
+def test_problem_files_have_the_keys_and_options_override_them(tmp_path: Path) -> None:
+    file = tmp_path / "problem.toml"
+    text = "n = 11264\nsmoothness = 0.261264\nstrong_convexity = 0.011264\nbatch_size = 32\nlargest_n = 11264\n"
+    file.write_text(text + 'assignment = "secret"\nadjacency = "remove"\nredraw = false\n')
+    words = ("sigma", "--problem", str(file), *ASKED["sigma"])
+    kept, redrawn, free = made(*words), made(*words, "--redraw", "yes"), made(*words, "--redraw", "default")
+    assert (kept["oversize"]["redraw"], redrawn["oversize"]["redraw"]) == (False, True)
+    assert kept["sigma"] > redrawn["sigma"] == free["sigma"]
+    file.write_text(text + 'assignment = "secret"\nadjacency = "remove"\nredraw = "often"\n')
+    assert "redraw must be true or false" in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--assignment", "partition"), "adjacency=remove needs an assignment by own draws"),
+        (("--assignment", "shuffled"), "assignment must be one of partition, secret, fresh, poisson"),
+        (("--adjacency", "zero-out"), "adjacency must be remove or replace with assignment=secret"),
+        (("--last-batch", "drop"), "last_batch must be keep with assignment=secret"),
+        (("--bound", "paper"), "assignment=secret needs bound=optimal"),
+        (("--batches", "reshuffle"), "batches must be random, worst or a position with assignment=secret"),
+        (("--largest-n", "100"), "largest_n must be an integer from 11264, got 100"),
+        (("--adjacency", "replace", "--redraw", "yes"), "redraw needs assignment=secret and adjacency=remove"),
+        (("--adjacency", "replace", "--assignment", "partition", "--redraw", "yes"), "redraw needs an assignment by own draws"),
+        (("--adjacency", "replace", "--assignment", "partition", "--largest-n", "12000"), "largest_n needs an assignment"),
+        (("--assignment", "poisson"), "assignment=poisson needs learn_epochs"),
+        (("--assignment", "fresh", "--learn-epochs", "9", "--redraw", "yes"), "redraw needs assignment=secret"),
+        (("--batch-size", "8"), "a step_size of at most 2.81679 or a batch_size of 19 (the smallest) would do"),
+        (
+            ("--strong-convexity", "0.2", "--smoothness", "0.3", "--step-size", "6"),
+            "step_size must be at most 1/strong_convexity",
+        ),
+    ],
+)
+def test_refusals_are_one_sentence_that_names_the_option(words: tuple[str, ...], said: str) -> None:
+    assert said in refused("sigma", *SECRET, *ASKED["sigma"], *words)
+
+
+def test_words_for_redraw() -> None:
+    result = run("sigma", *SECRET, *ASKED["sigma"], "--redraw", "maybe")
+    assert result.exit_code == 2
+    assert "it must be yes or no, got 'maybe'" in result.stderr
+
+
+def test_renyi_divergences_are_refused_where_batches_may_be_too_large() -> None:
+    words = ("--sigma", "0.0001", "--epochs", "1", "--over", "alpha")
+    assert "over must be delta with assignment=secret" in refused("curve", *SECRET, *words)
+    # All of the curvature is the regulariser's: no batch is too large.
+    own = ("--n", "100", "--smoothness", "1", "--strong-convexity", "1", "--batch-size", "10", "--step-size", "0.5")
+    found = made("curve", *own, "--assignment", "secret", "--adjacency", "remove", *words, "--points", "3")
+    assert found["oversize"] == {"redraw": False, "chance": 0.0} or found["oversize"]["chance"] == 0
+    with pytest.raises(InputError, match="never too large"):
+        OWN.rdp(alpha=2.0, sigma=0.0001, epochs=1)
+    with pytest.raises(InputError, match="gdp is about the batches of a partition"):
+        OWN.gdp(sigma=0.0001, epochs=1)
+
+
+# --- where theorem H does not hold
+
+
+def test_a_stand_in_is_averaged_outside() -> None:
+    found = made("sigma", *SECRET, "--adjacency", "replace", *ASKED["sigma"])
+    assert found["sigma"] == pytest.approx(0.000201764404, rel=1e-6)
+    assert found["oversize"]["redraw"] is False
+    assert any("stand-in has an identifier of its own" in line for line in found["assumptions"])
+
+
+def test_a_leaked_key_leaves_the_worst_batch() -> None:
+    worst = made("sigma", *SECRET, *ASKED["sigma"], "--batches", "worst")
+    assert worst["sigma"] == pytest.approx(0.00021323027, rel=1e-6)
+    assert any("if the key leaks" in line for line in worst["assumptions"])
+    zero = ("--preset", "mnist", "--batch-size", "128", "--adjacency", "zero-out", "--batches", "worst")
+    assert worst["sigma"] == pytest.approx(made("sigma", *zero, *ASKED["sigma"])["sigma"], rel=1e-9)
+
+
+def test_insertions_say_what_they_are_compared_with_and_need_own_draws() -> None:
+    stream = UnlearningStream(OWN, sigma=0.003, epsilon=1.0)
+    first = stream.request()
+    stream.insert(100)
+    stream.request()
+    assert first == 9
+    with pytest.raises(InputError, match=r"largest_n = 12391"):
+        stream.insert(2000)
+    with pytest.raises(InputError, match="only where they draw their batches by themselves"):
+        UnlearningStream(UnlearningAccountant(PNSGD(preset("mnist"), 128)), sigma=0.003, epsilon=1.0).insert()
+    redrawn = UnlearningAccountant(PNSGD(REMOVAL, 128, assignment="secret", redraw=True))
+    with pytest.raises(InputError, match="redraw"):
+        UnlearningStream(redrawn, sigma=0.003, epsilon=1.0).insert()
+    assert any("newcomers included" in line for line in OWN.assumptions())
+
+
+def test_a_partition_removes_nobody() -> None:
+    with pytest.raises(InputError, match="adjacency=remove needs an assignment by own draws"):
+        PNSGD(Problem(n=100, smoothness=1.0, adjacency="remove"), 10)
+
+
+# --- plans
+
+
+def test_plan_of_true_deletions() -> None:
+    found = made("plan", *SECRET, "--sigma", "0.003", "--epsilon", "1", "--requests", "30")
+    steps = [row["steps"] for row in found["requests"]]
+    assert steps[0] == 9
+    assert max(steps) == steps[-1] == 17
+    replaced = made(
+        "plan", "--preset", "mnist", "--batch-size", "128", "--sigma", "0.003", "--epsilon", "1", "--requests", "30"
+    )
+    assert replaced["requests"][-1]["steps"] >= 38
+    assert any("newcomers included" in line for line in found["assumptions"])
