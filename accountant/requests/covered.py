@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accountant.bounds import BOUNDS
 from accountant.numerics import InputError, choice
-from accountant.problem import RANDOM, WORST
+from accountant.problem import RANDOM, SECRET, WORST
 from accountant.questions import UnlearningAccountant
 
 
@@ -13,6 +13,11 @@ def check_covered(accountant: UnlearningAccountant, first_bound: str | None) -> 
     name = accountant.bound
     if accountant.batches not in (RANDOM, WORST):
         raise InputError(f"batches must be random or worst for a stream, got {accountant.batches}")
+    if accountant.algorithm.own_draws and accountant.algorithm.assignment != SECRET:
+        raise InputError(
+            f"assignment must be partition or secret for a stream, got {accountant.algorithm.assignment}: how requests add up "
+            "is proved for one draw that is kept in every epoch"
+        )
     if accountant.group_size != 1:
         raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
     if not accountant.constant:

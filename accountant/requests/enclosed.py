@@ -33,8 +33,9 @@ from accountant.requests.stream import UnlearningStream
 class EnclosedStream:
     """A stream that somebody answers, followed to ``digits`` digits, 1 to 1000.
 
-    It starts before the first request of ``stream``, which stays as it is. Numbers are read as decimals. Raises InputError
-    where only doubles have an answer (groups at random), UnreachableError where nothing is proved.
+    It starts before the first request of ``stream``, which stays as it is. Numbers are read as decimals. The law of what
+    averaged requests left is an upper bound on a grid of doubles, and taken as it is. Raises InputError where only doubles have
+    an answer (groups at random), UnreachableError where nothing is proved.
     """
 
     def __init__(self, stream: UnlearningStream, *, digits: int = DEFAULT_DIGITS, arithmetic: str | None = None) -> None:
@@ -47,6 +48,7 @@ class EnclosedStream:
         self._answered: list[tuple[int, int]] = []
         # Each working precision follows on its own; most are never asked for.
         self._copies: dict[Precise, tuple[UnlearningStream, list[int]]] = {}
+        self._doubles, self._done = stream.fresh(), 0
 
     def answer(self, points: int, count: int) -> None:
         """Take the next request, of so many points, as answered with ``count`` steps (or epochs)."""
@@ -62,7 +64,7 @@ class EnclosedStream:
         def evaluate(ar: Precise, bits: int) -> Any:
             found = []
             given = {key: ar.asarray(value)[()] for key, value in self.exact.items() if key != unknown}
-            for mixture in self._copy(ar).mixtures(points, count):
+            for mixture in [*self._copy(ar).mixtures(points, count), *self._averaged(ar, points, count)]:
                 start = self._start(mixture, ar, unknown)
                 if start is not None:
                     found.append(PrivacyCurve(mixture, ar, bits).answer(unknown, given, start))
@@ -79,6 +81,17 @@ class EnclosedStream:
             return self.enclose("epsilon", points, number, digits=ENOUGH).upper <= self.exact["epsilon"]
 
         return confirmed(count, meets)
+
+    def _averaged(self, ar: Precise, points: int, count: int) -> list[Mixture]:
+        """What doubles have besides, at sigma = 1."""
+        while self._done < len(self._answered):
+            self._doubles.answer(*self._answered[self._done])
+            self._done += 1
+        log_sigma = ar.log(ar.asarray([self.exact["sigma"]]))
+        return [
+            found._replace(log_weights=ar.asarray(found.log_weights), log_scale=ar.asarray(found.log_scale) + log_sigma)
+            for found in self._doubles.averaged(points, count)
+        ]
 
     def _copy(self, ar: Precise) -> UnlearningStream:
         """The stream in that arithmetic, at sigma = 1, after all requests so far."""

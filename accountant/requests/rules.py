@@ -29,7 +29,7 @@ import numpy as np
 
 from accountant.averaging import sampled_sum, worst_counts
 from accountant.bounds import Bound
-from accountant.curves import TANGENT, Mixture, rounded_up
+from accountant.curves import GAUSSIAN_MIXTURE, TANGENT, Mixture, rounded_up, settled
 from accountant.numerics import DOUBLE, MAX_COUNT, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
 from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of, in_exact_numbers
 from accountant.questions import UnlearningAccountant, raised
@@ -73,6 +73,17 @@ class CurveAfter(NamedTuple):
     weights: Floats
     values: Floats
     conversion: str = "exact"
+    stand_in: tuple[Floats, Floats] | None = None
+    added: float = 0.0
+    redrawn: float = 0.0
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of a Guarantee."""
+        own = self._asdict()
+        return (
+            own if self.kind == GAUSSIAN_MIXTURE else {name: own[name] for name in ("kind", "weights", "values", "conversion")}
+        )
 
 
 class Rule(ABC):
@@ -156,6 +167,18 @@ class Rule(ABC):
     def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
         """Privacy curves after this request and ``steps``, each of which holds, at the rule's sigma; for pasts (P, 2)."""
 
+    def averaged(self, state: StreamState, place: Place, steps: int) -> Mixture | None:
+        """The curve after this request and ``steps`` that averages what older requests left, where the rule has one."""
+        return None
+
+    def averaged_epsilon(self, state: StreamState, place: Place, steps: int) -> float:
+        """epsilon of that curve; inf where there is none."""
+        return math.inf
+
+    def passes(self, state: StreamState, steps: int) -> None:
+        """Carry what all requests left past steps without a request."""
+        raise InputError("records join only where they draw their batches by themselves, under bound=optimal")
+
     def epsilon_after(self, place: Place, steps: int, before: Floats) -> Floats:
         """epsilon after this request and ``steps``, for several pasts (P, 2); inf where nothing is proved."""
         epsilon = np.full(before.shape[0], np.inf)
@@ -167,17 +190,27 @@ class Rule(ABC):
                 epsilon[some] = np.minimum(epsilon[some], found)
         return epsilon
 
-    def curve_after(self, place: Place, steps: int, before: tuple[float, float]) -> CurveAfter:
-        """The curve of which :meth:`epsilon_after` is one value; UnreachableError where nothing is proved."""
+    def curve_after(self, state: StreamState, place: Place, steps: int) -> CurveAfter:
+        """The curve that proves the smallest epsilon after this request; UnreachableError where nothing is proved."""
         best, least = None, math.inf
-        for mixture in self.mixtures(place, steps, np.array([before])):
+        found = [*self.mixtures(place, steps, np.array([self.before(state, place, steps)])), self.averaged(state, place, steps)]
+        for mixture in found:
+            if mixture is None:
+                continue
             if mixture.log_scale.max() < READABLE:
                 epsilon = mixture.curve.epsilon(np.broadcast_to(self.log_delta, 1), mixture.log_weights, mixture.log_scale)[0]
                 if epsilon < least:
                     best, least = mixture, float(epsilon)
         if best is None:
             raise UnreachableError(f"nothing is proved after {steps} steps")
-        weights, mu, curve = np.exp(best.log_weights), rounded_up(best.log_scale[0]), best.curve
+        weights, mu = np.exp(best.log_weights), rounded_up(best.log_scale[0])
+        if best.curve.kind == GAUSSIAN_MIXTURE:
+            way = settled(best.curve, self.log_delta, best.log_weights, best.log_scale)
+            inside = mu.size - getattr(way.curve, "outside", 0)
+            stand_in = (weights[inside:] / weights[inside:].sum(), mu[inside:]) if inside < mu.size else None
+            weights, mu = weights[:inside] / weights[:inside].sum(), mu[:inside]
+            return CurveAfter(GAUSSIAN_MIXTURE, weights, mu, "exact", stand_in, way.added, way.redrawn)
+        curve = best.curve
         gaussian = curve.kind in ("gdp", TANGENT)
         values = mu if gaussian else 0.5 * mu**2
         return CurveAfter(curve.kind, weights / weights.sum(), values, getattr(curve, "conversion", "exact"))

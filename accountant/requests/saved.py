@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Final
 
 from accountant.numerics import MAX_COUNT, InputError, integer, number, read_json
+from accountant.requests.past import PastLaw
 from accountant.requests.state import StreamState
 
 #: Version of the JSON form.
@@ -15,11 +16,19 @@ FORMAT: Final = 1
 _KEYS: Final = ("format", "pending", "settings", "state")
 _WHOLE: Final = ("requests", "points", "steps", "since")
 _NAMES: Final = {*_WHOLE, "distance", "tracked", "mu", "span"}
+#: What a state has only where there is any, and none had before.
+_LATER: Final = {"inserted", "law"}
 
 
 def written(settings: Mapping[str, Any], state: StreamState, pending: int) -> str:
     """A stream in one line of JSON."""
-    data = {"format": FORMAT, "settings": settings, "state": asdict(state), "pending": pending}
+    values = {field.name: getattr(state, field.name) for field in fields(state)}
+    law = values.pop("law")
+    values |= {} if law is None else {"law": law.to_dict()}
+    if not state.inserted:
+        # As before records could join.
+        del values["inserted"]
+    data = {"format": FORMAT, "settings": settings, "state": values, "pending": pending}
     return json.dumps(data, allow_nan=False)
 
 
@@ -42,18 +51,28 @@ def check_same(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
             raise InputError(f"stream state belongs to {name} = {saved.get(name)!r}, but the accountant has {mine.get(name)!r}")
 
 
-def restored(values: Any, pending: Any, *, n: int, finite: bool) -> tuple[StreamState, int]:
-    """The state and the points that wait; ``finite``: the state of the optimal bound after learning of finitely many epochs."""
-    if not isinstance(values, dict) or set(values) != _NAMES:
+def restored(values: Any, pending: Any, *, n: int, most: int | None, finite: bool) -> tuple[StreamState, int]:
+    """The state and the points that wait; ``most``: records ever in, at most, where records join.
+
+    finite: the state of the optimal bound after learning of finitely many epochs.
+    """
+    if not isinstance(values, dict) or set(values) - _LATER != _NAMES:
         raise InputError(f"stream state must hold {', '.join(sorted(_NAMES))}, got {values!r}")
+    values = {"inserted": 0, "law": None, **values}
+    room = 0 if most is None else most - n
+    values["inserted"] = integer("inserted of the stream state", values["inserted"], at_least=0, at_most=room)
+    there = n + values["inserted"]
     for name in _WHOLE:
-        integer(f"{name} of the stream state", values[name], at_least=0, at_most=n if name == "points" else MAX_COUNT)
+        integer(f"{name} of the stream state", values[name], at_least=0, at_most=there if name == "points" else MAX_COUNT)
     for name in _NAMES - set(_WHOLE):
         values[name] = number(f"{name} of the stream state", values[name], at_least=0)
     odd = values["points"] < values["requests"] or values["since"] > values["steps"]
-    odd |= values["requests"] == 0 and any(values[name] > 0 for name in _NAMES)
+    left = ("points", "distance", "tracked", "mu", "span") if values["inserted"] else _NAMES
+    odd |= values["requests"] == 0 and (any(values[name] > 0 for name in left) or values["law"] is not None)
     odd |= finite and values["requests"] > 0 and values["span"] < values["steps"] + 1
     if odd:
         raise InputError(f"stream state must be one that a stream has saved, got {values!r}")
-    waiting = integer("pending of the stream state", pending, at_least=0, at_most=n - values["points"])
+    if values["law"] is not None:
+        values["law"] = PastLaw.from_dict(values["law"])
+    waiting = integer("pending of the stream state", pending, at_least=0, at_most=there - values["points"])
     return StreamState(**values), waiting

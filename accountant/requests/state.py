@@ -15,6 +15,8 @@ class StreamState:
     distance: sum over requests of their worst distances, contracted by what ran since, without projection (published bounds:
         at most 2R). tracked: the same, never above 2R. mu: sum of the worst mu (finite learning only). since: steps after the
         last deletion. span: steps of the longest string so far, learning included (finite learning only).
+    inserted: records that joined. law: of what all requests left (a :class:`~accountant.requests.past.PastLaw`), where it is
+        averaged.
     """
 
     requests: int = 0
@@ -25,3 +27,5 @@ class StreamState:
     tracked: Any = 0.0
     mu: Any = 0.0
     span: float = 0.0
+    inserted: int = 0
+    law: Any = None

@@ -26,15 +26,18 @@ from accountant.numerics import (
     shown,
     smallest_whole,
 )
-from accountant.problem import DOUBLES, RANDOM, Number
+from accountant.problem import DOUBLES, Number
 from accountant.questions import UnlearningAccountant
 from accountant.requests.alone import Alone, alone
+from accountant.requests.averaged import AveragedRule
 from accountant.requests.covered import check_covered
-from accountant.requests.optimal import OptimalRule
+from accountant.requests.joining import check_newcomers, check_stand_ins
 from accountant.requests.published import PublishedRule
 from accountant.requests.rules import Place, Rule, learned_epochs
 from accountant.requests.saved import check_same, read, restored, written
+from accountant.requests.secret import SecretRule
 from accountant.requests.state import StreamState
+from accountant.requests.stated import averaging, out_of_reach, stated
 
 UNITS: Final = ("steps", "epochs")
 
@@ -59,7 +62,8 @@ class UnlearningStream(Alone):
     """Requests one after the other, each a number of points to delete, in constant memory.
 
     accountant: an :class:`UnlearningAccountant` with batches "random" or "worst", a matched or converged reference, no
-        schedule and group_size 1. Its bound decides the recursion; random averages over the newest request's position.
+        schedule and group_size 1; assignment "partition" or "secret". Its bound decides the recursion; random averages over
+        positions: of all requests under "optimal", of the newest under the published bounds.
     sigma > 0, epsilon >= 0, delta in (0, 1) (default 1/n): noise of every step, and the target after every request.
     unit: "steps", or "epochs" for whole epochs. first_bound: another published bound for the first request only, as the
         authors' code has it (``bound="paper-geometric"`` with ``first_bound="paper"``).
@@ -95,7 +99,8 @@ class UnlearningStream(Alone):
 
     def _set_rules(self, sigma: float, number: Number) -> None:
         def rule_of(bound: str) -> Rule:
-            rule = OptimalRule if bound == "optimal" else PublishedRule
+            own = SecretRule if self.accountant.algorithm.own_draws else AveragedRule
+            rule = own if bound == "optimal" else PublishedRule
             return rule(
                 self.accountant,
                 BOUNDS[bound],
@@ -135,9 +140,7 @@ class UnlearningStream(Alone):
     @property
     def averaging(self) -> str:
         """How the newest request's placement is averaged: "exact", or in words where that is an upper bound."""
-        if self.accountant.batches != RANDOM or self.state.points == self.state.requests:
-            return "exact"
-        return "groups by the law of their placement, of which only convex functions are taken: an upper bound"
+        return averaging(self.accountant, self.state)
 
     @alone
     def fresh(self) -> UnlearningStream:
@@ -163,7 +166,14 @@ class UnlearningStream(Alone):
         steps = count * self._stride
         before = np.array([rule.before(self.state, place, steps)], dtype=object)
         found = rule.mixtures(place, steps, rule.arithmetic.asarray(before))
+        found += self.averaged(points, count)
         return [mixture for mixture in found if rule.arithmetic.midpoint(mixture.log_scale).max() < np.inf]
+
+    def averaged(self, points: int, count: int) -> list[Mixture]:
+        """Of :meth:`mixtures` the one that averages what older requests left, on a grid of doubles; none in other numbers."""
+        rule, place = self._next(points)
+        found = rule.averaged(self.state, place, count * self._stride) if count >= rule.fewest else None
+        return [] if found is None else [found]
 
     @alone
     def answer(self, points: int, count: int) -> None:
@@ -181,10 +191,25 @@ class UnlearningStream(Alone):
         """A request comes in; it is merged with those that wait already."""
         if type(points) is not int or points < 1:
             points = integer("points", points, at_least=1)
-        left = self._n - self.state.points - self.pending
+        left = self._n + self.state.inserted - self.state.points - self.pending
         if points > left:
             raise InputError(f"points must be at most {left}, what is left of the dataset, got {points}")
+        check_stand_ins(self.accountant.algorithm, self.state, self.pending, points)
         self.pending += points
+
+    @alone
+    def insert(self, points: int = 1, steps: int = 0) -> None:
+        """``points`` records join, and learning goes on for ``steps``; draws of their own only. It costs nothing by itself.
+
+        They count among the records ever in, at most ``largest_n``, and from now on what holds is compared with the same
+        history without the deleted records, newcomers included. Of a key that was redrawn nobody may join. A newcomer that is
+        deleted later counts as if it had been in from the start, which is never less. InputError, and nothing changes, for what
+        is refused.
+        """
+        points, steps = integer("points", points, at_least=1), integer("steps", steps, at_least=0)
+        check_newcomers(self.accountant.algorithm, self.state, self.pending, points)
+        self._rule.passes(self.state, steps)
+        self.state.inserted += points
 
     @alone
     def process(self) -> int:
@@ -216,24 +241,9 @@ class UnlearningStream(Alone):
         rule = self._rule if self.state.requests else self._first
         place = rule.place(self.state, total)
         steps = self._fewest(rule, place) * self._stride
-        after = rule.curve_after(place, steps, rule.before(self.state, place, steps))
-        accountant, state = self.accountant, self.state
-        sums = {"requests": state.requests + 1, "points": state.points + total, "steps": state.steps + steps}
-        lines = [*accountant.assumptions()]
-        if sums["points"] > 1:
-            lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for them all")
-        if state.requests:
-            lines.append(
-                "each request goes on over the same batch order where the last one stopped; earlier requests count at their "
-                "worst positions"
-            )
-        statement = (
-            f"After {sums['requests']} requests, answered with {sums['steps']} unlearning steps with noise sigma="
-            f"{shown(self.sigma)}, the unlearned model is indistinguishable from one retrained on what is left, up to the "
-            f"curve given here ({accountant.bound} bound, batches {accountant.batches}, reference {accountant.reference})."
-        )
-        context = {**self._settings(), **sums, "source": rule.bound.source}
-        return Planned(steps, Guarantee(*after, statement=statement, assumptions=tuple(lines), context=context))
+        after = rule.curve_after(self.state, place, steps)
+        about: dict[str, Any] = {"accountant": self.accountant, "settings": self.settings, "state": self.state}
+        return Planned(steps, stated(after, source=rule.bound.source, points=total, steps=steps, **about))
 
     @alone
     def request_all(self, points: ArrayLike) -> NDArray[np.int64]:
@@ -260,6 +270,7 @@ class UnlearningStream(Alone):
             raise InputError(f"steps and points must be one-dimensional and of one length, got {lengths.shape}, {sizes.shape}")
         sizes = np.broadcast_to(sizes, lengths.shape)
         needed, epsilon = np.full(lengths.size, np.inf), np.full(lengths.size, np.inf)
+        averaged = np.full(lengths.size, np.inf)
         # Rows that differ in their past only are read together.
         asked: dict[tuple[int, int, int], tuple[Rule, Place, int, list[int], list[tuple[float, float]]]] = {}
         for at, (count, size) in enumerate(zip(lengths.astype(int).tolist(), sizes.astype(int).tolist(), strict=True)):
@@ -273,6 +284,7 @@ class UnlearningStream(Alone):
                 *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
                 rows.append(at)
                 states.append(rule.before(self.state, place, count * self._stride))
+                averaged[at] = rule.averaged_epsilon(self.state, place, count * self._stride)
             try:
                 self._advance(rule, place, size, count)
             except UnreachableError:
@@ -280,7 +292,7 @@ class UnlearningStream(Alone):
                 break
         for rule, place, steps, rows, states in asked.values():
             epsilon[rows] = rule.epsilon_after(place, steps, np.array(states))
-        return Followed(epsilon, needed)
+        return Followed(np.minimum(epsilon, averaged), needed)
 
     def _advance(self, rule: Rule, place: Place, points: int, count: int) -> None:
         state, steps = self.state, count * self._stride
@@ -299,19 +311,14 @@ class UnlearningStream(Alone):
         start = self._guess if self._guess > rule.fewest else rule.fewest
         count = smallest_whole(lambda count: meets(state, place, count * stride), rule.fewest, most, start)
         if count > most:
-            piled = (
-                "" if rule.most_steps == MAX_COUNT else f": beyond {rule.most_steps} steps in all rounding would cost too much"
-            )
-            raise UnreachableError(
-                f"no number of {self.unit} up to {max(most, 0)} reaches epsilon={self.epsilon:g} at delta={self.delta:g} with "
-                f"sigma={self.sigma:g} after {state.requests} earlier requests{piled}"
-            )
+            asked = {"most": max(most, 0), "points": place.points, "most_steps": rule.most_steps}
+            raise UnreachableError(out_of_reach(self.accountant.algorithm, self.settings, state, **asked))
         return count
 
     @alone
     def to_json(self) -> str:
         """The state, and what it belongs to, as one line that :meth:`from_json` restores exactly."""
-        return written(self._settings(), self.state, self.pending)
+        return written(self.settings, self.state, self.pending)
 
     @classmethod
     def from_json(cls, text: str, accountant: UnlearningAccountant) -> UnlearningStream:
@@ -322,12 +329,15 @@ class UnlearningStream(Alone):
         if not isinstance(settings, dict) or not set(own) <= set(settings):
             raise InputError(f"stream state must have settings with {', '.join(own)}, got {settings!r}")
         stream = cls(accountant, **{name: settings[name] for name in own})
-        check_same(settings, stream._settings())
+        check_same(settings, stream.settings)
         finite = learned_epochs(accountant.algorithm) < float("inf") and accountant.bound == "optimal"
-        stream.state, stream.pending = restored(data["state"], data["pending"], n=stream._n, finite=finite)
+        most = accountant.algorithm.largest_n
+        stream.state, stream.pending = restored(data["state"], data["pending"], n=stream._n, most=most, finite=finite)
         stream._guess = stream.state.since // stream._stride
         return stream
 
-    def _settings(self) -> dict[str, Any]:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that the stream is about, as JSON types."""
         own = {name: getattr(self, name) for name in ("sigma", "epsilon", "delta", "unit", "first_bound")}
         return {**self.accountant.to_dict(), **own}
