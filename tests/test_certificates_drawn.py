@@ -474,6 +474,39 @@ def test_a_placement_that_is_none_is_refused(placement: Any, points: int) -> Non
     assert "inputs.placement" in (reason(sealed(cert)) or "")
 
 
+def test_classes_of_stand_ins_must_be_all_of_them_in_order_and_count_as_the_largest() -> None:
+    from flint import ctx
+
+    cert = json.loads(written("replace"))
+    _, delta = check.law_of_draws(cert["witness"], check.Terms(cert["inputs"]))
+    rows = cert["result"]["epsilon_signs"]
+    with ctx.workprec(256):
+        epsilon = check.ball(cert["result"]["epsilon"][1])
+        exact = delta(epsilon, rows, True)
+        for wrong in (
+            [],
+            rows[:-1],
+            [*rows, rows[-1]],
+            [rows[1], rows[0], rows[2]],
+            [*rows, [4, *rows[-1][1:]]],
+        ):
+            with pytest.raises(check.Refused, match="ends of classes"):
+                delta(epsilon, wrong, True)
+        # The stand-in's batches are sorted by mu here, the largest last; its signs are those of the class.
+        pooled = delta(epsilon, [rows[0], [3, *rows[2][1:]]], True)
+        assert exact < pooled
+        with pytest.raises(check.Refused, match="around the places"):
+            delta(epsilon, [rows[0], [3, *rows[1][1:]]], True)
+
+
+def test_redrawing_is_refused_where_too_large_batches_are_the_rule() -> None:
+    v = json.loads(written("redrawn"))["inputs"] | {"batch_size": 2, "step_size": "1.2"}
+    terms = check.Terms(v)
+    assert terms.limit == 3
+    with pytest.raises(check.Refused, match="the rule"):
+        check.paid(terms)
+
+
 def test_signs_of_too_many_components_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "MOST_TERMS", 30)
     assert "pairs of components" in (reason(json.loads(written("random"))) or "")
@@ -704,3 +737,67 @@ def test_pooled_stand_ins_prove_a_little_more_than_the_accountant_says(monkeypat
     assert reason(cert) is None
     in_doubles = who.epsilon(sigma=0.9, delta=1e-3, steps=3)
     assert in_doubles < float(cert["result"]["epsilon"][1]) < 1.3 * in_doubles
+
+
+def lying(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """A writer that is consistent but for one thing."""
+    from accountant.bounds import witness as bounds
+    from accountant.certificates import certificate, drawn, witness
+
+    def scaled(owner: Any, name: str, factor: Fraction) -> None:
+        old = getattr(owner, name).func
+        monkeypatch.setattr(owner, name, property(lambda self: old(self) * factor))
+
+    paid, delta = drawn.DrawnProof._paid, drawn.DrawnProof._delta
+    monkeypatch.setattr(drawn.DrawnProof, "points", lambda self, most: 0)
+    if what == "claim":
+        monkeypatch.setattr(certificate, "_claim", lambda claimed, lower, upper, delta: lower * (1 - Fraction(1, 10**12)))
+    elif what == "nothing paid":
+        monkeypatch.setattr(drawn.DrawnProof, "_paid", lambda self: paid(self) * 0)
+    elif what == "less paid":
+        monkeypatch.setattr(drawn.DrawnProof, "_paid", lambda self: paid(self) / 2)
+    elif what == "a larger limit":
+        monkeypatch.setattr(drawn, "load_limit", lambda algorithm: 45.0)
+    elif what == "smaller changes":
+        scaled(bounds.Run, "_unit", Fraction(999999, 1000000))
+    elif what == "more noise":
+        scaled(bounds.Run, "variance", Fraction(1000001, 1000000))
+    elif what == "more contraction":
+        scaled(bounds.Run, "gap", Fraction(1000001, 1000000))
+    elif what == "no signs":
+        monkeypatch.setattr(
+            drawn.DrawnProof, "_delta", lambda self, epsilon, signs, *, up: delta(self, epsilon, signs, up=False)
+        )
+        monkeypatch.setattr(drawn, "around", lambda x, digits, least, never: ["1000000", None])
+    elif what == "smaller mu":
+        pairs = witness.Witness.pairs
+        monkeypatch.setattr(
+            witness.Witness, "pairs", lambda self, ar: tuple([mu / 2 for mu in part] for part in pairs(self, ar))
+        )
+
+
+@pytest.mark.parametrize("name", ["never redrawn", "redrawn", "replace", "stream", "worst"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "claim",
+        "nothing paid",
+        "less paid",
+        "a larger limit",
+        "smaller changes",
+        "more noise",
+        "more contraction",
+        "no signs",
+        "smaller mu",
+    ],
+)
+def test_writers_that_lie_in_one_place_are_refused(monkeypatch: pytest.MonkeyPatch, what: str, name: str) -> None:
+    who, question = CASES[name]
+    lying(monkeypatch, what)
+    try:
+        cert = certify(who, sigma=0.9, delta=1e-3, **question)
+    except (InputError, ClaimError, ArithmeticError):
+        # The lie is found out before there is a certificate.
+        assert what == "no signs"
+        return
+    assert reason(cert) is not None

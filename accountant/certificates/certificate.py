@@ -30,7 +30,7 @@ from accountant.certificates.format import (
 from accountant.certificates.proof import DIGITS, Proof
 from accountant.certificates.refused import check_certifiable, checked
 from accountant.certificates.witness import Component, Witness, witness_of
-from accountant.numerics import Enclosure, InputError, Progress, exact_text, number, rounded_text, settle
+from accountant.numerics import Enclosure, InputError, Progress, UnreachableError, exact_text, number, rounded_text, settle
 from accountant.problem import decimal, exact_step_size
 from accountant.questions import UnlearningAccountant
 
@@ -152,7 +152,11 @@ def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress:
     # Evenly over the curve, where there is no time for all of it; what is paid for batches is below every delta.
     some = [delta for delta in _CURVE[len(_CURVE) % max(count, 1) :: len(_CURVE) // max(count, 1)] if proof.pays(delta)]
     for k, at in enumerate(some[:count]):
-        point = proof.epsilon(at)
+        try:
+            point = proof.epsilon(at)
+        except UnreachableError:
+            # The claim does not need it.
+            continue
         result["curve"].append({"delta": exact_text(at), "epsilon": point.ends, "signs": point.signs})
         if progress is not None:
             progress(len(_CURVE) + k, 3 * len(_CURVE))

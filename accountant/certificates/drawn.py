@@ -122,7 +122,11 @@ class DrawnProof:
                 return Point(["0", "0"], self._signs(Fraction(0), 60))
         for digits in _PLACES:
             with bits(int(3.4 * digits) + 128):
-                middle = self._root(delta)
+                try:
+                    middle = self._root(delta)
+                except ArithmeticError:
+                    # More bits may help.
+                    continue
                 low, high = text_ends(middle * (1 - _APART), middle * (1 + _APART))
                 signs = self._signs(Fraction(high), digits)
                 above = ends(self._delta(Fraction(low), signs, up=False))[0] >= delta

@@ -45,6 +45,8 @@ def ends(x: arb) -> tuple[Fraction, Fraction]:
 
 
 def _fraction(x: arb) -> Fraction:
+    if not x.is_finite():
+        raise ArithmeticError("no number")
     mantissa, exponent = (int(part) for part in x.man_exp())
     if abs(exponent) > _LARGEST_EXPONENT:
         raise ArithmeticError(f"{x.str(5, radius=False)} is too far from one to be written as a fraction")
