@@ -239,9 +239,11 @@ def test_plan_says_who_is_averaged() -> None:
             .stdout
         )["assumptions"]
 
-    says = "earlier requests count at their worst positions, only the newest is averaged"
+    says = "earlier requests are averaged over positions, too, or count at their worst, whichever proves more"
     assert says in lines("--batches", "random")
     assert says not in lines("--batches", "worst")
+    published = "earlier requests count at their worst positions, only the newest is averaged"
+    assert published in lines("--batches", "random", "--bound", "paper")
 
 
 def test_dropped_group() -> None:

@@ -191,3 +191,45 @@ def test_plan_of_true_deletions() -> None:
     )
     assert replaced["requests"][-1]["steps"] >= 38
     assert any("newcomers included" in line for line in found["assumptions"])
+
+
+JOINING = "time,points,joined\n0,1,0\n86400,0,200\n172800,2,0\n259200,1,50\n"
+
+
+def test_plan_with_records_that_join(tmp_path: Path) -> None:
+    file = tmp_path / "requests.csv"
+    file.write_text(JOINING)
+    words = ("--sigma", "0.003", "--epsilon", "1", "--requests", str(file))
+    found = made("plan", *SECRET, *words)
+    assert [(row["request"], row["points"]) for row in found["requests"]] == [(1, 1), (2, 2), (3, 1)]
+    assert (found["joined"], found["redraw"]) == (250, False)
+    assert any("250 records join after the start" in line for line in found["assumptions"])
+    assert "250 records" in run("plan", *SECRET, *words).stdout
+    stream = UnlearningStream(
+        UnlearningAccountant(PNSGD(REMOVAL, 128, assignment="secret", redraw=False)), sigma=0.003, epsilon=1.0
+    )
+    steps = [stream.request()]
+    stream.insert(200)
+    steps.append(stream.request(2))
+    stream.insert(50)
+    assert [row["steps"] for row in found["requests"]] == [*steps, stream.request()]
+    assert "records join only where they draw" in refused("plan", "--preset", "mnist", *words)
+    assert "records cannot join where the key was redrawn" in refused("plan", *SECRET, "--redraw", "yes", *words)
+    assert "of largest_n = 11300, got 200" in refused("plan", *SECRET, "--largest-n", "11300", *words)
+    assert "precision must be left out" in refused("plan", *SECRET, "--precision", "20", *words)
+    later = made("plan", *SECRET, *words, "--window", "7d")
+    assert [row["points"] for row in later["requests"]] == [4]
+    best = made("plan", *SECRET, *words, "--optimize", "--deadline", "2d")
+    assert best["joined"] == 250
+    for row, said in (("0,0,0", "points must be a whole number from 1"), ("0,0,3", "at least one point")):
+        file.write_text(f"time,points,joined\n{row}\n")
+        assert said in refused("plan", *SECRET, *words)
+
+
+def test_a_plan_settles_for_all_requests_whether_the_key_is_redrawn() -> None:
+    words = ("--sigma", "0.003", "--epsilon", "1", "--requests", "3")
+    small = made("plan", *SECRET, "--batch-size", "32", *words)
+    assert small["redraw"] is True
+    assert any("redrawn at the start" in line for line in small["assumptions"])
+    assert made("plan", *SECRET, *words)["redraw"] is False
+    assert made("plan", "--preset", "mnist", *words)["redraw"] is None

@@ -24,7 +24,8 @@ RequestsOption = Annotated[
     str,
     typer.Option(
         metavar="COUNT|FILE",
-        help="How many requests; or a CSV file with a header, a column time (ISO dates or seconds) and, if wanted, points.",
+        help="How many requests; or a CSV file with a header, a column time (ISO dates or seconds) and, if wanted, points, "
+        "and joined: records that join then (own draws).",
     ),
     paths.Read(_file),
 ]
@@ -152,8 +153,13 @@ def _counted(text: str) -> int | None:
 
 def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, Any]:
     from accountant._version import __version__
+    from accountant.questions import UnlearningAccountant
 
-    accountant, algorithm = shared.accountant, shared.accountant.algorithm
+    accountant = shared.accountant
+    if made.redraw is not None:
+        # The run that was planned for.
+        accountant = UnlearningAccountant.of(accountant.setup.with_(redraw=made.redraw), bound=accountant.bound)
+    algorithm = accountant.algorithm
     return {
         "command": "plan",
         **made.to_dict(),
@@ -167,14 +173,33 @@ def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, 
         "noise_multiplier": algorithm.noise_multiplier(made.sigma),
         "assumptions": [
             *accountant.assumptions(),
-            *(["earlier requests count at their worst positions, only the newest is averaged"] if made.averages else []),
+            *_earlier(shared, made),
             "requests are processed one after the other, each on the model that the one before it left, and each is "
-            "compared with retraining on the data that are left by then",
+            f"compared with {_left(made)}",
         ],
         "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
         "algorithm": {**algorithm.to_dict(), "steps_per_epoch": algorithm.steps_per_epoch},
         "version": __version__,
     }
+
+
+def _left(made: Plan) -> str:
+    """What every release is compared with."""
+    if made.joined:
+        return "the same history without what is deleted by then"
+    return "retraining on the data that are left by then"
+
+
+def _earlier(shared: Shared, made: Plan) -> list[str]:
+    """How requests before the newest count, and who joined."""
+    accountant, lines = shared.accountant, []
+    if made.averages and accountant.bound == "optimal" and accountant.steps_per_epoch > 1:
+        lines.append("earlier requests are averaged over positions, too, or count at their worst, whichever proves more")
+    elif made.averages:
+        lines.append("earlier requests count at their worst positions, only the newest is averaged")
+    if made.joined:
+        lines.append(f"{made.joined} records join after the start; retraining from scratch on the final data is no reference")
+    return lines
 
 
 def _add_digits(shared: Shared, result: dict[str, Any], precise: Reached, precision: int) -> None:
@@ -198,7 +223,9 @@ def _totals(result: dict[str, Any], made: Plan) -> list[tuple[str, str]]:
         present.noise_row(result),
         present.guarantee_row(result),
         ("processed", f"{present.plural(count, 'request')}, {present.plural(points, 'point')}"),
+        *([("joined", present.plural(made.joined, "record"))] if made.joined else []),
         present.length_row(length),
+        *([("batches", "own draws: redraw the key at the start until none is too large")] if made.redraw else []),
     ]
     if each is None:
         rows.append(("break-even", "not known: give the epochs of one retraining as --retrain-epochs"))

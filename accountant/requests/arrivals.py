@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from accountant.numerics import MAX_COUNT, Floats, InputError, all_bytes, number, numbers, shown
 
-_COLUMNS: Final = {"time": ("time", "date", "timestamp", "arrival"), "points": ("points", "count")}
-_ALLOWED: Final = "time (or date, timestamp, arrival) and, if wanted, points (or count)"
+_COLUMNS: Final = {
+    "time": ("time", "date", "timestamp", "arrival"), "points": ("points", "count"), "joined": ("joined", "inserted"),
+}  # fmt: skip
+_ALLOWED: Final = "time (or date, timestamp, arrival) and, if wanted, points (or count) and joined (or inserted)"
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The largest file that is read; a million requests are some 25 MB.
@@ -29,16 +31,22 @@ SHORTEST, LONGEST = 1e-3, 1e10
 
 
 class Arrival(NamedTuple):
-    """A deletion request: when it came, in seconds, and how many points it deletes."""
+    """A deletion request: when it came, in seconds, and how many points it deletes; ``joined``: records that join then, before.
+
+    0 points are no request, and have records that join.
+    """
 
     time: float
     points: int = 1
     #: The seconds count from 1970-01-01 UTC and are shown as a date.
     dated: bool = False
+    joined: int = 0
 
 
 def read_requests(path: str | PathLike[str]) -> list[Arrival]:
     """The requests in a CSV file with a header: a time column and, if wanted, the number of points (default 1).
+
+    With a column joined, records join, and points may be 0 where some do.
 
     Times are ISO 8601 dates (without an offset: UTC) or seconds from 0, one kind throughout, and never fall. InputError names
     the line.
@@ -60,8 +68,10 @@ def read_requests(path: str | PathLike[str]) -> list[Arrival]:
             time, dated = _time(where, text, arrivals[-1].dated if arrivals else None)
             if arrivals and time < arrivals[-1].time:
                 raise InputError(f"{where}: times must be sorted, none before that of the line above, got {_quoted(text)}")
-            points = _points(where, row[columns["points"]].strip()) if "points" in columns else 1
-            arrivals.append(Arrival(time, points, dated))
+            joined = _count(where, "joined", row[columns["joined"]].strip(), 0) if "joined" in columns else 0
+            least = 0 if joined else 1
+            points = _count(where, "points", row[columns["points"]].strip(), least) if "points" in columns else 1
+            arrivals.append(Arrival(time, points, dated, joined))
     except csv.Error as error:
         raise InputError(f"requests file {path}, line {reader.line_num}: this is not CSV: {error}") from None
     if not arrivals:
@@ -120,10 +130,10 @@ def _date(text: str) -> float:
     return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - EPOCH).total_seconds()
 
 
-def _points(where: str, text: str) -> int:
+def _count(where: str, name: str, text: str, least: int) -> int:
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT))
-    if not digits or not 1 <= int(text) <= MAX_COUNT:
-        raise InputError(f"{where}: points must be a whole number from 1, got {_quoted(text)}")
+    if not digits or not least <= int(text) <= MAX_COUNT:
+        raise InputError(f"{where}: {name} must be a whole number from {least}, got {_quoted(text)}")
     return int(text)
 
 
@@ -141,13 +151,23 @@ def duration(value: str | float, *, name: str = "duration") -> float:
     return number(name, value, at_least=SHORTEST, at_most=LONGEST)
 
 
+class Batched(NamedTuple):
+    """Points of every processing (k,), its times, the longest wait, and records that join before each."""
+
+    points: NDArray[np.int64]
+    times: Floats | None
+    wait: float | None
+    joined: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Queue:
-    """Checked requests: points (k,) int64 and, if they have any, times (k,) that never fall."""
+    """Checked requests: points and records that join (k,) int64 and, if they have any, times (k,) that never fall."""
 
     points: NDArray[np.int64]
     times: Floats | None
     dated: bool
+    joined: NDArray[np.int64]
 
     @classmethod
     def of(cls, requests: Sequence[Arrival] | Sequence[int], most: int) -> Queue:
@@ -157,35 +177,41 @@ class Queue:
             raise InputError("requests must have at least one entry, got none")
         times: Floats | None = None
         counts: Sequence[Any] = requests
+        joining: Sequence[int] = [0]
         if isinstance(requests[0], Arrival):
             arrivals = [request for request in requests if isinstance(request, Arrival)]
             if len(arrivals) < len(requests):
                 raise InputError("requests must all be arrivals or all be numbers of points, got a mix")
             if len({arrival.dated for arrival in arrivals}) > 1:
                 raise InputError("requests must all be dated or all be in seconds, got a mix")
-            counts = [arrival.points for arrival in arrivals]
+            counts, joining = [arrival.points for arrival in arrivals], [arrival.joined for arrival in arrivals]
             times = numbers("arrival times", [arrival.time for arrival in arrivals], at_least=_EARLIEST, at_most=_LATEST)
             if np.any(np.diff(times) < 0):
                 at = int(np.argmax(np.diff(times) < 0)) + 1
                 raise InputError(f"arrival times must be sorted, got {shown(times[at])} after {shown(times[at - 1])}")
-        points = numbers("points", counts, at_least=1, at_most=MAX_COUNT, whole=True)
+        joined = np.broadcast_to(numbers("joined", joining, at_least=0, at_most=MAX_COUNT, whole=True), (len(requests),))
+        points = numbers("points", counts, at_least=0 if joined.any() else 1, at_most=MAX_COUNT, whole=True)
         if points.ndim != 1:
             raise InputError(f"requests must be a list of arrivals or of numbers of points, got shape {points.shape}")
-        if not points.sum() <= most:
-            raise InputError(f"requests must delete at most n = {most} points in all, got {shown(float(points.sum()))}")
-        return cls(points.astype(np.int64), times, times is not None and arrivals[0].dated)
+        if np.any((points == 0) & (joined == 0)):
+            raise InputError("points must be at least 1 where no records join, got 0")
+        if not points.sum() <= most + joined.sum():
+            more = f" and {joined.sum():.0f} that join" if joined.any() else ""
+            raise InputError(f"requests must delete at most n = {most} points{more} in all, got {shown(float(points.sum()))}")
+        dated = times is not None and arrivals[0].dated
+        return cls(points.astype(np.int64), times, dated, joined.astype(np.int64))
 
-    def batched(self, window: float | None) -> tuple[NDArray[np.int64], Floats | None, float | None]:
-        """Points and time of every processing, and the longest wait.
+    def batched(self, window: float | None) -> Batched:
+        """What is processed together, when, and the longest wait; who joins in a window joins before what arrives in it goes.
 
         What arrives in [t0 + k w, t0 + (k + 1) w) is processed at the end of it; without a window, what arrives at one time.
         """
         if self.times is None:
-            return self.points, None, None
+            return Batched(self.points, None, None, self.joined)
         since = self.times - self.times[0]
         if window is None:
             first = np.flatnonzero(np.diff(since, prepend=-1.0) > 0)
-            return np.add.reduceat(self.points, first), self.times[first], 0.0
+            return Batched(np.add.reduceat(self.points, first), self.times[first], 0.0, np.add.reduceat(self.joined, first))
         at = np.floor(since / window)
         # The quotient is rounded; the products decide.
         at -= at * window > since
@@ -193,4 +219,5 @@ class Queue:
         first = np.flatnonzero(np.diff(at, prepend=-1.0) > 0)
         ends = (at[first] + 1) * window
         wait = min(float((ends - since[first]).max()), window)
-        return np.add.reduceat(self.points, first), self.times[0] + ends, wait
+        times, joined = self.times[0] + ends, np.add.reduceat(self.joined, first)
+        return Batched(np.add.reduceat(self.points, first), times, wait, joined)

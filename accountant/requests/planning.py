@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from accountant.numerics import MAX_COUNT, InputError, Progress, integer, shown
-from accountant.problem import RANDOM, default_retrain_epochs
+from accountant.problem import RANDOM, SECRET, default_retrain_epochs, oversize
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import EPOCH, Arrival, Queue, duration
 from accountant.requests.stream import UnlearningStream
 
 if TYPE_CHECKING:
     from accountant.numerics import Enclosure
+
+
+#: log of the share of delta that batches may cost which are too large before a key is redrawn for it.
+_LITTLE: Final = math.log(1e-9)
 
 
 class PlannedRequest(NamedTuple):
@@ -59,6 +64,10 @@ class Plan:
     averages: bool
     averaging: str
     dated: bool
+    #: Records that joined, at no cost of their own.
+    joined: int = 0
+    #: Whether the key is redrawn, of own draws: one run for all requests.
+    redraw: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types; times as ISO 8601 in UTC where the arrivals were dates."""
@@ -89,14 +98,17 @@ def make_plan(
 ) -> Plan:
     """What it takes to keep every request, processed in order, at (``epsilon``, ``delta``), and what retraining would take.
 
-    requests: arrivals, or numbers of points without times. window, deadline: seconds, or text such as "7d"; they need times.
+    requests: arrivals, or numbers of points without times. Records that join need draws of their own, of a key that is not
+    redrawn; where that is open, it is settled for all requests at once. window, deadline: seconds, or text such as "7d"; they
+    need times.
     retrain_epochs: what one retraining runs for; default :func:`default_retrain_epochs`.
     """
+    queue = Queue.of(requests, accountant.algorithm.problem.n)
+    accountant = settled_run(accountant, queue, epsilon=epsilon, delta=delta)
     stream = UnlearningStream(accountant, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit, first_bound=first_bound)
     algorithm = accountant.algorithm
-    queue = Queue.of(requests, algorithm.problem.n)
     width, limit = window_and_deadline(queue, window, deadline)
-    points, times, wait = queue.batched(width)
+    points, times, wait, joined = queue.batched(width)
     per_epoch = algorithm.steps_per_epoch
     retrain: int | None = None
     epochs = default_retrain_epochs(algorithm) if retrain_epochs is None else retrain_epochs
@@ -105,12 +117,16 @@ def make_plan(
         retrain = algorithm.gradient_evaluations(epochs * per_epoch)
     rows: list[PlannedRequest] = []
     spent = 0
-    for index, count in enumerate(points.tolist()):
+    for index, (count, new) in enumerate(zip(points.tolist(), joined.tolist(), strict=True)):
+        if new:
+            stream.insert(new)
+        if not count:
+            continue
         steps = stream.request(points=count)
         # Every request goes on in the cycle where the one before it stopped.
         before, spent = spent, algorithm.gradient_evaluations(stream.total_steps)
         row = PlannedRequest(
-            request=index + 1,
+            request=len(rows) + 1,
             time=None if times is None else float(times[index]),
             points=count,
             steps=steps,
@@ -118,12 +134,14 @@ def make_plan(
             gradient_evaluations=spent - before,
             mu_worst=stream.mu_worst,
             total_gradient_evaluations=spent,
-            retrain_each_gradient_evaluations=None if retrain is None else (index + 1) * retrain,
+            retrain_each_gradient_evaluations=None if retrain is None else (len(rows) + 1) * retrain,
             retrain_once_gradient_evaluations=retrain,
         )
         rows.append(row)
         if progress is not None:
             progress(index + 1, points.size)
+    if not rows:
+        raise InputError("requests must delete at least one point, got records that join only")
     return Plan(
         requests=tuple(rows),
         sigma=stream.sigma,
@@ -143,7 +161,26 @@ def make_plan(
         averages=accountant.batches == RANDOM,
         averaging=stream.averaging,
         dated=queue.dated,
+        joined=int(queue.joined.sum()),
+        redraw=algorithm.redraw,
     )
+
+
+def settled_run(accountant: UnlearningAccountant, queue: Queue, *, epsilon: float, delta: float | None) -> UnlearningAccountant:
+    """The accountant of one run for the whole queue: keys are redrawn or not, where that is open.
+
+    Never where records join, nor where batches that are too large cost next to nothing.
+    """
+    algorithm = accountant.algorithm
+    if not algorithm.own_draws or algorithm.redraw is not None:
+        return accountant
+    cost = oversize(algorithm, points=max(int(queue.points.sum()), 1)) if algorithm.assignment == SECRET else None
+    redraw = False
+    if cost is not None and cost.log_redrawn is not None and not queue.joined.any():
+        chance = accountant.setup.default_delta if delta is None else delta
+        matters = cost.log_added > math.log(chance) + _LITTLE
+        redraw = matters and cost.log_redrawn + epsilon < cost.log_added
+    return UnlearningAccountant.of(accountant.setup.with_(redraw=redraw), bound=accountant.bound)
 
 
 class Reached(NamedTuple):
@@ -165,6 +202,10 @@ def reached(
     """What a plan of the accountant reaches, to ``digits`` digits (1 to 1000); ``sigma``: whether its noise is asked for."""
     from accountant.requests.enclosed import EnclosedStream
 
+    if made.joined:
+        raise InputError("precision must be left out where records join, which is followed in doubles only")
+    if made.redraw is not None:
+        accountant = UnlearningAccountant.of(accountant.setup.with_(redraw=made.redraw), bound=accountant.bound)
     stream = UnlearningStream(
         accountant, sigma=made.sigma, epsilon=made.epsilon, delta=made.delta, unit=made.unit, first_bound=made.first_bound
     )

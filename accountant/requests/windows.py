@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final, NamedTuple
 
 from accountant.numerics import LARGEST, SMALLEST, InputError, Progress, number, smallest_whole
 from accountant.questions import UnlearningAccountant
-from accountant.requests.arrivals import SHORTEST, Arrival, Queue
-from accountant.requests.planning import window_and_deadline
+from accountant.requests.arrivals import SHORTEST, Arrival, Batched, Queue
+from accountant.requests.planning import settled_run, window_and_deadline
 from accountant.requests.stream import UnlearningStream
 
 #: A free sigma is found to this relative precision.
@@ -55,6 +52,7 @@ def optimize(
     bound allows zero steps, at the least noise that makes the learned model itself private enough.
     """
     queue = Queue.of(requests, accountant.algorithm.problem.n)
+    accountant = settled_run(accountant, queue, epsilon=epsilon, delta=delta)
     width, limit = window_and_deadline(queue, window, deadline)
     if max_sigma is not None and sigma is not None:
         raise InputError(f"max_sigma must be left out where sigma is given, got {max_sigma}")
@@ -66,15 +64,15 @@ def optimize(
     elif sigma is not None:
         raise InputError("optimize has nothing to choose: leave out sigma, or give arrival times and no window")
     # Windows that batch alike cost alike: the shortest stands for them.
-    batches: dict[bytes, tuple[float | None, NDArray[np.int64]]] = {}
+    batches: dict[bytes, tuple[float | None, Batched]] = {}
     for candidate in windows:
-        points = queue.batched(candidate)[0]
-        batches.setdefault(points.tobytes(), (candidate, points))
+        batched = queue.batched(candidate)
+        batches.setdefault(batched.points.tobytes() + batched.joined.tobytes(), (candidate, batched))
     done = 0
     refusals: list[InputError] = []
     streams: list[UnlearningStream] = []
 
-    def cost(noise: float, points: NDArray[np.int64]) -> float:
+    def cost(noise: float, batched: Batched) -> float:
         nonlocal done
         done += 1
         if progress is not None:
@@ -86,7 +84,7 @@ def optimize(
                 ]
             # All windows share what one noise needs to be computed for.
             stream = streams[0].fresh()
-            stream.request_all(points)
+            _answer(stream, batched)
             return accountant.algorithm.gradient_evaluations(stream.total_steps)
         except InputError as error:
             refusals.append(error)
@@ -94,24 +92,36 @@ def optimize(
 
     top = LARGEST if max_sigma is None else number("max_sigma", max_sigma, above=0)
     chosen = top if sigma is None else sigma
-    costs = [cost(chosen, points) for _, points in batches.values()]
+    costs = [cost(chosen, batched) for _, batched in batches.values()]
     least = min(costs)
     if math.isinf(least):
         raise refusals[0]
     best = [batch for batch, spent in zip(batches.values(), costs, strict=True) if spent == least]
     width = best[0][0]
     if sigma is None:
-        for candidate, points in best:
+        for candidate, batched in best:
             # Less noise than so far, or the window is not worth the wait.
             deepest = math.ceil((math.log(chosen) - math.log(SMALLEST)) / _PRECISION)
 
             def noise_at(count: float, start: float = math.log(chosen)) -> float:
                 return max(math.exp(start - _PRECISION * count), SMALLEST)
 
-            def falls_short(count: int, noise_at: Callable[[float], float] = noise_at, points: Any = points) -> bool:
-                return cost(noise_at(count), points) > least
+            def falls_short(count: int, noise_at: Callable[[float], float] = noise_at, batched: Batched = batched) -> bool:
+                return cost(noise_at(count), batched) > least
 
             deep = smallest_whole(falls_short, 1, deepest, start=1) - 1
             if deep > 0:
                 width, chosen = candidate, noise_at(deep)
     return Choice(sigma=chosen, window=width)
+
+
+def _answer(stream: UnlearningStream, batched: Batched) -> None:
+    """All requests, with who joins before each."""
+    if not batched.joined.any():
+        stream.request_all(batched.points)
+        return
+    for points, joined in zip(batched.points.tolist(), batched.joined.tolist(), strict=True):
+        if joined:
+            stream.insert(joined)
+        if points:
+            stream.request(points)
