@@ -173,6 +173,11 @@ def exact_of(algorithm: PNSGD, sigma: float) -> tuple[Instance, float, int]:
     return Instance(c, math.sqrt(2 * algorithm.eta) * sigma, J), h, epochs * J
 
 
+def rounding(pair: tuple[oracle.Law, oracle.Law]) -> float:
+    """Of the oracle: what stays in both runs may have moved the means far away, where doubles are coarse."""
+    return 1e-9 + 100 * float(np.spacing(max(np.abs(means).max() for _, means in pair)))
+
+
 def one_record(seed: int) -> bool:
     """Whether the bound is attained."""
     rng = np.random.default_rng([16, seed])
@@ -188,14 +193,17 @@ def one_record(seed: int) -> bool:
     records = [oracle.Record(h, (0, length), None)]
     if adjacency == "replace":
         records.append(oracle.Record(-h, (length, end), (0, end)))
-    truth = oracle.exact_delta(*oracle.exact_pair(instance, records, end), epsilon, grid=0.02)
-    assert claimed >= truth * (1 - 1e-9) - 1e-17, (seed, claimed, truth)
+    pair = oracle.exact_pair(instance, records, end)
+    truth = oracle.exact_delta(*pair, epsilon, grid=0.02)
+    assert claimed >= truth * (1 - rounding(pair)) - 1e-17, (seed, claimed, truth)
     chord = learned is None and 2 * steps >= J - 2
     if adjacency == "remove" and chord:
         scales = oracle.converged_scales(instance, h, steps)
         forward, backward = oracle.precise_delta(np.ones(J), scales, epsilon)
         assert claimed == pytest.approx(float(max(forward, backward)), rel=1e-9), seed
         return True
+    if chord:
+        assert claimed == pytest.approx(oracle.replaced(oracle.converged_scales(instance, h, steps), epsilon), rel=1e-9), seed
     return False
 
 
@@ -238,7 +246,7 @@ def stream_of(seed: int) -> int:
             records += [oracle.Record(-h, (b, now), (a, now)) for a, b in gone]
         pair = oracle.exact_pair(instance, records, now)
         truth = oracle.exact_delta(*pair, epsilon, grid=0.03)
-        assert truth <= delta * (1 + 1e-9), (seed, truth, delta, epsilon)
+        assert truth <= delta * (1 + rounding(pair)), (seed, truth, delta, epsilon)
         compared += 1
     return compared
 
