@@ -58,7 +58,7 @@ def test_the_exact_distance_is_that_of_the_gaussians_of_a_recursion_in_fractions
     assert found.mu_estimate == pytest.approx(mu, abs=5 * math.sqrt(2 / 2000))
 
 
-@pytest.mark.parametrize("fault", sorted(audits.FAULTS))
+@pytest.mark.parametrize("fault", sorted(set(audits.FAULTS) - set(audits.DRAW_FAULTS)))
 def test_a_broken_trainer_is_found(fault: str) -> None:
     found = audit(gaussian_instance(mu=2.0), trials=20_000, seed=3, fault=fault)
     optimal = found.claims[0]

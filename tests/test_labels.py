@@ -65,7 +65,13 @@ def fitted(labels: Any, **changes: Any) -> PNSGDClassifier:
 
 def gone(model: Any) -> list[int]:
     """The rows that are no longer trained on."""
+    draws = model._run.draws
+    if draws is not None:
+        return sorted(set(range(draws.came)) - set(draws.numbers.tolist()))
     return np.flatnonzero(~model._run.features.any(axis=1)).tolist()
+
+
+PARTITION = {"assignment": "partition", "adjacency": "zero-out"}
 
 
 FROM_100 = range(100, 100 + N)
@@ -133,7 +139,7 @@ def test_without_an_index_of_its_own_integers_are_row_numbers(labels: Any) -> No
 
 def test_labels_of_several_rows_or_of_none_are_refused() -> None:
     labels = [*FROM_100[:-2], 100, "x"]
-    model = fitted(labels)
+    model = fitted(labels, **PARTITION)
     with pytest.raises(InputError, match=r"labels of one row each, but 100 is that of rows 0, 58: name these with by='rows'"):
         model.unlearn(Index([101, 100]))
     for asked in (Index([5]), Index([N + 100]), Index(["y"]), ["y"], Index([None]), Index([float("nan")])):
@@ -156,10 +162,26 @@ def test_labels_of_several_rows_or_of_none_are_refused() -> None:
     assert gone(model.unlearn(Index([101, "x"])).unlearn([0, 58], by="rows")) == [0, 1, 58, 59]
 
 
-def test_labels_stay_with_their_rows_in_copies_and_files(tmp_path: Path) -> None:
+def test_rows_that_draw_by_their_labels_have_different_ones() -> None:
+    for labels, twice in (
+        ([*FROM_100[:-1], 100], "100"),
+        ([*NAMES[:-1], "person 7"], "'person 7'"),
+        ([*DAYS[:-1], DAYS[0]], "1917"),
+    ):
+        with pytest.raises(InputError, match=f"index of different labels, or ids be given, got .*{twice}.* more than once"):
+            fitted(labels)
+        settings = {"batch_size": 20, "learn_epochs": 3, "regularisation": 0.1, "epsilon": 50.0}
+        model = PNSGDClassifier(**settings).fit(Frame(X, labels), Y, ids=range(N))
+        assert gone(model.unlearn(ids=[7])) == [7]
+    for labels, names in ((FROM_100, tuple(FROM_100)), (NAMES, tuple(NAMES)), (DAYS, tuple(range(N))), (None, tuple(range(N)))):
+        assert fitted(labels)._run.draws.identifiers == names
+
+
+@pytest.mark.parametrize("settings", [{}, PARTITION])
+def test_labels_stay_with_their_rows_in_copies_and_files(settings: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "model.npz"
     for labels, lost in ((FROM_100, False), (NAMES, False), (None, False), (range(N), False), (DAYS, True), (PAIRS, True)):
-        model = fitted(labels)
+        model = fitted(labels, **settings)
         index = Index(range(N)) if labels is None else Frame(X, labels).index
         first: dict[str, Any] = {"by": "rows"} if labels is None else {}
         model.unlearn(index[[9]], **first)
@@ -179,7 +201,8 @@ def test_labels_stay_with_their_rows_in_copies_and_files(tmp_path: Path) -> None
             with pytest.raises(InputError, match=words):
                 each.unlearn([4], by="labels")
             assert gone(each.unlearn([4], by="rows")) == [4, 9]
-        # The label of a removed row is not in the file.
+        # The label of a removed row is not in the file, nor in a pickle.
+        assert b"person 9" not in pickle.dumps(model)
         if labels is FROM_100 or labels is NAMES:
             with np.load(file) as archive:
                 assert labels[9] not in (archive["row_labels"] if labels is FROM_100 else [])

@@ -1,6 +1,7 @@
 """Finite precision: rounding is a difference in every step, bounded by what arithmetic does and never counted too low."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,17 +205,18 @@ def test_estimators_refuse_noise_that_rounding_outweighs(dtype: str) -> None:
     pytest.importorskip("sklearn")
     from accountant.trainer import PNSGDClassifier
 
+    partition: dict[str, Any] = {"assignment": "partition", "adjacency": "zero-out", "dtype": dtype}
     rng = np.random.default_rng(3)
     features = rng.standard_normal((40_000, 5))
     labels = features[:, 0] > 0
-    small = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=16, learn_epochs=2, dtype=dtype)
+    small = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=16, learn_epochs=2, **partition)
     with pytest.raises(InputError, match="more noise, float64, a larger batch_size or fewer steps would help"):
         small.fit(features, labels)
     assert not hasattr(small, "coef_")
-    plain = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=2, dtype=dtype).fit(features, labels)
+    plain = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=2, **partition).fit(features, labels)
     assert any("computed in float64" in line for line in plain.unlearn([0]).guarantee_.assumptions)
     # Without contraction rounding piles up, and is counted.
-    convex = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, regularisation=0.0, dtype=dtype)
+    convex = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, regularisation=0.0, **partition)
     lines = convex.fit(features, labels).unlearn([0]).guarantee_.assumptions
     assert any("computed in float64" in line for line in lines)
     assert any("learning starts at zero" in line for line in lines)
@@ -222,7 +224,7 @@ def test_estimators_refuse_noise_that_rounding_outweighs(dtype: str) -> None:
         convex.set_params(sigma=1e-12).fit(features, labels)
     assert not hasattr(convex, "coef_")
     # The published bounds do not count it: they are refused where it costs more than its share.
-    paper = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, bound="paper", dtype=dtype)
+    paper = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, bound="paper", **partition)
     assert paper.fit(features, labels).unlearn([0]).sigma_ > 0
     with pytest.raises(UnreachableError, match="bound=paper does not count rounding"):
         paper.set_params(sigma=1e-12).fit(features, labels)

@@ -19,7 +19,8 @@ PresetOption = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="small (both of: gaussian, where the exact distance is known; logistic, few points) or mnist (needs --data).",
+        help="small (both of: gaussian, where the exact distance is known; logistic, few points), secret (records that draw "
+        "batches by themselves) or mnist (needs --data).",
     ),
 ]
 TrialsOption = Annotated[
@@ -30,7 +31,9 @@ SeedOption = Annotated[int | None, typer.Option(**COUNT, help="Seed >= 0, for th
 FaultOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Break the trainer first, to see that it is found: half-noise, short (one epoch too few) or kept."
+        metavar="NAME",
+        help="Break the trainer first, to see that it is found: half-noise, short (one epoch too few) or kept; with --preset "
+        "secret also one-draw, ordered, stand-in or sizes.",
     ),
 ]
 DataOption = Annotated[
@@ -44,7 +47,7 @@ PlotOption = Annotated[
     paths.Written(),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-_PRESETS: Final = ("small", "gaussian", "logistic", "mnist")
+_PRESETS: Final = ("small", "gaussian", "logistic", "secret", "mnist")
 
 
 def audit(
@@ -117,7 +120,7 @@ def _part(progress: Progress, at: int, parts: int) -> Progress:
 
 
 def _instances(preset: str, data: str | None) -> list[Instance]:
-    from accountant.trainer import data_instance, gaussian_instance, logistic_instance
+    from accountant.trainer import data_instance, gaussian_instance, logistic_instance, secret_instance
 
     if preset == "mnist":
         from accountant.trainer import load
@@ -125,6 +128,8 @@ def _instances(preset: str, data: str | None) -> list[Instance]:
         assert data is not None
         digits = load(data)
         return [data_instance(digits.features, digits.labels)]
+    if preset == "secret":
+        return [secret_instance()]
     made = [gaussian_instance(), logistic_instance()]
     return [instance for instance in made if preset in ("small", instance.name)]
 
@@ -135,7 +140,8 @@ def _show(one: Audit) -> None:
     table = layout.Grid(["", f"epsilon at delta = {one.delta:.4g}", "mu"], names=1, padding=(1, 1))
     at = f"{100 * one.confidence:g} % lower bound"
     table.add_row(f"{at}, any law", _down(one.epsilon_lower), "-")
-    table.add_row(f"{at}, GDP", _down(one.epsilon_gdp_lower), _down(one.mu_lower))
+    if any(claim.mu is not None for claim in one.claims):
+        table.add_row(f"{at}, GDP", _down(one.epsilon_gdp_lower), _down(one.mu_lower))
     if one.mu_exact is not None:
         from accountant.curves import gdp_epsilon
 

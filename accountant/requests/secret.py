@@ -84,7 +84,7 @@ class SecretRule(AveragedRule):
 
     def _alike(self, state: StreamState, place: Place) -> bool:
         """Whether the request is what the accountant answers by itself: the first, after learning of the declared length."""
-        return not state.requests and place.epochs == self.learned and self.rounding is None
+        return not state.requests and place.epochs == self.learned and not self.piles
 
     def _one_request(self, state: StreamState, place: Place, steps: int) -> Mixture:
         """The accountant's own answer for a first request."""
@@ -92,7 +92,9 @@ class SecretRule(AveragedRule):
         setting = replace(placing.setting, algorithm=self._paid(bool(state.inserted)), number=self.number)
         count = np.array([float(steps)])
         mixture = placing.components.mixture(self.bound, setting, count, np.full(1, -math.inf))
-        return mixture._replace(log_scale=self.raised(mixture.log_scale) - self.log_sigma)
+        log_scale = self.raised(mixture.log_scale) - self.log_sigma
+        # Once for all positions, as the accountant adds it.
+        return mixture._replace(log_scale=np.logaddexp(log_scale, math.log(self.rounded)) if self.rounded else log_scale)
 
     # What older requests and the newest left at their worst.
 

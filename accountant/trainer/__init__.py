@@ -26,7 +26,7 @@ else:
         constants="check_constants measure",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
         history="OvertakenError",
-        instances="Instance data_instance gaussian_instance logistic_instance",
+        instances="Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
         points="accuracy check_points gradient objective predict scores",
         regressor="PNSGDRegressor",

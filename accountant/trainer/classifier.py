@@ -33,12 +33,18 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         itself, here and in prediction; "leave" them, and then unlearning is refused if there are any.
     fit_intercept: a constant feature 1 is added; rows then have norm at most sqrt(B^2 + 1).
     classes: all labels there may be, (k,), k >= 2; None: those of y, of each of which a row must then stay.
-    adjacency: "zero-out" (a removed row has no gradient any more) or "replace" (another may take its place; twice the noise).
+    adjacency: "remove" (a removed row leaves), or "replace" (another may take its place; more noise). assignment: how rows come
+        into batches: "secret", each by its own draw, the same in every epoch, under a key that must stay secret for ever; or
+        "partition", one random partition, with adjacency "zero-out" (a removed row has no gradient any more) or "replace".
+    largest_n: rows ever in, living or not, at most, of own draws (default 1.1 n); n itself where none will join.
     bound: "optimal", "paper" or "paper-geometric". batches: "random" (average over the batch order) or "worst" (any order).
     radius: R > 0 of the ball that parameters are projected on; None: no projection. sigma > 0: noise; None: calibrated.
     dtype: "float64" or "float32", of the rows that are kept; all that is computed is float64. random_state: an integer >= 0 for
-        reproducible results, of copies and saved files too: whoever knows it can subtract the noise, so give none where a
-        guarantee matters; None: seeded by the operating system, not by NumPy's global state, and anew in every copy.
+        reproducible results, of copies and saved files too: whoever knows it can subtract the noise and draw every row's batch,
+        so give none where a guarantee matters; None: seeded by the operating system, not by NumPy's global state, and anew in
+        every copy.
+
+    Saved models, pickles and copies hold the key of the draws: keep them secret, also when the rows are long gone.
 
     After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each),
     steps_run_ (the steps of each) and, after the first one, guarantee_. Raises InputError at fit for values out of range.
@@ -68,7 +74,9 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         long_rows: str = "scale",
         fit_intercept: bool = True,
         classes: ArrayLike | None = None,
-        adjacency: str = "zero-out",
+        adjacency: str = "remove",
+        assignment: str = "secret",
+        largest_n: int | None = None,
         bound: str = "optimal",
         batches: str = "random",
         radius: float | None = None,
@@ -88,6 +96,8 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.fit_intercept = fit_intercept
         self.classes = classes
         self.adjacency = adjacency
+        self.assignment = assignment
+        self.largest_n = largest_n
         self.bound = bound
         self.batches = batches
         self.radius = radius
@@ -101,8 +111,12 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return tags
 
     @serial
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self."""
+    def fit(self, X: ArrayLike, y: ArrayLike, ids: ArrayLike | None = None) -> Self:
+        """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self.
+
+        ids: (n,) what records are called, text or integers, by which they draw their batches. Without them the labels of X's
+            index serve, or row numbers, where it has none or one of other labels than text and integers.
+        """
         self._forget()
         x, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
         named = RowLabels.of(X, x.shape[0])
@@ -110,7 +124,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.classes_ = np.unique(labels if self.classes is None else np.asarray(self.classes))
         if self.classes_.size < 2:
             raise InputError(f"y must have at least 2 classes, got 1 class, {self.classes_[0]!r}")
-        self._learn(x, self._labels(labels), named)
+        self._learn(x, self._labels(labels), named, ids)
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:
@@ -135,12 +149,10 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def _filler(self) -> float:
         return -1.0 if self.classes_.size == 2 else 0.0
 
-    def _check_left(self, rows: NDArray[np.int64], labels: Array, zeroed: bool) -> None:
+    def _check_left(self, labels: Array) -> None:
         if self.classes is not None:
             return
-        left, there = self._run.labels.copy(), ~self._run.zeroed
-        left[rows], there[rows] = labels, not zeroed
-        missing = np.setdiff1d(self._labels(self.classes_), left[there])
+        missing = np.setdiff1d(self._labels(self.classes_), labels)
         if missing.size:
             name = self.classes_[self._labels(self.classes_) == missing[0]].tolist()[0]
             raise InputError(

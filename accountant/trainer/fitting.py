@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from abc import abstractmethod
@@ -16,21 +17,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.curves import gdp_mu
 from accountant.numerics import InputError, UnreachableError, choice, integer, number
-from accountant.problem import PNSGD, REMEDIES, rounding_of
+from accountant.problem import PARTITION, PNSGD, REMEDIES, SECRET, oversize, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests import UnlearningStream
+from accountant.trainer.identifiers import Identifier, identifiers
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.points import row_norms, scaled, scores
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import BaseEstimator, check_is_fitted, validate_data
-from accountant.trainer.training import DTYPES, Trainer
+from accountant.trainer.training import Trainer
+from accountant.trainer.trials import DTYPES
 
 LONG_ROWS: Final = ("scale", "leave")
 FLOATS: Final = (np.float64, np.float32)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="Fitting")
+#: log of how much smaller than delta a chance is that nobody needs to avoid.
+_UNRESOLVED: Final = 14.0
 #: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
 LEFT_ROUNDING: Final = 1e-14
 
@@ -59,6 +64,8 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     long_rows: str
     fit_intercept: bool
     adjacency: str
+    assignment: str
+    largest_n: int | None
     bound: str
     batches: str
     radius: float | None
@@ -118,35 +125,56 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         if changed:
             raise InputError(f"{changed[0]} must stay what it was at fit, {self._params[changed[0]]}, got {now[changed[0]]!r}")
 
-    def _learn(self, X: Array, labels: Array, row_labels: RowLabels) -> None:
-        """Fit rows (n, d) with labels (n,) as the loss wants them; row_labels: what their frame called them."""
+    def _learn(self, X: Array, labels: Array, row_labels: RowLabels, ids: object) -> None:
+        """Fit rows (n, d) with labels (n,) as the loss wants them; row_labels and ids: what they are called."""
         rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
-        self._set_up(row_norms(rows), rows.shape[1], self.sigma)
+        self._set_up(row_norms(rows), rows.shape[1], self.sigma, n=rows.shape[0])
+        names = self._names(ids, row_labels, rows.shape[0])
         self._check_rounding(self.unlearn_epochs * self._trainer.algorithm.steps_per_epoch)
-        self.__dict__.update(self._released(self._trainer.learn(rows, labels, epochs=self.learn_epochs)))
+        self.__dict__.update(self._released(self._trainer.learn(rows, labels, epochs=self.learn_epochs, ids=names)))
+
+    def _names(self, ids: object, row_labels: RowLabels, count: int) -> tuple[Identifier, ...] | None:
+        """Identifiers of so many rows: those that were given, or else labels of their frame; None where numbers serve."""
+        if not self._trainer.algorithm.own_draws:
+            if ids is not None:
+                raise InputError(f"ids must be left out with assignment={self.assignment}, where no record draws by itself")
+            return None
+        return row_labels.identifiers() if ids is None else identifiers("ids", ids, count)
 
     def _set_up(
-        self, norms: NDArray[np.float64], columns: int, sigma: float | None, *, rounding: str | None = "float64"
+        self,
+        norms: NDArray[np.float64],
+        columns: int,
+        sigma: float | None,
+        *,
+        n: int,
+        rounding: str | None = "float64",
+        redraw: bool | None = None,
     ) -> None:
-        """Loss, accountant, noise, trainer and stream for rows of these norms, (n,), and so many columns.
+        """Loss, accountant, noise, trainer and stream for rows of these norms, and so many columns; n: rows at fit.
 
-        sigma None: calibrated. rounding None: not counted, as in files of the first format.
+        sigma None: calibrated. rounding None: not counted, as in files of the first format. redraw None: what costs less.
         """
+        choice("assignment", self.assignment, (SECRET, PARTITION))
         loss, epsilon = self._chosen_losses(norms), number("epsilon", self.epsilon, at_least=0)
         learned = integer("learn_epochs", self.learn_epochs, at_least=1)
         # Published streams are about converged learning, which covers every finite one.
         converged = self.bound == "paper" and loss.strong_convexity > 0
         algorithm = PNSGD(
-            loss.problem(norms.size, adjacency=self.adjacency),
+            loss.problem(n, adjacency=self.adjacency),
             "full" if self.batch_size is None else self.batch_size,
             radius=self.radius,
             learn_epochs=None if converged else learned,
             # The published bounds know exact numbers only: what rounding costs is looked at before each run.
             rounding=rounding if self.bound == "optimal" else None,
             dimension=loss.outputs * columns,
+            assignment=self.assignment,
+            largest_n=self.largest_n,
         )
+        self.delta_ = 1 / n if self.delta is None else number("delta", self.delta, above=0, below=1)
+        if algorithm.own_draws:
+            algorithm = replace(algorithm, redraw=_redraws(algorithm, epsilon, self.delta_) if redraw is None else redraw)
         accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
-        self.delta_ = accountant.default_delta if self.delta is None else number("delta", self.delta, above=0, below=1)
         epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
         if sigma is None:
             self.sigma_ = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
@@ -209,3 +237,16 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         rows = self._rows(validate_data(self, X, reset=False, dtype=FLOATS))
         return scores(self._loss, self._run.parameters, rows)[:, 0]
+
+
+def _redraws(algorithm: PNSGD, epsilon: float, delta: float) -> bool:
+    """Whether a key is redrawn until no batch is too large: where nobody can join, and never redrawing costs more.
+
+    Chances that delta does not resolve are no reason.
+    """
+    if algorithm.assignment != SECRET or algorithm.problem.adjacency != "remove" or algorithm.largest_n != algorithm.problem.n:
+        return False
+    cost = oversize(algorithm)
+    if cost.log_redrawn is None or cost.log_added < math.log(delta) - _UNRESOLVED:
+        return False
+    return cost.log_redrawn + epsilon < cost.log_added

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from accountant.numerics import number
-from accountant.problem import PNSGD
+from accountant.problem import PNSGD, SECRET
 from accountant.questions import UnlearningAccountant
 from accountant.trainer.losses import Array, Logistic, Loss
 
@@ -39,7 +39,8 @@ class Instance:
     """One comparison: D, the point that is deleted, what replaces it, and how long learning and unlearning are.
 
     features (n, d), labels (n,): D. The batch order is the rows', so the last row is the one that a request finds worst.
-    removed: its row. replacement: the (feature row, label) in its place under adjacency replace, None under zero-out.
+    removed: its row. replacement: the (feature row, label) in its place under adjacency replace, None without one. witness: the
+        row of a record that stays, whose direction shows which batch it is in, for runs of own draws.
     learn_epochs, unlearn_epochs: steps run; retraining takes as many. sigma: noise. delta: at which epsilons are compared.
     """
 
@@ -58,9 +59,12 @@ class Instance:
     #: Whether the two laws are Gaussian at exactly the distance that ``optimal`` gives.
     exact: bool = False
     dtype: str = "float64"
+    witness: int | None = None
 
     def accountant(self, bound: str) -> UnlearningAccountant:
-        """The claim that is audited: this batch order's, for matched retraining."""
+        """The claim that is audited: this batch order's, or of own draws the average over them, for matched retraining."""
+        if self.algorithm.own_draws:
+            return UnlearningAccountant(self.algorithm, bound=bound)
         position = self.removed // int(self.algorithm.batch_size)
         return UnlearningAccountant(self.algorithm, bound=bound, batches=position)
 
@@ -94,6 +98,39 @@ def gaussian_instance(*, mu: float = 2.0, n: int = 20, batch_size: int = 5, cont
         exact=True,
     )
     return _at(made, mu)
+
+
+def secret_instance(*, mu: float = 2.0, n: int = 8, batch_size: int = 2, contraction: float = 0.5) -> Instance:
+    """Linear losses, records that draw their batches secretly, one that leaves: both laws are those that the claim is about.
+
+    mu: of the batch that is visited last. The leaver pulls along one axis, a witness that stays along another, which shows the
+    witness's batch; all other records have no gradient. There is no limit to batch sizes, as losses are linear.
+    """
+    number("mu", mu, above=0)
+    number("contraction", contraction, above=0, below=1)
+    loss = Linear(regularisation=1.0, feature_bound=1.0)
+    problem = loss.problem(n, adjacency="remove")
+    algorithm = PNSGD(problem, batch_size, step_size=1 - contraction, assignment=SECRET, largest_n=n)
+    features = np.zeros((n, 2))
+    features[-1, 0], features[0, 1] = 1.0, 1.0
+    made = Instance(
+        name="secret",
+        description="linear losses, secret batches, one record leaves",
+        loss=loss,
+        algorithm=algorithm,
+        features=features,
+        labels=np.ones(n),
+        removed=n - 1,
+        replacement=None,
+        learn_epochs=math.ceil(math.log(1e-7) / math.log(contraction) / algorithm.steps_per_epoch),
+        unlearn_epochs=1,
+        sigma=1.0,
+        delta=0.05,
+        witness=0,
+    )
+    # A partition that keeps its divisor has the same mu in each batch.
+    same = PNSGD(loss.problem(n, adjacency="zero-out"), batch_size, step_size=1 - contraction)
+    return replace(made, sigma=float(UnlearningAccountant(same).gdp(sigma=1.0, epochs=1).max()) / mu)
 
 
 def _at(instance: Instance, mu: float) -> Instance:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, choice
+from accountant.trainer.identifiers import Identifier, first_twice
 from accountant.trainer.points import row_numbers
 
 BY: Final = ("rows", "labels")
@@ -60,6 +61,32 @@ class RowLabels:
         if by == "rows" or self.kind == NUMBERS:
             return row_numbers("indices", np.asarray(indices) if framed else indices, self.n)
         return self._labelled(_asked(indices))
+
+    def identifiers(self) -> tuple[Identifier, ...] | None:
+        """The labels as identifiers; None where row numbers serve: without labels, and with others than text and integers.
+
+        InputError for a label of several rows: each is a person, or must be told from others by ids.
+        """
+        if self.values is None:
+            return None
+        labels = self.values.tolist()
+        twice = first_twice(labels)
+        if twice is not None:
+            raise InputError(f"X must have an index of different labels, or ids be given, got {twice!r} more than once")
+        return tuple(labels) if all(type(label) in (int, str) for label in labels) else None
+
+    def with_rows(self, other: RowLabels) -> Self:
+        """And those of rows that came later."""
+        n = self.n + other.n
+        if other.values is None or other.rows is None:
+            kind = OWN if self.kind == OWN else self.kind
+            return replace(self, n=n, kind=kind)
+        if self.values is None or self.rows is None:
+            return replace(self, n=n, kind=OWN, values=other.values, rows=other.rows + self.n)
+        values = as_objects([*self.values.tolist(), *other.values.tolist()])
+        if self.values.dtype == other.values.dtype == np.int64:
+            values = np.append(self.values, other.values)
+        return replace(self, n=n, values=values, rows=np.append(self.rows, other.rows + self.n))
 
     def without(self, rows: NDArray[np.int64]) -> Self:
         """Of what is left once these rows are gone."""

@@ -26,9 +26,20 @@ def available_bytes() -> float:
 
 
 def needed_bytes(
-    parts: Sequence[Part], *, n: int, features: int, outputs: int, trials: int, own_orders: bool, dtype: np.dtype
+    parts: Sequence[Part],
+    *,
+    n: int,
+    features: int,
+    outputs: int,
+    trials: int,
+    own_orders: bool,
+    dtype: np.dtype,
+    visited: int | None = None,
 ) -> int:
-    """Of n rows of so many features in ``dtype``, and of ``trials`` runs over them, with batch orders of their own or one."""
+    """Of n rows of so many features in ``dtype``, and of ``trials`` runs over them, with batch orders of their own or one.
+
+    visited: rows that a trial picks out for all batches of an epoch, if not n.
+    """
     item = dtype.itemsize
     # Parameters and all that is computed with them.
     wide = 8
@@ -39,7 +50,7 @@ def needed_bytes(
     for part in parts:
         batch = part.batch_size
         together = group_size(trials, batch, n=n, row=features * item) if own_orders and batch < n else trials
-        reordered = 0 if batch == n else n * features * item * (together if own_orders else 1)
+        reordered = 0 if batch == n else (visited or n) * features * item * (together if own_orders else 1)
         noise = max(together * outputs * features, NOISE) * wide
         widened = min(batch, ROWS) * features * wide * (together if own_orders else 1) if item < wide else 0
         most = max(most, reordered + noise + widened + 4 * min(batch, ROWS) * together * outputs * wide)

@@ -45,7 +45,9 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         feature_bound: float = 1.0,
         long_rows: str = "scale",
         fit_intercept: bool = True,
-        adjacency: str = "zero-out",
+        adjacency: str = "remove",
+        assignment: str = "secret",
+        largest_n: int | None = None,
         bound: str = "optimal",
         batches: str = "random",
         radius: float | None = None,
@@ -64,6 +66,8 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.long_rows = long_rows
         self.fit_intercept = fit_intercept
         self.adjacency = adjacency
+        self.assignment = assignment
+        self.largest_n = largest_n
         self.bound = bound
         self.batches = batches
         self.radius = radius
@@ -72,11 +76,11 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.random_state = random_state
 
     @serial
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn from rows X (n, d), n >= 2, with targets y (n,). Returns self."""
+    def fit(self, X: ArrayLike, y: ArrayLike, ids: ArrayLike | None = None) -> Self:
+        """Learn from rows X (n, d), n >= 2, with targets y (n,) and identifiers ids (n,), as PNSGDClassifier. Returns self."""
         self._forget()
         x, labels = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, ensure_min_samples=2)
-        self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]))
+        self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]), ids)
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:

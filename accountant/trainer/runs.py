@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountant.problem import PNSGD, Schedule
+from accountant.trainer.draws import Draws
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.noise import Noise
 
@@ -28,9 +29,10 @@ class Run:
     """Where a number of trials stands. Treat it as fixed: unlearning gives another one.
 
     parameters: (outputs*d, trials), float64, one column a trial, its outputs one after the other; read-only.
-    orders: batch orders, (trials, n), or (1, n) where all trials share one. features (n, d) and labels (n,): the data now.
-    steps: steps so far, learned: those of learning. batch_size, next_batch: where in the cycle the next step is.
-    requests: deletions answered. zeroed: (n,) whether a point was dropped by zero-out. origin: what made it.
+    orders: batch orders, (trials, n), or (1, n) where all trials share one; (0, n) where records draw batches by themselves.
+    features (n, d) and labels (n,): the data now. steps: steps so far, learned: those of learning. batch_size, next_batch:
+    where in the cycle the next step is. requests: deletions answered. zeroed: (n,) whether a point was dropped by zero-out.
+    draws: by which records draw batches, secret for ever; None for a partition. origin: what made it.
     noise: the trials' generators. Copies of a run, pickled ones and those in forked processes draw fresh noise, unless a seed
         was given: then the same as the original.
     """
@@ -47,6 +49,7 @@ class Run:
     zeroed: NDArray[np.bool_]
     noise: Noise
     origin: Origin
+    draws: Draws | None = None
 
     @property
     def trials(self) -> int:

@@ -3,7 +3,8 @@
 Arrays: header (UTF-8 bytes), parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,), and row_labels
 (m,), row_label_rows (m,) of rows that X called by integers of its own. The header has the estimator's parameters and classes,
 its stream, the requests so far, the guarantee, the history of the file and, only if ``random_state`` was given, the state of
-the noise.
+the noise. Where records draw their batches by themselves order is empty, and there are the key of the draws and what records
+are called, with arrays (n,) of :mod:`accountant.trainer.saved_draws`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountant.numerics import InputError, atomic_file, locked_file, remove_unfinished
+from accountant.problem import PARTITION
 from accountant.trainer.history import History
 from accountant.trainer.labels import LOST, NONE, NUMBERS, OWN, RowLabels, as_objects
 from accountant.trainer.noise import Noise, fresh_noise
 from accountant.trainer.runs import Run
+from accountant.trainer.saved_draws import DRAW_ARRAYS, draws_arrays
 
-#: Version of the file format. In the first there was no history, and always the state of the noise.
-FORMAT: Final = 2
-_FORMATS: Final = (1, 2)
+#: Version of the file format. In the first there was no history, and always the state of the noise; before the third no draws.
+FORMAT: Final = 3
+_FORMATS: Final = (1, 2, 3)
 _ARRAYS: Final = ("header", "parameters", "order", "features", "labels", "zeroed")
 _LABELS: Final = ("row_labels", "row_label_rows")
 #: Of a file whose noise comes again.
@@ -58,7 +61,8 @@ class Saved:
     kind: its class. params: the constructor's arguments. n_features: columns of X, names: theirs, (n_features,), if they have
     any. classes: (k,), of a classifier. sigma: the noise. stream, guarantee: as their ``to_json`` wrote them. requests: the
     rows of each, steps: its length. run: parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,).
-    noise: of one trial. row_labels: what X called its rows. history: of the file.
+    noise: of one trial. row_labels: what X called its rows. history: of the file. draws: as
+    ``draws_header`` has them; None for a partition.
     """
 
     kind: str
@@ -75,16 +79,18 @@ class Saved:
     noise: Noise
     row_labels: RowLabels
     history: History
+    draws: Mapping[str, Any] | None
 
 
 def arrays_of(run: Run) -> dict[str, NDArray[Any]]:
     """What a file holds of a run of one trial."""
     return {
         "parameters": run.parameters,
-        "order": run.orders[0],
+        "order": run.orders[0] if run.draws is None else np.empty(0, dtype=np.int64),
         "features": run.features,
         "labels": run.labels,
         "zeroed": run.zeroed,
+        **draws_arrays(run.draws),
     }
 
 
@@ -117,7 +123,8 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
     try:
         with open(path, "rb") as file:
             with np.load(file, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in (*_ARRAYS, *_LABELS) if key in _ARRAYS or key in archive.files}
+                known = (*_ARRAYS, *_LABELS, *DRAW_ARRAYS)
+                arrays = {key: archive[key] for key in known if key in _ARRAYS or key in archive.files}
             header = _read_header(arrays)
             if header["kind"] != kind:
                 raise InputError(f"it holds a {header['kind']}, not a {kind}")
@@ -153,6 +160,7 @@ def _header(saved: Saved) -> dict[str, object]:
             "texts": labels.values.tolist() if texts and labels.values is not None and labels.rows is not None else None,
         },
         "history": saved.history.to_dict(),
+        "draws": saved.draws,
         "generator": noise.generators[0].bit_generator.state if noise.replayable else None,
     }
     return {**header, "note": REPLAYABLE} if noise.replayable else header
@@ -206,11 +214,14 @@ def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], histor
     n = zeroed.size
     if features.ndim != 2 or not n or not (features.shape[0] == labels.size == n) or zeroed.dtype != bool:
         raise ValueError("rows")
-    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(n)):
+    draws, params = header.get("draws"), header["params"]
+    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(n if draws is None else 0)):
         raise ValueError("order")
+    if header["format"] < 3:
+        params = {**params, "assignment": PARTITION, "largest_n": None}
     return Saved(
         kind=header["kind"],
-        params=header["params"],
+        params=params,
         n_features=int(header["n_features"]),
         names=None if names is None else np.array(names, dtype=object),
         classes=classes,
@@ -221,8 +232,9 @@ def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], histor
         guarantee=header["guarantee"],
         arrays=arrays,
         noise=_noise(header),
-        row_labels=_row_labels(header, arrays, n),
+        row_labels=_row_labels(header, arrays, n if draws is None else int(draws["came"])),
         history=history,
+        draws=draws,
     )
 
 

@@ -2,6 +2,9 @@
 
     x <- Proj_R(x - eta/|B_j| sum_(i in B_j) (clip(grad l_i(x)) + lambda x) + sqrt(2 eta) sigma N(0, I))
 
+Where records draw their batches by themselves the divisor of the data's gradients is b whatever |B_j| is, also 0, and the
+regulariser stands outside of the sum (:mod:`accountant.trainer.drawn`).
+
 Everything here works in place on parameters (t, outputs*d) of t trials, each with a generator of its own.
 """
 
@@ -59,20 +62,34 @@ class Data(NamedTuple):
         return self.features.take(self.rows[..., at], axis=0)
 
 
-class Visits:
-    """The batches that steps from batch ``first`` on visit, in that order: where each lies among the visited points.
+class Visits(NamedTuple):
+    """The batches that steps visit one after the other, then again from the first.
 
-    points: places in the permutation, (m,), visit after visit, each batch once. starts, sizes: (visited batches,) in points.
+    points: (m,) places of the visited points in their order, each batch once; or (t, m) rows of t trials. starts, sizes:
+    (visited batches,), where each lies in points. divisors: (visited batches,), of the gradients' sums.
     ahead: whether the rows are worth picking out before the first step.
     """
 
-    def __init__(self, layout: PNSGD, first: int, steps: int) -> None:
-        visited = (first + np.arange(min(steps, layout.steps_per_epoch))) % layout.steps_per_epoch
-        self.sizes = layout.batch_sizes(visited).astype(np.int64)
-        self.starts = np.cumsum(self.sizes) - self.sizes
-        self.ahead = steps >= _REORDERING * visited.size
-        offsets = np.arange(self.sizes.sum()) - np.repeat(self.starts, self.sizes)
-        self.points = np.repeat(visited * int(layout.batch_size), self.sizes) + offsets
+    points: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    divisors: NDArray[np.int64]
+    ahead: bool
+
+
+def partition_visits(layout: PNSGD, first: int, steps: int) -> Visits:
+    """The batches of a partition that steps from batch ``first`` on visit; points are places in the permutation."""
+    visited = (first + np.arange(min(steps, layout.steps_per_epoch))) % layout.steps_per_epoch
+    sizes = layout.batch_sizes(visited).astype(np.int64)
+    starts = np.cumsum(sizes) - sizes
+    offsets = np.arange(sizes.sum()) - np.repeat(starts, sizes)
+    points = np.repeat(visited * int(layout.batch_size), sizes) + offsets
+    return Visits(points, starts, sizes, sizes, worth_reordering(steps, visited.size))
+
+
+def worth_reordering(steps: int, visited: int) -> bool:
+    """Whether so many steps on so many batches come back to them often enough."""
+    return steps >= _REORDERING * visited
 
 
 class Ticks:
@@ -147,12 +164,12 @@ def follow(
                 # The one batch of a full pass is the same whatever the order.
                 whole = visits.points.size == data.labels.size and visits.starts.size == 1
                 rows = data if whole else data.take(orders[0][visits.points], ahead=visits.ahead)
-                _advance(w, part, visits, update, rows, generators, ticks)
+                advance(w, part, visits, update, rows, generators, ticks)
                 continue
             for first in range(0, w.shape[0], group):
                 some = slice(first, first + group)
                 rows = data.take(orders[some][:, visits.points], ahead=visits.ahead)
-                _advance(w[some], part, visits, update, rows, generators[some], ticks)
+                advance(w[some], part, visits, update, rows, generators[some], ticks)
                 # Before the next group's rows are picked out.
                 del rows
     return end
@@ -169,12 +186,12 @@ def _passes(parts: Sequence[Part], start: Cursor, data: Data, orders: int, trial
         first = at.next_batch if size == at.batch_size else 0
         together = orders == 1 or size == n
         group = trials if together else group_size(trials, size, n=n, row=features * item)
-        passes.append(_Pass(part, Visits(part.layout, first, part.steps), together, group))
+        passes.append(_Pass(part, partition_visits(part.layout, first, part.steps), together, group))
         at = Cursor(size, (first + part.steps) % part.layout.steps_per_epoch)
     return passes, at
 
 
-def _advance(
+def advance(
     w: Array,
     part: Part,
     visits: Visits,
@@ -183,13 +200,14 @@ def _advance(
     generators: Sequence[np.random.Generator],
     ticks: Ticks,
 ) -> None:
-    """All steps of a part; data (m, ...) of all trials or (t, m, ...) of each, in the order of the visits."""
+    """All steps of a part, in place; data (m, ...) of all trials or (t, m, ...) of each, in the order of the visits."""
     trials, size = w.shape
     eta = np.broadcast_to(np.asarray(part.step_size, dtype=np.float64), (part.steps,))
     std = math.sqrt(2) * np.sqrt(eta) * np.broadcast_to(update.sigma * np.asarray(part.sigma), (part.steps,))
     # Lists: taking single numbers out of arrays is slow.
     shrink, rates = (1 - eta * update.loss.regularisation).tolist(), eta.tolist()
-    spans = list(zip(visits.starts.tolist(), (visits.starts + visits.sizes).tolist(), strict=True))
+    ends = visits.starts + visits.sizes
+    spans = list(zip(visits.starts.tolist(), ends.tolist(), visits.divisors.tolist(), strict=True))
     lines = w.reshape(trials, update.loss.outputs, -1)
     at_once = min(part.steps, max(1, NOISE // w.size), 64)
     noise = np.empty((trials, at_once, size), w.dtype) if std.any() else None
@@ -198,11 +216,14 @@ def _advance(
         if noise is not None:
             _draw(noise[:, : end - begin], generators, std[begin:end])
         for k in range(begin, end):
-            low, high = spans[k % len(spans)]
-            sum_ = gradients(update.loss, lines, data, low, high).reshape(trials, size)
-            sum_ *= rates[k] / (high - low)
-            w *= shrink[k]
-            w -= sum_
+            low, high, divisor = spans[k % len(spans)]
+            if low < high:
+                sum_ = gradients(update.loss, lines, data, low, high).reshape(trials, size)
+                sum_ *= rates[k] / divisor
+                w *= shrink[k]
+                w -= sum_
+            else:
+                w *= shrink[k]
             if noise is not None:
                 w += noise[:, k - begin]
             if update.radius is not None:
