@@ -226,9 +226,15 @@ class Asking:
         def unreachable(row: int) -> UnreachableError:
             arrays = broadcast(most, query.start, *target.values())
             count, start, sigma, epsilon, delta = (float(np.broadcast_to(a, counts.shape).flat[row]) for a in arrays)
-            too_many = too_large(placing.setting.algorithm, delta, steps=int(count), points=placing.group_size)
+            # Of draws that are paid for step by step the fewest steps cost least.
+            fewest = stride * float(np.broadcast_to(low, counts.shape).flat[row]) + extra + before
+            too_many = too_large(placing.setting.algorithm, delta, steps=int(fewest), points=placing.group_size)
             if too_many is not None:
                 limit = too_many
+            elif too_large(placing.setting.algorithm, delta, steps=int(count), points=placing.group_size) is not None:
+                limit = (
+                    "the longer it runs the likelier a batch is too large; a smaller step_size or larger batch_size would help"
+                )
             elif piling is not None and piling.learned is not None:
                 limit = "without contraction rounding piles up, the more steps the more; more noise or more digits would help"
             else:

@@ -64,12 +64,13 @@ class Search:
     def pays(self, value: float) -> bool:
         """Whether batches of own draws that are too large leave anything of delta."""
         own = self.accountant(value)
-        count = int(self.settings.get("steps", own.algorithm.steps_per_epoch * self.settings.get("epochs", 0)))
-        return oversize(own.algorithm, steps=count, points=own.group_size).least < math.log(self.settings["delta"])
+        count = self.settings.get("steps", own.algorithm.steps_per_epoch * self.settings.get("epochs", 0))
+        return oversize(own.algorithm, steps=int(count), points=own.group_size).least < math.log(self.settings["delta"])
 
     def meets_unpaid(self, value: float) -> bool:
         """Whether the value would meet the target if no batch of own draws were ever too large, or nearly."""
-        mixture = self.accountant(value).components_at(DOUBLES, **among(self.settings, "epochs", "steps"))
+        query = self.accountant(value).run(**among(self.settings, "epochs", "steps")).query
+        mixture = query.mixture(query.steps[None], query.start[None])
         curve = mixture.curve.curves[0] if isinstance(mixture.curve, CheapestCurve) else mixture.curve
         if isinstance(curve, (AddedCurve, RedrawnCurve)):
             curve = curve.inner
@@ -92,9 +93,8 @@ class Search:
         """The outermost value that meets the target among those with equally many batches; None if there is none."""
         if self.own_draws:
             # A larger divisor hides more, and a batch is less likely too large for it.
-            if not self.meets(high):
-                return None
-            return high if largest else self.smallest(low=low, high=high)
+            found = high if self.meets(high) else None
+            return found if largest or found is None else self.smallest(low=low, high=high)
         ranges = [(low, high)]
         while ranges:
             low, high = ranges.pop()
