@@ -93,3 +93,15 @@ def test_the_others_and_what_is_refused() -> None:
     apart = question | {"learn_epochs": None, "radius": 1.0, "reference": 3}
     with pytest.raises(InputError):
         solve(**apart | {"assignment": "poisson"})
+
+
+@pytest.mark.parametrize("assignment", ["fresh", "poisson"])
+def test_draws_that_are_paid_for_step_by_step(assignment: str) -> None:
+    question = SMALL | {"assignment": assignment, "adjacency": "remove", "learn_epochs": 5, "sigma": 0.2, "batch_size": 25}
+    sizes = [b for b in range(1, 61) if meets(question, batch_size=b)]
+    assert answer(**question | {"batch_size": None, "extreme": "smallest"}) == sizes[0]
+    learned = solve(**question | {"learn_epochs": None})
+    assert meets(question, learn_epochs=learned)
+    assert not meets(question, learn_epochs=learned + 1)
+    first = next(n for n in range(25, 200) if meets(question, n=n))
+    assert answer(**question | {"n": None}) == first
