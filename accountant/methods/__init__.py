@@ -8,15 +8,21 @@ if TYPE_CHECKING:
     from accountant.methods.base import *
     from accountant.methods.comparison import *
     from accountant.methods.names import *
+    from accountant.methods.output import *
     from accountant.methods.pnsgd import *
+    from accountant.methods.stepping import *
+    from accountant.methods.steps import *
     from accountant.methods.variants import *
 else:
     __getattr__, __all__ = face(
         __name__,
-        base="Method Needed Stream Unit",
+        base="Method Needed Peer Stream Unit",
         comparison="Compared ComparedStream Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
         "retrain_evaluations",
-        names="METHODS",
+        names="METHODS STEP_METHODS",
+        output="Release",
         pnsgd="BoundMethod BoundStream Target",
+        stepping="ComparedSteps STEPWISE compare_steps steps_curve",
+        steps="StepBound StepMethod",
         variants="VARIANTS drawn_as method_of",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from accountant.numerics import (
 from accountant.questions import Setup
 from accountant.requests import Followed
 
+#: What a method is asked about: the setup of noisy SGD, or an algorithm whose steps both runs share.
+Asked = TypeVar("Asked", contravariant=True)
 #: What streams and lengths are counted in.
 Unit = Literal["epochs", "steps"]
 
@@ -53,10 +55,10 @@ class Stream(ABC):
         """Answer one request with the fewest epochs (or steps) that keep the target; UnreachableError if none do."""
 
 
-class Method(ABC):
-    """One file per method; ``methods/names.py`` has the table of names.
+class Peer(ABC, Generic[Asked]):
+    """What every method answers, about settings of its own kind: one file per method, ``methods/names.py`` has their tables.
 
-    Questions are arrays that broadcast: sigma > 0, epsilon >= 0, delta in (0, 1), steps >= 0, about a setup that has no
+    Questions are arrays that broadcast: sigma > 0, epsilon >= 0, delta in (0, 1), steps >= 0, about a setting that has no
     ``refusal``. What sigma means is the method's (``noise``). Results are on the safe side; inf (for delta: 1) in the rows
     where nothing is proved, or where no number of steps is enough. Nothing is raised for the sake of a row.
     """
@@ -72,34 +74,31 @@ class Method(ABC):
     #: The method with the tightest bound known for the same run.
     tightest: str
     #: What sigma is.
-    noise: str = "every step adds N(0, 2 eta sigma^2 I)"
-
-    #: Where the deleted points lie unless the setup says it.
-    default_batches: str = "full"
+    noise: str
 
     @abstractmethod
-    def refusal(self, setup: Setup) -> str | None:
-        """Why the method proves nothing about a setup, whatever the numbers; None where it does prove something."""
+    def refusal(self, setup: Asked) -> str | None:
+        """Why the method proves nothing about a setting, whatever the numbers; None where it does prove something."""
 
-    def check(self, setup: Setup) -> None:
+    def check(self, setup: Asked) -> None:
         """Raise InputError, with the reason, where the method proves nothing."""
         reason = self.refusal(setup)
         if reason is not None:
             raise InputError(reason)
 
     @abstractmethod
-    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
+    def epsilon(self, setup: Asked, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
         """Smallest epsilon proved."""
 
     @abstractmethod
-    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
+    def delta(self, setup: Asked, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
         """Smallest delta proved, at most 1."""
 
     @abstractmethod
-    def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
+    def needed(self, setup: Asked, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
         """Smallest sigma that proves the target, with the reasons of the rows that no sigma does."""
 
-    def sigma(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
+    def sigma(self, setup: Asked, *, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         """Smallest sigma that proves the target.
 
         >>> from accountant import PNSGD, preset
@@ -111,20 +110,29 @@ class Method(ABC):
         return self.needed(setup, epsilon=epsilon, delta=delta, steps=steps).sigma
 
     @abstractmethod
-    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
+    def fewest(self, setup: Asked, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         """Smallest number of epochs (or steps)."""
 
     @abstractmethod
-    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
+    def stream(self, setup: Asked, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
         """Requests from now on; InputError where ``refusal`` has a reason, or where the method has no streams."""
 
     @abstractmethod
-    def assumptions(self, setup: Setup) -> tuple[str, ...]:
+    def assumptions(self, setup: Asked) -> tuple[str, ...]:
         """What the guarantee rests on, a sentence each."""
 
     @abstractmethod
-    def released_std(self, setup: Setup, sigma: float) -> float | None:
+    def released_std(self, setup: Asked, sigma: float) -> float | None:
         """Largest standard deviation, per coordinate, of all noise in the released model; None where it has no limit."""
+
+
+class Method(Peer[Setup]):
+    """A method for convex losses: noisy SGD on batches, and what competes with it."""
+
+    noise = "every step adds N(0, 2 eta sigma^2 I)"
+
+    #: Where the deleted points lie unless the setup says it.
+    default_batches: str = "full"
 
     def steps_per_epoch(self, setup: Setup) -> int:
         """Steps that the method counts as an epoch."""

@@ -1,4 +1,5 @@
-"""The methods, by name: noisy SGD under each bound, and what it competes with. A new one is a new file and a line here."""
+"""The methods, by name: each bound with what it competes with, for noisy SGD and for fine-tuning. A new one is a new file and a
+line here."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ from accountant.methods.base import Method
 from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete
 from accountant.methods.d2d_open import OpenDescentToDelete
 from accountant.methods.dp import PlainPrivacy
+from accountant.methods.finetune import ClippingFormula, GradientClipping, ModelClipping
 from accountant.methods.langevin import Langevin
+from accountant.methods.output import ExactOutputPerturbation, OutputPerturbation
 from accountant.methods.pnsgd import BoundMethod, NotConverged
 from accountant.methods.retrain import Retrain
+from accountant.methods.steps import StepBound, StepMethod
 
 _BASIC: Final = "Renyi unlearning, basic conversion"
 METHODS: Final[dict[str, Method]] = {
@@ -29,4 +33,16 @@ METHODS: Final[dict[str, Method]] = {
         Retrain(),
     )
 }
-__all__ = ["METHODS"]
+#: Those that are about steps which both runs share, as in fine-tuning.
+STEP_METHODS: Final[dict[str, StepMethod]] = {
+    method.name: method
+    for method in (
+        StepBound(),
+        ClippingFormula(),
+        ModelClipping(),
+        OutputPerturbation(),
+        ExactOutputPerturbation(),
+        GradientClipping(),
+    )
+}
+__all__ = ["METHODS", "STEP_METHODS"]
