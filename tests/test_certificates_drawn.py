@@ -52,6 +52,11 @@ CASES: dict[str, tuple[UnlearningAccountant, dict[str, Any]]] = {
     "group": (accountant(SMALL, batches="worst", group_size=3), {"steps": 2}),
     "any batch": (accountant(replace(SMALL, smoothness=1.0, strong_convexity=1.0), 15), {"steps": 3}),
     "contracts to a point": (accountant(replace(SMALL, strong_convexity=1.0), 15, step_size=1.0), {"steps": 0}),
+    "one batch": (accountant(SMALL, 60), {"steps": 3}),
+    "replace, one batch": (accountant(SWAP, 60), {"steps": 3}),
+    "redrawn for nothing": (accountant(SMALL, 58, redraw=True), {"steps": 3}),
+    "redrawn where any batch will do": (accountant(replace(SMALL, strong_convexity=1.0), 15, redraw=True), {"steps": 3}),
+    "nobody joins": (accountant(replace(SMALL, n=32), 28, largest_n=80), {"steps": 1}),
     "stream": (accountant(SMALL), {"requests": [(1, 7), (2, 3), (1, 9)]}),
     "replace, stream": (accountant(SWAP), {"requests": [(1, 7), (1, 9)]}),
 }
@@ -630,7 +635,8 @@ def fuzz_numbers(seed: int, count: int, name: str) -> None:
         # Only what makes the claim weaker may have changed.
         assert Fraction(cert["inputs"]["epsilon"]) >= proved
         for key, value in json.loads(text)["inputs"].items():
-            if key not in ("epsilon", "delta", "lipschitz", "radius", "learn_epochs", "smoothness", "requests"):
+            # Fewer records in as many batches, smaller gradients, more steps ... are covered by the same shifts.
+            if key not in ("n", "epsilon", "delta", "lipschitz", "radius", "learn_epochs", "smoothness", "requests"):
                 assert cert["inputs"][key] == value, key
 
 

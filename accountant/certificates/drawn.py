@@ -76,9 +76,9 @@ class DrawnProof:
     def cheapest(cls, witness: Witness, algorithm: PNSGD, points: int, delta: Fraction) -> DrawnProof:
         """The way of paying for batches that are too large at which epsilon is smaller; InputError if neither can pay."""
         cost = oversize(algorithm, points=points)
-        ways = [] if algorithm.redraw else [False]
-        if cost.log_redrawn is not None and cost.log_redrawn > -math.inf:
-            ways.append(True)
+        # Where any batch will do there is nothing to redraw for.
+        may = cost.log_redrawn is not None and math.isfinite(load_limit(algorithm))
+        ways = [True] if may and algorithm.redraw else [False, True] if may else [False]
         proofs = [cls(witness, algorithm, points, delta, redraw=way) for way in ways]
         best = min(proofs, key=lambda proof: proof._steering(delta))
         if not math.isfinite(best._steering(delta)):

@@ -46,7 +46,7 @@ class Witness:
     @property
     def written(self) -> tuple[Component, ...]:
         """What a certificate lists: a stand-in that may be wherever the leaver may be is not repeated."""
-        return self.older + self.newest + (() if len(self.newest) > 1 else self.stand_in)
+        return self.older + self.newest + (() if self.stand_in is self.newest else self.stand_in)
 
     def pairs(self, ar: Precise) -> tuple[list[Numbers], list[Numbers]]:
         """mu of the leaver's components and of the stand-in's, with those of the earlier requests."""
