@@ -16,7 +16,7 @@ else:
         __name__,
         assumptions="assumptions_of",
         base="Bound Setting log_total",
-        common_steps="CommonSteps",
+        common_steps="CommonSteps Witness",
         names="BOUNDS",
         optimal="Optimal",
         witness="Case Visits",

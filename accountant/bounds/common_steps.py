@@ -12,24 +12,24 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from accountant.curves import BlockCurve, Curve, GDPCurve
-from accountant.numerics import Floats, InputError, smallest_whole
+from accountant.numerics import Floats, InputError
 from accountant.problem import ConvexNonsmooth, FineTuning, SmoothNonconvex, Stepping
-from accountant.shifts import Clipped, Least, Modulus, Nonsmooth, Smooth, best_clipped_mu, shot
+from accountant.shifts import Clipped, Least, Modulus, Nonsmooth, Smooth, best_clipped_mu, best_mu, best_shifts
 
-#: Steps up to which strings of moduli that have no closed form are followed.
-MOST_STEPS: Final = 1_000_000
 _SAFE: Final = 1 + 1e-13
 
 
-def _fine_tuning(algorithm: FineTuning) -> Modulus | None:
+def _clipped(algorithm: FineTuning | SmoothNonconvex) -> Clipped | None:
     if algorithm.gradient_clip is None:
         return None
-    return Clipped(algorithm.rho, 2 * algorithm.step_size * algorithm.gradient_clip)
+    return Clipped(
+        algorithm.rho, 2 * algorithm.step_size * algorithm.gradient_clip, algorithm.step_size * algorithm.weight_decay
+    )
 
 
 def _nonsmooth(algorithm: ConvexNonsmooth) -> Modulus:
@@ -37,18 +37,25 @@ def _nonsmooth(algorithm: ConvexNonsmooth) -> Modulus:
 
 
 def _smooth(algorithm: SmoothNonconvex) -> Modulus:
-    smooth = Smooth(algorithm.rho + algorithm.step_size * algorithm.smoothness)
-    if algorithm.gradient_clip is None:
-        return smooth
-    return Least((smooth, Clipped(algorithm.rho, 2 * algorithm.step_size * algorithm.gradient_clip)))
+    growth = algorithm.step_size * (algorithm.smoothness - algorithm.weight_decay)
+    smooth = Smooth(1 + growth, growth)
+    clipped = _clipped(algorithm)
+    return smooth if clipped is None else Least((smooth, clipped))
 
 
 #: The modulus of one noiseless step, by the kind of algorithm; None: no bound but the ball.
 _MODULI: Final[dict[type[Stepping], Callable[..., Modulus | None]]] = {
-    FineTuning: _fine_tuning,
+    FineTuning: _clipped,
     ConvexNonsmooth: _nonsmooth,
     SmoothNonconvex: _smooth,
 }
+
+
+class Witness(NamedTuple):
+    """Shifts a_1 ... a_n, after which the runs have met, and distances z_1 ... z_n = 0: mu^2 = sum_k (a_k/sigma)^2."""
+
+    shifts: tuple[float, ...]
+    distances: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,8 @@ class CommonSteps:
         """InputError where nothing bounds the distance at the start."""
         if not math.isfinite(self.start):
             raise InputError(
-                "start_clip must be given (or model_clip, or a start_distance): nothing else bounds how far apart the two models "
-                "are before the first step"
+                "start_clip must be given (or model_clip, or a start_distance): nothing else bounds how far apart the two "
+                "models are before the first step"
             )
 
     @cached_property
@@ -78,20 +85,45 @@ class CommonSteps:
         """Whether the model is clipped in every step, so that blocks contract."""
         return math.isfinite(self.algorithm.diameter)
 
-    def curve(self, steps: float) -> Curve:
-        """The curve after so many steps; of single components at log mu = :meth:`log_first` - log sigma."""
-        if not self.blocks or steps < 2:
+    def curve(self, steps: Floats) -> Curve:
+        """The curve after so many steps, (P,) or (1,); of single components at log mu = :meth:`log_first` - log sigma."""
+        if not self.blocks or self.start == 0:
             return GDPCurve()
-        return BlockCurve(int(steps), lambda n: self.log_first(np.array([float(n)])), self.log_block)
+        return BlockCurve(np.maximum(steps, 1.0), lambda n: self.log_first(n)[:, None], self.log_block)
 
     def log_first(self, steps: Floats) -> Floats:
         """log mu at sigma = 1 of the string from the start, of at most so many steps, (P,); +inf for no step from apart."""
         return self._log_string(self.start, steps, before_noise=False)
 
-    def log_block(self, steps: int) -> float:
-        """log mu at sigma = 1 of a block of so many steps from anywhere in the ball."""
-        first = isinstance(self.algorithm, FineTuning) and self.algorithm.clip_first
-        return float(self._log_string(self.algorithm.diameter, np.array([float(steps)]), before_noise=first)[0])
+    def log_block(self, steps: Floats) -> Floats:
+        """log mu at sigma = 1 of a block of so many steps from anywhere in the ball, (P,)."""
+        return self._log_string(self.algorithm.diameter, steps, before_noise=self._clip_first)
+
+    def tightness(self, steps: int) -> float | None:
+        """1 where two Gaussian runs attain the string; None where no exact case is known."""
+        if self.blocks or self.start == 0 or self.modulus is None:
+            return None
+        return 1.0 if steps == 1 or isinstance(self.modulus, Smooth) else None
+
+    def witness(self, steps: int) -> Witness:
+        """The shifts of the string from the start, of at most so many steps; InputError where no modulus holds."""
+        modulus, clip_first = self.modulus, self._clip_first
+        if modulus is None:
+            raise InputError("gradient_clip must be given for a witness: without it each step is a block of its own")
+        if self.start == 0:
+            return Witness((), ())
+        start = self.start
+        if clip_first and modulus.after(start) > self.algorithm.diameter:
+            start = modulus.before(self.algorithm.diameter)
+        shifts, left = best_shifts(modulus, start, steps)[1], []
+        for a in shifts:
+            start = max(modulus.after(start) - a, 0.0)
+            left.append(start)
+        return Witness(tuple(shifts), tuple(left))
+
+    @property
+    def _clip_first(self) -> bool:
+        return isinstance(self.algorithm, FineTuning) and self.algorithm.clip_first
 
     def _log_string(self, start: float, steps: Floats, *, before_noise: bool) -> Floats:
         """``before_noise``: the start is a clipped model that gets its noise first."""
@@ -100,8 +132,7 @@ class CommonSteps:
                 return np.full(steps.shape, -np.inf)
             nothing = np.where(steps < 1, np.inf, 0.0)
             modulus, n = self.modulus, np.maximum(steps, 1.0)
-            clip_first = isinstance(self.algorithm, FineTuning) and self.algorithm.clip_first
-            if clip_first:
+            if self._clip_first:
                 # The first clipped model of the string is at most the diameter apart, and so is what its first map makes of it.
                 apart = (
                     start
@@ -109,12 +140,8 @@ class CommonSteps:
                     else min(self.algorithm.diameter, math.inf if modulus is None else modulus.after(start))
                 )
                 return nothing + np.log(_after_noise(modulus, apart, n) * _SAFE)
-            if isinstance(modulus, Clipped):
-                return nothing + np.log(best_clipped_mu(modulus, start, n) * _SAFE)
             assert modulus is not None
-            each, rows = np.unique(n, return_inverse=True)
-            found = np.array([_best_shot(modulus, start, int(count)) for count in each.tolist()])
-            return nothing + np.log(found * _SAFE)[rows]
+            return nothing + np.log(best_mu(modulus, start, n) * _SAFE)
 
 
 def _after_noise(modulus: Modulus | None, apart: float, n: Floats) -> Floats:
@@ -127,18 +154,3 @@ def _after_noise(modulus: Modulus | None, apart: float, n: Floats) -> Floats:
         return np.full(n.shape, apart)
     # As if a map had made it of a distance a little smaller.
     return np.minimum(best_clipped_mu(modulus, modulus.before(apart), n), apart)
-
-
-def _best_shot(modulus: Modulus, start: float, steps: int) -> float:
-    """The smallest mu over 1 ... steps, which falls up to some number and rises after."""
-    if steps > MOST_STEPS:
-        steps = MOST_STEPS
-    known: dict[int, float] = {}
-
-    def mu(count: int) -> float:
-        if count not in known:
-            known[count] = shot(modulus, start, count)[0]
-        return known[count]
-
-    best = smallest_whole(lambda count: mu(count + 1) >= mu(count), 1, steps - 1) if steps > 1 else 1
-    return min(mu(min(best, steps)), *known.values())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from accountant.numerics import face
 
 if TYPE_CHECKING:
+    from accountant.curves.block_curve import *
     from accountant.curves.contraction import *
     from accountant.curves.curves import *
     from accountant.curves.gdp import *
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        contraction="BlockCurve CONTRACTION Chained certain chained contracted contracted_in",
+        block_curve="BlockCurve",
+        contraction="CONTRACTION Chained certain chained contracted contracted_in",
         curves="Curve GAUSSIAN_MIXTURE GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from accountant.curves.block_curve import BlockCurve
 from accountant.curves.curves import Curve
 from accountant.numerics import Floats, Indices, Law, Numbers
 
@@ -23,7 +24,8 @@ class Mixture(NamedTuple):
     def rows(self, some: Indices) -> Mixture:
         """Of some of the questions."""
         constant = None if self.constant is None else self.constant[some]
-        return self._replace(log_scale=self.log_scale[some], constant=constant)
+        curve = self.curve.rows(some) if isinstance(self.curve, BlockCurve) else self.curve
+        return self._replace(log_scale=self.log_scale[some], constant=constant, curve=curve)
 
     def log_mu(self, sigma: Floats) -> Floats:
         """log mu of every component at the given noise, (P,) -> (P, C)."""

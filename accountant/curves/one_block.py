@@ -1,6 +1,6 @@
 """One block's contraction for a single problem, in Python's own floats: a chain of a thousand blocks in milliseconds.
 
-The same formulas as in ``contraction.py`` and ``hockey_stick.py``, whose arrays cost a hundred microseconds however short they are.
+The same formulas as in ``contraction.py`` and ``hockey_stick.py``, whose arrays cost a hundred microseconds however short.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def _log_difference(x: float, width: float) -> tuple[float, float]:
 
 
 def theta(epsilon: float, mu: float) -> tuple[float, float, float, float]:
-    """log of the hockey-stick divergence of mu-GDP at ``epsilon`` >= 0, mu > 0, its derivatives by epsilon and log mu, and error."""
+    """log of the hockey-stick divergence of mu-GDP at ``epsilon`` >= 0, mu > 0, its slopes by epsilon and log mu, and its
+    error."""
     ratio = epsilon / mu
     a, b = ratio - mu / 2, ratio + mu / 2
     if a > -1:

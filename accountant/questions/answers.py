@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.curves import MARGIN, Mixture, probability, readable
+from accountant.curves import CONTRACTION, MARGIN, Mixture, probability, readable
 from accountant.numerics import LARGEST, SMALLEST, Floats, Indices, in_blocks, smallest_count
 from accountant.questions.query import Query, Rows
 
@@ -20,6 +20,8 @@ from accountant.questions.query import Query, Rows
 _LARGEST_LOG_MU: Final = 345.0
 #: Relative width to which a search that had to stride is narrowed again.
 _WIDE: Final = 2.0**-36
+#: The same where another split into blocks was found.
+_SPLIT: Final = 2.0**-17
 
 
 def epsilon_of(query: Rows, *, sigma: Floats, delta: Floats) -> Floats:
@@ -27,7 +29,7 @@ def epsilon_of(query: Rows, *, sigma: Floats, delta: Floats) -> Floats:
 
     def block(n: Floats, start: Floats, noise: Floats, d: Floats) -> Floats:
         mixture, log_delta = query.mixture(n, start), np.log(d)
-        return _where_readable(mixture, noise, lambda log_mu, rows: mixture.curve.epsilon(
+        return _where_readable(mixture, noise, lambda log_mu, rows: mixture.rows(rows).curve.epsilon(
             log_delta[rows], mixture.log_weights, log_mu))  # fmt: skip
 
     return query.solve(block, sigma, delta)
@@ -39,7 +41,7 @@ def delta_of(query: Rows, *, sigma: Floats, epsilon: Floats) -> Floats:
     def block(n: Floats, start: Floats, noise: Floats, e: Floats) -> Floats:
         mixture = query.mixture(n, start)
         return _where_readable(mixture, noise, lambda log_mu, rows: probability(
-            mixture.curve.log_delta(e[rows], mixture.log_weights, log_mu)))  # fmt: skip
+            mixture.rows(rows).curve.log_delta(e[rows], mixture.log_weights, log_mu)))  # fmt: skip
 
     return query.solve(block, sigma, epsilon)
 
@@ -67,7 +69,9 @@ def sigma_of(query: Rows, *, epsilon: Floats, delta: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
             shape = log_scale[moving] - peak[moving, None]
         if moving.any():
-            scale = mixture.curve.log_scale(e[moving], log_delta[moving], mixture.log_weights, shape)
+            scale = mixture.rows(np.flatnonzero(moving)).curve.log_scale(
+                e[moving], log_delta[moving], mixture.log_weights, shape
+            )
             log_sigma[moving] = peak[moving] - scale + MARGIN
         sigma = np.exp(np.minimum(log_sigma, 709.0))
         # The search ends within some roundings of the answer; step over until the reported epsilon meets the target.
@@ -79,21 +83,28 @@ def sigma_of(query: Rows, *, epsilon: Floats, delta: Floats) -> Floats:
         unmet = np.flatnonzero(sigma <= LARGEST)
         while unmet.size:
             log_mu = mixture.rows(unmet).log_mu(sigma[unmet])
-            reached = mixture.curve.epsilon(log_delta[unmet], mixture.log_weights, log_mu)
-            unmet = unmet[~(reached <= e[unmet])]
+            reached = mixture.rows(unmet).curve.epsilon(log_delta[unmet], mixture.log_weights, log_mu)
+            missed = ~(reached <= e[unmet])
+            unmet, reached = unmet[missed], reached[missed]
             below[unmet] = sigma[unmet]
             push[unmet] = np.maximum(2 * push[unmet], 2.0**-52)
+            if mixture.curve.kind == CONTRACTION:
+                # Another split was found for epsilon than for sigma.
+                with np.errstate(all="ignore"):
+                    miss = np.where(e[unmet] > 0, reached / e[unmet] - 1, 0.0)
+                push[unmet] = np.maximum(push[unmet], np.where((miss > 1e-9) & (miss < 1), 0.1 * miss, 0.0))
             with np.errstate(over="ignore"):
                 sigma[unmet] *= 1 + push[unmet]
             unmet = unmet[sigma[unmet] <= LARGEST]
         # Where epsilon jumps or stands still the last strides were long: halve what they left.
-        wide = np.flatnonzero((sigma <= LARGEST) & (sigma > below * (1 + _WIDE)))
+        width = _WIDE if mixture.curve.kind != CONTRACTION else _SPLIT
+        wide = np.flatnonzero((sigma <= LARGEST) & (sigma > below * (1 + width)))
         while wide.size:
             middle = np.sqrt(below[wide]) * np.sqrt(sigma[wide])
             log_mu = mixture.rows(wide).log_mu(middle)
-            met = mixture.curve.epsilon(log_delta[wide], mixture.log_weights, log_mu) <= e[wide]
+            met = mixture.rows(wide).curve.epsilon(log_delta[wide], mixture.log_weights, log_mu) <= e[wide]
             sigma[wide], below[wide] = np.where(met, middle, sigma[wide]), np.where(met, below[wide], middle)
-            wide = wide[sigma[wide] > below[wide] * (1 + _WIDE)]
+            wide = wide[sigma[wide] > below[wide] * (1 + width)]
         return np.where(sigma <= LARGEST, sigma, np.inf)
 
     return query.solve(block, epsilon, delta)
@@ -126,7 +137,9 @@ class Counting:
                 met = np.zeros(rows.size)
                 if finite.any():
                     some = rows[finite]
-                    met[finite] = mixture.curve.meets(e[some], log_delta[some], mixture.log_weights, log_mu[finite])
+                    met[finite] = mixture.rows(np.flatnonzero(finite)).curve.meets(
+                        e[some], log_delta[some], mixture.log_weights, log_mu[finite]
+                    )
                 return met
 
             def holds(count: Floats, rows: Indices) -> NDArray[np.bool_]:

@@ -21,10 +21,10 @@ from accountant.questions.stepping import StepAsking, StepOutcome, assumed
 class StepAccountant(Answering[StepOutcome]):
     """What :class:`UnlearningAccountant` makes of a :class:`~accountant.problem.FineTuning` and its like.
 
-    The questions are the same, with these differences: sigma is the standard deviation of one step's noise, without sqrt(2 eta);
-    delta has no default, as there is no n; lengths are steps >= 1; the records that go do not count, neither how many nor where
-    they were. start_distance: declared, instead of what the clips give. More steps never prove less: N of them prove what
-    the best number up to N proves.
+    The questions are the same, with these differences: sigma is the standard deviation of one step's noise, without
+    sqrt(2 eta); delta has no default, as there is no n; lengths are steps >= 1; the records that go do not count, neither how
+    many nor where they were. start_distance: declared, instead of what the clips give. More steps never prove less: N of them
+    prove what the best number up to N proves.
 
     >>> from accountant import FineTuning, UnlearningAccountant
     >>> accountant = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0))

@@ -1,7 +1,7 @@
-"""Questions about noisy steps that both runs share: fine-tuning and the like, without batches, epochs or numbers of records.
+"""Questions about noisy steps that both runs share: fine-tuning and the like, without epochs or numbers of records.
 
-The same questions as of :class:`UnlearningAccountant`, which makes this accountant where its algorithm is of that kind. sigma is
-the standard deviation of one step's noise; delta has no default, since there is no n.
+The same questions as of :class:`UnlearningAccountant`, which makes this accountant where its algorithm is of that kind. sigma
+is the standard deviation of one step's noise; delta has no default, since there is no n.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.bounds import CommonSteps
+from accountant.bounds import CommonSteps, Witness
 from accountant.curves import CONTRACTION, BlockCurve, Guarantee, Mixture, rounded_up, too_far_apart
 from accountant.numerics import (
     DOUBLE,
@@ -59,22 +59,21 @@ class StepQuery:
         return CommonSteps(self.algorithm, own if math.isnan(start) else min(start, self.algorithm.diameter))
 
     def mixture(self, steps: Floats, start: Floats) -> Mixture:
-        """The component at sigma = 1 for rows (P,) of one start and, where blocks contract, of one number of steps."""
+        """The component at sigma = 1 for rows (P,) of one start."""
         bound = self.bound(float(start[0]))
         log_mu = bound.log_first(steps)
         # The constants enter with roundings, some of them as powers to the number of steps.
         log_mu = log_mu + 16 * DOUBLE.unit_roundoff * (1 + np.abs(np.where(np.isfinite(log_mu), log_mu, 0.0)))
-        return Mixture(np.zeros(1), log_mu[:, None], bound.curve(float(steps[0])))
+        return Mixture(np.zeros(1), log_mu[:, None], bound.curve(steps))
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         """``block(steps, start, *arguments)`` on flattened rows that one mixture serves."""
         arrays = broadcast(self.steps, self.start, *arguments)
         flat = [array.ravel() for array in arrays]
-        blocks = self.bound(float(flat[1][0]) if flat[1].size else math.nan).blocks
-        keys = np.stack([flat[0] if blocks else np.zeros(flat[0].size), np.nan_to_num(flat[1], nan=-1.0)])
+        keys = np.nan_to_num(flat[1], nan=-1.0)
         result = np.empty(flat[0].size)
-        for key in np.unique(keys, axis=1).T:
-            rows = (keys == key[:, None]).all(axis=0)
+        for key in np.unique(keys).tolist():
+            rows = keys == key
             result[rows] = in_blocks(block, *(array[rows] for array in flat))
         return result.reshape(arrays[0].shape)
 
@@ -112,13 +111,18 @@ class StepOutcome:
         return self.refused.sentences(np.broadcast_shapes(self.query.steps.shape, self.query.start.shape, *known))
 
     @cached_property
-    def blocks(self) -> int:
-        """Into how many blocks the steps were split where the model is clipped in every step; 1: a single string."""
+    def split(self) -> tuple[int, ...]:
+        """The steps of each block, in their order, where the model is clipped in every step; one for a single string."""
         mixture, log_mu = self._mixture
         if not isinstance(mixture.curve, BlockCurve):
-            return 1
+            return (self.step_count,)
         epsilon = 0.0 if self.epsilon is None else float(self.epsilon)
-        return mixture.curve.blocks(epsilon, mixture.log_weights, log_mu)
+        return tuple(int(length) for length in mixture.curve.split(epsilon, mixture.log_weights, log_mu))
+
+    @property
+    def blocks(self) -> int:
+        """Into how many blocks the steps were split where the model is clipped in every step; 1: a single string."""
+        return len(self.split)
 
     @property
     def mu(self) -> float | None:
@@ -127,16 +131,36 @@ class StepOutcome:
         return None if isinstance(mixture.curve, BlockCurve) else float(rounded_up(log_mu)[0, 0])
 
     @property
+    def tightness(self) -> float | None:
+        """mu/mu_exact: 1 where two Gaussian runs attain the string; None where no exact case is known.
+
+        Attained without projection by one step, whose loss pushes the two models apart, and by any number of steps of smooth
+        losses, f(x) = -L|x|^2/2. After more clipped steps noise may have carried a model to the other's side, where the same
+        loss pushes both one way: what is proved is nearly attained where the start is many standard deviations wide.
+        """
+        return self._bound.tightness(self.step_count)
+
+    @property
+    def witness(self) -> Witness:
+        """The shifts that prove the string's mu, and the distances that they leave, step by step."""
+        return self._bound.witness(self.step_count)
+
+    @property
+    def _bound(self) -> CommonSteps:
+        query = self._single.query
+        return query.bound(float(query.start))
+
+    @property
     def guarantee(self) -> Guarantee:
         """The whole privacy curve, with what it rests on; of blocks, of the split that was found for the outcome's epsilon."""
         mixture, log_mu = self._mixture
         statement = (
             f"After {self.step_count} noisy steps with noise sigma={shown(float(self._noise))}, the unlearned model is "
-            "indistinguishable from the reference, clipped alike and trained by the same noisy steps, up to the curve given here."
+            "indistinguishable from the reference, clipped alike and trained by the same steps, up to the curve given here."
         )
         values, kind = rounded_up(log_mu[0]), "gdp"
         if isinstance(mixture.curve, BlockCurve):
-            values, kind = mixture.curve.bounds(self.blocks, log_mu), CONTRACTION
+            values, kind = np.concatenate(mixture.curve.bounds(np.array(self.split, dtype=np.float64), log_mu)), CONTRACTION
         return Guarantee(
             kind=kind,
             weights=np.full(values.size, 1 / values.size) if kind == CONTRACTION else np.ones(1),
@@ -192,9 +216,10 @@ def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
         lines.append(f"every step clips the model to norm {shown(algorithm.model_clip)}, {when}")
     lines += [
         "sigma is the standard deviation of the noise that each step adds to each parameter, buffers that are trained included",
-        "reference: retrained without the records (or the public initialisation), clipped, then the same noisy steps on the same "
-        "retained data; the steps see no deleted record, and nothing that was computed from one but the model they start at",
-        "the order of these steps is drawn anew, independent of the past, or public; numbers, sizes and times of the steps are public",
+        "reference: retrained without the records (or the public initialisation), clipped, then the same noisy steps on "
+        "the same retained data; the steps see no deleted record, and nothing that was computed from one but the model they start at",
+        "the order of these steps is drawn anew, independent of the past, or public; their numbers, sizes and times are public",
+        "every request starts again from a clipped model: requests do not pile up, and it does not count how many records go",
         "requests may be chosen in knowledge of models released before; each release is compared with a reference of its own",
     ]
     return tuple(lines)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from accountant.shifts.moduli import *
     from accountant.shifts.optimal import *
     from accountant.shifts.runs import *
+    from accountant.shifts.shooting import *
     from accountant.shifts.stretches import *
     from accountant.shifts.timeline import *
 else:
@@ -21,9 +22,10 @@ else:
         distance="NO_DISTANCE learned_distance log_learned_distance",
         enclosed="string_mu",
         minorant="taut_string",
-        moduli="Clipped Hoelder Least Modulus Nonsmooth Smooth best_clipped_mu best_stop clipped_mu shot",
+        moduli="Clipped Hoelder Least Modulus Nonsmooth Smooth best_clipped_mu best_stop clipped_mu smooth_clipped smooth_mu",
         optimal="Shifts optimal_shifts",
         runs="joined",
+        shooting="best_mu best_shifts shot tangents",
         stretches="Stretch",
         timeline="Timeline plain_timeline",
     )
