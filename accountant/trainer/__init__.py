@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from accountant.trainer.classifier import *
     from accountant.trainer.constants import *
     from accountant.trainer.data import *
+    from accountant.trainer.fine_tuning import *
     from accountant.trainer.history import *
     from accountant.trainer.instances import *
     from accountant.trainer.losses import *
     from accountant.trainer.points import *
     from accountant.trainer.regressor import *
     from accountant.trainer.runs import *
+    from accountant.trainer.step_auditing import *
+    from accountant.trainer.step_instances import *
+    from accountant.trainer.step_losses import *
     from accountant.trainer.training import *
 else:
     __getattr__, __all__ = face(
@@ -25,11 +29,15 @@ else:
         classifier="PNSGDClassifier",
         constants="check_constants measure",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
+        fine_tuning="STEP_FAULTS fine_tune",
         history="OvertakenError",
         instances="Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
         points="accuracy check_points gradient objective predict scores",
         regressor="PNSGDRegressor",
         runs="Run",
+        step_auditing="LEAST_SAMPLES StepInstance ToldApart audit_steps tell_apart",
+        step_instances="double_well_instance nonsmooth_instance perceptron_instance repulsive_instance",
+        step_losses="AbsoluteError DoubleWell Hinge Perceptron Repulsive StepLoss",
         training="Trainer",
     )
