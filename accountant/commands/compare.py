@@ -9,7 +9,8 @@ import typer
 
 from accountant.commands import drawings, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.numerics import digits, integer, number
+from accountant.numerics import InputError, digits, integer, number
+from accountant.questions import BATCHES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from accountant.methods import Compared, ComparedStream
     from accountant.questions import Setup
 
-LengthOption = Annotated[int, typer.Option(**COUNT, help="Unlearning epochs K of every method, from 0.")]
+LengthOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs K of every method, from 0; default 1.")]
+StepsOption = Annotated[
+    int | None, typer.Option(**COUNT, help="Noisy steps of every method, from 1, for algorithms that have no epochs.")
+]
 RequestsOption = Annotated[
     int | None, typer.Option(**COUNT, help="Length of the stream of requests, default 100; 0: leave it out.")
 ]
@@ -44,7 +48,8 @@ def compare(
     shared: Shared,
     epsilon: EpsilonOption,
     delta: DeltaOption = None,
-    epochs: LengthOption = 1,
+    epochs: LengthOption = None,
+    steps: StepsOption = None,
     requests: RequestsOption = None,
     sigma: NoiseOption = None,
     unit: UnitOption = "epochs",
@@ -63,6 +68,9 @@ def compare(
     from accountant.tables import reported_accuracy
 
     present.check_precision(precision)
+    if steps is not None:
+        raise InputError(f"steps must be left out for {BATCHES}, whose methods are compared at whole epochs; give --epochs")
+    epochs = 1 if epochs is None else epochs
     setup = shared.setup
     pictures.check(plot)
     for name in method or []:
@@ -159,7 +167,8 @@ def _show(
         block = result["precision"]
         screen.print(f"sigma for one point {present.how(block)}", style="italic")
         for name, value in block["sigma"].items():
-            screen.print(layout.bullet(f"{name}: {value or 'in doubles only'}"))
+            answered = any(row.method == name and row.sigma is not None for row in single)
+            screen.print(layout.bullet(f"{name}: {value or ('in doubles only' if answered else 'no answer')}"))
     if streams:
         stream = result["stream"]
         each = "" if setup.group_size == 1 else f" of {setup.group_size} points each"
@@ -179,7 +188,7 @@ def _show(
         screen.print("[bold]Without an answer[/bold]")
     for name, reason in silent.items():
         screen.print(layout.bullet(f"{name}: {reason}"))
-    _show_assumptions(screen, single)
+    show_assumptions(screen, [(row.method, row.assumptions) for row in single])
 
 
 def _of_requests(rows: list[Compared]) -> layout.Grid:
@@ -207,13 +216,13 @@ def _of_streams(rows: list[ComparedStream]) -> layout.Grid:
     return table
 
 
-def _show_assumptions(screen: Console, rows: list[Compared]) -> None:
-    """Every line once, under the methods that it is about."""
+def show_assumptions(screen: Console, rows: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Every line of methods by name once, under the methods that it is about."""
     screen.print("[bold]Assumptions[/bold]")
     methods: dict[str, list[str]] = {}
-    for row in rows:
-        for line in row.assumptions:
-            methods.setdefault(line, []).append(row.method)
+    for name, lines in rows:
+        for line in lines:
+            methods.setdefault(line, []).append(name)
     for names in dict.fromkeys(tuple(names) for names in methods.values()):
         screen.print(f"{', '.join(names)}:")
         for line, those in methods.items():

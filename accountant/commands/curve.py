@@ -18,7 +18,7 @@ from accountant.commands.options import (
     StepsOption,
 )
 from accountant.curves import MAX_ALPHA
-from accountant.numerics import InputError, choice, digits, integer, number
+from accountant.numerics import Floats, InputError, choice, digits, integer, number
 
 if TYPE_CHECKING:
     from accountant.questions import Enclosed
@@ -31,6 +31,19 @@ ToOption = Annotated[float | None, typer.Option("--to", **NUMBER, help="Last del
 PointsOption = Annotated[int, typer.Option(**COUNT, help="Number of points, on a logarithmic scale, 2 to 10000.")]
 
 
+def places(over: str, first: float | None, last: float | None, points: int) -> Floats:
+    """The deltas, or orders, of a curve, (points,)."""
+    import numpy as np
+
+    choice("over", over, ("delta", "alpha"))
+    integer("points", points, at_least=2, at_most=10_000)
+    defaults = (1e-12, 0.1) if over == "delta" else (1.5, 64.0)
+    limits = {"above": 0.0, "below": 1.0} if over == "delta" else {"above": 1.0, "at_most": MAX_ALPHA}
+    low = number("from", defaults[0] if first is None else first, **limits)
+    high = number("to", defaults[1] if last is None else last, **limits)
+    return np.clip(np.geomspace(low, high, points), min(low, high), max(low, high))
+
+
 def curve(
     shared: Shared,
     sigma: SigmaOption,
@@ -38,8 +51,8 @@ def curve(
     epochs: EpochsOption = None,
     steps: StepsOption = None,
     over: OverOption = "delta",
-    start: FromOption = None,
-    stop: ToOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
     points: PointsOption = 12,
     precision: PrecisionOption = None,
 ) -> None:
@@ -47,15 +60,8 @@ def curve(
 
     Example: accountant curve --preset mnist --batch-size full --sigma 0.03 --epochs 1 --over alpha
     """
-    import numpy as np
-
     present.check_precision(precision)
-    choice("over", over, ("delta", "alpha"))
-    integer("points", points, at_least=2, at_most=10_000)
-    defaults = (1e-12, 0.1) if over == "delta" else (1.5, 64.0)
-    limits = {"above": 0.0, "below": 1.0} if over == "delta" else {"above": 1.0, "at_most": MAX_ALPHA}
-    first = number("from", defaults[0] if start is None else start, **limits)
-    last = number("to", defaults[1] if stop is None else stop, **limits)
+    grid = places(over, first, last, points)
     outcome = present.asked(shared.accountant, "epsilon", sigma=sigma, delta=delta, epochs=epochs, steps=steps)
     way = outcome.way
     if over == "alpha" and way is not None and max(way.added, way.redrawn) > 0:
@@ -65,7 +71,6 @@ def curve(
             f"({max(way.added, way.redrawn):.3g}), which delta pays and no Renyi divergence has"
         )
     guarantee, length = outcome.guarantee, present.length(outcome)
-    grid = np.clip(np.geomspace(first, last, points), min(first, last), max(first, last))
     values = guarantee.epsilon(grid) if over == "delta" else guarantee.rdp(grid)
     result: dict[str, Any] = present.record(shared, "curve", outcome, delta_is_default=delta is None)
     names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from accountant.commands import pictures, present
 from accountant.numerics import InputError
 
@@ -13,12 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from accountant.methods import ComparedStream
+    from accountant.problem import Stepping
     from accountant.questions import Setup
     from accountant.reproduction import Record, Reproduction
     from accountant.requests import Plan, PlannedRequest
 
 #: More points than a picture can show make its file large.
 _MOST_POINTS: Final = 2000
+#: Numbers of steps at which a comparison is drawn.
+_STEPS: Final = 40
 #: Epochs on the axis of a comparison, at least.
 _EPOCHS: Final = 10
 
@@ -106,6 +111,30 @@ def comparison(
         points = present.plural(setup.group_size, "point") + ("" if setup.group_size == 1 else " each")
         title = f"A stream of requests, {points}, at the same guarantee; σ = {noise:g}"
         _label(lower, "deletion requests", "per-sample gradient evaluations\nso far", title)
+    pictures.save(figure, path, kind)
+
+
+def comparison_of_steps(
+    path: Path, kind: str, algorithm: Stepping, target: dict[str, float], steps: int, names: list[str]
+) -> None:
+    """Noise against the number of steps, for the methods ``names`` about common steps."""
+    from accountant.methods import STEP_METHODS, steps_curve
+
+    figure, (axes,) = pictures.figure(height=4.4)
+    counts = np.unique(np.geomspace(1, max(2 * steps, 20), _STEPS).round().astype(int)).tolist()
+    styles = {name: at for at, name in enumerate(STEP_METHODS)}
+    curves = []
+    for name in names:
+        xs, ys = steps_curve(algorithm, method=name, **target, steps=counts)
+        if xs:
+            curves.append((name, styles[name], xs, ys))
+    if not curves:
+        raise InputError("plot must have a method with an answer: the chosen ones have none")
+    pictures.lines(axes, curves)
+    axes.axvline(steps, color="0.6", linewidth=1, zorder=0)
+    title = f"{algorithm.name}: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}"
+    _label(axes, "noisy steps", "noise σ of one step", title)
+    axes.set_xscale("log")
     pictures.save(figure, path, kind)
 
 

@@ -56,3 +56,18 @@ def epochs(
         present.comparison_row(other, unit, count),
     ]
     present.show(shared, result, rows, "Unlearning needed")
+
+
+def steps(
+    shared: Shared,
+    sigma: SigmaOption,
+    epsilon: EpsilonOption,
+    delta: DeltaOption = None,
+    precision: PrecisionOption = None,
+) -> None:
+    """The fewest unlearning steps that prove (epsilon, delta): epochs --steps, for algorithms too that have no epochs.
+
+    Example: accountant steps --algorithm fine-tuning --step-size 0.01 --gradient-clip 1 --start-clip 1 --sigma 2 --epsilon 1
+    --delta 1e-5
+    """
+    epochs(shared, sigma, epsilon, delta, steps=True, precision=precision)

@@ -15,18 +15,23 @@ import typer
 from accountant.bounds import BOUNDS
 from accountant.commands import paths
 from accountant.numerics import InputError, number
-from accountant.problem import PNSGD, PRESETS, Problem
+from accountant.problem import PNSGD, PRESETS, STEPPING, Problem, Stepping
 from accountant.questions import (
+    ALGORITHM,
+    BATCHES,
     DEFAULT,
     KEYS,
     SCHEDULE,
+    STEP_KEYS,
     TARGET,
     Loaded,
     Setup,
+    StepAccountant,
     UnlearningAccountant,
     check_complete,
     load,
     merged,
+    stepping_of,
 )
 
 
@@ -76,7 +81,11 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "redraw": {"parser": _parser(_truth, "yes or no"), "metavar": "yes|no"},
     "rounding_share": NUMBER,
     "group_size": COUNT,
+    **dict.fromkeys(("start_clip", "model_clip", "weight_decay", "gradient_clip"), NUMBER),
+    "clip_first": {"parser": _parser(_truth, "yes or no"), "metavar": "yes|no"},
 }
+#: The panel of options that only algorithms have whose steps both runs share.
+_STEPPING: Final = "Fine-tuning and other common steps"
 #: Options that are shorter than the field they fill.
 _SPELLED: Final = {"rounding": "float", "rounding_share": "float-share"}
 _ACCOUNTANT_HELP: Final = {
@@ -87,7 +96,10 @@ _ACCOUNTANT_HELP: Final = {
     "reference": "What retraining means: matched, converged, or a number of retraining epochs; default matched.",
     "group_size": "Points deleted at once, 1 to n; default 1.",
 }
-SigmaOption = Annotated[float, typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I).")]
+SigmaOption = Annotated[
+    float,
+    typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I), of common steps N(0, sigma^2 I)."),
+]
 EpsilonOption = Annotated[float, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee.")]
 DeltaOption = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
 EpochsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs K >= 0 (or give --steps).")]
@@ -143,12 +155,26 @@ class Shared:
         return merged(self.options, preset_name=self.preset, problem_file=self.problem)
 
     @cached_property
+    def stepping(self) -> Stepping | None:
+        """The algorithm whose steps both runs share, where the settings name one."""
+        return stepping_of(self.settings)
+
+    @cached_property
+    def step_accountant(self) -> StepAccountant:
+        """The accountant of that algorithm."""
+        assert self.stepping is not None
+        accountant = StepAccountant(self.stepping)
+        accountant.check()
+        return accountant
+
+    @cached_property
     def setup(self) -> Setup:
         """What the settings say of the run, for methods that need not be a bound of the accountant."""
         settings = self.settings
         for name in ("bound", SCHEDULE):
             if name in settings:
                 raise InputError(f"{name} must be left out: every method has its own")
+        stepping_of(settings)
         check_complete(settings)
         return Setup.of(settings)
 
@@ -162,6 +188,10 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
     helps = {f.name: f.metadata["help"] for kind in (Problem, PNSGD) for f in fields(kind) if "help" in f.metadata}
     helps |= _ACCOUNTANT_HELP
     panels = {name: part.capitalize() for part, names in KEYS.items() for name in names}
+    helps[ALGORITHM] = f"What runs: {BATCHES} (noisy SGD on batches), {', '.join(STEPPING)}; default {BATCHES}."
+    for kind_ in STEPPING.values():
+        helps |= {f.name: f.metadata["help"] for f in fields(kind_) if f.name in STEP_KEYS}
+    panels |= dict.fromkeys((*STEP_KEYS, ALGORITHM), _STEPPING)
     annotations: list[tuple[str, Any, Any]] = [
         (
             "preset",
@@ -199,11 +229,18 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
     return [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in annotations]
 
 
-def register(app: typer.Typer, function: Callable[..., None], *, needs: str | None = "accountant") -> None:
+def register(
+    app: typer.Typer,
+    function: Callable[..., None],
+    *,
+    needs: str | None = "accountant",
+    common: Callable[..., None] | None = None,
+) -> None:
     """Add ``function(shared, *, own options)`` to the app, with the shared options beside its own.
 
     needs: what the shared options must make, an "accountant" or a "setup", before anything else is looked at; None: they need
-    not be complete, and the function's own options are all its affair.
+    not be complete, and the function's own options are all its affair. common: what is called in its place, with the same
+    options, for an algorithm whose steps both runs share.
     """
     # Where every method has its own bound, there is none to choose.
     shared = _parameters(without=() if needs == "accountant" else ("bound",))
@@ -219,14 +256,20 @@ def register(app: typer.Typer, function: Callable[..., None], *, needs: str | No
         mine = {parameter.name: values.pop(parameter.name) for parameter in own}
         words = {name: values.pop(name) for name in ("preset", "problem", "json")}
         shared = Shared(values, **words)
+        runs = function
         if needs is not None:
-            getattr(shared, needs)
+            if shared.stepping is None:
+                getattr(shared, needs)
+            elif common is None:
+                raise InputError(f"algorithm must be {BATCHES} for {function.__name__}, got {shared.stepping.name}")
+            else:
+                runs, _ = common, shared.step_accountant
             mine |= {name: value for name, value in shared.target.items() if name in mine and mine[name] is None}
         mine = {name: None if name in TARGET and value == DEFAULT else value for name, value in mine.items()}
         missing = [name for name in TARGET if name in required and mine[name] is None]
         if missing:
             raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")
-        function(shared, **mine)
+        runs(shared, **mine)
 
     _add(app, functools.update_wrapper(computed, function), [*own, *shared])
 

@@ -153,11 +153,16 @@ def check_precision(precision: int | None) -> None:
 
 def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
     """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all commands have."""
+    listed(shared, result, [] if shared.json else [*rows, *_common_rows(shared, result)], title)
+
+
+def listed(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
+    """Print the record: as JSON, or as a table of ``rows`` and what it rests on."""
     if shared.json:
         print(json.dumps(result, allow_nan=False))
         return
     table = layout.facts()
-    for name, value in [*rows, *_common_rows(shared, result)]:
+    for name, value in rows:
         table.add_row(name, value)
     screen = layout.console()
     screen.print(title, style="italic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import typer
@@ -12,12 +13,14 @@ from accountant.commands import (
     certify,
     check,
     compare,
+    compare_steps,
     curve,
     epochs,
     plan,
     presets,
     reproduce,
     sigma,
+    stepping,
     streams,
     verify,
 )
@@ -49,9 +52,17 @@ app = typer.Typer(
     epilog="Example: accountant sigma --preset mnist --epsilon 1 --epochs 1",
 )
 
-for function in (sigma.sigma, sigma.epsilon, sigma.delta, epochs.epochs, curve.curve, plan.plan):
-    register(app, function)
-register(app, compare.compare, needs="setup")
+for function, common in (
+    (sigma.sigma, stepping.sigma),
+    (sigma.epsilon, stepping.epsilon),
+    (sigma.delta, stepping.delta),
+    (epochs.epochs, stepping.steps),
+    (epochs.steps, partial(stepping.steps, steps=True)),
+    (curve.curve, stepping.curve),
+    (plan.plan, stepping.plan),
+):
+    register(app, function, common=common)
+register(app, compare.compare, needs="setup", common=compare_steps.compare)
 register(app, verify.verify, needs=None)
 register(app, certify.certify)
 for alone in (check.check, reproduce.reproduce, audit.audit, presets.presets):

@@ -63,7 +63,7 @@ class ExactOutputPerturbation(Converted):
         where = "starts at the public centre of the ball" if setup.start == "centre" else "is clipped alike"
         return (
             f"the model is clipped to norm {setup.start_distance / (1 if setup.start == 'centre' else 2):g}, and the reference "
-            f"{where}; no step is run after the noise, nor any before it on data that are left out of the reference",
+            f"{where}; then one Gaussian, and no step on what is left",
             "sigma is the standard deviation of the noise that each parameter gets, once",
         )
 

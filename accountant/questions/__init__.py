@@ -23,7 +23,7 @@ else:
         outcome="Outcome Unknown Value",
         query="raised",
         searches="NotUniqueWarning",
-        settings="DEFAULT KEYS Loaded SCHEDULE TARGET check_complete load merged",
+        settings="ALGORITHM BATCHES DEFAULT KEYS Loaded SCHEDULE STEP_KEYS TARGET check_complete load merged stepping_of",
         setup="Setup",
         step_accountant="StepAccountant",
         stepping="StepOutcome",

@@ -8,8 +8,8 @@ from dataclasses import MISSING, fields
 from os import PathLike
 from typing import Any, Final, NamedTuple
 
-from accountant.numerics import InputError, all_bytes, number
-from accountant.problem import PNSGD, PRESET_DIMENSIONS, Problem, preset
+from accountant.numerics import InputError, all_bytes, choice, number
+from accountant.problem import PNSGD, PRESET_DIMENSIONS, STEPPING, Problem, Stepping, preset
 from accountant.questions.accountant import UnlearningAccountant
 from accountant.questions.setup import Setup
 
@@ -19,6 +19,16 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
     "accountant": ("bound", "batches", "reference", "group_size"),
 }
+#: What runs: noisy SGD on batches, unless the setting says one of the algorithms whose steps both runs share.
+ALGORITHM: Final = "algorithm"
+BATCHES: Final = "pnsgd"
+#: Keys of those algorithms that noisy SGD on batches does not have.
+STEP_KEYS: Final = tuple(
+    dict.fromkeys(
+        f.name for kind in STEPPING.values() for f in fields(kind) if f.name not in {n for k in KEYS.values() for n in k}
+    )
+)
+_STEP_FIELDS: Final = tuple(dict.fromkeys(f.name for kind in STEPPING.values() for f in fields(kind)))
 #: What is asked for, which a file may say too, as keys or in a table [target].
 TARGET: Final = ("sigma", "epsilon", "delta")
 #: A list of phases in a file, ``[[schedule]]``.
@@ -30,7 +40,10 @@ _MAX_BYTES: Final = 1 << 20
 
 
 def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
-    """The settings in a TOML file, flattened; InputError for a file that cannot be read and for unknown keys."""
+    """The settings in a TOML file, flattened; InputError for a file that cannot be read and for unknown keys.
+
+    The key ``algorithm`` is a word, or a table whose ``name`` is that word.
+    """
     try:
         data = tomllib.loads(all_bytes("problem", path, _MAX_BYTES).decode("utf-8-sig"))
     except InputError:
@@ -40,12 +53,15 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, value in data.items():
         entries = [(key, value)]
-        tables = {**KEYS, "target": TARGET}
-        allowed: tuple[str, ...] = sum(tables.values(), (SCHEDULE,))
+        tables = {**KEYS, ALGORITHM: (*KEYS[ALGORITHM], *_STEP_FIELDS), "target": TARGET}
+        allowed: tuple[str, ...] = tuple(dict.fromkeys(sum(tables.values(), (SCHEDULE, ALGORITHM))))
         if isinstance(value, dict):
             if key not in tables:
                 raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(tables)}, or no tables")
             entries, allowed = list(value.items()), tables[key]
+            if key == ALGORITHM:
+                entries = [(ALGORITHM if name == "name" else name, entry) for name, entry in entries]
+                allowed = (ALGORITHM, *allowed)
         for name, entry in entries:
             if name not in allowed:
                 raise InputError(f"key {name!r} in {path} is unknown: it must be one of {', '.join(allowed)}")
@@ -70,6 +86,10 @@ def merged(
     if problem_file is not None:
         settings = read_toml(problem_file)
     settings |= {name: value for name, value in options.items() if value is not None}
+    if preset_name is not None and settings.get(ALGORITHM, BATCHES) in STEPPING:
+        raise InputError(
+            f"preset must be left out for {settings[ALGORITHM]}: presets are problems of {BATCHES}, got {preset_name}"
+        )
     return {name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT}
 
 
@@ -78,6 +98,34 @@ def check_complete(settings: Mapping[str, Any]) -> None:
     missing = [f.name for f in fields(Problem) if f.default is MISSING and f.name not in settings]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
+
+
+def stepping_of(settings: Mapping[str, Any]) -> Stepping | None:
+    """The algorithm whose steps both runs share, where the settings name one; None for noisy SGD on batches.
+
+    InputError for options that the algorithm does not have, and for those that it needs and nobody gives.
+
+    >>> stepping_of({"algorithm": "fine-tuning", "step_size": 0.01, "gradient_clip": 1.0, "start_clip": 1.0}).rho
+    1.0
+    """
+    name = choice(ALGORITHM, settings.get(ALGORITHM, BATCHES), (BATCHES, *STEPPING))
+    if name == BATCHES:
+        for key in (key for key in STEP_KEYS if key in settings):
+            own = " or ".join(word for word, kind in STEPPING.items() if key in {f.name for f in fields(kind)})
+            raise InputError(f"{key} must be left out for {BATCHES}: it is an option of algorithm {own}")
+        return None
+    kind = STEPPING[name]
+    has = {f.name for f in fields(kind)}
+    known = (*dict.fromkeys(key for keys in KEYS.values() for key in keys), *STEP_KEYS, SCHEDULE)
+    foreign = [key for key in known if key in settings and key not in has and (key, settings[key]) != ("bound", "optimal")]
+    if foreign:
+        what = "it is no option" if len(foreign) == 1 else "they are no options"
+        own = ", ".join(f.name for f in fields(kind))
+        raise InputError(f"{' and '.join(foreign)} must be left out: {what} of {name}, which has {own}")
+    missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in settings]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given for {name}: directly, or by a problem file")
+    return kind(**{key: settings[key] for key in has if key in settings})
 
 
 class Loaded(NamedTuple):
@@ -99,6 +147,8 @@ def load(
 
 def assembled(settings: Mapping[str, Any]) -> Loaded:
     """The accountant of settings by name, as :func:`merged` gives them; other names are left alone. Raises InputError."""
+    if stepping_of(settings) is not None:
+        raise InputError(f"{ALGORITHM} must be {BATCHES} here, got {settings[ALGORITHM]}")
     check_complete(settings)
     accountant = UnlearningAccountant.of(Setup.of(settings), bound=settings.get("bound", "optimal"))
     if settings.get("group_size", accountant.group_size) != accountant.group_size:

@@ -1,0 +1,83 @@
+"""``accountant compare`` for algorithms whose steps both runs share: noise and steps of every method, and a picture."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from accountant.commands import drawings, files, layout, pictures, present
+from accountant.commands.compare import show_assumptions
+from accountant.commands.options import Shared
+from accountant.numerics import InputError, integer, number
+
+if TYPE_CHECKING:
+    from accountant.methods import ComparedSteps
+
+
+def compare(
+    shared: Shared, *, epsilon: float, delta: float | None, epochs: int | None, steps: int | None, method: list[str] | None,
+    plot: str | None, precision: int | None, unit: str, **streams: Any,
+) -> None:  # fmt: skip
+    """Every method at one guarantee and one number of steps; requests do not pile up, so there is no stream to compare."""
+    from accountant._version import __version__
+    from accountant.methods import STEPWISE, compare_steps
+
+    algorithm = shared.stepping
+    assert algorithm is not None
+    for name, value in {"epochs": epochs, "precision": precision, **streams}.items():
+        if value is not None:
+            why = "it is counted in steps" if name == "epochs" else "its requests do not pile up, each costs the same"
+            raise InputError(f"{name} must be left out for {algorithm.name}: {'doubles only' if name == 'precision' else why}")
+    if steps is None:
+        raise InputError("steps must be given: the number of noisy steps")
+    if delta is None:
+        raise InputError(f"delta must be given for {algorithm.name}: there is no n, and so no default 1/n")
+    pictures.check(plot)
+    target = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": number("delta", delta, above=0, below=1)}
+    count = integer("steps", steps, at_least=1)
+    rows = compare_steps(algorithm, **target, steps=count, methods=method or STEPWISE)
+    if plot is not None:
+        with files.replacing("plot", plot) as picture:
+            assert picture is not None
+            names = [row.method for row in rows if row.reason is None]
+            drawings.comparison_of_steps(picture, pictures.kind(plot), algorithm, target, count, names)
+    if shared.json:
+        made = {
+            "command": "compare", **target, "delta_is_default": False, "group_size": None, "steps": count,
+            "retrain_gradient_evaluations": None, "problem": None,
+            "algorithm": {"name": algorithm.name, **algorithm.to_dict()}, "methods": [row.to_dict() for row in rows],
+            "group": None, "stream": None, "version": __version__,
+        }  # fmt: skip
+        print(json.dumps(made, allow_nan=False))
+        return
+    _show(rows, target, count)
+
+
+def _show(rows: list[ComparedSteps], target: dict[str, float], steps: int) -> None:
+    screen = layout.console()
+    guarantee = present.guarantee_row({**target, "delta_is_default": False})[1]
+    screen.print(
+        f"One request, of any number of records, {present.plural(steps, 'step')}: what gives {guarantee}", style="italic"
+    )
+    table = layout.numbers(["method", "sigma", "of\noptimal", "steps", "blocks"], names=1)
+    for row in rows:
+        relative = "-" if row.relative is None else f"{row.relative:.4g} x"
+        table.add_row(row.method, present.rough(row.sigma, 6), relative, *(_count(value) for value in (row.steps, row.blocks)))
+    screen.print(table)
+    screen.print(
+        "sigma: standard deviation of one step's noise, per parameter, without sqrt(2 eta); of output perturbation, of its "
+        "only noise. blocks: parts of the run that contract between clips. Requests do not pile up: each starts again from a "
+        "clipped model, and groups of any size cost the same."
+    )
+    for row in rows:
+        screen.print(layout.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}; {row.source}"))
+    silent = [row for row in rows if row.reason is not None]
+    if silent:
+        screen.print("[bold]Without an answer[/bold]")
+    for row in silent:
+        screen.print(layout.bullet(f"{row.method}: {row.reason}"))
+    show_assumptions(screen, [(row.method, row.assumptions) for row in rows])
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,272 @@
+"""The commands about algorithms whose steps both runs share: fine-tuning of networks, and convex losses without smoothness."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from accountant.commands import layout, present
+from accountant.commands.curve import places
+from accountant.commands.options import Shared
+from accountant.numerics import InputError, digits, integer
+
+if TYPE_CHECKING:
+    from accountant.questions import StepOutcome
+
+#: Said of every sigma.
+_NOISE = "the standard deviation of one step's noise, per parameter; no sqrt(2 eta) in it"
+_NO_EPOCHS = "common steps are counted one by one, of batches in any order, so there is no epoch; give --steps"
+
+
+def sigma(shared: Shared, **question: Any) -> None:
+    """``accountant sigma``."""
+    _answer(shared, "sigma", "Noise needed", question)
+
+
+def epsilon(shared: Shared, **question: Any) -> None:
+    """``accountant epsilon``."""
+    _answer(shared, "epsilon", "Guarantee at delta", question)
+
+
+def delta(shared: Shared, **question: Any) -> None:
+    """``accountant delta``."""
+    _answer(shared, "delta", "Guarantee at epsilon", question)
+
+
+def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title: str, question: dict[str, Any]) -> None:
+    _check(shared, question)
+    if question["steps"] is None:
+        raise InputError("steps must be given: the number of noisy steps")
+    _need_delta(shared, question)
+    outcome = _asked(shared, unknown, **question)
+    result = record(shared, unknown, outcome)
+    result["comparison"] = _comparison(shared, unknown, question)
+    value = float(outcome.answer)
+    found = [] if unknown == "sigma" else [(unknown, digits(value, 10))]
+    show(shared, result, [*found, *_rows(result), *_compared(result["comparison"], unknown, value)], title)
+
+
+def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, steps: bool, precision: int | None) -> None:
+    """``accountant epochs --steps``, and ``accountant steps``."""
+    _check(shared, {"precision": precision})
+    if not steps:
+        raise InputError(
+            f"epochs must be left out for {_name(shared)}: {_NO_EPOCHS.replace('give --steps', 'ask for --steps')}"
+        )
+    question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
+    _need_delta(shared, question)
+    outcome = _asked(shared, "steps", **question)
+    count = int(outcome.answer)
+    result = record(shared, "epochs", outcome)
+    result["epsilon_achieved"] = shared.step_accountant.epsilon(sigma=sigma, delta=delta, steps=count)
+    result["comparison"] = _comparison(shared, "steps", question)
+    rows = [
+        ("steps", str(count)),
+        ("epsilon achieved", digits(result["epsilon_achieved"], 10)),
+        *_rows(result),
+        *_compared(result["comparison"], "steps", count),
+    ]
+    show(shared, result, rows, "Unlearning needed")
+
+
+def curve(
+    shared: Shared, *, sigma: float, delta: float | None, epochs: int | None, steps: int | None, over: str,
+    first: float | None, last: float | None, points: int, precision: int | None,
+) -> None:  # fmt: skip
+    """``accountant curve``."""
+    _check(shared, {"epochs": epochs, "precision": precision})
+    grid = places(over, first, last, points)
+    if steps is None:
+        raise InputError("steps must be given: the number of noisy steps")
+    chance = float(grid[0]) if delta is None and over == "delta" else delta
+    question = {"sigma": sigma, "delta": chance, "steps": steps}
+    _need_delta(shared, question)
+    outcome = _asked(shared, "epsilon", **question)
+    if over == "alpha" and outcome.mu is None:
+        raise InputError("over must be delta where blocks contract: they prove points of a curve, and no Renyi divergence")
+    if over == "delta":
+        # The split into blocks is found anew for each point.
+        values = np.asarray(shared.step_accountant.epsilon(sigma=sigma, delta=grid, steps=steps))
+    else:
+        values = np.asarray(outcome.guarantee.rdp(grid))
+    names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
+    result = record(shared, "curve", outcome)
+    result["over"] = over
+    result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
+    if not shared.json:
+        titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
+        table = layout.Grid(titles, names=len(titles), padding=(1, 1))
+        for point in result["points"]:
+            table.add_row(digits(point[names[0]], 10, down=over == "alpha"), digits(point[names[1]], 10))
+        screen = layout.console()
+        screen.print(f"Privacy curve over {over}", style="italic")
+        screen.print(table)
+    show(shared, result, _rows(result), "The run")
+
+
+def plan(
+    shared: Shared, *, epsilon: float, requests: str, sigma: float | None, delta: float | None, precision: int | None,
+    csv: str | None, plot: str | None, optimize: bool, unit: str, **others: Any,
+) -> None:  # fmt: skip
+    """``accountant plan``: requests do not pile up, so there is one number of steps for all of them."""
+    _check(shared, {"precision": precision})
+    given = {"csv": csv, "plot": plot, "optimize": optimize or None, **others}
+    for name in (name for name, value in given.items() if value is not None):
+        raise InputError(f"{name} must be left out for {_name(shared)}: its requests do not pile up, each takes the same steps")
+    if unit == "epochs":
+        raise InputError(f"unit must be steps for {_name(shared)}: {_NO_EPOCHS}")
+    if not (requests.isascii() and requests.isdigit()):
+        raise InputError(
+            f"requests must be a COUNT for {_name(shared)}, whose requests all take the same steps, got {requests!r}"
+        )
+    count = integer("requests", int(requests), at_least=1, at_most=10_000_000)
+    if sigma is None:
+        raise InputError("sigma must be given")
+    question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
+    _need_delta(shared, question)
+    outcome = _asked(shared, "steps", **question)
+    each = int(outcome.answer)
+    result = record(shared, "plan", outcome)
+    said = (
+        "requests do not pile up: each starts again from the clipped model, and its release alone is compared with a reference "
+        "of its own; groups of any size cost the same"
+    )
+    together = "all releases after a deletion are post-processing of the first; against independent references they compose"
+    result |= {"requests": count, "steps_each": each, "steps_in_all": each * count, "piles_up": False}
+    result["assumptions"] = [*result["assumptions"], said, together]
+    rows = [
+        ("requests", str(count)),
+        ("steps each", str(each)),
+        ("steps in all", str(each * count)),
+        ("requests do not pile up", "each starts again from the clipped model, and takes the same steps"),
+        *_rows(result),
+    ]
+    show(shared, result, rows, "In all")
+
+
+def _check(shared: Shared, question: dict[str, Any]) -> None:
+    """Refuse what there is not for common steps; takes ``epochs`` and ``precision`` out of the question."""
+    if question.pop("epochs", None) is not None:
+        raise InputError(f"epochs must be left out for {_name(shared)}: {_NO_EPOCHS}")
+    if question.pop("precision", None) is not None:
+        raise InputError(f"precision must be left out for {_name(shared)}: its answers are rounded up in doubles")
+
+
+def _name(shared: Shared) -> str:
+    assert shared.stepping is not None
+    return shared.stepping.name
+
+
+def _need_delta(shared: Shared, question: dict[str, Any]) -> None:
+    if "delta" in question and question["delta"] is None:
+        raise InputError(f"delta must be given for {_name(shared)}: there is no n, and so no default 1/n")
+
+
+def _asked(shared: Shared, unknown: Literal["sigma", "epsilon", "delta", "steps"], **question: Any) -> StepOutcome:
+    """The outcome of a single question; InputError where it has none."""
+    outcome = shared.step_accountant.ask(unknown, **question)
+    if outcome.refusals:
+        raise InputError(outcome.refusals[0])
+    return outcome
+
+
+def record(shared: Shared, command: str, outcome: StepOutcome) -> dict[str, Any]:
+    """The keys that every computing command prints, null where common steps have nothing, and what they have beside."""
+    from accountant._version import __version__
+
+    settings, noise = outcome.settings, float(outcome.sigma or 0.0)
+    return {
+        "command": command,
+        "sigma": noise,
+        "epsilon": outcome.epsilon,
+        "delta": outcome.delta,
+        "delta_is_default": False,
+        "epochs": None,
+        "steps": outcome.step_count,
+        "bound": settings["bound"],
+        **dict.fromkeys(("batches", "reference", "group_size", "gradient_evaluations", "averaging", "contraction")),
+        "mu_worst": outcome.mu,
+        "tightness": None,
+        "noise_std": noise,
+        **dict.fromkeys(("noise_multiplier", "noise_in_units", "rounding_share", "assignment", "oversize")),
+        "blocks": outcome.blocks,
+        "split": list(outcome.split),
+        "assumptions": list(outcome.assumptions),
+        "problem": None,
+        "algorithm": settings["algorithm"],
+        "schedule": None,
+        "version": __version__,
+    }
+
+
+def _comparison(shared: Shared, unknown: str, question: dict[str, Any]) -> dict[str, Any] | None:
+    """The same question under the published bound; None where there is none for the algorithm."""
+    from accountant.methods import STEP_METHODS
+
+    algorithm = shared.stepping
+    assert algorithm is not None
+    if algorithm.name != "fine-tuning":
+        return None
+    method = STEP_METHODS["finetune-model-clipping" if getattr(algorithm, "clip_first", False) else "finetune-clipping"]
+    result: dict[str, Any] = {"bound": method.name, "batches": None, unknown: None, "reason": method.refusal(algorithm)}
+    if result["reason"] is None:
+        arrays: dict[str, Any] = {name: np.array([float(value)]) for name, value in question.items()}
+        if unknown == "sigma":
+            needed = method.needed(algorithm, **arrays)
+            value, result["reason"] = float(needed.sigma[0]), needed.refusals.get(0)
+        elif unknown == "steps":
+            value = float(method.fewest(algorithm, **arrays)[0])
+        elif unknown == "epsilon":
+            value = float(method.epsilon(algorithm, **arrays)[0])
+        else:
+            value = float(method.delta(algorithm, **arrays)[0])
+        if np.isfinite(value) and not (unknown == "delta" and value == 1):
+            result[unknown] = int(value) if unknown == "steps" else value
+        elif result["reason"] is None:
+            none = "no number of steps is enough" if unknown == "steps" else "it proves nothing here"
+            result["reason"] = f"{none} by the published formula"
+    if result["reason"] is None:
+        del result["reason"]
+    return result
+
+
+def _compared(other: dict[str, Any] | None, unknown: str, mine: float) -> list[tuple[str, str]]:
+    """The row of the published bound."""
+    if other is None:
+        return []
+    if other[unknown] is None:
+        return [("published", f"no answer from {other['bound']}: {other['reason']}")]
+    factor = f", {other[unknown] / mine:.3g} times as much" if mine > 0 and other[unknown] != mine else ""
+    return [("published", f"{unknown} = {digits(other[unknown], 10)}{factor} ({other['bound']})")]
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        present.noise_row(result),
+        ("", _NOISE),
+        present.guarantee_row(result),
+        ("unlearning", present.plural(result["steps"], "noisy step")),
+    ]
+
+
+def _blocks(split: list[int]) -> str:
+    """How the steps are split, in words.
+
+    >>> _blocks([100]), _blocks([12, 11, 11])
+    ('a single string over all steps', '3 blocks: 1 of 12 steps, 2 of 11 steps')
+    """
+    if len(split) == 1:
+        return "a single string over all steps"
+    lengths = [f"{count} of {present.plural(length, 'step')}" for length, count in Counter(split).items()]
+    many = f" and {len(lengths) - 4} other lengths" if len(lengths) > 4 else ""
+    return f"{len(split)} blocks: {', '.join(lengths[:4])}{many}"
+
+
+def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], title: str) -> None:
+    """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all of these commands have."""
+    common = [("algorithm", result["algorithm"]["name"]), ("blocks", _blocks(result["split"]))]
+    if result["mu_worst"] is not None:
+        common.append(("mu", digits(result["mu_worst"])))
+    present.listed(shared, result, [*rows, *common], title)
