@@ -1,6 +1,7 @@
 """Block contraction: the values of the theory, mpmath and enclosures, and exact laws of projected steps on grids."""
 
 import math
+import pickle
 import time
 
 import mpmath as mp
@@ -9,6 +10,7 @@ import pytest
 from oracle_steps import Walk, chain, hockey, random_clipped, random_convex, random_smooth
 from scipy.optimize import brentq
 
+from accountant import FineTuning, Guarantee, InputError, UnlearningAccountant
 from accountant.curves import certain, chained, contracted, contracted_in
 from accountant.curves.block_curve import BlockCurve
 from accountant.curves.splits import lengths
@@ -217,3 +219,38 @@ def test_a_thousand_blocks_take_less_than_fifty_milliseconds() -> None:
         chained(epsilon, blocks)
         took.append(time.perf_counter() - start)
     assert min(took) < 0.05
+
+
+def test_a_guarantee_of_blocks() -> None:
+    accountant = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0, model_clip=1.0))
+    outcome = accountant.ask("epsilon", sigma=0.27, delta=1e-5, steps=100)
+    guarantee = outcome.guarantee
+    assert guarantee.kind == "contraction"
+    assert guarantee.blocks is not None
+    assert guarantee.blocks.size == outcome.blocks - 1
+    assert guarantee.epsilon(1e-5) == pytest.approx(float(outcome.epsilon), rel=1e-9)
+    mus = [float(guarantee.values[0]), *guarantee.blocks.tolist()]
+    for epsilon in (0.0, 0.5, 2.0):
+        assert guarantee.delta(epsilon) == pytest.approx(float(chain(epsilon, mus)), rel=1e-10)
+    assert guarantee.epsilon(guarantee.delta(0.5)) == pytest.approx(0.5, rel=1e-9)
+    assert Guarantee.from_json(guarantee.to_json()) == guarantee
+    assert pickle.loads(pickle.dumps(guarantee)) == guarantee
+    assert guarantee.mu_worst is None
+    assert "contracted by" in str(guarantee)
+    # Lines below the trade-off function of an attacker who does nothing, and above none.
+    assert 0 < guarantee.tradeoff(0.1) < 0.9
+    loss = guarantee.pld(interval=1e-2)
+    assert loss.delta(1.0) >= guarantee.delta(1.0) * (1 - 1e-9)
+    for refused in (lambda: guarantee.compose(guarantee), lambda: guarantee.self_compose(2)):
+        with pytest.raises(InputError, match="does not compose"):
+            refused()
+    with pytest.raises(InputError, match="no Rényi divergence"):
+        guarantee.rdp(2.0)
+    with pytest.raises(InputError, match="blocks must be given"):
+        Guarantee("gdp", weights=[1.0], values=[1.0], blocks=[1.0])
+
+
+def test_components_are_averaged_after_the_last_block() -> None:
+    guarantee = Guarantee("contraction", weights=[0.25, 0.75], values=[0.5, 2.0], blocks=[1.0, 1.5])
+    average = 0.25 * chain(0.7, [0.5, 1.0, 1.5]) + 0.75 * chain(0.7, [2.0, 1.0, 1.5])
+    assert guarantee.delta(0.7) == pytest.approx(float(average), rel=1e-11)

@@ -13,13 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.curves.contraction import CONTRACTION, Chained, certain, chained, contracted
+from accountant.curves.contraction import CONTRACTION, Chained, averaged, certain, chained, contracted
 from accountant.curves.curves import GDPCurve, rounded_up
 from accountant.curves.hockey_stick import mixture_log_scale, mixture_tail, mixture_tail_epsilon, rounded_down
 from accountant.curves.splits import best_counts, sizes_of
-from accountant.numerics import DOUBLE, Floats, Indices, decreasing_root
+from accountant.numerics import Floats, Indices, decreasing_root
 
-_UNIT: Final = DOUBLE.unit_roundoff
 #: Epsilon and log sigma are searched no finer than this.
 _FLOOR: Final = 1e-12
 #: How many orders e below what the string needs sigma is searched.
@@ -145,9 +144,7 @@ class BlockCurve:
         reached = _chain(np.broadcast_to(epsilon[:, None], first.shape), first, logs, where, fine, counts)
         back = np.empty_like(order)
         back[order] = np.arange(order.size)
-        if first.shape[1] == 1:
-            return Chained(*(part[back, 0] for part in reached))
-        return Chained(*(part[back] for part in _averaged(reached, log_weights)))
+        return Chained(*(part[back] for part in averaged(reached, log_weights)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,17 +248,3 @@ def _chain(epsilon: Floats, first: Floats, logs: Floats, where: Indices, fine: F
         for part, value in zip(reached, after, strict=True):
             part[:active] = value
     return reached
-
-
-def _averaged(reached: Chained, log_weights: Floats) -> Chained:
-    """The average of components (P, C), rounded up."""
-    with np.errstate(all="ignore"):
-        terms = reached.log_delta + log_weights
-        top = terms.max(axis=1, keepdims=True)
-        shares = np.exp(terms - np.where(np.isfinite(top), top, 0.0))
-        total = shares.sum(axis=1)
-        log_delta = top[:, 0] + np.log(total) + _UNIT * (16 + terms.shape[1] + np.abs(top[:, 0]))
-        shares = shares / total[:, None]
-    some = np.isfinite(top[:, 0])
-    means = (np.where(some, (shares * by).sum(axis=1), 0.0) for by in (reached.by_epsilon, reached.by_log_mu))
-    return Chained(np.where(some, log_delta, -np.inf), *means)

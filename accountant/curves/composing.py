@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 
 from accountant.curves import composition, hockey_stick, keys, renyi
+from accountant.curves.contraction import CONTRACTION
 from accountant.curves.curves import GAUSSIAN_MIXTURE, TANGENT
 from accountant.numerics import Floats, InputError, integer
 
@@ -69,8 +70,18 @@ class _Law(NamedTuple):
     conversion: str = "exact"
 
 
+def _check_composable(part: Release) -> None:
+    if part.kind == CONTRACTION:
+        raise InputError(
+            "a guarantee of kind contraction does not compose: blocks prove points of a curve, and nothing that adds up; "
+            "compose the privacy losses of both (pld), which is an upper bound"
+        )
+
+
 def composed(one: Release, other: Release, shared_key: bool | None) -> Composed:
     """Both releases together; see :meth:`Guarantee.compose`."""
+    for part in (one, other):
+        _check_composable(part)
     _check_same_neighbours(one, other)
     parts = one, other
     context: dict[str, Any] = {"composed": [part.context for part in parts]}
@@ -108,6 +119,8 @@ def composed(one: Release, other: Release, shared_key: bool | None) -> Composed:
 def self_composed(one: Release, count: int, shared_key: bool | None) -> Composed | None:
     """So many such releases together, None for itself; see :meth:`Guarantee.self_compose`."""
     times = integer("count", count, at_least=1)
+    if times > 1:
+        _check_composable(one)
     pair = one.kind == GAUSSIAN_MIXTURE
     if not pair and shared_key is not None:
         raise InputError("shared_key must be left out, as it is for a guarantee of kind gaussian-mixture")

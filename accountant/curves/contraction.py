@@ -94,6 +94,22 @@ def _each(epsilon: Floats, blocks: Sequence[tuple[Floats, int]], before: Chained
     return Chained(*result)
 
 
+def averaged(reached: Chained, log_weights: Floats) -> Chained:
+    """The average of components (P, C), rounded up, (P,)."""
+    if reached.log_delta.shape[1] == 1:
+        return Chained(reached.log_delta[:, 0], reached.by_epsilon[:, 0], reached.by_log_mu[:, 0])
+    with np.errstate(all="ignore"):
+        terms = reached.log_delta + log_weights
+        top = terms.max(axis=1, keepdims=True)
+        shares = np.exp(terms - np.where(np.isfinite(top), top, 0.0))
+        total = shares.sum(axis=1)
+        log_delta = top[:, 0] + np.log(total) + _UNIT * (16 + terms.shape[1] + np.abs(top[:, 0]))
+        shares = shares / total[:, None]
+    some = np.isfinite(top[:, 0])
+    means = (np.where(some, (shares * by).sum(axis=1), 0.0) for by in (reached.by_epsilon, reached.by_log_mu))
+    return Chained(np.where(some, log_delta, -np.inf), *means)
+
+
 def contracted_in(log_delta: Numbers, epsilon: Numbers, mu: Numbers, arithmetic: Arithmetic) -> Numbers:
     """log delta after one block in numbers of any arithmetic, enclosures included; for epsilon > 0."""
     ar = arithmetic

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from accountant.curves import gdp, hockey_stick, renyi
+from accountant.curves.contraction import CONTRACTION
 from accountant.curves.curves import GAUSSIAN_MIXTURE, TANGENT, Curve
 from accountant.curves.privacy_loss import PrivacyLoss, connect_dots
 from accountant.numerics import (
@@ -29,7 +30,7 @@ from accountant.numerics import (
 #: Version of the JSON form.
 FORMAT: Final = 1
 GAUSSIAN: Final = ("gdp", TANGENT)
-KINDS: Final = (*GAUSSIAN, GAUSSIAN_MIXTURE, *renyi.FAMILIES)
+KINDS: Final = (*GAUSSIAN, GAUSSIAN_MIXTURE, CONTRACTION, *renyi.FAMILIES)
 #: Kinds whose trade-off function is known in closed form.
 EXACT: Final = ("gdp", GAUSSIAN_MIXTURE)
 #: What a result of two roundings is raised by.
@@ -51,11 +52,13 @@ class Guarantee:
 
     kind: "gdp" (component j is values_j-GDP), "gdp-tangent" (the same, but each divergence is replaced by the smallest
         convex function of mu above it), "gaussian-mixture" (as hard to tell apart as sum_j w_j N(values_j, 1) and N(0, 1): the
-        component is secret), or the Rényi family "linear" or "not-converged" (component j has rho = values_j).
+        component is secret), "contraction" (component j is values_j-GDP at first, and every one of ``blocks`` contracts what is
+        proved; averaged after the last), or the Rényi family "linear" or "not-converged" (component j has rho = values_j).
     weights: probabilities (J,), summing to one; values: mu_j >= 0 or rho_j >= 0, (J,). Both are read-only copies.
     conversion: how a Rényi curve becomes (epsilon, delta): "basic" or "improved"; "exact" for GDP.
     stand_in: kind "gaussian-mixture" only: (weights, values) of a second, independent draw, whose component k moves all values
         by values_k; the average over it is taken outside.
+    blocks: kind "contraction" only: mu of the blocks after the first, in order, (B,).
     added, redrawn: Gaussian kinds only, and one of both at most. A chance that is added to every delta, or the chance p that
         the record itself makes a batch too large, where a key was redrawn until none was: delta(epsilon) is then
         (d + e^x p)/(1 - p) with the components' own delta d at x = epsilon + log(1 - p).
@@ -79,6 +82,7 @@ class Guarantee:
     stand_in: tuple[Floats, Floats] | None = None
     added: float = 0.0
     redrawn: float = 0.0
+    blocks: Floats | None = None
 
     def __post_init__(self) -> None:
         choice("kind", self.kind, KINDS)
@@ -106,6 +110,12 @@ class Guarantee:
             if self.kind != GAUSSIAN_MIXTURE or not isinstance(self.stand_in, (tuple, list)) or len(self.stand_in) != 2:
                 raise InputError("stand_in must be weights and values, of a guarantee of kind gaussian-mixture")
             object.__setattr__(self, "stand_in", _mixture("stand_in", *self.stand_in, hockey_stick.MAX_MU))
+        if (self.blocks is not None) != (self.kind == CONTRACTION):
+            raise InputError("blocks must be given for a guarantee of kind contraction, and for no other")
+        if self.blocks is not None:
+            blocks = numbers("blocks", self.blocks, at_least=0, at_most=hockey_stick.MAX_MU).reshape(-1) + 0.0
+            blocks.flags.writeable = False
+            object.__setattr__(self, "blocks", blocks)
         for name in ("added", "redrawn"):
             object.__setattr__(self, name, number(name, getattr(self, name), at_least=0, at_most=1) + 0.0)
         if (self.added or self.redrawn) and (not self.gaussian or (self.added and self.redrawn)):
@@ -114,17 +124,22 @@ class Guarantee:
     @property
     def gaussian(self) -> bool:
         """Whether it is made of Gaussians, not of Rényi curves."""
-        return self.kind in GAUSSIAN or self.kind == GAUSSIAN_MIXTURE
+        return self.kind in (*GAUSSIAN, GAUSSIAN_MIXTURE, CONTRACTION)
 
     @property
     def _pairs(self) -> int:
         """Components that a curve is made of."""
-        return self.values.size * (1 if self.stand_in is None else self.stand_in[1].size)
+        return (
+            self.values.size
+            * (1 if self.stand_in is None else self.stand_in[1].size)
+            * (1 + (0 if self.blocks is None else self.blocks.size))
+        )
 
     def _read(self) -> tuple[Curve, Floats, Floats] | None:
         """The curve that is no plain average of GDP or Rényi curves, with log weights and components."""
-        if self.kind != GAUSSIAN_MIXTURE and not self.added and not self.redrawn:
+        if self.kind not in (GAUSSIAN_MIXTURE, CONTRACTION) and not self.added and not self.redrawn:
             return None
+        from accountant.curves.chain import ChainCurve
         from accountant.curves.mixture_pair import components
         from accountant.curves.pair_curves import ExactGDP, ExactPair, paying
 
@@ -132,7 +147,8 @@ class Guarantee:
             log_weights, mu, outside = components(self.weights, self.values, self.stand_in)
             return paying(ExactPair(outside), self.added, self.redrawn), log_weights, mu
         some = self.weights > 0
-        curve = paying(ExactGDP(self.kind == TANGENT), self.added, self.redrawn)
+        inner = ExactGDP(self.kind == TANGENT) if self.blocks is None else ChainCurve(self.blocks)
+        curve = paying(inner, self.added, self.redrawn)
         return curve, np.log(self.weights[some]), self.values[some]
 
     @overload
@@ -172,12 +188,12 @@ class Guarantee:
 
     @property
     def mu_worst(self) -> float | None:
-        """Smallest mu for which the guarantee is mu-GDP, the largest component; None for a Rényi curve, and with ``added`` or
-        ``redrawn``.
+        """Smallest mu for which the guarantee is mu-GDP, the largest component; None for a Rényi curve, with ``blocks``,
+        ``added`` or ``redrawn``.
 
         No smaller one will do: as epsilon grows, the divergence of the largest exceeds that of any smaller mu by any factor.
         """
-        if not self.gaussian or self.added or self.redrawn:
+        if not self.gaussian or self.added or self.redrawn or self.blocks is not None:
             return None
         beside = 0.0 if self.stand_in is None else float(self.stand_in[1].max())
         return float(self.values.max()) + beside * _UP if beside else float(self.values.max())
@@ -254,6 +270,8 @@ class Guarantee:
             raise InputError(
                 "rdp needs added and redrawn to be 0: what may go wrong by chance has a delta, and no Rényi divergence"
             )
+        if self.blocks is not None:
+            raise InputError("rdp needs a curve without blocks: they prove points of a curve, and no Rényi divergence")
         if self.kind == GAUSSIAN_MIXTURE:
             from accountant.curves.mixture_pair import components
             from accountant.curves.pair_moments import pair_rdp
@@ -320,6 +338,7 @@ class Guarantee:
         curve = ", ".join(f"{float(self.epsilon(delta)):.6g} at {delta:g}" for delta in (1e-3, 1e-6, 1e-9))
         renyi_ = f"Rényi ({self.kind}), {self.conversion} conversion"
         names = {"gdp": "GDP", TANGENT: "GDP, convex majorant", GAUSSIAN_MIXTURE: "Gaussian mixture"}
+        names[CONTRACTION] = f"GDP, contracted by {0 if self.blocks is None else self.blocks.size} blocks"
         kind = f"{names.get(self.kind, renyi_)}, {self.values.size} component{'s' if self.values.size != 1 else ''}"
         if self.stand_in is not None:
             kind += f", {self.stand_in[1].size} of a stand-in"
@@ -332,6 +351,8 @@ class Guarantee:
         beside: dict[str, Any] = {name: getattr(self, name) for name in ("added", "redrawn") if getattr(self, name)}
         if self.stand_in is not None:
             beside["stand_in"] = [part.tolist() for part in self.stand_in]
+        if self.blocks is not None:
+            beside["blocks"] = self.blocks.tolist()
         return {
             "format": FORMAT,
             "kind": self.kind,
@@ -353,7 +374,7 @@ class Guarantee:
         """Read :meth:`to_json`'s output; InputError for anything else."""
         data = read_json("guarantee", text)
         names = {"format", "kind", "weights", "values", "conversion", "statement", "assumptions", "context"}
-        if not isinstance(data, dict) or not names <= set(data) <= names | {"stand_in", "added", "redrawn"}:
+        if not isinstance(data, dict) or not names <= set(data) <= names | {"stand_in", "added", "redrawn", "blocks"}:
             found = sorted(data) if isinstance(data, dict) else type(data).__name__
             raise InputError(f"guarantee must have exactly the keys {', '.join(sorted(names))}, got {found}")
         version = data.pop("format")

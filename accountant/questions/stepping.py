@@ -158,13 +158,14 @@ class StepOutcome:
             f"After {self.step_count} noisy steps with noise sigma={shown(float(self._noise))}, the unlearned model is "
             "indistinguishable from the reference, clipped alike and trained by the same steps, up to the curve given here."
         )
-        values, kind = rounded_up(log_mu[0]), "gdp"
+        values, blocks = rounded_up(log_mu[0]), None
         if isinstance(mixture.curve, BlockCurve):
-            values, kind = np.concatenate(mixture.curve.bounds(np.array(self.split, dtype=np.float64), log_mu)), CONTRACTION
+            values, blocks = mixture.curve.bounds(np.array(self.split, dtype=np.float64), log_mu)
         return Guarantee(
-            kind=kind,
-            weights=np.full(values.size, 1 / values.size) if kind == CONTRACTION else np.ones(1),
+            kind="gdp" if blocks is None else CONTRACTION,
+            weights=np.ones(1),
             values=values,
+            blocks=blocks,
             statement=statement,
             assumptions=self.assumptions,
             context={**self.settings, "source": CommonSteps.source, "sigma": float(self._noise), "steps": self.step_count},
@@ -217,7 +218,7 @@ def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
     lines += [
         "sigma is the standard deviation of the noise that each step adds to each parameter, buffers that are trained included",
         "reference: retrained without the records (or the public initialisation), clipped, then the same noisy steps on "
-        "the same retained data; the steps see no deleted record, and nothing that was computed from one but the model they start at",
+        "the same retained data; the steps see no deleted record, and nothing computed from one but the model they start at",
         "the order of these steps is drawn anew, independent of the past, or public; their numbers, sizes and times are public",
         "every request starts again from a clipped model: requests do not pile up, and it does not count how many records go",
         "requests may be chosen in knowledge of models released before; each release is compared with a reference of its own",

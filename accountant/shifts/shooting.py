@@ -130,7 +130,8 @@ def tangents(modulus: Modulus, start: float, steps: int) -> tuple[float, list[fl
     """As :func:`shot`, of a concave modulus: by tangents along the path, which is moved until nothing is gained."""
     # A first path that falls evenly.
     path = start * (1 - np.arange(steps) / steps)
-    best: tuple[float, list[float]] = (math.inf, [])
+    # To meet at once is where no tangent leads.
+    best = feasible(modulus, start, [], steps)
     for _ in range(_TANGENTS):
         slopes = np.array([modulus.slope(z) for z in path.tolist()])
         lifts = np.array([modulus.after(z) for z in path.tolist()]) - slopes * path
