@@ -34,6 +34,8 @@ from accountant.shifts import log_mu_decay
 _MOST: Final = (2000, 200)
 #: Logarithms of the batches' shares are rounded up to multiples of this; what rounding to doubles may lose is far below.
 _SHAPE: Final = 1e-10
+#: Cells of the law.
+_CELLS: Final = 1 << 13
 #: Components where a stand-in is averaged outside, inside and outside.
 _PAIRED: Final = (768, 96)
 
@@ -163,6 +165,6 @@ class OwnGroup:
         shape = np.sort(np.ceil((addends - top) / _SHAPE + 1) * _SHAPE)
         key = shape.tobytes()
         if key not in self._found:
-            weights, values = power(np.exp(shape), np.full(self.batches, 1 / self.batches), self.count)
+            weights, values = power(np.exp(shape), np.full(self.batches, 1 / self.batches), self.count, cells=_CELLS)
             self._found[key] = Visits(0.0, weights, values * (1 + _SHAPE))
         return top, self._found[key]

@@ -93,31 +93,31 @@ class RaisedLaw:
         return weights / weights.sum(), values
 
 
-def power(values: Floats, weights: Floats, count: int) -> tuple[Floats, Floats]:
-    """Weights and values of the sum of ``count`` independent such outcomes; ``values`` (C,) ascending."""
+def power(values: Floats, weights: Floats, count: int, *, cells: int = CELLS) -> tuple[Floats, Floats]:
+    """Weights and values of the sum of ``count`` independent such outcomes; ``values`` (C,) ascending; cells: of its grid."""
     above = np.cumsum(weights[::-1])[::-1]
     some = np.append(True, above[1:] >= NEGLIGIBLE)
     low, high = float(values[0]), float(values[some][-1])
     worst = float(values[-1] - low) * count
-    step = (high - low) / (CELLS // 2)
+    step = (high - low) / (cells // 2)
     index = np.ceil((values[some] - low) / step).astype(np.int64) if step > 0 else np.zeros(int(some.sum()), dtype=np.int64)
     square = RaisedLaw(np.bincount(index, weights[some]).astype(np.float64), 0, step, float(weights[~some].sum()))
     result, left = None, count
     while True:
         if left % 2:
-            result = square if result is None else added_up(result, square)
+            result = square if result is None else added_up(result, square, cells=cells)
         left //= 2
         if not left:
             assert result is not None
             weights, values = result.components(worst)
             return weights, values + count * low
-        square = added_up(square, square)
+        square = added_up(square, square, cells=cells)
 
 
-def added_up(one: RaisedLaw, two: RaisedLaw) -> RaisedLaw:
+def added_up(one: RaisedLaw, two: RaisedLaw, *, cells: int = CELLS) -> RaisedLaw:
     """Of two independent outcomes, whose steps differ by a power of two."""
     one, two = one.trimmed(), two.trimmed()
-    while one.step != two.step or one.mass.size + two.mass.size > CELLS + 2:
+    while one.step != two.step or one.mass.size + two.mass.size > cells + 2:
         coarse = one.step > two.step, two.step > one.step
         one, two = one if coarse[0] else one.coarser(), two if coarse[1] else two.coarser()
     return replace(one, mass=np.convolve(one.mass, two.mass), first=one.first + two.first, lost=one.lost + two.lost)

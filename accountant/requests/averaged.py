@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from accountant.averaging import power
+from accountant.averaging import Visits, power
 from accountant.bounds import Bound
 from accountant.curves import GDPCurve, Mixture
 from accountant.numerics import Floats
@@ -31,8 +32,13 @@ from accountant.requests.state import StreamState
 #: Cells up to the largest mu that the target allows; laws that are remembered.
 _CELLS: Final = 1 << 12
 _LAWS: Final = 512
+#: Cells and outcomes of a group's law.
+_GROUP_CELLS: Final = 1 << 12
+_CLASSES: Final = 1024
 #: log of the share of delta that the worst outcome may have for nothing.
 _SHARE: Final = -28.0
+#: Logarithms of what positions add are rounded up to multiples of this.
+_SHAPE: Final = 1e-10
 #: Numbers of points deleted before are rounded up to so many bits, so that laws repeat.
 _BITS: Final = 4
 
@@ -80,7 +86,10 @@ class AveragedRule(OptimalRule):
         self.nothing = PastLaw.nothing(self.most / _CELLS, float(self.log_delta[0]) + _SHARE) if self.averages else None
 
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
-        return super().meets(state, place, steps) or self._meets_averaged(state, place, steps)
+        if super().meets(state, place, steps):
+            return True
+        # Where the newest request alone asks for more, no law of the others helps.
+        return self.averages and self.room(place, steps) > -math.inf and self._meets_averaged(state, place, steps)
 
     def _meets_averaged(self, state: StreamState, place: Place, steps: int) -> bool:
         asked = self._asked(state, place, steps)
@@ -184,8 +193,12 @@ class AveragedRule(OptimalRule):
         mu, weights = mu[order], self._named(np.asarray(weights)[order], asked.before)
         if asked.points == 1:
             return mu, weights
-        weights, mu = power(mu[weights > 0], weights[weights > 0], asked.points)
-        return mu * SAFE, weights
+        weights, mu = weights[weights > 0], mu[weights > 0]
+        # Rounded up, so that one law serves all numbers of steps that contract what every batch left alike.
+        unit = float(mu[-1])
+        shape = np.ceil(np.log(np.maximum(mu / unit, 1e-300)) / _SHAPE + 1) * _SHAPE
+        weights, sums = _group(shape.tobytes(), weights.tobytes(), asked.points)
+        return sums * (unit * SAFE), weights
 
     def _named(self, weights: Floats, before: int) -> Floats:
         """Chances of ascending outcomes, when so many points are known to lie elsewhere."""
@@ -208,3 +221,11 @@ class AveragedRule(OptimalRule):
     def _holds(self, asked: Asked, after: PastLaw) -> bool:
         mixture = self._mixture(asked, after)
         return bool(mixture.curve.meets(self.epsilon, self.log_delta, mixture.log_weights, mixture.log_scale)[0])
+
+
+@lru_cache(maxsize=512)
+def _group(log_values: bytes, weights: bytes, points: int) -> tuple[Floats, Floats]:
+    """Weights and values of the sum of so many independent points; remembered across streams, which noise does not change."""
+    weights_, values = power(np.exp(np.frombuffer(log_values)), np.frombuffer(weights), points, cells=_GROUP_CELLS)
+    law = Visits(0.0, weights_, values).pooled(_CLASSES)
+    return law.weights, law.values
