@@ -49,6 +49,17 @@ def test_batch_size_among_all_sizes(adjacency: str, redraw: bool | None) -> None
     assert jumps or redraw is not None
 
 
+def test_batch_size_where_only_too_large_batches_decide() -> None:
+    """The smaller end of a range of equally many batches pays more than delta, the larger one does not."""
+    inside = 0
+    for eta in (0.9, 1.1, 1.3, 1.5):
+        question = SMALL | {"adjacency": "remove", "redraw": False, "step_size": eta, "sigma": 50.0, "delta": 1e-3}
+        sizes = [b for b in range(1, 61) if meets(question, batch_size=b)]
+        assert answer(**question, batch_size=None, extreme="smallest") == sizes[0]
+        inside += -(-60 // sizes[0]) == -(-60 // (sizes[0] - 1))
+    assert inside
+
+
 @pytest.mark.parametrize("redraw", [None, False])
 def test_n_is_the_smallest_of_all_that_meet_the_target(redraw: bool | None) -> None:
     rng = np.random.default_rng(5)

@@ -89,6 +89,9 @@ def test_options_and_columns_of_own_draws() -> None:
     words = ("--assignment", "secret", "--adjacency", "remove", "--delta", "8.8778e-05")
     kept, redrawn = (rows(table.format(said, "11264"), *words)[0] for said in ("no", "yes"))
     assert kept["sigma_needed"] > redrawn["sigma_needed"] > 1.57894e-9
+    # Of a key nobody says that it was redrawn.
+    silent = rows("preset,b,sigma,eps,K,largest_n\nmnist,32,1e-8,1,1,11264\n", *words)[0]
+    assert silent["sigma_needed"] == kept["sigma_needed"]
     assert "redraw must be yes or no" in rows(table.format("maybe", "11264"), *words)[0]["reason"]
     assert "largest_n must be" in rows(table.format("no", "10"), *words)[0]["reason"]
     # With 1.1 n records ever in, batches are too large too often.
