@@ -231,3 +231,17 @@ def test_draws_that_go_on_for_ever_have_no_finite_cost() -> None:
     for assignment in ("fresh", "poisson"):
         with pytest.raises(InputError, match=f"assignment={assignment} needs learn_epochs"):
             oversize(own(128, assignment=assignment), steps=88)
+
+
+def test_a_group_at_a_given_distance_pays_for_each_of_its_records() -> None:
+    one, ten = (UnlearningAccountant(own(32, redraw=True), group_size=count) for count in (1, 10))
+    question = {"sigma": 1e-4, "epsilon": 1.0, "steps": 100, "start_distance": 1e-300}
+    assert ten.delta(**question) == pytest.approx(10 * one.delta(**question), rel=1e-3)
+
+
+def test_fresh_draws_at_a_given_distance_pay_for_every_step() -> None:
+    accountant = UnlearningAccountant(own(64, assignment="fresh", learn_epochs=1))
+    few, many = accountant.delta(sigma=1e-4, epsilon=1.0, steps=[1, 17600], start_distance=1e-300)
+    assert few <= many
+    alone = accountant.delta(sigma=1e-4, epsilon=1.0, steps=17600, start_distance=1e-300)
+    assert alone == pytest.approx(101 / 2 * accountant.delta(sigma=1e-4, epsilon=1.0, steps=1, start_distance=1e-300), rel=0.02)

@@ -32,10 +32,14 @@ def paying(curve: Curve, setting: Setting, *, steps: float, points: int = 1) -> 
 
 @dataclass(frozen=True, eq=False)
 class OwnDraw:
-    """One record at one of ``positions`` (J,), each as likely; ``stand_in``: positions of the one that takes its place, if any."""
+    """One record at one of ``positions`` (J,), each as likely; ``stand_in``: positions of the one that takes its place, if any.
+
+    points: records that are deleted where their distance is given, whatever they drew; each may make its batch too large.
+    """
 
     positions: Floats
     stand_in: Floats
+    points: int = 1
     fixed: bool = True
 
     @property
@@ -50,7 +54,9 @@ class OwnDraw:
         where, at = np.unique(both, return_inverse=True)
         addends = bound.log_addend(setting, where, steps, log_start)
         scale = bound.log_scale(setting, addends, steps)[:, at]
-        curve = paying(GaussianMixtureCurve(self.stand_in.size), setting, steps=0.0)
+        # Of rows that differ in their steps the longest pays for all; draws that last pay for no step.
+        longest = float(steps.max(initial=0.0))
+        curve = paying(GaussianMixtureCurve(self.stand_in.size), setting, steps=longest, points=self.points)
         return Mixture(self._log_weights(setting), scale, curve)
 
     def _log_weights(self, setting: Setting) -> Numbers:

@@ -92,7 +92,11 @@ class Asking:
             return Query(placing.bound, placing.setting, placing.components, total, start)
         # A given distance is one number, whatever the position was.
         last = np.array([float(placing.setting.algorithm.steps_per_epoch - 1)])
-        one = OwnDraw(last, np.zeros(0)) if placing.setting.algorithm.own_draws else OnePoint(last, np.ones(1))
+        one = (
+            OwnDraw(last, np.zeros(0), points=placing.group_size)
+            if placing.setting.algorithm.own_draws
+            else OnePoint(last, np.ones(1))
+        )
         return Query(placing.bound, replace(placing.setting, given_distance=True), one, total, start)
 
     def _check_oversize(self, query: Query, known: Mapping[str, Floats], values: Floats, refused: Refusals) -> None:
