@@ -16,7 +16,7 @@ import typer
 from accountant.commands import files, paths, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.numerics import InputError
-from accountant.questions import SCHEDULE
+from accountant.questions import ALGORITHM, SCHEDULE
 
 if TYPE_CHECKING:
     from accountant.tables import Table
@@ -133,6 +133,8 @@ def _defaults(shared: Shared, own: dict[str, Any]) -> dict[str, Any]:
     settings = shared.own
     if SCHEDULE in settings:
         raise InputError("schedule must be left out: the rows of a table have constant settings")
+    if ALGORITHM in settings:
+        raise InputError("algorithm must be left out: the rows of a table say it by their method (--method)")
     given = {name: value for name, value in own.items() if value is not None}
     return {"preset": shared.preset, **settings, **given}
 

@@ -7,6 +7,7 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.methods.base import *
     from accountant.methods.comparison import *
+    from accountant.methods.finetune import *
     from accountant.methods.names import *
     from accountant.methods.output import *
     from accountant.methods.pnsgd import *
@@ -19,6 +20,7 @@ else:
         base="Method Needed Peer Stream Unit",
         comparison="Compared ComparedStream Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
         "retrain_evaluations",
+        finetune="ClippingFormula GradientClipping",
         names="METHODS STEP_METHODS",
         output="Release",
         pnsgd="BoundMethod BoundStream Target",

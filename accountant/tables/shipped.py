@@ -26,7 +26,7 @@ class BuiltIn:
 
     @property
     def path(self) -> Path:
-        return _FOLDER / f"{self.name}.csv"
+        return _FOLDER / f"{self.name.replace('-', '_')}.csv"
 
     def table(self) -> Table:
         return Table(self.path, name=self.name)
@@ -73,6 +73,13 @@ TABLES: Final[dict[str, BuiltIn]] = {
             "unlearning epochs of 100 deletions, one after the other",
             f"published with the public code of {_PAPER}; no accounting is named, so it is read as the authors' own: the "
             "published bound for the first request, its geometric form from the second on",
+        ),
+        BuiltIn(
+            "noisy-finetuning",
+            "certified noisy fine-tuning of networks",
+            "249 configurations published with Koloskova, Allouah, Jha, Guerraoui & Koyejo, Certified Unlearning for Neural "
+            "Networks, ICML 2025 (arXiv 2506.06985): step size, weight decay, clips, sigma and number of steps as their public "
+            "code computes them, the epsilon that it logs, and delta",
         ),
         BuiltIn(
             "accuracies",

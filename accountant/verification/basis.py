@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from accountant.methods import METHODS
 from accountant.verification.claims import Claim, Unread
+from accountant.verification.stepping import StepClaim, step_words
 
 #: Rows that are named where a cell is empty.
 _NAMED = 3
@@ -20,12 +21,12 @@ class Basis:
         self._columns: dict[str, None] = {}
         self._cells: dict[str, tuple[list[int], int]] = {}
 
-    def add(self, claims: Iterable[Claim | Unread]) -> None:
+    def add(self, claims: Iterable[Claim | StepClaim | Unread]) -> None:
         """The next rows."""
         # Rows of one run have the same object.
-        alike: dict[int, tuple[Claim, list[int]]] = {}
+        alike: dict[int, tuple[Claim | StepClaim, list[int]]] = {}
         for claim in claims:
-            if isinstance(claim, Claim):
+            if not isinstance(claim, Unread):
                 seen = alike.get(id(claim.taken))
                 if seen is None:
                     seen = alike[id(claim.taken)] = claim, []
@@ -57,8 +58,10 @@ def _rows(named: list[int], count: int) -> str:
     return f"row {said}" if count == 1 else f"rows {said}"
 
 
-def read_as(claim: Claim) -> str:
+def read_as(claim: Claim | StepClaim) -> str:
     """How a row was read: the batches of the bounds that judge it, and what retraining means."""
+    if isinstance(claim, StepClaim):
+        return step_words(claim)
     setup = claim.setup
     names = [claim.method.name, *([claim.method.tightest] if claim.method.tightest != claim.method.name else [])]
     orders = [

@@ -15,6 +15,7 @@ _WHOLE: Final = frozenset(WHOLE)
 #: Roles that hold numbers.
 NUMBERS: Final = {
     *WHOLE, "smoothness", "strong_convexity", "lipschitz", "step_size", "radius", "sigma", "epsilon", "delta", "rounding_share",
+    "start_clip", "gradient_clip", "model_clip", "weight_decay", "epsilon_renyi",
 }  # fmt: skip
 #: How tables write that a cell has nothing to say.
 _NOTHING: Final = {"", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "none", "null", "n/a", "na", "n.a."}

@@ -13,8 +13,9 @@ from accountant.problem import PRESETS
 from accountant.questions import Setup
 from accountant.tables import Row, Table
 from accountant.verification.cells import NUMBERS, Cells, OptionRefusedError
-from accountant.verification.columns import asked, assign, like_a_batch, like_draws, missing
+from accountant.verification.columns import STEP_ROLES, asked, assign, like_a_batch, like_draws, missing
 from accountant.verification.runs import DEFAULT_METHOD, Runs, Taken, may_be_a_size
+from accountant.verification.stepping import StepClaim, StepRuns
 
 _TARGET: Final = ("sigma", "epsilon", "delta")
 
@@ -80,6 +81,11 @@ class Claims:
         self.table = table
         self.columns = assign(table.name, table.columns, columns or {})
         self.defaults = {role: value for role, value in (defaults or {}).items() if value is not None}
+        self._step_runs = StepRuns(Cells(self.columns, self.defaults))
+        self._some_steps = self._any_steps()
+        if not self._some_steps:
+            # Only rows of fine-tuning read them.
+            self.columns = {role: column for role, column in self.columns.items() if role not in STEP_ROLES}
         used = set(self.columns.values())
         self.ignored = [column for column in table.columns if column not in used]
         self._have = {*self.columns, *self.defaults}
@@ -93,6 +99,13 @@ class Claims:
         self._filled = [role for role in (*_TARGET, self.unit, "request") if role in self.columns and role in self.defaults]
         self._check_options()
 
+    def _any_steps(self) -> bool:
+        """Whether some row is about common steps, such as fine-tuning: looked for where something hints at it."""
+        have = {*self.columns, *self.defaults}
+        if not have & {*STEP_ROLES, "preset", "n"} or have & set(STEP_ROLES):
+            return any(self._step_runs.method(row) is not None for row in self.table.rows() if row.fault is None)
+        return False
+
     def _suspects(self) -> list[str]:
         """Columns that nothing reads and that may be the batch size, which nothing else says: by their names and cells."""
         near = [] if "batch_size" in self._have else [column for column in self.ignored if like_a_batch(column)]
@@ -103,7 +116,7 @@ class Claims:
 
     def _check_columns(self) -> None:
         have, name, columns = self._have, self.table.name, self.table.columns
-        if "preset" not in have and not {"n", "smoothness"} <= have:
+        if "preset" not in have and not {"n", "smoothness"} <= have and not self._some_steps:
             wanted = "the problem: a column preset (or dataset), or n and smoothness, or these as options"
             raise missing(name, columns, wanted, "preset")
         if "epsilon" not in have:
@@ -125,11 +138,12 @@ class Claims:
         if "preset" in self.defaults:
             choice("preset", self.defaults["preset"], PRESETS)
         named = {"method", "bound"} & self.columns.keys()
-        method = METHODS["retrain"] if named else self._runs.method(nothing)
+        stepwise = self._step_runs.method(nothing) is not None
+        method = METHODS["retrain"] if named else METHODS["optimal"] if stepwise else self._runs.method(nothing)
         for role in self.defaults:
             if role in NUMBERS:
                 self._number(nothing, role, method)
-        if self._runs.constant:
+        if self._runs.constant and not self._some_steps:
             self._runs.of(nothing)
 
     @property
@@ -137,10 +151,10 @@ class Claims:
         """How the columns were read, and what was taken for those that the table lacks."""
         renamed = [f"{column!r} as {role}" for role, column in self.columns.items() if column.strip().lower() != role]
         lines = [f"columns read: {', '.join(renamed)}"] if renamed else []
-        if not self._have & {"method", "bound"}:
+        if not self._have & {"method", "bound"} and not self._some_steps:
             own = "; as optimal where records draw their batches by themselves" if "assignment" in self._have else ""
             lines.append(f"no method is named: taken as {DEFAULT_METHOD}, {METHODS[DEFAULT_METHOD].title}{own}")
-        if "delta" not in self._have:
+        if "delta" not in self._have and not self._some_steps:
             lines.append("no delta is given: taken as 1/n")
         return lines
 
@@ -156,19 +170,23 @@ class Claims:
                 lines.append(f"no row can be checked without {what}, and no column is called so: {told}")
         return lines
 
-    def __iter__(self) -> Iterator[Claim]:
+    def __iter__(self) -> Iterator[Claim | StepClaim]:
         for claim in self.read():
             if isinstance(claim, Unread):
                 raise self.table.refusal(claim.line, f"row {claim.row}, {claim.reason}")
             yield claim
 
-    def read(self) -> Iterator[Claim | Unread]:
+    def read(self) -> Iterator[Claim | StepClaim | Unread]:
         """Every row, those too that are no claims."""
         for row in self.table.rows():
             try:
                 if row.fault is not None:
                     raise InputError(row.fault)
-                yield self._claim(row)
+                stepwise = self._step_runs.method(row)
+                if stepwise is None:
+                    yield self._claim(row)
+                else:
+                    yield self._step_runs.claim(row, stepwise, self._target(row, METHODS["optimal"]))
             except OptionRefusedError:
                 raise
             except InputError as error:
@@ -247,7 +265,8 @@ class Claims:
             return None if printed is None else printed.value
 
         try:
-            method = self._runs.method(row).name
+            stepwise = self._step_runs.method(row)
+            method = self._runs.method(row).name if stepwise is None else stepwise.name
         except InputError:
             method = ""
         sigma, epsilon, delta, request = (value(role) for role in (*_TARGET, "request"))

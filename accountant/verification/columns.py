@@ -54,7 +54,16 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "steps": ("steps", "iterations", "unlearn_steps", "unlearning_steps"),
     "request": ("request", "s", "request_index", "request_number", "deletion"),
     "list": ("experiment", "list"),
+    "start_clip": ("start_clip", "initial_clip", "model_start_clip", "c0"),
+    "gradient_clip": ("gradient_clip", "grad_clip", "c1"),
+    "model_clip": ("model_clip", "c2"),
+    "weight_decay": ("weight_decay", "wd"),
+    "clip_first": ("clip_first",),
+    "start": ("start",),
+    "epsilon_renyi": ("epsilon_renyi", "renyi_epsilon", "eps_renyi"),
 }
+#: Roles that only rows of fine-tuning have, and the like.
+STEP_ROLES: Final = ("start_clip", "gradient_clip", "model_clip", "weight_decay", "clip_first", "start", "epsilon_renyi")
 _GREEK: Final = {"ε": "epsilon", "ϵ": "epsilon", "σ": "sigma", "δ": "delta", "η": "eta"}
 #: Signs that a column holds a multiple, a power, a root or a logarithm.
 _SCALED: Final = re.compile(r"[²³√%‰×^*]|[(\[][^)\]]*(\d|squared|log|root|percent|milli|micro)|\blog", re.IGNORECASE)

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from accountant.methods import METHODS, Method
-from accountant.numerics import SMALLEST, Floats, Indices, digits, shown
+from accountant.methods import METHODS, Method, Peer, Unit
+from accountant.numerics import SMALLEST, Floats, Indices, Printed, digits, shown
 from accountant.verification.claims import Claim
 from accountant.verification.verdicts import ARITHMETIC, Checked, Numbers, checked, counted, finite, unchecked, value_of
+
+#: What the methods are asked about.
+Setting = TypeVar("Setting")
+
+
+class Claimed(Protocol):
+    """What a row that stands for itself says."""
+
+    @property
+    def sigma(self) -> Printed | None: ...
+    @property
+    def epsilon(self) -> Printed | None: ...
+    @property
+    def delta(self) -> float: ...
+    @property
+    def steps(self) -> float: ...
+
 
 #: epsilon is printed with so many digits at least where its rounding counts; 0.5 or 1 are targets, not results.
 _RESULT_DIGITS: Final = 3
@@ -25,7 +42,7 @@ def check_rows(claims: list[Claim], wasteful: float) -> list[Checked]:
         return [unchecked(claim, refusal) for claim in claims]
     lacking = [_lacking(claim) for claim in claims]
     complete = [claim for claim, names in zip(claims, lacking, strict=True) if not names]
-    judged = iter(_Judged(complete).rows(wasteful) if complete else [])
+    judged = iter(_judged(complete, wasteful) if complete else [])
     return [_unjudged(claim, names) if names else next(judged) for claim, names in zip(claims, lacking, strict=True)]
 
 
@@ -54,13 +71,31 @@ def _unjudged(claim: Claim, lacking: list[str]) -> Checked:
     return unchecked(claim, f"the row has no {' and no '.join(lacking)}", **known)
 
 
-class _Judged:
-    """Rows of one method and one setup that say all of sigma, epsilon and their length; arrays (P,), inf where none is."""
+def _judged(claims: list[Claim], wasteful: float) -> list[Checked]:
+    """Rows of one method and one setup that say all of sigma, epsilon and their length."""
+    method, setup = claims[0].method, claims[0].setup
+    found = Judged(claims, method, METHODS[method.tightest], setup, claims[0].unit, method.steps_per_epoch(setup))
+    by_rounding = found.by_rounding()
+    rows = []
+    for at, (claim, numbers) in enumerate(zip(claims, found.numbers(), strict=True)):
+        verdict, reason = _verdict(claim, METHODS[method.tightest], bool(found.holds[at]), numbers, wasteful)
+        if setup.algorithm.own_draws and at in found.unproved:
+            # Batches that are too large are a reason that one can do something about.
+            reason += f": {found.unproved[at]}"
+        if at in by_rounding:
+            reason += f"; only because of rounding: {by_rounding[at]}"
+        rows.append(checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
+    return rows
 
-    def __init__(self, claims: list[Claim]) -> None:
-        self.claims = claims
-        self.method, self.setup, self.unit = claims[0].method, claims[0].setup, claims[0].unit
-        self.best = METHODS[self.method.tightest]
+
+class Judged(Generic[Setting]):
+    """Rows of one method and one setting that say all of sigma, epsilon and their length; arrays (P,), inf where none is."""
+
+    def __init__(
+        self, claims: Sequence[Claimed], method: Peer[Setting], best: Peer[Setting], setup: Setting, unit: Unit, per_epoch: int
+    ) -> None:
+        self.claims, self.method, self.best, self.setup = claims, method, best, setup
+        self.unit, self.per_epoch = unit, per_epoch
         self.sigma = np.array([claim.sigma.value for claim in claims if claim.sigma is not None])
         self.epsilon = np.array([claim.epsilon.value for claim in claims if claim.epsilon is not None])
         self.delta, self.steps = np.array([claim.delta for claim in claims]), np.array([claim.steps for claim in claims])
@@ -75,27 +110,18 @@ class _Judged:
         """epsilon of some rows under the claimed bound at other noise."""
         return self.method.epsilon(self.setup, sigma=sigma, delta=self.delta[rows], steps=self.steps[rows])
 
-    def rows(self, wasteful: float) -> list[Checked]:
-        below = np.flatnonzero(~self.holds)
-        by_rounding = _by_rounding(self.claims, below, self.reached)
-        rows = []
-        for at, (claim, numbers) in enumerate(zip(self.claims, self._numbers(below), strict=True)):
-            verdict, reason = _verdict(claim, self.best, holds=bool(self.holds[at]), numbers=numbers, wasteful=wasteful)
-            if self.setup.algorithm.own_draws and at in self.unproved:
-                # Batches that are too large are a reason that one can do something about.
-                reason += f": {self.unproved[at]}"
-            if at in by_rounding:
-                reason += f"; only because of rounding: {by_rounding[at]}"
-            rows.append(checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
-        return rows
+    def by_rounding(self) -> dict[int, str]:
+        """Rows that some number which rounds to the printed one would certify, with that number in words."""
+        return _by_rounding(self.claims, np.flatnonzero(~self.holds), self.reached)
 
-    def _numbers(self, below: Indices) -> list[Numbers]:
-        """What is known of every row; ``below``: those that the claimed bound does not certify."""
+    def numbers(self, *, all_tightest: bool = False) -> list[Numbers]:
+        """What is known of every row; ``all_tightest``: the tightest sigma of those, too, that the claimed bound certifies."""
         method, setup = self.method, self.setup
+        below = np.arange(self.sigma.size) if all_tightest else np.flatnonzero(~self.holds)
         needed, self.unproved = method.needed(setup, epsilon=self.epsilon, delta=self.delta, steps=self.steps)
         fewest = method.fewest(setup, sigma=self.sigma, epsilon=self.epsilon, delta=self.delta, unit=self.unit)
         if self.unit == "steps":
-            fewest = fewest / method.steps_per_epoch(setup)
+            fewest = fewest / self.per_epoch
         tight, least = self._tightest(below)
         return [
             {
@@ -129,7 +155,7 @@ def short_retraining(claim: Claim, steps: float) -> str:
     return f"{counted(claim.count or 0.0, claim.unit)} {verb} not a retraining ({shown(whole)})"
 
 
-def _by_rounding(claims: list[Claim], below: Indices, reached: Callable[[Floats, Indices], Floats]) -> dict[int, str]:
+def _by_rounding(claims: Sequence[Claimed], below: Indices, reached: Callable[[Floats, Indices], Floats]) -> dict[int, str]:
     """Rows that some number which rounds to the printed one would certify, with that number in words."""
     found: dict[int, str] = {}
     if not below.size:
@@ -146,7 +172,7 @@ def _by_rounding(claims: list[Claim], below: Indices, reached: Callable[[Floats,
     return found
 
 
-def _verdict(claim: Claim, best: Method, *, holds: bool, numbers: Numbers, wasteful: float) -> tuple[str, str]:
+def _verdict(claim: Claim, best: Method, holds: bool, numbers: Numbers, wasteful: float) -> tuple[str, str]:
     method = claim.method
     epsilon, sigma = value_of(claim.epsilon), claim.sigma
     assert epsilon is not None

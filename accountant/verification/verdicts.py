@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypedDict, Unpack
 
-from accountant.methods import METHODS
+from accountant.methods import METHODS, STEP_METHODS
 from accountant.numerics import Printed, shown
 from accountant.verification.claims import Claim, Unread
 
@@ -146,7 +146,7 @@ def unread(row: Unread) -> Checked:
         sigma_needed=None,
         epochs_needed=None,
         reason=f"{row.reason} (line {row.line})",
-        tightest=METHODS[row.method].tightest if row.method else "",
+        tightest=tightest_of(row.method) if row.method else "",
         list=row.label,
         request=row.request,
         sigma=row.sigma,
@@ -157,6 +157,11 @@ def unread(row: Unread) -> Checked:
         rounding=False,
         assumed={},
     )
+
+
+def tightest_of(name: str) -> str:
+    """The method with the tightest bound known for the run of a method by name."""
+    return (METHODS[name] if name in METHODS else STEP_METHODS[name]).tightest
 
 
 def counted(value: float, unit: str) -> str:

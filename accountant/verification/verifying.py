@@ -12,11 +12,14 @@ from itertools import islice
 from typing import Final
 
 from accountant.numerics import InputError, Progress, number
+from accountant.problem import Stepping
 from accountant.questions import Setup
 from accountant.verification.basis import Basis
 from accountant.verification.claims import Claim, Claims, Unread
 from accountant.verification.lists import RequestList
 from accountant.verification.rows import check_rows
+from accountant.verification.step_rows import check_step_rows, step_checked
+from accountant.verification.stepping import StepClaim
 from accountant.verification.verdicts import PRECISE, WASTEFUL, Checked, Summary, unchecked, unread, value_of
 
 #: Rows looked at together.
@@ -59,6 +62,7 @@ class Verification:
             rows: list[Checked | None] = [None] * len(chunk)
             owners: list[RequestList | None] = [None] * len(chunk)
             self._singles(chunk, rows)
+            self._stepwise(chunk, rows)
             self._requests(chunk, rows, owners)
             for at, (claim, row) in enumerate(zip(chunk, rows, strict=True)):
                 assert row is not None
@@ -77,14 +81,14 @@ class Verification:
 
     # --- single rows
 
-    def _singles(self, chunk: Sequence[Claim | Unread], rows: list[Checked | None]) -> None:
+    def _singles(self, chunk: Sequence[Claim | StepClaim | Unread], rows: list[Checked | None]) -> None:
         groups: dict[tuple[int, Setup, str], list[int]] = {}
         # The same setup is hashed once.
         known: dict[tuple[int, int, str], list[int]] = {}
         for at, claim in enumerate(chunk):
             if isinstance(claim, Unread):
                 rows[at] = unread(claim)
-            elif claim.request is None:
+            elif isinstance(claim, Claim) and claim.request is None:
                 short = id(claim.method), id(claim.setup), claim.unit
                 if short not in known:
                     known[short] = groups.setdefault((id(claim.method), claim.setup, claim.unit), [])
@@ -93,6 +97,26 @@ class Verification:
             claims = [claim for at in members if isinstance(claim := chunk[at], Claim)]
             for at, row in zip(members, self._judged(claims), strict=True):
                 rows[at] = row
+
+    def _stepwise(self, chunk: Sequence[Claim | StepClaim | Unread], rows: list[Checked | None]) -> None:
+        """Rows of fine-tuning, whose requests do not pile up: each stands for itself."""
+        groups: dict[tuple[int, Stepping], list[int]] = {}
+        for at, claim in enumerate(chunk):
+            if isinstance(claim, StepClaim):
+                groups.setdefault((id(claim.method), claim.algorithm), []).append(at)
+        for members in groups.values():
+            claims = [claim for at in members if isinstance(claim := chunk[at], StepClaim)]
+            for at, row in zip(members, self._judged_steps(claims), strict=True):
+                rows[at] = row
+
+    def _judged_steps(self, claims: list[StepClaim]) -> list[Checked]:
+        """Rows of one method and one algorithm; those whose numbers cannot be computed are unchecked."""
+        try:
+            return check_step_rows(claims, self.wasteful)
+        except InputError as error:
+            if len(claims) == 1:
+                return [step_checked(claims[0], "unchecked", str(error))]
+            return [row for claim in claims for row in self._judged_steps([claim])]
 
     def _judged(self, claims: list[Claim]) -> list[Checked]:
         """Rows of one method and one setup; those whose numbers cannot be computed are unchecked."""
@@ -103,12 +127,16 @@ class Verification:
                 return [unchecked(claims[0], str(error))]
             return [row for claim in claims for row in self._judged([claim])]
 
-    def _strings(self, claim: Claim | Unread, row: Checked, owner: RequestList | None, digits: int) -> dict[str, str | None]:
+    def _strings(
+        self, claim: Claim | StepClaim | Unread, row: Checked, owner: RequestList | None, digits: int
+    ) -> dict[str, str | None]:
         """The digits of a row, of its list, which it is a request of, or of rows by themselves."""
         from accountant.verification.precise import PreciseList, PreciseRows
 
         if isinstance(claim, Unread):
             return {**dict.fromkeys(PRECISE), "reason": row.reason}
+        if isinstance(claim, StepClaim):
+            return {**dict.fromkeys(PRECISE), "reason": f"{claim.method.name} of common steps is computed in doubles only"}
         if owner is None:
             return PreciseRows(digits).strings(claim, row)
         if owner.precise is None:
@@ -117,13 +145,15 @@ class Verification:
 
     # --- streams
 
-    def _requests(self, chunk: Sequence[Claim | Unread], rows: list[Checked | None], owners: list[RequestList | None]) -> None:
+    def _requests(
+        self, chunk: Sequence[Claim | StepClaim | Unread], rows: list[Checked | None], owners: list[RequestList | None]
+    ) -> None:
         members: dict[int, tuple[RequestList, list[Claim], list[int]]] = {}
         for at, claim in enumerate(chunk):
             if isinstance(claim, Unread):
                 self._lost(claim.row, claim.request, claim.label)
                 continue
-            if claim.request is None:
+            if isinstance(claim, StepClaim) or claim.request is None:
                 continue
             if claim.sigma is None or claim.epsilon is None:
                 self._lost(claim.row, claim.request, claim.list)
