@@ -165,8 +165,10 @@ def test_of_the_shipped_tables_only_the_known_rows_do_not_hold() -> None:
     counted = Counter(row["verdict"] for rows in by_table.values() for row in rows)
     assert counted == {"certified": 2870, "certified-tighter": 15, "fails": 2, "wasteful": 19}
     assert Counter((row["method"], row["verdict"]) for row in tuned) == {
-        ("gradient-clipping", "fails"): 185, ("finetune-model-clipping", "certified"): 52, ("output-perturbation", "wasteful"): 12
-    }  # fmt: skip
+        ("gradient-clipping", "fails"): 185,
+        ("finetune-model-clipping", "certified"): 52,
+        ("output-perturbation", "wasteful"): 12,
+    }
     assert made["summary"] == {"certified": 2922, "certified-tighter": 15, "fails": 187, "wasteful": 31, "unchecked": 0}
 
 

@@ -30,8 +30,8 @@ WhatArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="WHAT",
-        help="table1, table2, table3, figure2, figure3b or figure3d of the paper; with --out or --data the experiment of "
-        "figure3a, figure3b, figure3c or figure3d.",
+        help="table1, table2, table3, figure2, figure3b or figure3d of the paper; noisy-finetuning: published fine-tuning of "
+        "networks; with --out or --data the experiment of figure3a, figure3b, figure3c or figure3d.",
         show_default=False,
     ),
 ]

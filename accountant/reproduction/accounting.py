@@ -11,6 +11,7 @@ from typing import Final
 
 from accountant.numerics import InputError, Progress, choice
 from accountant.reproduction.figures import figure2, figure3b, figure3d
+from accountant.reproduction.finetuning import noisy_finetuning
 from accountant.reproduction.records import Reproduction
 from accountant.reproduction.tables import table1, table2, table3
 
@@ -30,8 +31,10 @@ def reproduce(name: str, *, digits: int | None = None, progress: Progress | None
 
 def check_digits(name: str) -> None:
     """InputError for the targets that no bound computes anything of."""
-    if name in ("table1", "table2"):
-        raise InputError(f"precision must be left out for {name}: its numbers come from no bound, and have no more digits")
+    if name in ("table1", "table2", "noisy-finetuning"):
+        raise InputError(
+            f"precision must be left out for {name}: its numbers come from no bound on batches, and have no more digits"
+        )
 
 
 _MAKERS: Final[dict[str, Callable[[Progress, int | None], Reproduction]]] = {
@@ -41,6 +44,7 @@ _MAKERS: Final[dict[str, Callable[[Progress, int | None], Reproduction]]] = {
     "figure2": figure2,
     "figure3b": figure3b,
     "figure3d": figure3d,
+    "noisy-finetuning": noisy_finetuning,
 }
 #: What can be reproduced.
 TARGETS: Final = tuple(_MAKERS)
