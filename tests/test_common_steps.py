@@ -2,12 +2,14 @@
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from oracle_steps import Walk, chain, hockey, least_string, random_clipped, random_convex, random_smooth
 
 from accountant import ConvexNonsmooth, FineTuning, InputError, SmoothNonconvex, UnlearningAccountant, UnreachableError
+from accountant.questions import enclose
 from accountant.shifts import (
     Clipped,
     Hoelder,
@@ -290,3 +292,35 @@ def test_the_least_of_clipped_steps_is_that_of_all_numbers_of_them() -> None:
     for modulus, start in ((Clipped(0.97, 0.1), 2.0), (Clipped(1.0, 0.3), 2.0), (Clipped(0.9, 0.3), 5.0)):
         each = clipped_mu(modulus, start, np.arange(1.0, 200.0))
         assert best_clipped_mu(modulus, start, np.arange(1.0, 200.0)) == pytest.approx(np.minimum.accumulate(each), rel=1e-13)
+
+
+@pytest.mark.parametrize("algorithm", [
+    CLIPPED, PROJECTED, replace(CLIPPED, weight_decay=1.5), FineTuning(step_size=0.01, model_clip=1.0, clip_first=True),
+    FineTuning(step_size=0.05, model_clip=1.0, clip_first=True, gradient_clip=0.5, weight_decay=0.1),
+    SmoothNonconvex(step_size=0.01, smoothness=1.0, model_clip=1.0, gradient_clip=0.5),
+    SmoothNonconvex(step_size=0.1, smoothness=2.0, start_clip=1.0),
+])  # fmt: skip
+@pytest.mark.parametrize("arithmetic", ["mp", "interval"])
+def test_many_digits(algorithm: FineTuning, arithmetic: str) -> None:
+    if arithmetic == "interval":
+        pytest.importorskip("flint")
+    accountant = UnlearningAccountant(algorithm)
+    for unknown, given in (("sigma", {"epsilon": 1.0, "delta": 1e-5}), ("epsilon", {"sigma": 0.9, "delta": 1e-5}),
+                           ("delta", {"sigma": 0.9, "epsilon": 1.5})):  # fmt: skip
+        double = float(accountant.answer(unknown, **given, steps=12))
+        if double < 1e-300:
+            continue
+        found = enclose(accountant, unknown, **given, steps=12, digits=30, arithmetic=arithmetic)
+        assert double == pytest.approx(float(found.lower), rel=1e-9)
+        # Doubles are on the safe side.
+        assert double >= float(found.lower) * (1 - 1e-15)
+
+
+def test_many_digits_of_the_reference() -> None:
+    pytest.importorskip("flint")
+    found = enclose(UnlearningAccountant(CLIPPED), "sigma", epsilon=1.0, delta=1e-5, steps=100, digits=20)
+    # 4/sqrt(100) is 0.4 = sigma times the largest mu for one block.
+    assert float(found.lower) == pytest.approx(0.4 / 0.26805112321129, rel=1e-13)
+    nonsmooth = UnlearningAccountant(ConvexNonsmooth(step_size=0.01, lipschitz=1.0, start_clip=1.0))
+    with pytest.raises(InputError, match="no closed form"):
+        enclose(nonsmooth, "sigma", epsilon=1.0, delta=1e-5, steps=10)

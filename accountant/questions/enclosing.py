@@ -16,6 +16,7 @@ from accountant.numerics import (
     DEFAULT_DIGITS,
     MAX_DIGITS,
     Enclosure,
+    InputError,
     Precise,
     arithmetic_available,
     choice,
@@ -26,13 +27,15 @@ from accountant.numerics import (
 )
 from accountant.problem import Number, Read, decimal, exact_step_size
 from accountant.questions.accountant import UnlearningAccountant
+from accountant.questions.step_accountant import StepAccountant
+from accountant.questions.step_enclosing import enclose_steps
 
 #: What can be enclosed.
 Enclosed = Literal["sigma", "epsilon", "delta", "rdp"]
 
 
 def enclose(
-    accountant: UnlearningAccountant,
+    accountant: UnlearningAccountant | StepAccountant,
     unknown: Enclosed,
     *,
     digits: int = DEFAULT_DIGITS,
@@ -49,7 +52,8 @@ def enclose(
     """The accountant's ``unknown`` ("sigma", "epsilon", "delta" or "rdp") to ``digits`` digits, 1 to 1000; scalars only.
 
     The question as in the methods of :class:`UnlearningAccountant`; fractions are taken exactly, floats through ``read``.
-    Raises what they raise, and InputError where an average over placements is bounded on a grid.
+    Raises what they raise, and InputError where an average over placements is bounded on a grid. Of common steps (a
+    :class:`StepAccountant`): strings of affine moduli, and chains of blocks as they were split in doubles.
     """
     choice("unknown", unknown, get_args(Enclosed))
     integer("precision", digits, at_least=1, at_most=MAX_DIGITS)
@@ -58,12 +62,19 @@ def enclose(
     given: dict[str, Any] = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "alpha": alpha}
     needed = {"sigma": ("epsilon", "delta"), "epsilon": ("sigma", "delta"), "delta": ("sigma", "epsilon"),
               "rdp": ("sigma", "alpha")}[unknown]  # fmt: skip
-    if "delta" in needed:
+    if "delta" in needed and not isinstance(accountant, StepAccountant):
         given["delta"] = exact_delta(accountant, delta, read)
     exact = {}
     for key in needed:
         value = given[key]
         exact[key] = value if isinstance(value, Fraction) else read(number(key, value))
+    if isinstance(accountant, StepAccountant):
+        if epochs is not None:
+            raise InputError("epochs must be left out: common steps are counted one by one, give steps")
+        count = integer("steps", steps, at_least=1)
+        return enclose_steps(
+            accountant, unknown, exact, digits=digits, arithmetic=name, read=read, steps=count, start_distance=start_distance
+        )
     # The double answer checks the question, and is where the search starts.
     question = {key: float(value) for key, value in exact.items()}
     double = accountant.rdp(**question, **length) if unknown == "rdp" else accountant.answer(unknown, **question, **length)

@@ -138,15 +138,16 @@ class StepOutcome:
         losses, f(x) = -L|x|^2/2. After more clipped steps noise may have carried a model to the other's side, where the same
         loss pushes both one way: what is proved is nearly attained where the start is many standard deviations wide.
         """
-        return self._bound.tightness(self.step_count)
+        return self.bound.tightness(self.step_count)
 
     @property
     def witness(self) -> Witness:
         """The shifts that prove the string's mu, and the distances that they leave, step by step."""
-        return self._bound.witness(self.step_count)
+        return self.bound.witness(self.step_count)
 
     @property
-    def _bound(self) -> CommonSteps:
+    def bound(self) -> CommonSteps:
+        """The bound of a single question."""
         query = self._single.query
         return query.bound(float(query.start))
 
