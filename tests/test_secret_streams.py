@@ -219,7 +219,7 @@ def test_stand_ins_count_among_the_records_ever_in() -> None:
 
 def test_what_pays_for_large_batches() -> None:
     """At b = 32 and eta = 1/L never redrawing costs 6.7e-5, most of delta: a key that is redrawn costs S p2 instead."""
-    algorithm = PNSGD(MNIST, 32, assignment="secret", largest_n=11_264)
+    algorithm = PNSGD(MNIST, 32, assignment="secret", largest_n=11_264, redraw=True)
     run = stream(algorithm, sigma=0.01)
     for points in (1, 3, 16, 41):
         guarantee = run.planned(points).guarantee
@@ -227,7 +227,7 @@ def test_what_pays_for_large_batches() -> None:
         assert guarantee.added == 0
         assert 1.5e-7 < p2 < 2.5e-7
         run.request(points)
-    joined = stream(PNSGD(MNIST, 32, assignment="secret", largest_n=11_270), sigma=0.01)
+    joined = stream(PNSGD(MNIST, 32, assignment="secret", largest_n=11_270, redraw=False), sigma=0.01)
     joined.insert()
     guarantee = joined.planned().guarantee
     assert guarantee.redrawn == 0
@@ -336,3 +336,17 @@ def test_a_law_never_has_a_smaller_tail_than_what_it_bounds() -> None:
             assert mass[outcomes >= x * (1 - 1e-12)].sum() >= chances[sums >= x * (1 + 1e-12)].sum() * (1 - 1e-12)
         # And not by much more than a cell per summand.
         assert float(mass @ outcomes) <= float(chances @ sums) + 6 * law.cell
+
+
+def test_a_stream_is_one_run_whose_key_is_redrawn_or_not() -> None:
+    """Answers that assumed a redrawn key would be void as soon as somebody joins, and the cheaper way may change."""
+    problem = replace(preset("mnist"), adjacency="remove")
+    small, large = (UnlearningAccountant(PNSGD(problem, b, assignment="secret")) for b in (32, 128))
+    with pytest.raises(InputError, match="redraw must be true or false for a stream"):
+        UnlearningStream(small, sigma=1e-3, epsilon=1.0)
+    assert UnlearningStream(large, sigma=1e-3, epsilon=1.0).accountant.algorithm.redraw is False
+    told = UnlearningAccountant(PNSGD(problem, 32, assignment="secret", redraw=True))
+    stream = UnlearningStream(told, sigma=1e-3, epsilon=1.0)
+    stream.request()
+    with pytest.raises(InputError, match="redraw"):
+        stream.insert(1)

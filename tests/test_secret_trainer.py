@@ -398,3 +398,17 @@ def test_trials_of_nonlinear_losses_never_show_more_than_is_claimed(seed: int) -
             claimed = float(one.accountant().delta(sigma=sigma, epsilon=epsilon, steps=1))
             for first, second in ((ours, theirs), (theirs, ours)):
                 assert shown_delta(first, second, epsilon, 1000) <= claimed
+
+
+def test_fresh_draws_take_requests_after_whole_epochs_only() -> None:
+    """Within an epoch a record may be visited twice within a few steps, and nothing here counts that."""
+    loss = Logistic(regularisation=0.1)
+    problem = loss.problem(40, adjacency="remove")
+    trainer = Trainer(loss, PNSGD(problem, batch_size=10, learn_epochs=3, assignment="fresh"), sigma=0.5, seed=0)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 3))
+    run = trainer.learn(rows / np.linalg.norm(rows, axis=1, keepdims=True), rng.choice([-1, 1], 40))
+    whole = trainer.unlearn(run, [3], epochs=1)
+    assert trainer.unlearn(whole, [5], steps=2).steps == 18
+    with pytest.raises(InputError, match="after whole epochs of 4 steps, got one after 18"):
+        trainer.unlearn(trainer.unlearn(whole, [5], steps=2), [7], steps=1)

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 from accountant.bounds import BOUNDS
 from accountant.numerics import InputError, choice
-from accountant.problem import RANDOM, SECRET, WORST
+from accountant.problem import RANDOM, SECRET, WORST, oversize
 from accountant.questions import UnlearningAccountant
+
+#: log of the share of delta that batches may cost which are too large before somebody must say whether a key is redrawn.
+LITTLE: Final = math.log(1e-9)
+
+
+def one_run(accountant: UnlearningAccountant, delta: float) -> UnlearningAccountant:
+    """The accountant of one run for all requests: whether a key is redrawn is said at the start, before anybody leaves.
+
+    Never, where that costs next to nothing; InputError where it was not said and matters.
+    """
+    algorithm = accountant.algorithm
+    if algorithm.assignment != SECRET or algorithm.redraw is not None:
+        return accountant
+    cost = oversize(algorithm)
+    if cost.log_redrawn is not None and cost.log_added > math.log(delta) + LITTLE:
+        never, anew = (math.exp(min(log_chance, 0.0)) for log_chance in (cost.log_added, cost.log_redrawn))
+        raise InputError(
+            f"redraw must be true or false for a stream, which is one run: never redrawing costs {never:.3g} of delta, redrawing "
+            f"{anew:.3g} for every record that leaves, and nobody may join then"
+        )
+    return UnlearningAccountant.of(accountant.setup.with_(redraw=False), bound=accountant.bound)
 
 
 def check_covered(accountant: UnlearningAccountant, first_bound: str | None) -> None:

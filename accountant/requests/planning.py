@@ -6,20 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accountant.numerics import MAX_COUNT, InputError, Progress, integer, shown
 from accountant.problem import RANDOM, SECRET, default_retrain_epochs, oversize
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import EPOCH, Arrival, Queue, duration
+from accountant.requests.covered import LITTLE
 from accountant.requests.stream import UnlearningStream
 
 if TYPE_CHECKING:
     from accountant.numerics import Enclosure
-
-
-#: log of the share of delta that batches may cost which are too large before a key is redrawn for it.
-_LITTLE: Final = math.log(1e-9)
 
 
 class PlannedRequest(NamedTuple):
@@ -178,7 +175,7 @@ def settled_run(accountant: UnlearningAccountant, queue: Queue, *, epsilon: floa
     redraw = False
     if cost is not None and cost.log_redrawn is not None and not queue.joined.any():
         chance = accountant.setup.default_delta if delta is None else delta
-        matters = cost.log_added > math.log(chance) + _LITTLE
+        matters = cost.log_added > math.log(chance) + LITTLE
         redraw = matters and cost.log_redrawn + epsilon < cost.log_added
     return UnlearningAccountant.of(accountant.setup.with_(redraw=redraw), bound=accountant.bound)
 

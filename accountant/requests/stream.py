@@ -30,7 +30,7 @@ from accountant.problem import DOUBLES, Number
 from accountant.questions import UnlearningAccountant
 from accountant.requests.alone import Alone, alone
 from accountant.requests.averaged import AveragedRule
-from accountant.requests.covered import check_covered
+from accountant.requests.covered import check_covered, one_run
 from accountant.requests.joining import check_newcomers, check_stand_ins
 from accountant.requests.published import PublishedRule
 from accountant.requests.rules import Place, Rule, learned_epochs
@@ -91,6 +91,7 @@ class UnlearningStream(Alone):
         self.first_bound = first_bound
         self._stride = accountant.algorithm.steps_per_epoch if unit == "epochs" else 1
         check_covered(accountant, first_bound)
+        self.accountant = one_run(accountant, self.delta)
         self._set_rules(self.sigma, DOUBLES)
         self.state = StreamState()
         self.pending = 0

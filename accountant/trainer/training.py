@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import InputError, Progress
-from accountant.problem import MATCHED, RESHUFFLE
+from accountant.problem import FRESH, MATCHED, RESHUFFLE
 from accountant.questions import UnlearningAccountant
 from accountant.trainer.identifiers import identifiers
 from accountant.trainer.losses import Array
@@ -219,6 +219,12 @@ class Trainer(Trials):
     ) -> Run:
         """A request of own draws: rows leave, and stand-ins, if there are any, draw anew."""
         draws = drawn(run)
+        per_epoch = self.algorithm.steps_per_epoch
+        if self.algorithm.assignment == FRESH and run.steps % per_epoch:
+            raise InputError(
+                f"requests under assignment=fresh must come after whole epochs of {per_epoch} steps, got one after {run.steps}: "
+                "within an epoch a record may have two visits close together, which no bound here counts"
+            )
         if (removed is None) == (ids is None):
             raise InputError(f"exactly one of removed and ids must be given, got {'neither' if ids is None else 'both'}")
         if removed is not None:
