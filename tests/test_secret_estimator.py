@@ -386,3 +386,11 @@ def test_regressors_too(tmp_path: Path) -> None:
 def test_requests_that_need_too_many_steps_change_nothing() -> None:
     model = fitted(sigma=1e-4)
     unchanged(model, lambda m: m.unlearn(ids=["person 1"], max_steps=3), "max_steps", UnreachableError)
+
+
+def test_a_file_with_a_key_is_the_owners_alone_whatever_was_there(tmp_path: Path) -> None:
+    model, path = fitted(), tmp_path / "model.npz"
+    model.save(path)
+    path.chmod(0o664)
+    model.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600

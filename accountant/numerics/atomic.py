@@ -38,10 +38,13 @@ _NO_SYNC: Final = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.E
 
 
 @contextmanager
-def atomic_file(path: str | PathLike[str], *, mode: int | None = None, sync: bool = False) -> Iterator[Path]:
+def atomic_file(
+    path: str | PathLike[str], *, mode: int | None = None, sync: bool = False, secret: bool = False
+) -> Iterator[Path]:
     """An empty file beside ``path``, of a name of its own, that takes its place when the block ends without an exception.
 
     mode: permissions of a file that was not there, by default those of any new file; one that was there keeps its own.
+    secret: nobody but the owner may read it, whoever might read the one that was there.
     sync: the content, and the name, are on the disk when the block has ended (fsync of file and folder).
     The unfinished file is removed by exceptions and, if this is the main thread, by SIGTERM and SIGHUP where nobody else
     handles them. Raises OSError, before the block for what is no file that may be replaced, and of everything else.
@@ -63,6 +66,8 @@ def atomic_file(path: str | PathLike[str], *, mode: int | None = None, sync: boo
         yield part
         if old:
             _permit_as(part, old)
+        if secret:
+            os.chmod(part, stat.S_IMODE(part.stat().st_mode) & 0o700)
         if sync:
             _sync(part, os.O_RDWR)
         os.replace(part, target)

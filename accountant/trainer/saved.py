@@ -105,12 +105,12 @@ def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
     except (TypeError, ValueError) as error:
         raise InputError(f"parameters and classes must be text, finite numbers or booleans to be saved: {error}") from None
     try:
-        # New ones are readable by their owner only.
+        # New ones are readable by their owner only, and so is every one that holds a key.
         with locked_file(path):
             _check_place(before, path)
             # A process that was killed may have left rows that are removed since.
             remove_unfinished(path)
-            with atomic_file(path, mode=0o600, sync=True) as part, open(part, "wb") as file:
+            with atomic_file(path, mode=0o600, sync=True, secret=saved.draws is not None) as part, open(part, "wb") as file:
                 np.savez(file, header=np.frombuffer(text.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(f"path {os.fspath(path)} cannot be written: {error.strerror}") from None
