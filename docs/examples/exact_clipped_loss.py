@@ -66,6 +66,5 @@ if __name__ == "__main__":
     print("gamma  lambda  C0   C1     sigma      steps  exact delta(1), where 1e-5 goes with epsilon = 1.0036")
     for run in PUBLISHED:
         found, coarse = exact_delta(1.0036, *run), exact_delta(1.0036, *run, points=1500)
-        print(
-            f"{run[0]:<6g} {run[1]:<7g} {run[2]:<4g} {run[3]:<6g} {run[4]:<10.4g} {run[5]:<6d} {found:.4f}   (coarser: {coarse:.4f})"
-        )
+        setting = f"{run[0]:<6g} {run[1]:<7g} {run[2]:<4g} {run[3]:<6g} {run[4]:<10.4g} {run[5]:<6d}"
+        print(f"{setting} {found:.4f}   (coarser: {coarse:.4f})")
