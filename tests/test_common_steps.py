@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from oracle_steps import Walk, chain, hockey, least_string, random_clipped, random_convex, random_smooth
 
-from accountant import ConvexNonsmooth, FineTuning, InputError, SmoothNonconvex, UnlearningAccountant, UnreachableError
+from accountant import (
+    ConvexNonsmooth,
+    FineTuning,
+    InputError,
+    SmoothNonconvex,
+    UnlearningAccountant,
+    UnlearningStream,
+    UnreachableError,
+)
 from accountant.questions import enclose
 from accountant.shifts import (
     Clipped,
@@ -324,3 +332,32 @@ def test_many_digits_of_the_reference() -> None:
     nonsmooth = UnlearningAccountant(ConvexNonsmooth(step_size=0.01, lipschitz=1.0, start_clip=1.0))
     with pytest.raises(InputError, match="no closed form"):
         enclose(nonsmooth, "sigma", epsilon=1.0, delta=1e-5, steps=10)
+
+
+@pytest.mark.parametrize(("unknown", "algorithm"), [
+    ("gradient_clip", CLIPPED), ("start_clip", CLIPPED), ("model_clip", PROJECTED), ("step_size", PROJECTED),
+    ("step_size", replace(CLIPPED, weight_decay=2.0)), ("weight_decay", CLIPPED),
+])  # fmt: skip
+def test_the_argument_that_is_not_known(unknown: str, algorithm: FineTuning) -> None:
+    accountant = UnlearningAccountant(algorithm)
+    epsilon = 1.2 * float(accountant.epsilon(sigma=0.8, delta=1e-5, steps=40)) if unknown != "weight_decay" else 1.5
+    value = accountant.solve(unknown, sigma=0.8, epsilon=epsilon, delta=1e-5, steps=40)
+    beyond = value * (1 - 1e-7 if unknown == "weight_decay" else 1 + 1e-7)
+    at, past = (accountant.with_(**{unknown: x}).epsilon(sigma=0.8, delta=1e-5, steps=40) for x in (value, beyond))
+    assert at <= epsilon < past
+
+
+def test_an_argument_without_an_answer() -> None:
+    accountant = UnlearningAccountant(PROJECTED)
+    with pytest.raises(UnreachableError, match="every one meets"):
+        accountant.solve("start_clip", sigma=5.0, epsilon=1.0, delta=1e-5, steps=100)
+    with pytest.raises(UnreachableError, match="however small"):
+        accountant.solve("gradient_clip", sigma=0.01, epsilon=0.1, delta=1e-9, steps=2)
+    nonsmooth = UnlearningAccountant(ConvexNonsmooth(step_size=0.01, lipschitz=1.0, start_clip=1.0))
+    with pytest.raises(InputError, match="is no argument of"):
+        nonsmooth.solve("gradient_clip", sigma=1.0, epsilon=1.0, delta=1e-5, steps=10)
+
+
+def test_a_stream_needs_no_accountant_of_its_own() -> None:
+    with pytest.raises(InputError, match="requests do not pile up"):
+        UnlearningStream(UnlearningAccountant(CLIPPED), sigma=1.0, epsilon=1.0)

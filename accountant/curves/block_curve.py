@@ -129,6 +129,8 @@ class BlockCurve:
             parts = [slice(k, k + most) for k in range(0, rows.size, most)]
             found = [self._at(counts[part], rows[part], epsilon[part], log_weights, fine[part]) for part in parts]
             return Chained(*(np.concatenate(each) for each in zip(*found, strict=True)))
+        if not rows.size:
+            return Chained(*(np.zeros(0) for _ in range(3)))
         # The rows with most blocks first.
         order = np.argsort(-counts, kind="stable")
         counts, rows, epsilon, fine = counts[order], rows[order], epsilon[order], fine[order]

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 
 from accountant.bounds import CommonSteps
 from accountant.curves import Guarantee
-from accountant.numerics import MAX_COUNT, InputError, choice, number, plain
+from accountant.numerics import MAX_COUNT, InputError, UnreachableError, choice, number, plain
 from accountant.problem import STEPPING, Stepping
 from accountant.questions.answering import Answering
 from accountant.questions.outcome import UNKNOWNS, Unknown
 from accountant.questions.question import Question, Refusals
+from accountant.questions.step_solving import solve_argument
 from accountant.questions.stepping import StepAsking, StepOutcome, assumed
 
 
@@ -80,6 +81,38 @@ class StepAccountant(Answering[StepOutcome]):
     def guarantee(self, *, sigma: float, steps: int, start_distance: float | None = None) -> Guarantee:
         """The whole privacy curve after so many steps, with what it rests on (scalars only)."""
         return self.run(sigma=number("sigma", sigma, above=0), steps=steps, start_distance=start_distance).guarantee
+
+    def solve(
+        self, unknown: str, *, epsilon: float, delta: float, steps: int | None = None, sigma: float | None = None,
+        start_distance: float | None = None,
+    ) -> float:  # fmt: skip
+        """Whichever number is not known: sigma or steps (the smallest), or an argument of the algorithm from all the others.
+
+        step_size, gradient_clip, start_clip, model_clip: the largest that proves (``epsilon``, ``delta``); weight_decay: the
+        smallest. Found to 1e-9, and put back; what the algorithm says for it does not count. With decay, step sizes are tried
+        from 1/weight_decay down in ratios of 2**(1/16).
+
+        >>> from accountant import FineTuning
+        >>> accountant = StepAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0))
+        >>> f"{accountant.solve('gradient_clip', sigma=1.5, epsilon=1.0, delta=1e-5, steps=100):.6f}"
+        '1.010410'
+        """
+        if unknown == "sigma":
+            return self.sigma(epsilon=epsilon, delta=delta, steps=steps, start_distance=start_distance)
+        noise = number("sigma", sigma, above=0)
+        if unknown == "steps":
+            return self.steps(sigma=noise, epsilon=epsilon, delta=delta, start_distance=start_distance)
+        target = number("epsilon", epsilon, at_least=0)
+
+        def meets(value: float) -> bool:
+            accountant = self.with_(**{unknown: value})
+            try:
+                found = accountant.epsilon(sigma=noise, delta=delta, steps=steps, start_distance=start_distance)
+            except UnreachableError:
+                return False
+            return found <= target
+
+        return solve_argument(self.algorithm, unknown, meets)
 
     def assumptions(self, *, given_distance: bool = False) -> tuple[str, ...]:
         """What the guarantee rests on, a sentence each."""
