@@ -27,7 +27,7 @@ from accountant.numerics import (
     smallest_whole,
 )
 from accountant.problem import DOUBLES, Number
-from accountant.questions import UnlearningAccountant
+from accountant.questions import StepAccountant, UnlearningAccountant
 from accountant.requests.alone import Alone, alone
 from accountant.requests.averaged import AveragedRule
 from accountant.requests.covered import check_covered, one_run
@@ -81,6 +81,11 @@ class UnlearningStream(Alone):
         unit: str = "steps",
         first_bound: str | None = None,
     ) -> None:
+        if isinstance(accountant, StepAccountant):
+            raise InputError(
+                "accountant must be that of PNSGD: where every request starts again from a clipped model, requests do not pile "
+                "up, and each of them is answered by the accountant itself"
+            )
         if not isinstance(accountant, UnlearningAccountant):
             raise InputError(f"accountant must be an UnlearningAccountant, got {accountant!r}")
         self.accountant = accountant
