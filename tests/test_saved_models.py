@@ -226,7 +226,7 @@ def test_no_state_of_a_generator_is_in_a_file_without_a_random_state(tmp_path: P
 
 def test_permissions(tmp_path: Path) -> None:
     file = tmp_path / "model.npz"
-    own = model()
+    own = model(assignment="partition", adjacency="zero-out")
     own.save(file)
     assert file.stat().st_mode & 0o777 == 0o600
     file.chmod(0o640)

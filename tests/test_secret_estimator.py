@@ -143,8 +143,8 @@ def test_before_any_request_joining_needs_no_guarantee() -> None:
 
 
 def test_predictions_learn_from_rows_that_join() -> None:
-    away = np.tile([0.0, -0.9, 0.0, 0.0], (40, 1)) + RNG.standard_normal((40, 4)) / 50
-    model = fitted(None, sigma=1e-3, largest_n=200, epsilon=600.0)
+    away = np.tile([0.0, -0.9, 0.0, 0.0], (40, 1)) + np.random.default_rng(5).standard_normal((40, 4)) / 50
+    model = fitted(None, sigma=1e-3, largest_n=200, epsilon=600.0, random_state=3)
     before = (model.predict(away) == "yes").mean()
     model.learn_more(away, ["yes"] * 40, epochs=20)
     assert (model.predict(away) == "yes").mean() > max(before, 0.95)
