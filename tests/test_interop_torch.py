@@ -404,11 +404,13 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "other buffer": (lambda: Remembering(buffer=True), {}, r"buffer seen may have seen .* declare public=\('seen',\)"),
     "other buffer, reset": (lambda: Remembering(buffer=True), {"buffers": "reset"}, r"buffer seen may have seen"),
     "public buffer that changes": (lambda: Remembering(buffer=True), {"public": ("seen",)}, "seen was declared public, but"),
-    "attribute": (lambda: broken(lambda m: setattr(m, "memory", torch.zeros(2))), {}, "tensor memory is neither a"),
-    "list": (lambda: broken(lambda m: setattr(m.last, "memory", [{1: torch.zeros(2)}])), {}, "tensor last.memory is neither"),
-    "attribute on the way": (Remembering, {}, "tensor last_input is neither a parameter nor a buffer"),
+    "attribute": (lambda: broken(lambda m: setattr(m, "memory", torch.zeros(2))), {}, "attribute memory holds numbers"),
+    "list": (lambda: broken(lambda m: setattr(m.last, "memory", [{1: torch.zeros(2)}])), {}, "attribute last.memory holds"),
+    "array": (lambda: broken(lambda m: setattr(m, "memory", np.zeros(2))), {}, "attribute memory holds numbers"),
+    "module in a list": (lambda: broken(lambda m: setattr(m, "more", [nn.Linear(1, 1)])), {}, "attribute more holds numbers"),
+    "attribute on the way": (Remembering, {}, "attribute last_input holds numbers that are neither a parameter nor a buffer"),
     "weight norm": (
-        lambda: broken(lambda m: nn.utils.weight_norm(m.last)), {}, "tensor last.weight is neither a parameter nor a buffer"
+        lambda: broken(lambda m: nn.utils.weight_norm(m.last)), {}, "attribute last.weight holds numbers"
     ),
 }  # fmt: skip
 

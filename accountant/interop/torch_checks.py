@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -241,25 +242,30 @@ def _check_buffers(model: nn.Module, public: Sequence[str], buffers: str) -> Non
 
 
 def check_attributes(model: nn.Module) -> None:
-    """InputError for tensors in attributes, or in lists and dictionaries there, that are neither parameters nor buffers."""
+    """InputError for numbers in attributes, or in lists, dictionaries and modules there, that are no parameters or buffers."""
     known = {id(each) for each in [*model.parameters(), *(each for _, each in named_buffers(model))]}
+    registered = {id(module) for module in model.modules()}
     for prefix, module in model.named_modules():
         for name, value in vars(module).items():
-            if any(id(tensor) not in known for tensor in _tensors(value)):
+            if any(id(array) not in known for array in _arrays(value, registered)):
                 place = f"{prefix}.{name}" if prefix else name
                 raise InputError(
-                    f"tensor {place} is neither a parameter nor a buffer, so that neither clipping nor noise reaches it: make "
-                    "it a parameter, or a buffer that is declared public"
+                    f"attribute {place} holds numbers that are neither a parameter nor a buffer, so that neither clipping nor "
+                    "noise reaches them: make it a parameter, a registered module, or a buffer that is declared public"
                 )
 
 
-def _tensors(value: object) -> Iterator[torch.Tensor]:
-    """Those in nested tuples, lists and dictionaries."""
-    if isinstance(value, torch.Tensor):
+def _arrays(value: object, registered: set[int]) -> Iterator[object]:
+    """Tensors and arrays of numbers in nested tuples, lists, dictionaries and modules, but for the registered modules."""
+    if isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiuc"):
         yield value
+    elif isinstance(value, nn.Module):
+        if id(value) not in registered:
+            yield from value.parameters()
+            yield from value.buffers()
     elif isinstance(value, list | tuple | set | dict):
         for each in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(each)
+            yield from _arrays(each, registered)
 
 
 def _check_memory(model: nn.Module) -> None:
