@@ -1,6 +1,6 @@
 """An independent oracle for noisy fine-tuning as published: the formulas, the recursion and the chord, in mpmath.
 
-Written from the mathematical description alone (sections 3, 8, 9 and 10), sharing no code with the package. C0, C1, C2: the norms that
+Written from the mathematical description alone (sections 3, 8, 9 and 10), sharing no code with the package. C0, C1, C2: what
 the start, gradients and the model in every step are clipped to; gamma the step size, lam the weight decay, T steps.
 """
 
