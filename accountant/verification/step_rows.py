@@ -11,7 +11,7 @@ from accountant.methods import STEP_METHODS, GradientClipping
 from accountant.numerics import Printed, digits
 from accountant.verification.rows import Judged
 from accountant.verification.stepping import StepClaim
-from accountant.verification.verdicts import Checked, Numbers, finite, value_of
+from accountant.verification.verdicts import Checked, Numbers, counted, finite, value_of
 
 #: Orders that the public code's conversion goes up to.
 _LAST_ORDER: Final = 1000
@@ -79,7 +79,7 @@ def _enough(claim: StepClaim, numbers: Numbers, least: float, fewest: float, was
     method, sigma, would = claim.method, claim.sigma.value, []
     steps = numbers["epochs_needed"]
     if steps is not None and 0 < steps < claim.steps:
-        would.append(f"{steps:.0f} steps")
+        would.append(counted(steps, "steps"))
     if numbers["sigma_needed"] and numbers["sigma_needed"] < sigma * (1 - 1e-9):
         would.append(f"sigma = {digits(numbers['sigma_needed'], 5)}")
     said = [f"{' or '.join(would)} would do"] if would else []
@@ -89,7 +89,7 @@ def _enough(claim: StepClaim, numbers: Numbers, least: float, fewest: float, was
         and tightest is not None
         and tightest < (numbers["sigma_needed"] or math.inf) * (1 - 1e-6)
     ):
-        count = f"{fewest:.0f} steps or " if 0 < fewest < claim.steps else ""
+        count = f"{counted(fewest, 'steps')} or " if 0 < fewest < claim.steps else ""
         said.append(f"under {method.tightest} {count}sigma = {digits(tightest, 5)}")
     if claim.sigma.low > wasteful * least:
         return "wasteful", "; ".join(said) + f": {digits(sigma / least, 3, down=True)} times less noise"
