@@ -128,10 +128,20 @@ def feasible(modulus: Modulus, start: float, wanted: list[float], steps: int) ->
 
 def tangents(modulus: Modulus, start: float, steps: int) -> tuple[float, list[float]]:
     """As :func:`shot`, of a concave modulus: by tangents along the path, which is moved until nothing is gained."""
-    # A first path that falls evenly.
-    path = start * (1 - np.arange(steps) / steps)
-    # To meet at once is where no tangent leads.
+    # To meet at once is where no tangent leads, and those of an even path may lead to a minimum that is not the least.
     best = feasible(modulus, start, [], steps)
+    fewer = steps
+    while fewer > 1:
+        found = _followed(modulus, start, fewer)
+        best = found if found[0] < best[0] else best
+        fewer //= 2
+    return best
+
+
+def _followed(modulus: Modulus, start: float, steps: int) -> tuple[float, list[float]]:
+    """:func:`tangents` from a path that falls evenly."""
+    path = start * (1 - np.arange(steps) / steps)
+    best: tuple[float, list[float]] = (math.inf, [])
     for _ in range(_TANGENTS):
         slopes = np.array([modulus.slope(z) for z in path.tolist()])
         lifts = np.array([modulus.after(z) for z in path.tolist()]) - slopes * path
