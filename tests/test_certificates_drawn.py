@@ -662,7 +662,7 @@ def test_certificates_in_the_repository_are_checked_as_they_were() -> None:
         changed["inputs"]["epsilon"] = less(changed["inputs"]["epsilon"], Fraction(1, 1000))
         assert reason(sealed(changed)) is not None
     # Format 1 was withdrawn before this file: its assumptions said less.
-    assert "2 or 3" in (reason(json.loads(text) | {"version": 1}) or "")
+    assert "2 or 3 or 4" in (reason(json.loads(text) | {"version": 1}) or "")
 
 
 def test_every_certificate_has_the_shape_of_the_schema() -> None:
@@ -674,7 +674,7 @@ def test_every_certificate_has_the_shape_of_the_schema() -> None:
     for change in ({"version": 2}, {"limits": []}):
         assert not validator.is_valid(json.loads(written("random")) | change)
     assert not validator.is_valid(json.loads((EXAMPLES / "version2.json").read_text()))
-    with pytest.raises(InputError, match="version must be one of 2, 3"):
+    with pytest.raises(InputError, match="version must be one of 2, 3, 4"):
         json_schema(1)
 
 
@@ -757,7 +757,7 @@ def lying(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     paid, delta = drawn.DrawnProof._paid, drawn.DrawnProof._delta
     monkeypatch.setattr(drawn.DrawnProof, "points", lambda self, most: 0)
     if what == "claim":
-        monkeypatch.setattr(certificate, "_claim", lambda claimed, lower, upper, delta: lower * (1 - Fraction(1, 10**12)))
+        monkeypatch.setattr(certificate, "claimed_epsilon", lambda claimed, lower, upper, delta: lower * (1 - Fraction(1, 10**12)))
     elif what == "nothing paid":
         monkeypatch.setattr(drawn.DrawnProof, "_paid", lambda self: paid(self) * 0)
     elif what == "less paid":

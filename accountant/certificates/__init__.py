@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from accountant.certificates.format import *
     from accountant.certificates.schema import *
     from accountant.certificates.signing import *
+    from accountant.certificates.steps import *
 else:
     __getattr__, __all__ = face(
         __name__,
         certificate="ClaimError canonical certify digest",
-        format="Certificate",
+        format="Certificate StepCertificate",
         schema="json_schema",
         signing="load_key load_public_key sign verify",
+        steps="certify_steps check_again save",
     )

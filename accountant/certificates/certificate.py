@@ -34,9 +34,10 @@ from accountant.numerics import Enclosure, InputError, Progress, UnreachableErro
 from accountant.problem import decimal, exact_step_size
 from accountant.questions import UnlearningAccountant
 
-#: delta of the points of the curve.
-_CURVE: Final = tuple(Fraction(1, 10**k) for k in range(12, 0, -1))
+#: delta of the points of a curve.
+CURVE: Final = tuple(Fraction(1, 10**k) for k in range(12, 0, -1))
 GIVEN: Final = "given"
+SOFTWARE: Final = f"unlearning-accountant {__version__}"
 #: Beyond this epsilon says nothing that anybody would certify.
 _MOST_EPSILON: Final = 10**6
 
@@ -52,11 +53,17 @@ def canonical(value: object) -> bytes:
 
 def digest(value: object) -> str:
     """SHA-256 of the canonical form."""
-    return _digest(canonical(value))
+    return digest_of(canonical(value))
 
 
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """SHA-256 of bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def written_at() -> str:
+    """The time of day, as certificates have it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def certify(
@@ -97,30 +104,35 @@ def certify(
     if accountant.algorithm.own_draws:
         drawn = DrawnProof.cheapest(witness, accountant.algorithm, sum(points for points, _ in stream), exact_delta)
         at = drawn.epsilon(exact_delta)
-        exact_epsilon = _claim(epsilon, Fraction(at.ends[0]), Fraction(at.ends[1]), exact_delta)
+        exact_epsilon = claimed_epsilon(epsilon, Fraction(at.ends[0]), Fraction(at.ends[1]), exact_delta)
         inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta, redraw=drawn.redraw)
         result = _drawn_result(drawn, at, exact_epsilon, progress)
     else:
         proof = Proof(witness)
         mu, proved = proof.mu(), proof.epsilon(exact_delta)
-        exact_epsilon = _claim(epsilon, proved.lower, proved.upper, exact_delta)
+        exact_epsilon = claimed_epsilon(epsilon, proved.lower, proved.upper, exact_delta)
         inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta)
         result = _result(proof, mu, proved, exact_epsilon, progress)
     return _sealed(inputs, accountant.algorithm.steps_per_epoch, words, witness, result, problem_file)
 
 
-def _claim(claimed: float | None, lower: Fraction, upper: Fraction, delta: Fraction) -> Fraction:
+def claimed_epsilon(claimed: float | None, lower: Fraction, upper: Fraction, delta: Fraction) -> Fraction:
     """The claimed epsilon, or the smallest that is proved to twelve digits."""
     smallest = Fraction(rounded_text(upper, 12, up=True))
     epsilon = smallest if claimed is None else decimal(number("epsilon", claimed, at_least=0))
-    if lower > _MOST_EPSILON:
-        raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, which no certificate is made for: use more noise")
+    check_small(lower)
     if upper > epsilon:
         raise ClaimError(
             f"epsilon = {exact_text(epsilon)} at delta = {exact_text(delta)} is not proved: the witness proves "
             f"epsilon = {rounded_text(upper, 12, up=True)}"
         )
     return epsilon
+
+
+def check_small(epsilon: Fraction | float) -> None:
+    """Refuse what says nothing."""
+    if epsilon > _MOST_EPSILON:
+        raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, which no certificate is made for: use more noise")
 
 
 def _result(proof: Proof, mu: Enclosure, proved: Enclosure, epsilon: Fraction, progress: Progress | None) -> Result:
@@ -130,10 +142,10 @@ def _result(proof: Proof, mu: Enclosure, proved: Enclosure, epsilon: Fraction, p
         "epsilon": list(proved.ends),
         "curve": [],
     }
-    for k, at in enumerate(_CURVE):
+    for k, at in enumerate(CURVE):
         result["curve"].append({"delta": exact_text(at), "epsilon": list(proof.epsilon(at).ends)})
         if progress is not None:
-            progress(len(_CURVE) + k, 3 * len(_CURVE))
+            progress(len(CURVE) + k, 3 * len(CURVE))
     return result
 
 
@@ -148,9 +160,9 @@ def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress:
         "epsilon_signs": proved.signs,
         "curve": [],
     }
-    count = proof.points(len(_CURVE))
+    count = proof.points(len(CURVE))
     # Evenly over the curve, where there is no time for all of it; what is paid for batches is below every delta.
-    some = [delta for delta in _CURVE[len(_CURVE) % max(count, 1) :: len(_CURVE) // max(count, 1)] if proof.pays(delta)]
+    some = [delta for delta in CURVE[len(CURVE) % max(count, 1) :: len(CURVE) // max(count, 1)] if proof.pays(delta)]
     for k, at in enumerate(some[:count]):
         try:
             point = proof.epsilon(at)
@@ -159,7 +171,7 @@ def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress:
             continue
         result["curve"].append({"delta": exact_text(at), "epsilon": point.ends, "signs": point.signs})
         if progress is not None:
-            progress(len(_CURVE) + k, 3 * len(_CURVE))
+            progress(len(CURVE) + k, 3 * len(CURVE))
     return result
 
 
@@ -233,11 +245,11 @@ def _sealed(
         "result": result,
         "digests": {
             "inputs": digest(inputs),
-            "problem_file": None if problem_file is None else _digest(problem_file),
+            "problem_file": None if problem_file is None else digest_of(problem_file),
             "content": "",
         },
-        "software": f"unlearning-accountant {__version__}",
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "software": SOFTWARE,
+        "time": written_at(),
         "signature": None,
     }
     certificate["digests"]["content"] = digest(certificate)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final, NotRequired, TypedDict
 
 FORMAT: Final = "unlearning-certificate"
-#: Of batches cut from a partition, and of batches that records draw.
+#: Of batches cut from a partition, of batches that records draw, and of noisy steps that both runs share.
 VERSION: Final = 2
 DRAWN_VERSION: Final = 3
+STEP_VERSION: Final = 4
 #: The ends of an enclosure, low and high.
 Ends = list[str]
 #: Of each class of a stand-in's batches [end, x1, x2, y1, y2]: places around those where P/R is e^epsilon, and e^-epsilon.
@@ -102,6 +103,60 @@ class Certificate(TypedDict):
     limits: list[str]
     witness: list[WrittenComponent]
     result: Result
+    digests: Digests
+    software: str
+    time: str
+    signature: str | None
+
+
+class StepInputs(TypedDict):
+    """The same of version 4."""
+
+    algorithm: str
+    step_size: str
+    gradient_clip: str | None
+    start_clip: str | None
+    model_clip: str | None
+    weight_decay: str
+    start: str
+    clip_first: bool
+    start_distance: str | None
+    sigma: str
+    steps: int
+    epsilon: str
+    delta: str
+
+
+class WrittenBlocks(TypedDict):
+    """So many equal blocks of so many steps; the shift r steps before the end of one is shift rho^r."""
+
+    blocks: int
+    steps: int
+    shift: str
+
+
+class StepResult(TypedDict):
+    """mu: of a single string, null where blocks contract."""
+
+    mu: Ends | None
+    delta: Ends
+    epsilon: Ends
+    curve: list[Point]
+
+
+class StepCertificate(TypedDict):
+    """The whole file of version 4."""
+
+    format: str
+    version: int
+    statement: str
+    inputs: StepInputs
+    origins: dict[str, str]
+    theorems: list[dict[str, str]]
+    assumptions: list[dict[str, str]]
+    limits: list[str]
+    witness: list[WrittenBlocks]
+    result: StepResult
     digests: Digests
     software: str
     time: str

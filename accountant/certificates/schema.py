@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from accountant.certificates import check, drawn_texts, texts
-from accountant.certificates.format import DRAWN_VERSION, VERSION
+from accountant.certificates import check, drawn_texts, steps_texts, texts
+from accountant.certificates.format import DRAWN_VERSION, STEP_VERSION, VERSION
 from accountant.numerics import InputError
 
 Schema = dict[str, object]
@@ -19,6 +19,12 @@ _NAMED: Final = {
 }  # fmt: skip
 _PAIRS: Final = rf"\[(\[({check.WHOLE}), {check.COUNT}\](, (?=\[)|(?=\]$)))+\]"
 _CONSTANT: Final = re.compile(r'null|true|false|[0-9]+|"[a-z-]+"')
+#: theorems, assumptions and limits of each version.
+_TEXTS: Final = {
+    VERSION: (texts.THEOREMS, texts.ASSUMPTIONS, texts.LIMITS),
+    DRAWN_VERSION: (drawn_texts.DRAWN_THEOREMS, drawn_texts.DRAWN_ASSUMPTIONS, drawn_texts.DRAWN_LIMITS),
+    STEP_VERSION: (steps_texts.STEP_THEOREMS, steps_texts.STEP_ASSUMPTIONS, steps_texts.STEP_LIMITS),
+}
 _LENGTH: Final = re.compile(r"\(\?=\.\{(\d+),(\d+)\}\$\)")
 _INTEGER: Final = re.compile(r"\[1-9\]\[0-9\]\{0,(\d+)\}")
 
@@ -26,8 +32,8 @@ _INTEGER: Final = re.compile(r"\[1-9\]\[0-9\]\{0,(\d+)\}")
 def json_schema(version: int = VERSION) -> Schema:
     """JSON Schema (2020-12) of a certificate: its keys, types and fixed texts; needs the extra ``certify``.
 
-    version: 2 of batches cut from a partition, 3 of batches that records draw. Whether the claim is proved, and whether the
-    statement belongs to the numbers, ``check.py`` decides. Raises InputError for another version.
+    version: 2 of batches cut from a partition, 3 of batches that records draw, 4 of fine-tuning. Whether the claim is proved,
+    and whether the statement belongs to the numbers, ``check.py`` decides. Raises InputError for another version.
 
     >>> json_schema()["properties"]["version"]
     {'const': 2}
@@ -36,12 +42,7 @@ def json_schema(version: int = VERSION) -> Schema:
     """
     if version not in check.SHAPES:
         raise InputError(f"version must be one of {', '.join(map(str, check.SHAPES))}, got {version!r}")
-    drawn = version == DRAWN_VERSION
-    fixed = {
-        "theorems": drawn_texts.DRAWN_THEOREMS if drawn else texts.THEOREMS,
-        "assumptions": drawn_texts.DRAWN_ASSUMPTIONS if drawn else texts.ASSUMPTIONS,
-        "limits": drawn_texts.DRAWN_LIMITS if drawn else texts.LIMITS,
-    }
+    fixed = dict(zip(("theorems", "assumptions", "limits"), _TEXTS[version], strict=True))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"unlearning-certificate-{version}",
@@ -56,7 +57,7 @@ def _schema(shape: object) -> Schema:
     if isinstance(shape, dict):
         return _object(shape, {})
     if isinstance(shape, tuple):
-        return _list(shape)
+        return _list(shape) if shape[0] is not None else {"anyOf": [{"const": None}, _list(shape[1:])]}
     if isinstance(shape, list):
         return {"type": "array", "items": _schema(shape[0])}
     parts = [_part(part) for part in _alternatives(str(shape))]

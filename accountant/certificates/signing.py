@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from accountant.certificates.certificate import canonical
-from accountant.certificates.format import Certificate
+from accountant.certificates.format import Certificate, StepCertificate
 from accountant.numerics import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+AnyCertificate = TypeVar("AnyCertificate", Certificate, StepCertificate)
 
 
 def load_key(pem: bytes) -> Ed25519PrivateKey:
@@ -32,7 +35,7 @@ def load_key(pem: bytes) -> Ed25519PrivateKey:
     return key
 
 
-def sign(certificate: Certificate, key: Ed25519PrivateKey) -> Certificate:
+def sign(certificate: AnyCertificate, key: Ed25519PrivateKey) -> AnyCertificate:
     """The certificate with a signature by ``key`` (:func:`load_key`): "Ed25519", the public key and the value in base64."""
     value = key.sign(canonical({**certificate, "signature": None}))
     public = key.public_key().public_bytes_raw()
@@ -59,7 +62,7 @@ def load_public_key(data: bytes) -> Ed25519PublicKey:
     return key
 
 
-def verify(certificate: Certificate, key: Ed25519PublicKey) -> str:
+def verify(certificate: Certificate | StepCertificate, key: Ed25519PublicKey) -> str:
     """The public key in base64 if ``key`` (:func:`load_public_key`) made the signature; ValueError with the reason if not."""
     from cryptography.exceptions import InvalidSignature
 
