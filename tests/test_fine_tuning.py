@@ -224,6 +224,42 @@ def test_fifty_audits_stay_below_the_claim(name: str) -> None:
     ] == []
 
 
+def random_instance(seed: int) -> StepInstance:
+    """Any setting of any algorithm, from opposite ends of the ball, with noise for a random claim."""
+    rng = np.random.default_rng(seed)
+    d, steps = int(rng.integers(1, 4)), int(rng.integers(1, 12))
+    step, clip, start = (float(10**each) for each in (rng.uniform(-2, 0), rng.uniform(-1, 0.5), rng.uniform(-1, 0.5)))
+    decay = 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 1)) / step
+    ball = None if rng.random() < 0.4 else start * float(10 ** rng.uniform(-0.5, 0.5))
+    first = ball is not None and rng.random() < 0.4
+    losses: list[StepLoss] = [Repulsive(10 * clip), DoubleWell(5.0), Perceptron(hidden=1), Hinge(l1=0.2), AbsoluteError(l1=0.2)]
+    loss = losses[int(rng.integers(0, 5))]
+    both: dict[str, Any] = {"step_size": step, "start_clip": start, "weight_decay": decay, "model_clip": ball}
+    algorithm: Any
+    if isinstance(loss, Hinge | AbsoluteError):
+        algorithm = ConvexNonsmooth(lipschitz=loss.lipschitz(d), **both)
+    else:
+        algorithm = FineTuning(gradient_clip=None if first and rng.random() < 0.5 else clip, clip_first=first, **both)
+    epsilon, delta = float(10 ** rng.uniform(-0.3, 0.9)), float(10 ** rng.uniform(-4, -1))
+    sigma = float(UnlearningAccountant(algorithm).sigma(epsilon=epsilon, delta=delta, steps=steps))
+    rows = rng.standard_normal((4, d))
+    end = rng.standard_normal(loss.size(d))
+    end *= 10 * start / np.linalg.norm(end)
+    rows /= np.linalg.norm(rows, axis=1)[:, None]
+    return StepInstance(
+        name=str(seed), description="random", loss=loss, algorithm=algorithm, sigma=sigma, steps=steps, start=end,
+        reference=-end, features=rows, labels=np.array([0.0, 1.0] * 2 if loss.name == "perceptron" else [1.0, -1.0] * 2),
+        batch_size=int(rng.integers(1, 5)), delta=delta,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 420), marks=pytest.mark.slow)], ids=["few", "many"])
+def test_no_random_setting_is_refuted(seeds: range) -> None:
+    for seed in seeds:
+        instance = random_instance(seed)
+        assert not audit_steps(instance, trials=10_000, confidence=0.99999, seed=seed).refutes(instance.guarantee), seed
+
+
 def test_the_audit_comes_near_the_claim_where_it_is_met() -> None:
     found = audit_steps(repulsive_instance(mu=2.0), trials=20_000, seed=0)
     assert 1.8 < found.mu_lower < 2.0
