@@ -22,11 +22,12 @@ from accountant.problem import oversize
 def paying(curve: Curve, setting: Setting, *, steps: float, points: int = 1) -> Curve:
     """The curve with what batches cost that may come out too large, by the cheaper way where both are open."""
     cost = oversize(setting.algorithm, steps=int(steps), points=points)
+    # Never to redraw is simpler: first, which is what is taken of equals.
     ways: list[Curve] = []
+    if cost.log_added < 0 or cost.log_redrawn is None:
+        ways.append(AddedCurve(curve, cost.log_added))
     if cost.log_redrawn is not None:
         ways.append(RedrawnCurve(curve, cost.log_redrawn))
-    if cost.log_added < 0 or not ways:
-        ways.append(AddedCurve(curve, cost.log_added))
     return ways[0] if len(ways) == 1 else CheapestCurve(tuple(ways))
 
 

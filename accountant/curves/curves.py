@@ -88,8 +88,11 @@ class GDPCurve:
         return hockey_stick.mixture_tail_epsilon(log_delta, log_weights, rounded_up(log_mu), tangent=self.tangent)
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        tail = hockey_stick.mixture_tail(epsilon, log_weights, rounded_up(log_mu), tangent=self.tangent)
-        return np.minimum(tail.log_delta, 0.0)
+        return np.minimum(self.tail(epsilon, log_weights, log_mu).log_delta, 0.0)
+
+    def tail(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> hockey_stick.Tail:
+        """log delta with its derivatives."""
+        return hockey_stick.mixture_tail(epsilon, log_weights, rounded_up(log_mu), tangent=self.tangent)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)

@@ -12,20 +12,36 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountant.curves.curves import Curve
-from accountant.curves.hockey_stick import probability
-from accountant.numerics import DOUBLE, SMALLEST, Floats
+from accountant.curves.hockey_stick import Tail, probability
+from accountant.numerics import DOUBLE, SMALLEST, Floats, Indices
 
 #: What logarithms of sums are raised by, times their size.
 _ROUNDED: Final = 8 * DOUBLE.unit_roundoff
 _MOST_ROUNDS: Final = 200
+_MOST_STEPS: Final = 60
+_MOST_PUSHES: Final = 40
+#: By how much another way must be cheaper for it to be worth while.
+_WORTH: Final = 1e-9
+#: What a search for the noise leaves for the rounding of epsilon.
+_APART: Final = 1e-12
 #: Shares of epsilon at which delta is looked at too: it never grows with epsilon, and what is paid does.
 _SHARES: Final = 0.5 ** np.arange(8)
+
+
+@runtime_checkable
+class Sloped(Protocol):
+    """A curve that knows its slope."""
+
+    def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
+    def tail(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Tail:
+        """log delta with its derivatives."""
+        ...
 
 
 def _less(log_delta: Floats, log_paid: Floats | float) -> Floats:
@@ -117,7 +133,9 @@ class RedrawnCurve:
         goal = log_delta - self._raise
         inside = np.zeros_like(log_delta)
         active = np.arange(log_delta.size)
-        for _ in range(_MOST_ROUNDS):
+        if isinstance(self.inner, Sloped):
+            inside, active = self._from_below(self.inner, goal, log_weights, log_mu)
+        for _ in range(_MOST_ROUNDS if active.size else 0):
             asked = inside[active] * (1 + 1e-13) + 1e-300
             left = _less(goal[active], math.log(self._chance) + asked + _ROUNDED * (1 + asked))
             found = _where_left(left, np.inf, log_mu[active], lambda d, mu, _: self.inner.epsilon(d, log_weights, mu))
@@ -128,6 +146,40 @@ class RedrawnCurve:
                 break
         inside[active] = np.inf
         return (inside + self._raise) * (1 + _ROUNDED)
+
+    def _from_below(self, inner: Sloped, goal: Floats, log_weights: Floats, log_mu: Floats) -> tuple[Floats, Indices]:
+        """The smallest inner epsilon that pays for itself, inf where none does; and the rows where it is only near.
+
+        delta(g) + g p2 is convex in g = e^epsilon, so Newton's method from the left of its root stays there.
+        """
+        log_chance = math.log(self._chance)
+        inside = _where_left(_less(goal, log_chance), np.inf, log_mu, lambda d, mu, _: inner.epsilon(d, log_weights, mu))
+        active = np.flatnonzero(np.isfinite(inside))
+        for _ in range(_MOST_STEPS):
+            if not active.size:
+                break
+            x = inside[active]
+            tail = inner.tail(x, log_weights, log_mu[active])
+            with np.errstate(all="ignore"):
+                paid = np.exp(log_chance + x - goal[active])
+                excess = np.exp(tail.log_delta - goal[active]) + paid - 1
+                slope = np.exp(tail.log_delta - goal[active]) * tail.by_epsilon + paid
+                # A step of g = e^x, on the scale of x.
+                step = np.log1p(np.maximum(-excess / slope, -0.5))
+            unmet = excess > 0
+            inside[active] = np.where(unmet, np.where(slope < 0, x + np.maximum(step, 0.0), np.inf), x)
+            active = active[unmet & (slope < 0) & (step > 1e-14 * np.maximum(x, 1.0))]
+        active = np.flatnonzero(np.isfinite(inside))
+        push = 1e-14
+        for _ in range(_MOST_PUSHES):
+            x = inside[active] * (1 + push) + 1e-300
+            left = _less(goal[active], log_chance + x + _ROUNDED * (1 + x))
+            paid = inner.tail(x, log_weights, log_mu[active]).log_delta <= left
+            inside[active[paid]] = x[paid]
+            active, push = active[~paid], 2 * push
+            if not active.size:
+                break
+        return inside, active
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         if self._chance == 0:
@@ -163,7 +215,7 @@ class RedrawnCurve:
             return self.inner.log_scale(epsilon, log_delta, log_weights, log_shape)
         inside, left = self._asked(epsilon, log_delta)
         return _where_left(
-            left, -np.inf, log_shape, lambda d, shape, some: self.inner.log_scale(inside[some], d, log_weights, shape)
+            left, -np.inf, log_shape, lambda d, shape, some: self.inner.log_scale(inside[some], d, log_weights, shape) - _APART
         )
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
@@ -175,7 +227,10 @@ class RedrawnCurve:
 
 @dataclass(frozen=True)
 class CheapestCurve:
-    """Several curves of the same components, each of which holds for a run of its own: the one that proves most, row by row."""
+    """Several curves of the same components, each of which holds for a run of its own: the one that proves most, row by row.
+
+    Of what differs by rounding only the first is taken.
+    """
 
     curves: tuple[Curve, ...]
 
@@ -184,19 +239,27 @@ class CheapestCurve:
         return self.curves[0].kind
 
     def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return reduce(np.minimum, (curve.epsilon(log_delta, log_weights, log_mu) for curve in self.curves))
+        return reduce(_cheaper, (curve.epsilon(log_delta, log_weights, log_mu) for curve in self.curves))
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return reduce(np.minimum, (curve.log_delta(epsilon, log_weights, log_mu) for curve in self.curves))
+        return reduce(_cheaper, (curve.log_delta(epsilon, log_weights, log_mu) for curve in self.curves))
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         return reduce(np.logical_or, (curve.meets(epsilon, log_delta, log_weights, log_mu) for curve in self.curves))
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
-        return reduce(np.maximum, (curve.log_scale(epsilon, log_delta, log_weights, log_shape) for curve in self.curves))
+        scales = (-curve.log_scale(epsilon, log_delta, log_weights, log_shape) for curve in self.curves)
+        return -reduce(_cheaper, scales)
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return reduce(np.minimum, (curve.rdp(alpha, log_weights, log_mu) for curve in self.curves))
+
+
+def _cheaper(first: Floats, other: Floats) -> Floats:
+    """The smaller one, row by row; the first where the other is hardly smaller."""
+    with np.errstate(invalid="ignore"):
+        worth = np.isinf(first) | (first - other > _WORTH * np.maximum(np.abs(first), _WORTH))
+    return np.where((other < first) & worth, other, first)
 
 
 class Paid(NamedTuple):
@@ -210,8 +273,9 @@ class Paid(NamedTuple):
 def settled(curve: Curve, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Paid:
     """The one way of several that proves the smallest epsilon, summed over the rows, and what it pays; rounded up."""
     if isinstance(curve, CheapestCurve):
-        found = [float(np.sum(one.epsilon(log_delta, log_weights, log_mu))) for one in curve.curves]
-        curve = curve.curves[int(np.argmin(found))]
+        found: list[Floats] = [curve_.epsilon(log_delta, log_weights, log_mu).sum(keepdims=True) for curve_ in curve.curves]
+        best = reduce(_cheaper, found)
+        curve = next(one for one, value in zip(curve.curves, found, strict=True) if value == best)
     if isinstance(curve, AddedCurve):
         return Paid(curve.inner, added=_chance(curve.log_added))
     if isinstance(curve, RedrawnCurve):

@@ -39,6 +39,10 @@ class GaussianMixtureCurve:
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return gaussian_mixture.pair_tail(epsilon, log_weights, rounded_up(log_mu), self.outside).log_delta
 
+    def tail(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> hockey_stick.Tail:
+        """log delta with its derivatives."""
+        return gaussian_mixture.pair_tail(epsilon, log_weights, rounded_up(log_mu), self.outside)
+
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)
 
