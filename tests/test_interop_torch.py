@@ -1,16 +1,20 @@
 """PyTorch: models unlearned end to end, everything that is refused, and attacks on the claim that must fail or succeed."""
 
 import copy
+import json
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import accountant
 from accountant import FineTuning, InputError, UnlearningAccountant
 from accountant.numerics import MissingExtraError
 
@@ -24,6 +28,7 @@ from accountant.interop.torch_steps import Limits, clip_together, fresh_generato
 
 pytestmark = pytest.mark.integration
 
+CHECKER = Path(accountant.__file__).parent / "certificates" / "check.py"
 DELTA = 1e-5
 SETTING: dict[str, Any] = {
     "epsilon": 1.0, "delta": DELTA, "gradient_clip": 1.0, "start_clip": 1.0, "steps": 3, "step_size": 0.01,
@@ -66,11 +71,11 @@ def flat(model: Any) -> Any:
 
 @pytest.mark.parametrize("model_clip", [None, 0.8])
 def test_a_model_is_unlearned_with_the_noise_and_the_guarantee_that_the_accountant_says(model_clip: float | None) -> None:
-    accountant = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0, model_clip=model_clip))
+    engine = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0, model_clip=model_clip))
     given = small()
     before = copy.deepcopy(given.state_dict())
     model, guarantee = unlearn(given, loader(), LOSS, **SETTING, model_clip=model_clip)
-    sigma = accountant.sigma(epsilon=1.0, delta=DELTA, steps=3)
+    sigma = engine.sigma(epsilon=1.0, delta=DELTA, steps=3)
     assert guarantee.context["sigma"] == sigma
     assert guarantee.context["steps"] == 3
     assert guarantee.epsilon(DELTA) == pytest.approx(1.0, rel=1e-9)
@@ -84,11 +89,30 @@ def test_a_model_is_unlearned_with_the_noise_and_the_guarantee_that_the_accounta
         assert np.linalg.norm(flat(model)) <= model_clip * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("model_clip", [None, 0.8])
+def test_a_certificate_is_written_that_the_checker_accepts(tmp_path: Path, model_clip: float | None) -> None:
+    place = tmp_path / "certificate.json"
+    _, guarantee = unlearn(small(), loader(), LOSS, **SETTING, model_clip=model_clip, certificate=place)
+    run = subprocess.run([sys.executable, "-I", str(CHECKER), str(place)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    inputs = json.loads(place.read_text())["inputs"]
+    assert float(Fraction(inputs["epsilon"])) == pytest.approx(1.0, rel=1e-6)
+    assert float(Fraction(inputs["sigma"])) == guarantee.context["sigma"]
+    assert (inputs["steps"], Fraction(inputs["start_clip"])) == (3, 1)
+
+
+def test_no_certificate_of_a_run_that_was_refused(tmp_path: Path) -> None:
+    place = tmp_path / "certificate.json"
+    with pytest.raises(InputError, match="loss must be finite"):
+        unlearn(small(), loader(), lambda out, y: out.sum() * float("nan"), **SETTING, certificate=place)
+    assert not place.exists()
+
+
 def test_sigma_may_be_given_and_epsilon_is_told() -> None:
     setting = SETTING | {"epsilon": None, "sigma": 2.5}
     _, guarantee = unlearn(small(), loader(), LOSS, **setting)
-    accountant = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0))
-    assert guarantee.epsilon(DELTA) == accountant.epsilon(sigma=2.5, delta=DELTA, steps=3)
+    engine = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0))
+    assert guarantee.epsilon(DELTA) == engine.epsilon(sigma=2.5, delta=DELTA, steps=3)
 
 
 @pytest.mark.parametrize("decay", [0.0, 20.0])
@@ -457,6 +481,8 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "public loss": ({"public": ["loss.weight"]}, "public must name parameters and buffers that there are, got 'loss.weight'"),
     "buffers": ({"buffers": "keep"}, "buffers must be one of refuse, reset, got 'keep'"),
     "progress": ({"progress": 3}, "progress must be callable"),
+    "certificate": ({"certificate": "/nowhere/at/all.json"}, "certificate must be a file in a folder that exists, got"),
+    "certificate number": ({"certificate": 3}, "certificate must be a file in a folder that exists, got 3"),
     "optimizer": ({"optimizer": "sgd"}, "optimizer must be left out, got str: momentum"),
     "little noise": ({"epsilon": None, "sigma": 1e-12}, "sigma = 1e-12 is below 2.20 units"),
     "tiny steps": ({"step_size": 1e-13}, "rounding to float64 of 26 parameters"),

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final
 
 from accountant.curves import Guarantee
@@ -63,6 +65,7 @@ def unlearn(
     public: Sequence[str] = (),
     buffers: str = checks.REFUSE,
     optimizer: None = None,
+    certificate: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[nn.Module, Guarantee]:
     """A new model that has unlearned, and its guarantee; the given one stays as it is, also where InputError is raised.
@@ -80,6 +83,7 @@ def unlearn(
     buffers: "refuse" running statistics, or "reset" them and fill them by one pass over the retained data after the last step;
         until then batch norm uses its batches.
     optimizer: must be left out; its state, momentum for example, has seen the deleted records.
+    certificate: a file that gets the certificate of (epsilon, delta), written when the run is done (extra ``certify``).
     progress: called with steps done and in all, not before two seconds are over, and at the end of a run that takes longer.
 
     What is done with the result is post-processing, if it uses retained and public data alone: train on without noise and with
@@ -102,12 +106,15 @@ def unlearn(
     checks.check_loss(loss, names)
     checks.check_loader(retained_loader)
     noise = float(outcome.sigma)  # type: ignore[arg-type]
+    write = _certifying(certificate, algorithm, noise, count, float(outcome.delta))  # type: ignore[arg-type]
     run = _Run(_copied(model), retained_loader, loss, algorithm, noise, count, names)
     # What the call draws from torch's global generators is drawn anew, and does not touch the caller's.
     with _own_randomness(run.device), torch.enable_grad():
         run.steps(_Patient(progress))
         run.fill_statistics()
-    return run.released(model), _guarantee(outcome, names, buffers)
+    unlearned = run.released(model)
+    write()
+    return unlearned, _guarantee(outcome, names, buffers)
 
 
 def _answered(algorithm: FineTuning, steps: int, *, epsilon: float | None, sigma: float | None, delta: float) -> StepOutcome:
@@ -124,6 +131,20 @@ def _answered(algorithm: FineTuning, steps: int, *, epsilon: float | None, sigma
     for reason in outcome.refusals.values():
         raise InputError(reason)
     return replace(outcome, epsilon=outcome.answer)
+
+
+def _certifying(
+    path: str | PathLike[str] | None, algorithm: FineTuning, sigma: float, steps: int, delta: float
+) -> Callable[[], None]:
+    """What writes the certificate, made before the run, so that nothing is run that cannot be certified."""
+    if path is None:
+        return lambda: None
+    if not isinstance(path, str | PathLike) or not Path(path).parent.is_dir():
+        raise InputError(f"certificate must be a file in a folder that exists, got {path!r}")
+    from accountant.certificates import certify_steps, save
+
+    made = certify_steps(StepAccountant(algorithm), sigma=sigma, steps=steps, delta=delta)
+    return lambda: save(made, path)
 
 
 def _names(public: Sequence[str]) -> tuple[str, ...]:
