@@ -296,8 +296,11 @@ def test_statement_and_digests_are_checked() -> None:
         assert reason(json.loads(written("string")) | {key: value}) is not None
     given = json.loads(written("given"))["statement"]
     assert "any model at most 0.05 away" in given
-    assert "the public centre of the ball" in json.loads(written("centre"))["statement"]
-    assert "retraining (or a public initialisation), clipped alike" in json.loads(written("blocks"))["statement"]
+    assert "from the public centre, after" in json.loads(written("centre"))["statement"]
+    assert (
+        "retraining without the deleted records (or a public initialisation), clipped alike"
+        in json.loads(written("blocks"))["statement"]
+    )
 
 
 def lies() -> Iterator[tuple[str, Any]]:
@@ -566,3 +569,66 @@ def test_fixed_texts_are_the_same_in_the_writer_and_the_checker() -> None:
         "compose",
     ):
         assert phrase in whole, phrase
+
+
+def run(*words: str) -> Any:
+    from typer.testing import CliRunner
+
+    from accountant.commands.program import app
+
+    return CliRunner().invoke(app, list(words))
+
+
+STEPS = ("--algorithm", "fine-tuning", "--gradient-clip", "1", "--start-clip", "1", "--step-size", "0.01", "--steps", "100")
+
+
+def test_the_command_writes_what_check_accepts(tmp_path: Path) -> None:
+    target = str(tmp_path / "certificate.json")
+    question = (*STEPS, "--model-clip", "1", "--sigma", "0.260463", "--delta", "1e-5")
+    done = run("certify", *question, "-o", target)
+    assert done.exit_code == 0, done.output
+    cert = json.loads(Path(target).read_text())
+    assert {key: cert[key] for key in ("inputs", "witness", "result")} == {
+        key: json.loads(written("blocks"))[key] for key in ("inputs", "witness", "result")
+    }
+    assert cert["origins"]["gradient_clip"] == "given"
+    assert cert["origins"]["weight_decay"] == "default"
+    assert cert["origins"]["epsilon"] == "smallest that is proved"
+    assert run("check", target).exit_code == 0
+    Path(target).write_text(json.dumps(cert | {"witness": []}))
+    assert run("check", target).exit_code == 1
+    printed = run("certify", *question)
+    assert json.loads(printed.stdout)["result"] == cert["result"]
+    assert run("certify", *question, "--epsilon", "0.9").exit_code == 1
+
+
+def test_a_problem_file_is_known_by_its_digest(tmp_path: Path) -> None:
+    import hashlib
+
+    problem = tmp_path / "run.toml"
+    problem.write_text('algorithm = "fine-tuning"\ngradient_clip = 1\nstart_clip = 1\nstep_size = 0.01\ndelta = 1e-5\n')
+    done = run("certify", "--problem", str(problem), "--steps", "100", "--sigma", "1.5", "--start-clip", "0.5")
+    assert done.exit_code == 0, done.output
+    cert = json.loads(done.stdout)
+    assert cert["digests"]["problem_file"] == "sha256:" + hashlib.sha256(problem.read_bytes()).hexdigest()
+    assert (cert["origins"]["gradient_clip"], cert["origins"]["start_clip"]) == ("problem file", "given")
+    assert cert["inputs"]["start_clip"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((*STEPS, "--sigma", "1"), "delta must be given"),
+        ((*STEPS[:-2], "--sigma", "1", "--delta", "1e-5"), "steps must be given"),
+        ((*STEPS, "--sigma", "1", "--delta", "1e-5", "--epochs", "1"), "epochs must be left out"),
+        ((*STEPS, "--sigma", "1", "--delta", "1e-5", "--requests", "requests.csv"), "starts again from a clipped model"),
+        (
+            ("--algorithm", "convex-nonsmooth", "--lipschitz", "1", *STEPS[4:], "--sigma", "1", "--delta", "1e-5"),
+            "fine-tuning for a certificate",
+        ),
+    ],
+)
+def test_the_command_says_what_is_missing(words: tuple[str, ...], message: str) -> None:
+    done = run("certify", *words)
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr

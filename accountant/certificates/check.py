@@ -33,11 +33,11 @@ FIXED_TEXTS = {2: "sha256:b3a1593ac6ee17a0d4b33171811981d482fa330404f60348368f2c
     4: "sha256:d95f02f3e7f0eb1f0646161b59a8fdb7941dd45f0eac210a8d9e69221aa23e26"}
 WORDS = {"replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)",
     "matched": "retraining from the same initial law for as many epochs", "converged": "retraining until its law is stable",
+    "clipped": "retraining without the deleted records (or a public initialisation), clipped alike",
     "worst": "whatever the batch order", "random": "averaged over the draw of the batch order, earlier requests at their worst"}
 OWN = {  # of own draws, with which a reference is the same history without the deleted records
     "remove": "", "replace": ", others that draw for themselves in their place", "worst": "whatever the deleted records drew",
     "random": "averaged over the secret draw of the record deleted last, earlier ones at their worst"}
-STARTS = {"clipped": "retraining (or a public initialisation), clipped alike", "centre": "the public centre of the ball"}
 # A shape: a dict (exactly these keys), a tuple (a list of that length; None first: or null), [shape] (a list), a JSON pattern.
 WHOLE, COUNT, TEXT, DIGEST = "0|[1-9][0-9]{0,14}", "[1-9][0-9]{0,14}", r'"[ !#-\[\]-~]*"', '"sha256:[0-9a-f]{64}"'
 SHORT = r"0|[1-9][0-9]{0,20}|[1-9](\.[0-9]*[1-9])?e[+-][1-9][0-9]{0,4}"  # a number has one spelling; nothing is negative
@@ -197,9 +197,9 @@ def check_texts(cert: Any, t: Terms) -> str:
     need(digest(texts) == right, "theorems, assumptions, limits", digest(texts), f"those of format {of}, {right}")
     return f"statement: belongs to these inputs; theorems, assumptions and limits: those of format {of}"
 def statement_of_steps(v: Any, t: Terms) -> str:
-    start = STARTS[v["start"]] if v["start_distance"] is None else f"any model at most {v['start_distance']} away"
+    of = f"any model at most {v['start_distance']} away" if v["start_distance"] else WORDS.get(v["start"], "the public centre")
     return (f"After {v['steps']} noisy steps on retained data, with noise sigma = {v['sigma']} in each, the released model is "
-            f"({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {start}, after the same noisy steps.")
+            f"({v['epsilon']}, {v['delta']})-indistinguishable in both directions from {of}, after the same noisy steps.")
 def statement(v: Any, t: Terms) -> str:
     place, more, words = v["placement"], t.age[0] % t.batches, OWN if t.own else WORDS
     order = words[place] if type(place) is str else f"given {place}, the [batch, points] of the deletion"

@@ -85,8 +85,8 @@ STEP_LIMITS: Final = [
     "It is about exact arithmetic: rounding in training and noise from a floating-point generator are outside of it.",
 ]
 _STARTS: Final = {
-    "clipped": "retraining (or a public initialisation), clipped alike",
-    "centre": "the public centre of the ball",
+    "clipped": "retraining without the deleted records (or a public initialisation), clipped alike",
+    "centre": "the public centre",
 }
 
 

@@ -64,7 +64,7 @@ for function, common in (
     register(app, function, common=common)
 register(app, compare.compare, needs="setup", common=compare_steps.compare)
 register(app, verify.verify, needs=None)
-register(app, certify.certify)
+register(app, certify.certify, common=certify.certify_steps)
 for alone in (check.check, reproduce.reproduce, audit.audit, presets.presets):
     register_alone(app, alone)
 
