@@ -222,6 +222,7 @@ def test_half_of_torchs_own_seed_would_be_ignored_and_a_whole_state_is_drawn_her
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_no_noise_comes_twice_in_forked_processes() -> None:
     model, data = small(), batches()
     torch.manual_seed(3)
@@ -371,6 +372,22 @@ class Remembering(nn.Module):
         return self.inner(x)
 
 
+class Growing(nn.Module):
+    """Registers what it computes, or trains on in a parameter of its own making."""
+
+    def __init__(self, *, parameter: bool) -> None:
+        super().__init__()
+        self.inner, self.parameter = small(), parameter
+
+    def forward(self, x: Any) -> Any:
+        out = self.inner(x)
+        if self.parameter:
+            self.inner.first.bias = nn.Parameter(self.inner.first.bias.detach() + 1)
+        else:
+            self.register_buffer("cache", out.detach())
+        return out
+
+
 class Penalised(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -432,6 +449,8 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "list": (lambda: broken(lambda m: setattr(m.last, "memory", [{1: torch.zeros(2)}])), {}, "attribute last.memory holds"),
     "array": (lambda: broken(lambda m: setattr(m, "memory", np.zeros(2))), {}, "attribute memory holds numbers"),
     "module in a list": (lambda: broken(lambda m: setattr(m, "more", [nn.Linear(1, 1)])), {}, "attribute more holds numbers"),
+    "buffer on the way": (lambda: Growing(parameter=False), {}, "cache was made or replaced in the forward pass"),
+    "parameter on the way": (lambda: Growing(parameter=True), {}, "inner.first.bias was made or replaced in the forward pass"),
     "attribute on the way": (Remembering, {}, "attribute last_input holds numbers that are neither a parameter nor a buffer"),
     "weight norm": (
         lambda: broken(lambda m: nn.utils.weight_norm(m.last)), {}, "attribute last.weight holds numbers"

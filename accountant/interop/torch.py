@@ -188,6 +188,7 @@ class _Run:
             parameter.grad = None
         self.kept = {name: each.detach().clone() for name, each in self._declared()}
         self.norms = list(checks.statistics(model, public))
+        self.state = checks.state_names(model)
 
     def steps(self, told: _Patient) -> None:
         """Clip, then as many noisy steps as were planned."""
@@ -237,6 +238,8 @@ class _Run:
             if not torch.equal(tensor, self.kept[name]):
                 raise InputError(f"{name} was declared public, but the steps changed it: it would hold what no noise hides")
         checks.check_attributes(self.model)
+        for changed, _ in sorted(self.state ^ checks.state_names(self.model)):
+            raise InputError(f"{changed} was made or replaced in the forward pass: neither clipping nor noise reaches it")
         flags = checks.all_parameters(given)
         for name, parameter in checks.all_parameters(self.model).items():
             parameter.requires_grad_(flags[name].requires_grad)

@@ -132,6 +132,12 @@ def named_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     return ((name, each) for name, each in model.named_buffers(remove_duplicate=False) if each is not None)
 
 
+def state_names(model: nn.Module) -> set[tuple[str, int]]:
+    """What a state_dict would hand out: parameters, which stay the same objects, and the names of buffers."""
+    parameters = {(name, id(each)) for name, each in all_parameters(model).items()}
+    return parameters | {(name, 0) for name, _ in named_buffers(model)}
+
+
 def statistics(model: nn.Module, public: Sequence[str]) -> Iterator[tuple[nn.Module, list[str], bool]]:
     """Modules with running statistics, with the names of these and whether all of them are declared public."""
     for prefix, module in model.named_modules():
