@@ -109,6 +109,42 @@ def test_there_and_back() -> None:
         assert steps == made("epochs", "--steps", *TUNE, *more, "--sigma", enough, *TARGET)
 
 
+def test_solve_finds_whichever_number_is_not_known() -> None:
+    rest = ("--steps", "100", *TARGET)
+    assert made("solve", "sigma", *TUNE, *rest)["value"] == ONE.sigma(epsilon=1.0, delta=1e-5, steps=100)
+    assert made("solve", "steps", *TUNE, "--sigma", "2", *TARGET)["value"] == 21
+    assert made("solve", "epsilon", *TUNE, "--sigma", "2", "--steps", "100", "--delta", "1e-5")["value"] < 1
+    start = ("--algorithm", "fine-tuning", "--step-size", "0.01", "--start-clip", "1")
+    found = made("solve", "gradient-clip", *start, "--sigma", "1.5", *rest)["value"]
+    assert found == pytest.approx(1.010410, abs=1e-6)
+    # The string may stop before the last step.
+    least = min(float(oracle.chord(1, found, 0.01, 0, steps)) for steps in (98, 99, 100))
+    assert least / 1.5 == pytest.approx(float(oracle.mu_of(1.0, 1e-5)), rel=1e-8)
+    for name in ("step-size", "start-clip", "weight-decay"):
+        values = {"--step-size": "0.01", "--start-clip": "1", "--gradient-clip": "1"}
+        values.pop(f"--{name}", None)
+        words = [word for pair in values.items() for word in pair]
+        value = made("solve", name, "--algorithm", "fine-tuning", *words, "--sigma", "1.4", *rest)["value"]
+        run_ = ("--algorithm", "fine-tuning", *words, f"--{name}", repr(value), "--sigma", "1.4", "--steps", "100")
+        epsilon = made("epsilon", *run_, "--delta", "1e-5")["epsilon"]
+        assert epsilon <= 1
+        assert epsilon == pytest.approx(1, rel=1e-6)
+    batch = made("solve", "batch-size", "--preset", "mnist", "--sigma", "0.001", "--epsilon", "1", "--epochs", "1")
+    assert isinstance(batch["value"], int)
+    assert "sqrt(2 eta)" in " ".join(run("solve", "sigma", *TUNE, *rest).stdout.split())
+
+
+def test_many_digits() -> None:
+    block = made("sigma", *TUNE, "--steps", "100", *TARGET, "--precision", "30")["precision"]
+    expected = oracle.chord(1, 1, oracle.mpf("0.01"), 0, 100) / oracle.mu_of(1.0, oracle.mpf("1e-5"))
+    assert abs(oracle.mpf(block["sigma"]) / expected - 1) < oracle.mpf("1e-29")
+    assert block["inputs"]["gradient_clip"] == "1"
+    blocks = made(
+        "epsilon", *TUNE, "--model-clip", "1", "--steps", "20", "--sigma", "0.5", "--delta", "1e-5", "--precision", "15"
+    )
+    assert float(blocks["precision"]["epsilon"]) == pytest.approx(blocks["epsilon"], rel=1e-10)
+
+
 def test_blocks_are_told_and_mu_is_not() -> None:
     found = made("sigma", *TUNE, "--model-clip", "1", "--steps", "100", *TARGET)
     assert found["sigma"] <= 0.260463
@@ -178,7 +214,11 @@ def test_settings_in_a_file(tmp_path: Path) -> None:
         (("sigma", *TUNE, "--lipschitz", "1", "--steps", "1", *TARGET), "lipschitz must be left out"),
         (("sigma", *TUNE, "--preset", "mnist", "--steps", "1", *TARGET), "preset must be left out for fine-tuning"),
         (("sigma", *TUNE, "--bound", "paper", "--steps", "1", *TARGET), "bound must be left out"),
-        (("sigma", *TUNE, "--precision", "20", "--steps", "1", *TARGET), "precision must be left out"),
+        (("steps", *TUNE, "--precision", "20", "--sigma", "2", *TARGET), "precision goes with sigma, epsilon and delta"),
+        (("solve", "gradient-clip", *TUNE, "--sigma", "2", "--steps", "9", *TARGET), "gradient_clip must be left out"),
+        (("solve", "n", *TUNE, "--sigma", "2", "--steps", "9", *TARGET), "unknown must be one of sigma"),
+        (("solve", "steps", *TUNE, *TARGET), "sigma must be given for fine-tuning"),
+        (("solve", "sigma", *TUNE, *TARGET, "--epochs", "3"), "epochs must be left out"),
         (("sigma", *TUNE, "--clip-first", "yes", "--steps", "1", *TARGET), "clip_first needs model_clip"),
         (("sigma", *TUNE, "--start", "here", "--steps", "1", *TARGET), "start must be one of clipped, centre"),
         (("sigma", "--algorithm", "fine-tuning", "--steps", "1", *TARGET), "step_size must be given for fine-tuning"),

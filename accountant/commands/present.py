@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from accountant.commands import layout
 from accountant.commands.options import Shared
@@ -15,6 +15,9 @@ from accountant.problem import noise_in_units
 
 if TYPE_CHECKING:
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
+
+#: What sigma is of common steps.
+STEP_NOISE: Final = "the standard deviation of one step's noise, per parameter; no sqrt(2 eta) in it"
 
 
 class Digits(TypedDict):

@@ -20,6 +20,7 @@ from accountant.commands import (
     presets,
     reproduce,
     sigma,
+    solve,
     stepping,
     streams,
     verify,
@@ -64,6 +65,7 @@ for function, common in (
     register(app, function, common=common)
 register(app, compare.compare, needs="setup", common=compare_steps.compare)
 register(app, verify.verify, needs=None)
+register(app, solve.solve, needs=None)
 register(app, certify.certify, common=certify.certify_steps)
 for alone in (check.check, reproduce.reproduce, audit.audit, presets.presets):
     register_alone(app, alone)

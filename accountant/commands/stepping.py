@@ -15,8 +15,6 @@ from accountant.numerics import InputError, digits, integer
 if TYPE_CHECKING:
     from accountant.questions import StepOutcome
 
-#: Said of every sigma.
-_NOISE = "the standard deviation of one step's noise, per parameter; no sqrt(2 eta) in it"
 _NO_EPOCHS = "common steps are counted one by one, of batches in any order, so there is no epoch; give --steps"
 
 
@@ -36,6 +34,8 @@ def delta(shared: Shared, **question: Any) -> None:
 
 
 def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title: str, question: dict[str, Any]) -> None:
+    precision = question.pop("precision")
+    present.check_precision(precision)
     _check(shared, question)
     if question["steps"] is None:
         raise InputError("steps must be given: the number of noisy steps")
@@ -45,7 +45,33 @@ def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title
     result["comparison"] = _comparison(shared, unknown, question)
     value = float(outcome.answer)
     found = [] if unknown == "sigma" else [(unknown, digits(value, 10))]
-    show(shared, result, [*found, *_rows(result), *_compared(result["comparison"], unknown, value)], title)
+    more: list[tuple[str, str]] = []
+    if precision is not None:
+        result["precision"], more = _precise(shared, precision, unknown, question)
+    show(shared, result, [*found, *more, *_rows(result), *_compared(result["comparison"], unknown, value)], title)
+
+
+def _precise(
+    shared: Shared, precision: int, unknown: Literal["sigma", "epsilon", "delta"], question: dict[str, Any]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The JSON block and the row of ``--precision``."""
+    from accountant.numerics import exact_text
+    from accountant.problem import decimal
+    from accountant.questions import enclose
+
+    found = enclose(shared.step_accountant, unknown, digits=precision, **question)
+    lower, upper = found.ends
+    given = {**shared.step_accountant.algorithm.to_dict(), **question}
+    inputs = {
+        name: exact_text(decimal(value)) for name, value in given.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }  # fmt: skip
+    block = {
+        "digits": precision, "arithmetic": found.arithmetic, "proved": found.proved, unknown: str(found), "lower": lower,
+        "upper": upper, "inputs": inputs,
+    }  # fmt: skip
+    how = "proved (interval arithmetic)" if found.proved else "evaluated (mpmath), not proved"
+    return block, [(f"{unknown}, {present.plural(precision, 'digit')}", f"{found}, {how}, rounded up")]
 
 
 def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, steps: bool, precision: int | None) -> None:
@@ -151,7 +177,9 @@ def _check(shared: Shared, question: dict[str, Any]) -> None:
     if question.pop("epochs", None) is not None:
         raise InputError(f"epochs must be left out for {_name(shared)}: {_NO_EPOCHS}")
     if question.pop("precision", None) is not None:
-        raise InputError(f"precision must be left out for {_name(shared)}: its answers are rounded up in doubles")
+        raise InputError(
+            f"precision goes with sigma, epsilon and delta for {_name(shared)}; other answers are rounded in doubles"
+        )
 
 
 def _name(shared: Shared) -> str:
@@ -188,7 +216,7 @@ def record(shared: Shared, command: str, outcome: StepOutcome) -> dict[str, Any]
         "bound": settings["bound"],
         **dict.fromkeys(("batches", "reference", "group_size", "gradient_evaluations", "averaging", "contraction")),
         "mu_worst": outcome.mu,
-        "tightness": None,
+        "tightness": outcome.tightness,
         "noise_std": noise,
         **dict.fromkeys(("noise_multiplier", "noise_in_units", "rounding_share", "assignment", "oversize")),
         "blocks": outcome.blocks,
@@ -245,7 +273,7 @@ def _compared(other: dict[str, Any] | None, unknown: str, mine: float) -> list[t
 def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         present.noise_row(result),
-        ("", _NOISE),
+        ("", present.STEP_NOISE),
         present.guarantee_row(result),
         ("unlearning", present.plural(result["steps"], "noisy step")),
     ]
@@ -268,5 +296,7 @@ def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], ti
     """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all of these commands have."""
     common = [("algorithm", result["algorithm"]["name"]), ("blocks", _blocks(result["split"]))]
     if result["mu_worst"] is not None:
-        common.append(("mu", digits(result["mu_worst"])))
+        attained = result["tightness"] is not None and result["tightness"] < 1 + 1e-9
+        says = " (two Gaussian runs attain it: it cannot be smaller)" if attained else ""
+        common.append(("mu", f"{digits(result['mu_worst'])}{says}"))
     present.listed(shared, result, [*rows, *common], title)

@@ -1,0 +1,125 @@
+"""``accountant solve``: whichever one number of a question is not known, from all the others."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+from accountant.commands import layout, present
+from accountant.commands.options import COUNT, NUMBER, Shared
+from accountant.numerics import InputError, choice, digits
+from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, StepAccountant, stepping_of
+
+UnknownArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="What is not known: sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n, group_size, step_size; "
+        "with fine-tuning and the like sigma, epsilon, delta, steps, "
+        "step_size, gradient_clip, start_clip, model_clip or weight_decay.",
+        show_default=False,
+    ),
+]
+SigmaGiven = Annotated[float | None, typer.Option(**NUMBER, help="Noise sigma > 0.")]
+EpsilonGiven = Annotated[float | None, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee.")]
+DeltaGiven = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
+EpochsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs (or --steps).")]
+StepsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps (or --epochs).")]
+ExtremeOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Of a batch_size: smallest or largest.")]
+#: What stands for an unknown argument of an algorithm until it is found; within the domain of every other argument.
+_STANDS = {"weight_decay": 0.0, "step_size": 1e-300, "gradient_clip": 1.0, "start_clip": 1.0, "model_clip": 1.0}
+
+
+def solve(
+    shared: Shared,
+    name: UnknownArgument,
+    sigma: SigmaGiven = None,
+    epsilon: EpsilonGiven = None,
+    delta: DeltaGiven = None,
+    epochs: EpochsGiven = None,
+    steps: StepsGiven = None,
+    extreme: ExtremeOption = None,
+) -> None:
+    """The one number that is not known, from all the others: the smallest noise or length, the largest batch, group or clip.
+
+    Example: accountant solve gradient-clip --algorithm fine-tuning --step-size 0.01 --start-clip 1 --sigma 1.5 --epsilon 1
+    --delta 1e-5 --steps 100
+    """
+    unknown = name.replace("-", "_")
+    numbers = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps}
+    given = {key: value for key, value in numbers.items() if value is not None}
+    if unknown in given or shared.options.get(unknown) is not None:
+        raise InputError(f"{unknown} must be left out: it is what is asked for")
+    stepwise = choice(ALGORITHM, shared.settings.get(ALGORITHM, BATCHES), _algorithms()) != BATCHES
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", NotUniqueWarning)
+        value = _of_steps(shared, unknown, given, extreme) if stepwise else _of_batches(shared, unknown, given, extreme)
+    notes = [str(entry.message) for entry in said]
+    if shared.json:
+        from accountant._version import __version__
+
+        result = {
+            "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.preset,
+            "settings": {key: value for key, value in shared.own.items() if key != "schedule"}, "version": __version__,
+        }  # fmt: skip
+        print(json.dumps(result, allow_nan=False, default=str))
+        return
+    table = layout.facts()
+    shown = str(value) if isinstance(value, int) else digits(value, 10, down=unknown not in _SMALLEST)
+    table.add_row(unknown, shown)
+    if stepwise and unknown == "sigma":
+        table.add_row("", present.STEP_NOISE)
+    screen = layout.console()
+    screen.print("What is not known", style="italic")
+    screen.print(table)
+    for line in notes:
+        screen.print(layout.bullet(line))
+
+
+#: Of what the smallest value is the answer, rounded up; of the others the largest, rounded down.
+_SMALLEST = ("sigma", "epsilon", "delta", "weight_decay")
+
+
+def _algorithms() -> tuple[str, ...]:
+    from accountant.problem import STEPPING
+
+    return (BATCHES, *STEPPING)
+
+
+def _of_batches(shared: Shared, unknown: str, given: dict[str, Any], extreme: str | None) -> float | int:
+    from accountant.questions import solve as solved
+
+    options = {key: value for key, value in shared.options.items() if value is not None}
+    stepping_of(shared.settings)
+    options.pop(ALGORITHM, None)
+    more = {
+        key: value for key, value in {"preset": shared.preset, "problem": shared.problem, "extreme": extreme}.items() if value
+    }
+    question: dict[str, Any] = {**options, **given, **more, unknown: None}
+    return solved(**question)
+
+
+def _of_steps(shared: Shared, unknown: str, given: dict[str, Any], extreme: str | None) -> float | int:
+    if extreme is not None:
+        raise InputError("extreme must be left out: it is about a batch_size")
+    if "epochs" in given:
+        raise InputError("epochs must be left out: common steps are counted one by one; give --steps")
+    choice("unknown", unknown, ("sigma", "epsilon", "delta", "steps", *_STANDS))
+    settings = {**shared.settings, **({unknown: _STANDS[unknown]} if unknown in _STANDS else {})}
+    algorithm = stepping_of(settings)
+    assert algorithm is not None
+    question = {**shared.target, **given}
+    question.pop(unknown, None)
+    wanted = [key for key in ("sigma", "epsilon", "delta", "steps") if key != unknown]
+    missing = [key for key in wanted if key not in question]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given for {algorithm.name}")
+    accountant = StepAccountant(algorithm)
+    accountant.check()
+    if unknown in ("epsilon", "delta"):
+        return float(accountant.epsilon(**question) if unknown == "epsilon" else accountant.delta(**question))
+    found = accountant.solve(unknown, **question)
+    return int(found) if unknown == "steps" else float(found)
