@@ -1549,7 +1549,7 @@ def differences(record: dict[str, Any]) -> list[float]:
 
 
 def test_reproductions_have_the_same_keys(reproduced: dict[str, dict[str, Any]]) -> None:
-    assert TARGETS == ("table1", "table2", "table3", "figure2", "figure3b", "figure3d")
+    assert TARGETS == ("table1", "table2", "table3", "figure2", "figure3b", "figure3d", "noisy-finetuning")
     for name, made in reproduced.items():
         assert {"command", "name", "title", "provenance", "columns", "rows", "notes", "largest_difference"} <= set(made)
         assert (made["command"], made["name"]) == ("reproduce", name)
