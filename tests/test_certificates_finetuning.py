@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -208,7 +209,12 @@ def check_random(seed: int, count: int) -> int:
         assert reason(made) is None, (algorithm, question, sigma)
         exact, in_doubles = float(made["result"]["epsilon"][1]), float(who.epsilon(sigma=sigma, **question))
         assert exact <= in_doubles * (1 + 1e-15), (algorithm, question, sigma)
-        assert in_doubles <= exact * (1 + 1e-7) + 1e-13, (algorithm, question, sigma)
+        # With the same blocks; the search for epsilon may have stopped at others, which prove a little less.
+        asked = {key: value for key, value in question.items() if key != "delta"}
+        outcome = replace(who.run(sigma=sigma, **asked), epsilon=in_doubles)
+        same = float(outcome.guarantee.epsilon(question["delta"]))
+        assert exact <= same * (1 + 1e-15) <= exact * (1 + 1e-7) + 1e-13, (algorithm, question, sigma)
+        assert in_doubles <= exact * 1.01 + 1e-13, (algorithm, question, sigma)
         blocks_seen += made["result"]["mu"] is None
     return blocks_seen
 
@@ -356,6 +362,10 @@ def lies() -> Iterator[tuple[str, Any]]:
         old = blocks.Lengths.arrives
         patch.setattr(blocks.Lengths, "arrives", lambda self, first: old(self, first=True) * Fraction(99, 100))
 
+    def starts(patch: pytest.MonkeyPatch) -> None:
+        old = blocks.Lengths.arrives
+        patch.setattr(blocks.Lengths, "arrives", lambda self, first: old(self, first=True))
+
     def steps_more(patch: pytest.MonkeyPatch) -> None:
         old = blocks.BlockProof.__init__
         patch.setattr(blocks.BlockProof, "__init__", lambda self, a, split, c: old(self, a, [*split, split[-1]], c))
@@ -374,7 +384,8 @@ def lies() -> Iterator[tuple[str, Any]]:
         patch.setattr(steps, "_inputs", lambda a, d, n, *others: old(a, d, max(n - 1, 1), *others))
 
     yield from (("claim", claim), ("smaller shifts", shifts), ("half of mu", mus), ("a block more", counts))
-    yield from (("smaller restarts", restarts), ("steps twice", steps_more), ("squares", squares), ("fewer steps", inputs))
+    yield from (("smaller restarts", restarts), ("restarts at the start", starts))
+    yield from (("steps twice", steps_more), ("squares", squares), ("fewer steps", inputs))
 
 
 LIES = dict(lies())
@@ -387,6 +398,7 @@ LIED = [
     "blocks",
     "blocks, decay",
     "clipped first",
+    "clipped first, decay",
     "no gradient clip",
     "ball",
 ]
@@ -632,3 +644,35 @@ def test_the_command_says_what_is_missing(words: tuple[str, ...], message: str) 
     done = run("certify", *words)
     assert done.exit_code == 2, done.output
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"weight_decay": "101"}, "at most 1/step_size"),
+        ({"start_clip": None}, "given, or model_clip, or start_distance"),
+        ({"gradient_clip": None}, "with gradient_clip, or model_clip and clip_first"),
+        ({"clip_first": True}, "with gradient_clip, or model_clip and clip_first"),
+        ({"start_clip": "0"}, "above 0"),
+        ({"gradient_clip": "0"}, "above 0"),
+        ({"sigma": "0"}, "above 0"),
+        ({"delta": "1"}, "below 1"),
+        ({"steps": 99}, "blocks of 1 to 99 steps in all"),
+    ],
+)
+def test_inputs_that_contradict_are_refused_by_name(changes: dict[str, Any], why: str) -> None:
+    cert = json.loads(written("string"))
+    cert["inputs"] |= changes
+    assert why in (reason(sealed(cert)) or "")
+
+
+def test_the_first_of_equal_blocks_is_no_start_for_the_others() -> None:
+    who = UnlearningAccountant(tuned(start_clip=0.1, model_clip=1.0))
+    cert = json.loads(canonical(certify_steps(who, sigma=1.0, steps=5, delta=1e-5)))
+    (row,) = cert["witness"]
+    assert row["blocks"] == 1
+    cert["inputs"]["steps"] = 2 * row["steps"]
+    for forged in ([row | {"blocks": 2}], [row, row]):
+        assert ".shift" in (reason(sealed(cert | {"witness": forged})) or "")
+    assert "one block, as no step clips" in (reason(sealed(json.loads(written("string")) | {"witness": [
+        {"blocks": 2, "steps": 50, "shift": "0.1"}]})) or "")  # fmt: skip
