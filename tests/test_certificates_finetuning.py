@@ -668,7 +668,7 @@ def test_inputs_that_contradict_are_refused_by_name(changes: dict[str, Any], why
 
 def test_the_first_of_equal_blocks_is_no_start_for_the_others() -> None:
     who = UnlearningAccountant(tuned(start_clip=0.1, model_clip=1.0))
-    cert = json.loads(canonical(certify_steps(who, sigma=1.0, steps=5, delta=1e-5)))
+    cert = json.loads(canonical(certify_steps(who, sigma=1.0, steps=1, delta=1e-5)))
     (row,) = cert["witness"]
     assert row["blocks"] == 1
     cert["inputs"]["steps"] = 2 * row["steps"]
@@ -676,3 +676,12 @@ def test_the_first_of_equal_blocks_is_no_start_for_the_others() -> None:
         assert ".shift" in (reason(sealed(cert | {"witness": forged})) or "")
     assert "one block, as no step clips" in (reason(sealed(json.loads(written("string")) | {"witness": [
         {"blocks": 2, "steps": 50, "shift": "0.1"}]})) or "")  # fmt: skip
+
+
+def test_gaps_larger_than_the_ball_are_covered_from_every_step_on() -> None:
+    who = UnlearningAccountant(tuned(model_clip=0.005, clip_first=True))
+    cert = json.loads(canonical(certify_steps(who, sigma=1.0, steps=2, delta=1e-5)))
+    assert reason(cert) is None
+    # Enough for both steps together, and not for the last one.
+    cert["witness"] = [{"blocks": 1, "steps": 2, "shift": "0.0151"}]
+    assert "witness[0].shift" in (reason(sealed(cert)) or "")
