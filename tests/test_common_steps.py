@@ -361,3 +361,18 @@ def test_an_argument_without_an_answer() -> None:
 def test_a_stream_needs_no_accountant_of_its_own() -> None:
     with pytest.raises(InputError, match="requests do not pile up"):
         UnlearningStream(UnlearningAccountant(CLIPPED), sigma=1.0, epsilon=1.0)
+
+
+def test_models_that_only_the_ball_bounds_are_clipped_to_it_before_the_first_step() -> None:
+    """The start distance is at most the diameter of the ball, in which both models must be then."""
+    said = "both models are clipped to norm 1 before the first step, too"
+    for clips, wanted in (
+        ({"model_clip": 1.0}, True),
+        ({"model_clip": 1.0, "start_clip": 2.0}, True),
+        ({"model_clip": 1.0, "start_clip": 0.5}, False),
+    ):
+        algorithm = FineTuning(step_size=0.01, gradient_clip=1.0, **clips)
+        assert (said in UnlearningAccountant(algorithm).assumptions()) is wanted
+    # Clipped before the noise of the first step, whatever they were.
+    first = FineTuning(step_size=0.01, model_clip=1.0, start_clip=30.0, clip_first=True)
+    assert said not in UnlearningAccountant(first).assumptions()

@@ -56,19 +56,21 @@ def plain_loop(w: Any, run: Any, trial: int, first: int, steps: int, eta: float,
 def test_steps_are_those_of_a_plain_loop(assignment: str, batch_size: int, trials: int) -> None:
     made = trainer(batch_size, assignment, trials=trials, largest_n=N + 9)
     eta, period = made.algorithm.eta, made.algorithm.steps_per_epoch
+    # Fresh draws take requests after whole epochs only.
+    five, more = (period, 2 * period) if assignment == "fresh" else (5, 16)
     learned = made.learn(X, Y, ids=[f"a{i}" for i in range(N)])
-    gone = made.unlearn(learned, ids=["a3", "a50"], steps=5)
-    grown = made.insert(gone, X[:2] / 2, Y[:2], ids=["a3", "b"], steps=16)
+    gone = made.unlearn(learned, ids=["a3", "a50"], steps=five)
+    grown = made.insert(gone, X[:2] / 2, Y[:2], ids=["a3", "b"], steps=more)
     later = made.unlearn(grown, [4, N], epochs=1)
     assert [run.labels.size for run in (learned, gone, grown, later)] == [N, N - 2, N, N - 2]
-    assert later.steps == 5 * period + 21
+    assert later.steps == 5 * period + five + more
     for trial in range(trials):
         w = np.zeros(D)
         for run, first, steps in (
             (learned, 0, 4 * period),
-            (gone, 4 * period, 5),
-            (grown, 4 * period + 5, 16),
-            (later, 4 * period + 21, period),
+            (gone, 4 * period, five),
+            (grown, 4 * period + five, more),
+            (later, 4 * period + five + more, period),
         ):
             w = plain_loop(w, run, trial, first, steps, eta, batch_size)
             np.testing.assert_allclose(run.parameters[:, trial], w, rtol=0, atol=1e-12)
@@ -320,7 +322,8 @@ def test_bounds_of_counts_hold_as_often_as_they_say() -> None:
         bounds = [seen(int(h), int(a)) for h, a in zip(hits, alarms, strict=True)]
         wrong = np.mean(np.array(bounds) > epsilon)
         assert wrong <= 0.1 + 3 * math.sqrt(0.09 / 150)
-        assert alarm < 0.01 or wrong > 0.03
+        # Not for nothing: between 3 % and 9 % of many draws.
+        assert alarm < 0.01 or wrong > 0.01
 
 
 def test_counts_that_show_nothing() -> None:

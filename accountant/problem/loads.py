@@ -181,7 +181,7 @@ def log_tail(n: int, batches: int, least: int) -> float:
     """log P(Bin(n, 1/batches) >= least), rounded up.
 
     >>> f"{log_tail(11263, 352, 65):.6g}"
-    '-15.4736'
+    '-15.47'
     """
     if least <= 0 or least * batches <= n:
         return 0.0

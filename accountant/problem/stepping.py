@@ -26,7 +26,8 @@ class Stepping:
     """What all of them have: step size, decay, start and projection. Raises InputError for a value outside its domain.
 
     The start distance is 2 start_clip (start_clip, where the reference starts at the centre), and never more than the diameter
-    2 model_clip where every step clips the model; one of the two is needed.
+    2 model_clip where every step clips the model: both models are clipped to the smaller of the two before the first step. One of
+    the two is needed.
     """
 
     step_size: float = field(metadata={"help": "gamma > 0, step size."})

@@ -28,7 +28,7 @@ from accountant.numerics import (
     plain,
     shown,
 )
-from accountant.problem import Stepping
+from accountant.problem import FineTuning, Stepping
 from accountant.questions.answers import Counting, delta_of, epsilon_of, sigma_of
 from accountant.questions.question import Question, Refusals
 
@@ -205,6 +205,8 @@ def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
     """What a guarantee of common steps rests on, a sentence each."""
     clip = getattr(algorithm, "gradient_clip", None)
     lines = [algorithm.meaning + ("" if clip is None else f", to norm {shown(clip)}")]
+    if isinstance(algorithm, FineTuning) and clip is None:
+        lines = ["gradients need not be clipped, whatever the loss is: every step clips the model before its noise"]
     lines.append(f"every step has step size {shown(algorithm.step_size)} and weight decay {shown(algorithm.weight_decay)}")
     if given:
         lines.append("start_distance bounds the distance of the two models before the first step")
@@ -215,6 +217,10 @@ def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
         )
     if algorithm.model_clip is not None:
         when = "before its noise" if getattr(algorithm, "clip_first", False) else "after its noise"
+        if not given and algorithm.start_clip is not None and algorithm.start_clip > algorithm.model_clip:
+            lines.append(
+                f"both models are clipped to norm {shown(algorithm.model_clip)}, which is smaller, before the first step"
+            )
         lines.append(f"every step clips the model to norm {shown(algorithm.model_clip)}, {when}")
     lines += [
         "sigma is the standard deviation of the noise that each step adds to each parameter, buffers that are trained included",
