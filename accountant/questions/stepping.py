@@ -217,10 +217,9 @@ def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
         )
     if algorithm.model_clip is not None:
         when = "before its noise" if getattr(algorithm, "clip_first", False) else "after its noise"
-        if not given and algorithm.start_clip is not None and algorithm.start_clip > algorithm.model_clip:
-            lines.append(
-                f"both models are clipped to norm {shown(algorithm.model_clip)}, which is smaller, before the first step"
-            )
+        larger = algorithm.start_clip is None or algorithm.start_clip > algorithm.model_clip
+        if not given and larger and not getattr(algorithm, "clip_first", False):
+            lines.append(f"both models are clipped to norm {shown(algorithm.model_clip)} before the first step, too")
         lines.append(f"every step clips the model to norm {shown(algorithm.model_clip)}, {when}")
     lines += [
         "sigma is the standard deviation of the noise that each step adds to each parameter, buffers that are trained included",
