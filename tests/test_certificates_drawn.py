@@ -757,7 +757,9 @@ def lying(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     paid, delta = drawn.DrawnProof._paid, drawn.DrawnProof._delta
     monkeypatch.setattr(drawn.DrawnProof, "points", lambda self, most: 0)
     if what == "claim":
-        monkeypatch.setattr(certificate, "claimed_epsilon", lambda claimed, lower, upper, delta: lower * (1 - Fraction(1, 10**12)))
+        monkeypatch.setattr(
+            certificate, "claimed_epsilon", lambda claimed, lower, upper, delta: lower * (1 - Fraction(1, 10**12))
+        )
     elif what == "nothing paid":
         monkeypatch.setattr(drawn.DrawnProof, "_paid", lambda self: paid(self) * 0)
     elif what == "less paid":

@@ -118,6 +118,9 @@ def test_model_clipping_as_published_uses_neither_start_nor_gradients() -> None:
     published = asked("finetune-model-clipping", "sigma", more, **question)
     assert published == asked("finetune-model-clipping", "sigma", CLIPPED, **question)
     assert asked("optimal", "sigma", more, **question) < published
+    said = STEP_METHODS["finetune-model-clipping"].assumptions(more)
+    assert any("gradients need not be clipped" in line for line in said)
+    assert not any("gradients of batches are clipped" in line for line in said)
 
 
 @pytest.mark.parametrize("name", sorted(STEP_METHODS))

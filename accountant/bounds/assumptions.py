@@ -91,10 +91,10 @@ def _own_draws(algorithm: PNSGD) -> list[str]:
     """What draws of batches by the records themselves take for granted."""
     batches, limit = algorithm.steps_per_epoch, load_limit(algorithm)
     lines = [
-        f"1 of J = {batches} batches, each as likely; the divisor is b = {algorithm.batch_size} whatever the batch sizes are, and "
-        "the regulariser, which has all of the strong convexity, stands outside of the sum",
-        "the key of the draws, and all that is computed from them while a record is in (batch sizes, losses or times of batches, "
-        "iterates), stay secret for ever; the draws are those of a pseudo-random function: a computational guarantee",
+        f"1 of J = {batches} batches, each as likely; the divisor is b = {algorithm.batch_size} whatever the batch sizes are, "
+        "and the regulariser, which has all of the strong convexity, stands outside of the sum",
+        "the key of the draws, and all that is computed from them while a record is in (batch sizes, losses or times of "
+        "batches, iterates), stay secret for ever; the draws are those of a pseudo-random function: a computational guarantee",
         "no identifier is used twice: a record that comes back, or is edited, draws anew",
         "all constants (J, b, step_size, sigma, delta, lengths, scaling) are fixed beforehand, whatever the data are",
     ]
@@ -107,7 +107,8 @@ def _own_draws(algorithm: PNSGD) -> list[str]:
         )
     if math.isfinite(limit):
         size = f"{limit:.0f} other records"
-        never = f"at most {algorithm.largest_n} records are ever in, living or not; the chance of batches of more than {size} is paid"
+        never = f"at most {algorithm.largest_n} records are ever in, living or not; "
+        never += f"the chance of batches of more than {size} is paid"
         anew = f"the key was redrawn at the start until no batch had more than {size}, and no record joins later"
         choices = {True: [anew], False: [f"keys are not redrawn; {never}"]}
         lines += choices.get(bool(algorithm.redraw), []) if algorithm.redraw is not None else [f"{never}, or {anew}"]

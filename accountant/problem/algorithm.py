@@ -120,8 +120,8 @@ class PNSGD:
                     raise InputError(f"{name} needs an assignment by own draws (secret, fresh, poisson), got {self.assignment}")
             if adjacency == "remove":
                 raise InputError(
-                    "adjacency=remove needs an assignment by own draws (secret, fresh, poisson): a record that leaves the fixed "
-                    f"partition moves others, got assignment={self.assignment}; zero-out keeps its place"
+                    "adjacency=remove needs an assignment by own draws (secret, fresh, poisson): a record that leaves the "
+                    f"fixed partition moves others, got assignment={self.assignment}; zero-out keeps its place"
                 )
             return
         if adjacency == "zero-out":

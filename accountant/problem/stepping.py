@@ -1,4 +1,4 @@
-"""Noisy steps that both runs share: fine-tuning with clipped gradients and the like, from two starts that are not too far apart.
+"""Noisy steps that both runs share: fine-tuning with clipped gradients and the like, from starts that are not too far apart.
 
 What is compared: retraining without the records (or starting from the public initialisation), clipping the model alike, then
 the same noisy steps on the same retained data. The deleted records are in no step that is accounted for, so neither their
@@ -26,8 +26,8 @@ class Stepping:
     """What all of them have: step size, decay, start and projection. Raises InputError for a value outside its domain.
 
     The start distance is 2 start_clip (start_clip, where the reference starts at the centre), and never more than the diameter
-    2 model_clip where every step clips the model: both models are clipped to the smaller of the two before the first step. One of
-    the two is needed.
+    2 model_clip where every step clips the model: both models are clipped to the smaller of the two before the first step. One
+    of the two is needed.
     """
 
     step_size: float = field(metadata={"help": "gamma > 0, step size."})
@@ -85,10 +85,10 @@ class Stepping:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning(Stepping):
-    """x <- Clip_R(x - gamma (clip_C(g(x)) + lambda x) + sigma N(0, I)): the gradient of a *batch*, clipped; any loss, networks too.
+    """x <- Clip_R(x - gamma (clip_C(g(x)) + lambda x) + sigma N(0, I)): the gradient of a *batch*, clipped; any loss.
 
-    gradient_clip: C, what the gradient of every batch is clipped to, in all parameters together. clip_first: the model is clipped
-    before the noise of each step instead of after it, as published "model clipping" does; then gradients need not be clipped.
+    gradient_clip: C, what the gradient of every batch is clipped to, in all parameters together. clip_first: the model is
+    clipped before the noise of each step instead of after it, as published "model clipping" does; then gradients need not be clipped.
 
     >>> FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0).start_distance
     2.0

@@ -152,7 +152,7 @@ class Outcome:
             )
         if self.way is not None and (self.way.added > 0 or self.way.redrawn > 0):
             raise InputError(
-                "Rényi divergences need batches that are never too large: with own draws they may be, by a chance that delta pays"
+                "Rényi divergences need batches that are never too large: with own draws they may be, which delta pays for"
             )
         orders, noise = numbers("alpha", alpha, above=1, at_most=MAX_ALPHA), np.asarray(self._noise)
         values = rdp_of(self.query, sigma=noise, alpha=orders)

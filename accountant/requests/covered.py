@@ -26,8 +26,8 @@ def one_run(accountant: UnlearningAccountant, delta: float) -> UnlearningAccount
     if cost.log_redrawn is not None and cost.log_added > math.log(delta) + LITTLE:
         never, anew = (math.exp(min(log_chance, 0.0)) for log_chance in (cost.log_added, cost.log_redrawn))
         raise InputError(
-            f"redraw must be true or false for a stream, which is one run: never redrawing costs {never:.3g} of delta, redrawing "
-            f"{anew:.3g} for every record that leaves, and nobody may join then"
+            f"redraw must be true or false for a stream, which is one run: never redrawing costs {never:.3g} of delta, "
+            f"redrawing {anew:.3g} for every record that leaves, and nobody may join then"
         )
     return UnlearningAccountant.of(accountant.setup.with_(redraw=False), bound=accountant.bound)
 

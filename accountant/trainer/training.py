@@ -222,8 +222,8 @@ class Trainer(Trials):
         per_epoch = self.algorithm.steps_per_epoch
         if self.algorithm.assignment == FRESH and run.steps % per_epoch:
             raise InputError(
-                f"requests under assignment=fresh must come after whole epochs of {per_epoch} steps, got one after {run.steps}: "
-                "within an epoch a record may have two visits close together, which no bound here counts"
+                f"requests under assignment=fresh must come after whole epochs of {per_epoch} steps, got one after "
+                f"{run.steps}: within an epoch a record may have two visits close together, which no bound here counts"
             )
         if (removed is None) == (ids is None):
             raise InputError(f"exactly one of removed and ids must be given, got {'neither' if ids is None else 'both'}")
