@@ -88,7 +88,7 @@ class FineTuning(Stepping):
     """x <- Clip_R(x - gamma (clip_C(g(x)) + lambda x) + sigma N(0, I)): the gradient of a *batch*, clipped; any loss.
 
     gradient_clip: C, what the gradient of every batch is clipped to, in all parameters together. clip_first: the model is
-    clipped before the noise of each step instead of after it, as published "model clipping" does; gradients may then be unclipped.
+    clipped before the noise of each step instead of after it, as published "model clipping" does; gradients need no clip then.
 
     >>> FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0).start_distance
     2.0
