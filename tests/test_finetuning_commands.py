@@ -402,6 +402,23 @@ gradient-clipping,,,0.01,1,1,,1.6,,1,1e-5
     assert run("verify", table(tmp_path, text), "--markdown", "--precision", "5").exit_code == 1
 
 
+def test_long_runs_of_clipped_models_do_not_keep_the_table_waiting(tmp_path: Path) -> None:
+    text = """method,step_size,start_clip,gradient_clip,model_clip,sigma,steps,epsilon,delta
+model-clipping,0.001,,,0.5,0.1,1000000,1,1e-5
+model-clipping,0.001,,,0.5,0.1,100,1,1e-5
+gradient-clipping,0.001,1,1,,5,1000000000,1,1e-5
+gradient-clipping,0.001,1,1,,1e-9,10,1,1e-5
+output-perturbation,,1,,,1e-9,0,1,1e-5
+model-clipping,0.001,,,0.5,0.3,0,1,1e-5
+gradient-clipping,1e-5,1e-3,1e-300,,1,5,1,1e-5
+"""
+    rows = made("verify", table(tmp_path, text), code=1)["rows"]
+    verdicts = [row["verdict"] for row in rows]
+    assert verdicts == ["unchecked", "fails", "certified-tighter", "fails", "fails", "fails", "wasteful"]
+    assert "too long to check" in rows[0]["reason"]
+    assert rows[1]["epochs_needed"] is None
+
+
 def test_rows_without_a_method_are_known_by_their_clips(tmp_path: Path) -> None:
     text = "step_size,start_clip,gradient_clip,sigma,steps,epsilon\n0.01,1,1,1.5,100,1\n0.01,1,,9.7,0,1\n"
     found = made("verify", table(tmp_path, text), "--delta", "1e-5")

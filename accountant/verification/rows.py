@@ -114,12 +114,16 @@ class Judged(Generic[Setting]):
         """Rows that some number which rounds to the printed one would certify, with that number in words."""
         return _by_rounding(self.claims, np.flatnonzero(~self.holds), self.reached)
 
+    def fewest(self, method: Peer[Setting]) -> Floats:
+        """The smallest length, in the unit of the rows, under a method."""
+        return method.fewest(self.setup, sigma=self.sigma, epsilon=self.epsilon, delta=self.delta, unit=self.unit)
+
     def numbers(self, *, all_tightest: bool = False) -> list[Numbers]:
         """What is known of every row; ``all_tightest``: the tightest sigma of those, too, that the claimed bound certifies."""
         method, setup = self.method, self.setup
         below = np.arange(self.sigma.size) if all_tightest else np.flatnonzero(~self.holds)
         needed, self.unproved = method.needed(setup, epsilon=self.epsilon, delta=self.delta, steps=self.steps)
-        fewest = method.fewest(setup, sigma=self.sigma, epsilon=self.epsilon, delta=self.delta, unit=self.unit)
+        fewest = self.fewest(method)
         if self.unit == "steps":
             fewest = fewest / self.per_epoch
         tight, least = self._tightest(below)

@@ -7,14 +7,18 @@ from typing import Final, Unpack
 
 import numpy as np
 
-from accountant.methods import STEP_METHODS, GradientClipping
-from accountant.numerics import Printed, digits
+from accountant.methods import STEP_METHODS, GradientClipping, Peer, StepBound
+from accountant.numerics import Floats, Printed, digits
+from accountant.problem import Stepping
 from accountant.verification.rows import Judged
 from accountant.verification.stepping import StepClaim
 from accountant.verification.verdicts import Checked, Numbers, counted, finite, value_of
 
 #: Orders that the public code's conversion goes up to.
 _LAST_ORDER: Final = 1000
+#: Steps of a model clipped in every step that are checked, and up to which the fewest are looked for: each costs its time.
+_MOST_STEPS: Final = 20_000
+_MOST_FEWEST: Final = 4096.0
 #: How far a number that somebody computed may be from ours to be the same.
 _SAME: Final = 1e-6
 
@@ -22,9 +26,33 @@ _SAME: Final = 1e-6
 def check_step_rows(claims: list[StepClaim], wasteful: float) -> list[Checked]:
     """Rows of one method and one algorithm."""
     lacking = [_lacking(claim) for claim in claims]
-    complete = [claim for claim, names in zip(claims, lacking, strict=True) if not names]
+    long = [_contracts(claim.method, claim.algorithm) and claim.steps > _MOST_STEPS for claim in claims]
+    complete = [claim for claim, names, far in zip(claims, lacking, long, strict=True) if not names and not far]
     judged = iter(_judged(complete, wasteful) if complete else [])
-    return [_unjudged(claim, names) if names else next(judged) for claim, names in zip(claims, lacking, strict=True)]
+    said = f"more than {_MOST_STEPS} steps of a model that every step clips take too long to check"
+    return [
+        step_checked(claim, "unchecked", said) if far else _unjudged(claim, names) if names else next(judged)
+        for claim, names, far in zip(claims, lacking, long, strict=True)
+    ]
+
+
+def _contracts(method: Peer[Stepping], algorithm: Stepping) -> bool:
+    """Whether a method's bound on an algorithm is a chain of blocks."""
+    return isinstance(method, StepBound) and algorithm.model_clip is not None
+
+
+class _Judged(Judged[Stepping]):
+    """Looks for the fewest steps only where that does not take for ever."""
+
+    def fewest(self, method: Peer[Stepping]) -> Floats:
+        if not _contracts(method, self.setup):
+            return super().fewest(method)
+        target = {"sigma": self.sigma, "epsilon": self.epsilon, "delta": self.delta}
+        most = np.maximum(np.minimum(self.steps, _MOST_STEPS), _MOST_FEWEST)
+        near = method.epsilon(self.setup, sigma=self.sigma, delta=self.delta, steps=most) <= self.epsilon
+        found = np.full(self.sigma.size, np.inf)
+        found[near] = method.fewest(self.setup, **{name: value[near] for name, value in target.items()}, unit="steps")
+        return found
 
 
 def _lacking(claim: StepClaim) -> list[str]:
@@ -38,7 +66,7 @@ def _unjudged(claim: StepClaim, lacking: list[str]) -> Checked:
     method, algorithm, delta, steps = claim.method, claim.algorithm, np.array([claim.delta]), np.array([claim.steps])
     sigma, epsilon = (None if printed is None else np.array([printed.value]) for printed in (claim.sigma, claim.epsilon))
     if len(lacking) == 1:
-        if sigma is not None and epsilon is not None:
+        if sigma is not None and epsilon is not None and not _contracts(method, algorithm):
             known["epochs_needed"] = finite(float(method.fewest(algorithm, sigma=sigma, epsilon=epsilon, delta=delta)[0]))
         elif epsilon is not None:
             known["sigma_needed"] = finite(float(method.sigma(algorithm, epsilon=epsilon, delta=delta, steps=steps)[0]))
@@ -50,11 +78,11 @@ def _unjudged(claim: StepClaim, lacking: list[str]) -> Checked:
 def _judged(claims: list[StepClaim], wasteful: float) -> list[Checked]:
     method, algorithm = claims[0].method, claims[0].algorithm
     best = STEP_METHODS[method.tightest]
-    found = Judged(claims, method, best, algorithm, "steps", 1)
+    found = _Judged(claims, method, best, algorithm, "steps", 1)
     by_rounding = found.by_rounding()
     fewest = np.full(len(claims), np.inf)
     if best is not method and best.refusal(algorithm) is None:
-        fewest = best.fewest(algorithm, sigma=found.sigma, epsilon=found.epsilon, delta=found.delta)
+        fewest = found.fewest(best)
     rows = []
     for at, (claim, numbers) in enumerate(zip(claims, found.numbers(all_tightest=True), strict=True)):
         least = min(numbers["sigma_needed"] or math.inf, numbers["sigma_tightest"] or math.inf)
