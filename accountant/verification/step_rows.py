@@ -48,8 +48,11 @@ class _Judged(Judged[Stepping]):
         if not _contracts(method, self.setup):
             return super().fewest(method)
         target = {"sigma": self.sigma, "epsilon": self.epsilon, "delta": self.delta}
-        most = np.maximum(np.minimum(self.steps, _MOST_STEPS), _MOST_FEWEST)
-        near = method.epsilon(self.setup, sigma=self.sigma, delta=self.delta, steps=most) <= self.epsilon
+        near = method.epsilon(self.setup, sigma=self.sigma, delta=self.delta, steps=self.steps) <= self.epsilon
+        far = np.flatnonzero(~near & (self.steps < _MOST_FEWEST))
+        if far.size:
+            more = {"sigma": self.sigma[far], "delta": self.delta[far], "steps": np.full(far.size, _MOST_FEWEST)}
+            near[far] = method.epsilon(self.setup, **more) <= self.epsilon[far]
         found = np.full(self.sigma.size, np.inf)
         found[near] = method.fewest(self.setup, **{name: value[near] for name, value in target.items()}, unit="steps")
         return found
