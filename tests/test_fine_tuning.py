@@ -214,7 +214,7 @@ def test_the_audit_stays_below_the_claim(name: str) -> None:
         assert not found.refutes(instance.guarantee)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", HONEST)
 def test_fifty_audits_stay_below_the_claim(name: str) -> None:
     instance = HONEST[name]
@@ -253,7 +253,7 @@ def random_instance(seed: int) -> StepInstance:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 420), marks=pytest.mark.slow)], ids=["few", "many"])
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 420), marks=pytest.mark.campaign)], ids=["few", "many"])
 def test_no_random_setting_is_refuted(seeds: range) -> None:
     for seed in seeds:
         instance = random_instance(seed)

@@ -97,14 +97,16 @@ def test_inverses_are_on_the_safe_side_and_close() -> None:
     check_inverses(17, 40)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=pytest.mark.slow if seed < 2 else pytest.mark.campaign) for seed in range(10)]
+)
 def test_never_under_the_truth_in_2000_mixtures(seed: int) -> None:
     check_random_mixtures(100 + seed, 200)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=pytest.mark.slow if seed < 1 else pytest.mark.campaign) for seed in range(4)]
+)
 def test_inverses_of_many_mixtures(seed: int) -> None:
     check_inverses(200 + seed, 100)
 

@@ -286,7 +286,7 @@ def test_the_bound_is_below_the_claim_and_near_it() -> None:
     assert not found.violated
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_bound_is_within_five_per_cent_and_never_above_in_fifty_seeds() -> None:
     """10^5 trials, a new key in each. Half of the seeds at least: a bound of 99 % lies two or three deviations below."""
     instance = secret_instance(mu=1.5, contraction=0.9)

@@ -259,13 +259,15 @@ def test_streams_with_newcomers_and_stand_ins_are_never_below_the_truth() -> Non
     assert sum(stream_of(seed) for seed in range(40)) >= 40
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(10))
+#: The first hundred where slow tests run; all of the thousand by hand.
+PARTS = [pytest.param(part, marks=pytest.mark.campaign if part else pytest.mark.slow) for part in range(10)]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_thousand_single_records(part: int) -> None:
     assert sum(one_record(1000 + 100 * part + k) for k in range(100)) >= 15
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("part", PARTS)
 def test_a_thousand_streams(part: int) -> None:
     assert sum(stream_of(1000 + 100 * part + k) for k in range(100)) >= 100
