@@ -245,3 +245,13 @@ def test_fresh_draws_at_a_given_distance_pay_for_every_step() -> None:
     assert few <= many
     alone = accountant.delta(sigma=1e-4, epsilon=1.0, steps=17600, start_distance=1e-300)
     assert alone == pytest.approx(101 / 2 * accountant.delta(sigma=1e-4, epsilon=1.0, steps=1, start_distance=1e-300), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("redraw", "said", "unsaid"), [(True, "was redrawn", "not redrawn"), (False, "not redrawn", "was redrawn")]
+)
+def test_what_was_told_of_the_key_is_what_the_answer_rests_on(redraw: bool, said: str, unsaid: str) -> None:
+    outcome = UnlearningAccountant(own(128, redraw=redraw)).ask("sigma", epsilon=1.0, epochs=1)
+    for lines in (outcome.assumptions, outcome.guarantee.assumptions):
+        assert any(said in line for line in lines)
+        assert not any(unsaid in line for line in lines)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accountant.curves.contraction import CONTRACTION, Chained, averaged, chained
 from accountant.curves.hockey_stick import mixture_tail_epsilon, rounded_down
@@ -44,15 +43,6 @@ class ChainCurve:
         low = np.zeros(log_delta.size)
         met = excess(low, np.arange(low.size))[0] <= 0
         return decreasing_root(excess, start=0.7 * high, low=low, high=np.where(met, 0.0, high), floor=_FLOOR)
-
-    def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
-        return self.log_delta(epsilon, log_weights, log_mu) <= rounded_down(log_delta)
-
-    def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
-        raise NotImplementedError("blocks that are known have no scale")
-
-    def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        raise NotImplementedError("blocks prove points of a curve, and no divergence")
 
     def _at(self, epsilon: Floats, log_weights: Floats, mu: Floats) -> Chained:
         each = np.broadcast_to(epsilon[:, None], mu.shape)

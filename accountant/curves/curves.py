@@ -25,14 +25,19 @@ TANGENT: Final = "gdp-tangent"
 GAUSSIAN_MIXTURE: Final = "gaussian-mixture"
 
 
-class Curve(Protocol):
-    """What calibration needs to know of a privacy curve."""
+class Readable(Protocol):
+    """A privacy curve that is read: epsilon from delta, and delta from epsilon."""
 
     @property
     def kind(self) -> str: ...
 
     def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
+
+
+class Curve(Readable, Protocol):
+    """What calibration needs to know of a privacy curve."""
+
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]: ...
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
         """Largest log s at which components s exp(log_shape_j) meet the target; rows of log_shape peak at zero."""

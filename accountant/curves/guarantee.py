@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from accountant.curves import gdp, hockey_stick, renyi
 from accountant.curves.contraction import CONTRACTION
-from accountant.curves.curves import GAUSSIAN_MIXTURE, TANGENT, Curve
+from accountant.curves.curves import GAUSSIAN_MIXTURE, TANGENT, Readable
 from accountant.curves.privacy_loss import PrivacyLoss, connect_dots
 from accountant.numerics import (
     Floats,
@@ -118,8 +118,12 @@ class Guarantee:
             object.__setattr__(self, "blocks", blocks)
         for name in ("added", "redrawn"):
             object.__setattr__(self, name, number(name, getattr(self, name), at_least=0, at_most=1) + 0.0)
-        if (self.added or self.redrawn) and (not self.gaussian or (self.added and self.redrawn)):
-            raise InputError("added and redrawn must be 0 but for one of them, of a guarantee of a Gaussian kind")
+        paid = bool(self.added) + bool(self.redrawn)
+        if paid > (1 if self.gaussian and self.blocks is None else 0):
+            raise InputError(
+                "added and redrawn must be 0 but for one of them, of a guarantee of a Gaussian kind without blocks: gdp, "
+                f"{TANGENT} or {GAUSSIAN_MIXTURE}"
+            )
 
     @property
     def gaussian(self) -> bool:
@@ -135,7 +139,7 @@ class Guarantee:
             * (1 + (0 if self.blocks is None else self.blocks.size))
         )
 
-    def _read(self) -> tuple[Curve, Floats, Floats] | None:
+    def _read(self) -> tuple[Readable, Floats, Floats] | None:
         """The curve that is no plain average of GDP or Rényi curves, with log weights and components."""
         if self.kind not in (GAUSSIAN_MIXTURE, CONTRACTION) and not self.added and not self.redrawn:
             return None
@@ -147,8 +151,9 @@ class Guarantee:
             log_weights, mu, outside = components(self.weights, self.values, self.stand_in)
             return paying(ExactPair(outside), self.added, self.redrawn), log_weights, mu
         some = self.weights > 0
-        inner = ExactGDP(self.kind == TANGENT) if self.blocks is None else ChainCurve(self.blocks)
-        curve = paying(inner, self.added, self.redrawn)
+        if self.blocks is not None:
+            return ChainCurve(self.blocks), np.log(self.weights[some]), self.values[some]
+        curve = paying(ExactGDP(self.kind == TANGENT), self.added, self.redrawn)
         return curve, np.log(self.weights[some]), self.values[some]
 
     @overload

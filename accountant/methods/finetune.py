@@ -7,6 +7,7 @@ where they give enough noise: docs/methods.md, "Fine-tuning".
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Final
 
@@ -97,13 +98,13 @@ class Formula(Converted):
     The published sigma is mu factor(delta)/epsilon. It is enough noise up to :meth:`limit` only.
     """
 
+    @abstractmethod
     def factor(self, delta: Floats) -> Floats:
         """epsilon over mu, (P,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse(self, ratio: Floats) -> Floats:
         """delta of a factor, (P,)."""
-        raise NotImplementedError
 
     def allows(self, epsilon: Floats, delta: Floats) -> Floats:
         mu = epsilon / self.factor(delta)

@@ -108,9 +108,9 @@ class StepBound(StepMethod):
 class Converted(StepMethod):
     """A bound that is one mu per number of steps, made an epsilon by a rule of its own. Noise mu / sigma."""
 
+    @abstractmethod
     def allows(self, epsilon: Floats, delta: Floats) -> Floats:
         """The largest mu that the rule takes for (epsilon, delta), (P,); 0 where it proves nothing."""
-        raise NotImplementedError
 
     @abstractmethod
     def mu(self, setup: Stepping, steps: Floats) -> Floats:

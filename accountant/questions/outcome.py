@@ -181,10 +181,9 @@ class Outcome:
     def assumptions(self) -> tuple[str, ...]:
         """What the answer rests on, a sentence each."""
         setting, placing = self.query.setting, self.placing
-        if self.way is not None:
+        if self.way is not None and setting.algorithm.redraw is None:
             # The run that was answered for, where there was a choice.
-            settled_ = replace(setting.algorithm, redraw=self.way.redrawn > 0 if setting.algorithm.redraw is None else None)
-            setting = replace(setting, algorithm=settled_)
+            setting = replace(setting, algorithm=replace(setting.algorithm, redraw=self.way.redrawn > 0))
         return assumptions_of(setting, placing.batches, placing.group_size)
 
     @cached_property
