@@ -99,6 +99,15 @@ def test_certificates_are_accepted_and_prove_what_the_accountant_says(name: str)
     assert high == pytest.approx(in_doubles, rel=1e-9, abs=1e-300)
 
 
+def test_a_key_redrawn_where_any_batch_will_do_is_refused_and_no_fault() -> None:
+    cert = json.loads(written("redrawn where any batch will do"))
+    assert cert["inputs"]["redraw"] is False
+    cert["inputs"] |= {"redraw": True, "largest_n": cert["inputs"]["n"]}
+    said = texts.statement(cert["inputs"], 4)
+    assert said.endswith("where the key was redrawn whatever came out and no record joined later.")
+    assert "inputs.redraw" in str(reason(sealed(cert)))
+
+
 def binomial_tail(n: int, batches: int, least: int) -> mpmath.mpf:
     total = sum(comb(n, k) * (batches - 1) ** (n - k) for k in range(least, n + 1))
     return mpmath.mpf(total) / mpmath.mpf(batches) ** n

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import math
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import oracle_finetuning as oracle
 import pytest
 from typer.testing import CliRunner
 
-from accountant import ConvexNonsmooth, FineTuning, SmoothNonconvex, UnlearningAccountant
+from accountant import ConvexNonsmooth, FineTuning, NotUniqueWarning, SmoothNonconvex, UnlearningAccountant, questions
 from accountant.commands.program import app
+from accountant.methods import StepBound
 from accountant.numerics import InputError
 from accountant.questions import stepping_of
 from accountant.tables import builtin
@@ -94,6 +96,19 @@ def test_every_command_says_what_sigma_is_and_what_is_compared() -> None:
 def test_the_keys_are_those_of_the_other_commands() -> None:
     ordinary = made("sigma", "--preset", "mnist", "--epochs", "1", "--epsilon", "1")
     assert ordinary.keys() | {"blocks", "split"} == made("sigma", *TUNE, "--steps", "100", *TARGET).keys()
+
+
+def test_what_solve_warns_of_beside_its_notes_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def solved(**question: Any) -> float:
+        warnings.warn("there is another one", NotUniqueWarning, stacklevel=2)
+        warnings.warn("digits are lost", RuntimeWarning, stacklevel=2)
+        return 5.0
+
+    monkeypatch.setattr(questions, "solve", solved)
+    with pytest.warns(RuntimeWarning, match="digits are lost") as caught:
+        found = made("solve", "sigma", "--preset", "mnist", "--epsilon", "1", "--epochs", "1")
+    assert found["notes"] == ["there is another one"]
+    assert [entry.category for entry in caught] == [RuntimeWarning]
 
 
 def test_there_and_back() -> None:
@@ -229,7 +244,9 @@ def test_settings_in_a_file(tmp_path: Path) -> None:
         (("epochs", *TUNE, "--sigma", "2", *TARGET), "epochs must be left out for fine-tuning"),
         (("steps", *TUNE, "--sigma", "0.2", *TARGET), "no number of steps"),
         (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "10", "--window", "7d"), "window must be left out"),
-        (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "requests.csv"), "requests"),
+        (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "requests.csv"), "requests must be a COUNT for fine-tuning"),
+        (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "9" * 5000), "requests must be a COUNT for fine-tuning"),
+        (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "9" * 4000), "requests must be an integer from 1 to 10000000"),
         (("plan", *TUNE, *TARGET, "--requests", "10"), "sigma must be given"),
         (("compare", *TUNE, *TARGET), "steps must be given"),
         (("compare", *TUNE, *TARGET, "--epochs", "1"), "epochs must be left out for fine-tuning"),
@@ -400,6 +417,16 @@ gradient-clipping,,,0.01,1,1,,1.6,,1,1e-5
     assert found["rows"][12]["epochs_needed"] == next(T for T in range(1, 100) if oracle.chord(1, 1, 0.01, 0, T) / 1.6 <= most)
     assert run("verify", table(tmp_path, text)).exit_code == 1
     assert run("verify", table(tmp_path, text), "--markdown", "--precision", "5").exit_code == 1
+
+
+def test_a_row_that_lacks_steps_is_asked_no_noise_at_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(StepBound, "sigma", lambda method, setup, **question: asked.append(question["steps"].tolist()))
+    text = "method,step_size,model_clip,sigma,steps,epsilon,delta\nmodel-clipping,0.01,1,0.96,,1,1e-5\n"
+    (row,) = made("verify", table(tmp_path, text))["rows"]
+    assert (row["verdict"], row["reason"]) == ("unchecked", "the row has no steps")
+    assert row["epochs_needed"] is row["sigma_needed"] is row["epsilon_achieved"] is None
+    assert asked == []
 
 
 def test_long_runs_of_clipped_models_do_not_keep_the_table_waiting(tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ def drawn_statement(inputs: Inputs, again: str) -> str:
     order = _DRAWN_ORDERS[placement] if isinstance(placement, str) else given
     key = f"where the key was never redrawn and at most {inputs['largest_n']} records were ever in"
     if inputs["redraw"]:
-        key = f"where the key was redrawn until no batch had more than {_most(inputs)} records and no record joined later"
+        most = _most(inputs)
+        what = "whatever came out" if most is None else f"until no batch had more than {most} records"
+        key = f"where the key was redrawn {what} and no record joined later"
     return (
         f"After {requests[-1]['steps']} steps of unlearning since request {len(requests)}, the last one, with noise sigma = "
         f"{inputs['sigma']}, the released model is ({inputs['epsilon']}, {inputs['delta']})-indistinguishable in both "
@@ -170,7 +172,9 @@ def drawn_statement(inputs: Inputs, again: str) -> str:
     )
 
 
-def _most(inputs: Inputs) -> int:
-    """Other records in a batch that are not too many."""
+def _most(inputs: Inputs) -> int | None:
+    """Other records in a batch that are not too many; None: any number will do."""
     eta, m, smoothness = (Fraction(inputs[name]) for name in ("step_size", "strong_convexity", "smoothness"))
+    if smoothness == m:
+        return None
     return math.floor(inputs["batch_size"] * (2 / eta - 2 * m) / (smoothness - m))

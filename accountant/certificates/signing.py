@@ -45,6 +45,7 @@ def sign(certificate: AnyCertificate, key: Ed25519PrivateKey) -> AnyCertificate:
 def load_public_key(data: bytes) -> Ed25519PublicKey:
     """The public key of a PEM file, or of 32 bytes, raw or in base64; InputError for anything else."""
     try:
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ImportError:
@@ -55,7 +56,7 @@ def load_public_key(data: bytes) -> Ed25519PublicKey:
             key = load_pem_public_key(data)
         else:
             key = Ed25519PublicKey.from_public_bytes(data if len(data) == 32 else base64.b64decode(data.strip(), validate=True))
-    except Exception:
+    except (ValueError, UnsupportedAlgorithm):
         raise wrong from None
     if not isinstance(key, Ed25519PublicKey):
         raise wrong

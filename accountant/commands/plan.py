@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _file(text: str, values: Mapping[str, Any]) -> Iterable[str]:
     """The file that the requests stand in, where they are not just counted."""
-    return () if _counted(text) is not None else (text,)
+    return () if counted(text) is not None else (text,)
 
 
 RequestsOption = Annotated[
@@ -132,7 +132,7 @@ def plan(
 
 
 def _requests(text: str, points: int | None) -> list[Arrival] | list[int]:
-    count = _counted(text)
+    count = counted(text)
     if count is None:
         if points is not None:
             raise InputError(f"points must be left out where requests is a file, got {points}")
@@ -143,7 +143,7 @@ def _requests(text: str, points: int | None) -> list[Arrival] | list[int]:
     return [integer("points", 1 if points is None else points, at_least=1)] * count
 
 
-def _counted(text: str) -> int | None:
+def counted(text: str) -> int | None:
     """The number of requests, if that is what stands there."""
     try:
         return int(text)

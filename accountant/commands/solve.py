@@ -57,7 +57,12 @@ def solve(
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", NotUniqueWarning)
         value = _of_steps(shared, unknown, given, extreme) if stepwise else _of_batches(shared, unknown, given, extreme)
-    notes = [str(entry.message) for entry in said]
+    notes = []
+    for entry in said:
+        if issubclass(entry.category, NotUniqueWarning):
+            notes.append(str(entry.message))
+        else:
+            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
     if shared.json:
         from accountant._version import __version__
 
@@ -65,7 +70,7 @@ def solve(
             "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.preset,
             "settings": {key: value for key, value in shared.own.items() if key != "schedule"}, "version": __version__,
         }  # fmt: skip
-        print(json.dumps(result, allow_nan=False, default=str))
+        print(json.dumps(result, allow_nan=False))
         return
     table = layout.facts()
     shown = str(value) if isinstance(value, int) else digits(value, 10, down=unknown not in _SMALLEST)

@@ -10,6 +10,7 @@ import numpy as np
 from accountant.commands import layout, present
 from accountant.commands.curve import places
 from accountant.commands.options import Shared
+from accountant.commands.plan import counted
 from accountant.numerics import InputError, digits, integer
 
 if TYPE_CHECKING:
@@ -143,11 +144,12 @@ def plan(
         raise InputError(f"{name} must be left out for {_name(shared)}: its requests do not pile up, each takes the same steps")
     if unit == "epochs":
         raise InputError(f"unit must be steps for {_name(shared)}: {_NO_EPOCHS}")
-    if not (requests.isascii() and requests.isdigit()):
+    count = counted(requests)
+    if count is None:
         raise InputError(
-            f"requests must be a COUNT for {_name(shared)}, whose requests all take the same steps, got {requests!r}"
+            f"requests must be a COUNT for {_name(shared)}, whose requests all take the same steps, got {requests[:40]!r}"
         )
-    count = integer("requests", int(requests), at_least=1, at_most=10_000_000)
+    integer("requests", count, at_least=1, at_most=10_000_000)
     if sigma is None:
         raise InputError("sigma must be given")
     question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}

@@ -68,13 +68,16 @@ def _unjudged(claim: StepClaim, lacking: list[str]) -> Checked:
     known: Numbers = {}
     method, algorithm, delta, steps = claim.method, claim.algorithm, np.array([claim.delta]), np.array([claim.steps])
     sigma, epsilon = (None if printed is None else np.array([printed.value]) for printed in (claim.sigma, claim.epsilon))
-    if len(lacking) == 1:
-        if sigma is not None and epsilon is not None and not _contracts(method, algorithm):
-            known["epochs_needed"] = finite(float(method.fewest(algorithm, sigma=sigma, epsilon=epsilon, delta=delta)[0]))
-        elif epsilon is not None:
-            known["sigma_needed"] = finite(float(method.sigma(algorithm, epsilon=epsilon, delta=delta, steps=steps)[0]))
-        elif sigma is not None:
-            known["epsilon_achieved"] = finite(float(method.epsilon(algorithm, sigma=sigma, delta=delta, steps=steps)[0]))
+    if lacking == ["steps"] and not _contracts(method, algorithm):
+        assert sigma is not None
+        assert epsilon is not None
+        known["epochs_needed"] = finite(float(method.fewest(algorithm, sigma=sigma, epsilon=epsilon, delta=delta)[0]))
+    elif lacking == ["sigma"]:
+        assert epsilon is not None
+        known["sigma_needed"] = finite(float(method.sigma(algorithm, epsilon=epsilon, delta=delta, steps=steps)[0]))
+    elif lacking == ["epsilon"]:
+        assert sigma is not None
+        known["epsilon_achieved"] = finite(float(method.epsilon(algorithm, sigma=sigma, delta=delta, steps=steps)[0]))
     return step_checked(claim, "unchecked", f"the row has no {' and no '.join(lacking)}", **known)
 
 
