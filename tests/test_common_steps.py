@@ -376,3 +376,12 @@ def test_models_that_only_the_ball_bounds_are_clipped_to_it_before_the_first_ste
     # Clipped before the noise of the first step, whatever they were.
     first = FineTuning(step_size=0.01, model_clip=1.0, start_clip=30.0, clip_first=True)
     assert said not in UnlearningAccountant(first).assumptions()
+
+
+def test_smooth_steps_at_the_ends_of_their_range() -> None:
+    """Decay that takes all of the model, and a smoothness beyond all use: an answer, or a clear refusal."""
+    shrunk = SmoothNonconvex(step_size=1.0, weight_decay=1.0, smoothness=1e-20, start_clip=1.0)
+    steep = SmoothNonconvex(step_size=1.0, smoothness=1e300, start_clip=1.0)
+    assert UnlearningAccountant(shrunk).sigma(epsilon=1.0, delta=1e-5, steps=3) > 0
+    with pytest.raises(UnreachableError):
+        UnlearningAccountant(steep).sigma(epsilon=1.0, delta=1e-5, steps=3)

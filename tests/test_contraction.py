@@ -254,3 +254,12 @@ def test_components_are_averaged_after_the_last_block() -> None:
     guarantee = Guarantee("contraction", weights=[0.25, 0.75], values=[0.5, 2.0], blocks=[1.0, 1.5])
     average = 0.25 * chain(0.7, [0.5, 1.0, 1.5]) + 0.75 * chain(0.7, [2.0, 1.0, 1.5])
     assert guarantee.delta(0.7) == pytest.approx(float(average), rel=1e-11)
+
+
+def test_blocks_that_underflow_are_read() -> None:
+    """Their slopes exceed doubles, and only steer."""
+    for block in (5e-324, 1e-310, 1e-160):
+        guarantee = Guarantee("contraction", [1.0], [1.0], blocks=[block])
+        assert guarantee.epsilon(1e-5) == 0
+        assert 0 <= guarantee.delta(0.0) < 1e-150
+        assert 0 <= guarantee.delta(1e-160) < 1e-150

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accountant import PNSGD, Problem, UnlearningAccountant, preset
-from accountant.curves import AddedCurve, CheapestCurve, GDPCurve, RedrawnCurve, gdp_delta
+from accountant.curves import AddedCurve, CheapestCurve, GDPCurve, RedrawnCurve, gdp_delta, gdp_mu
 from accountant.numerics import InputError, UnreachableError
 from accountant.problem import load_limit, oversize, too_large
 from accountant.problem.loads import log_tail
@@ -239,12 +239,24 @@ def test_a_group_at_a_given_distance_pays_for_each_of_its_records() -> None:
     assert ten.delta(**question) == pytest.approx(10 * one.delta(**question), rel=1e-3)
 
 
-def test_fresh_draws_at_a_given_distance_pay_for_every_step() -> None:
+def test_fresh_draws_at_a_given_distance_pay_for_every_step_of_their_own_row() -> None:
     accountant = UnlearningAccountant(own(64, assignment="fresh", learn_epochs=1))
-    few, many = accountant.delta(sigma=1e-4, epsilon=1.0, steps=[1, 17600], start_distance=1e-300)
-    assert few <= many
-    alone = accountant.delta(sigma=1e-4, epsilon=1.0, steps=17600, start_distance=1e-300)
-    assert alone == pytest.approx(101 / 2 * accountant.delta(sigma=1e-4, epsilon=1.0, steps=1, start_distance=1e-300), rel=0.02)
+    question = {"sigma": 1e-4, "epsilon": 1.0, "start_distance": 1e-300}
+    few, many = accountant.delta(steps=[1, 17600], **question)
+    assert [few, many] == [accountant.delta(steps=1, **question), accountant.delta(steps=17600, **question)]
+    assert many == pytest.approx(101 / 2 * few, rel=0.02)
+
+
+def test_a_redrawn_key_is_paid_for_at_any_epsilon() -> None:
+    """e^epsilon p2 beyond the range of exp: 2.26e-6 of 1e-5."""
+    curve = RedrawnCurve(GDPCurve(), -740.0)
+    epsilon, log_delta = np.array([727.0]), np.log([1e-5])
+    left = 1e-5 - math.exp(727 - 740)
+    assert left < 0.78e-5
+    scale = curve.log_scale(epsilon, log_delta, ONE, np.zeros((1, 1)))[0]
+    assert gdp_delta(epsilon=727.0, mu=math.exp(scale)) <= left
+    mu = float(gdp_mu(epsilon=727.0, delta=0.9e-5))
+    assert not curve.meets(epsilon, log_delta, ONE, np.array([[math.log(mu)]]))[0]
 
 
 @pytest.mark.parametrize(

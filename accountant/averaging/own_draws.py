@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from accountant.bounds import Bound, Setting
-from accountant.curves import AddedCurve, CheapestCurve, Curve, GaussianMixtureCurve, Mixture, RedrawnCurve
+from accountant.curves import Curve, GaussianMixtureCurve, Mixture, cheapest
 from accountant.numerics import DOUBLE, Floats, Numbers
 from accountant.problem import oversize
 
@@ -22,13 +22,7 @@ from accountant.problem import oversize
 def paying(curve: Curve, setting: Setting, *, steps: float, points: int = 1) -> Curve:
     """The curve with what batches cost that may come out too large, by the cheaper way where both are open."""
     cost = oversize(setting.algorithm, steps=int(steps), points=points)
-    # Never to redraw is simpler: first, which is what is taken of equals.
-    ways: list[Curve] = []
-    if cost.log_added < 0 or cost.log_redrawn is None:
-        ways.append(AddedCurve(curve, cost.log_added))
-    if cost.log_redrawn is not None:
-        ways.append(RedrawnCurve(curve, cost.log_redrawn))
-    return ways[0] if len(ways) == 1 else CheapestCurve(tuple(ways))
+    return cheapest(curve, cost.log_added, cost.log_redrawn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +35,7 @@ class OwnDraw:
     positions: Floats
     stand_in: Floats
     points: int = 1
+    #: False where what is paid depends on the number of steps, of which all rows have the same then.
     fixed: bool = True
 
     @property
@@ -55,9 +50,8 @@ class OwnDraw:
         where, at = np.unique(both, return_inverse=True)
         addends = bound.log_addend(setting, where, steps, log_start)
         scale = bound.log_scale(setting, addends, steps)[:, at]
-        # Of rows that differ in their steps the longest pays for all; draws that last pay for no step.
-        longest = float(steps.max(initial=0.0))
-        curve = paying(GaussianMixtureCurve(self.stand_in.size), setting, steps=longest, points=self.points)
+        length = 0.0 if self.fixed else float(steps[0])
+        curve = paying(GaussianMixtureCurve(self.stand_in.size), setting, steps=length, points=self.points)
         return Mixture(self._log_weights(setting), scale, curve)
 
     def _log_weights(self, setting: Setting) -> Numbers:

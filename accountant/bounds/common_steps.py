@@ -37,7 +37,8 @@ def _nonsmooth(algorithm: ConvexNonsmooth) -> Modulus:
 
 
 def _smooth(algorithm: SmoothNonconvex) -> Modulus:
-    growth = algorithm.step_size * (algorithm.smoothness - algorithm.weight_decay)
+    # Rounded up where decay and smoothness cancel: a step never maps everything to one point.
+    growth = max(algorithm.step_size * (algorithm.smoothness - algorithm.weight_decay), -1 + 2.0**-53)
     smooth = Smooth(1 + growth, growth)
     clipped = _clipped(algorithm)
     return smooth if clipped is None else Least((smooth, clipped))

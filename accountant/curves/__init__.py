@@ -31,7 +31,7 @@ else:
         keys="origins points_of",
         mixture="Mixture",
         mixture_pair="mixture_pair_delta mixture_pair_epsilon mixture_pair_log_delta mixture_pair_scale mixture_pair_tradeoff",
-        paid="AddedCurve CheapestCurve Paid RedrawnCurve settled",
+        paid="AddedCurve CheapestCurve Paid RedrawnCurve cheapest settled unpaid",
         pair_curves="GaussianMixtureCurve",
         precise="PrivacyCurve",
         renyi="MAX_ALPHA mixture_rdp rdp_delta rdp_epsilon rdp_to_epsilon",

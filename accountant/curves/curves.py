@@ -89,15 +89,19 @@ class GDPCurve:
     def kind(self) -> str:
         return TANGENT if self.tangent else "gdp"
 
+    def _mu(self, log_mu: Floats, least: float = -700.0) -> Floats:
+        """The components, on the safe side of their logarithms."""
+        return rounded_up(log_mu, least)
+
     def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return hockey_stick.mixture_tail_epsilon(log_delta, log_weights, rounded_up(log_mu), tangent=self.tangent)
+        return hockey_stick.mixture_tail_epsilon(log_delta, log_weights, self._mu(log_mu), tangent=self.tangent)
 
     def log_delta(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return np.minimum(self.tail(epsilon, log_weights, log_mu).log_delta, 0.0)
 
     def tail(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> hockey_stick.Tail:
         """log delta with its derivatives."""
-        return hockey_stick.mixture_tail(epsilon, log_weights, rounded_up(log_mu), tangent=self.tangent)
+        return hockey_stick.mixture_tail(epsilon, log_weights, self._mu(log_mu), tangent=self.tangent)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)
@@ -106,7 +110,7 @@ class GDPCurve:
         return hockey_stick.mixture_log_scale(epsilon, log_delta, log_weights, log_shape, tangent=self.tangent)
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
-        return renyi.rdp_of(alpha, log_weights, _rho(log_mu), "linear")
+        return renyi.rdp_of(alpha, log_weights, 0.5 * self._mu(log_mu, least=-350.0) ** 2, "linear")
 
 
 @dataclass(frozen=True)

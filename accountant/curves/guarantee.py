@@ -145,15 +145,16 @@ class Guarantee:
             return None
         from accountant.curves.chain import ChainCurve
         from accountant.curves.mixture_pair import components
-        from accountant.curves.pair_curves import ExactGDP, ExactPair, paying
+        from accountant.curves.paid import Paid
+        from accountant.curves.pair_curves import ExactGDP, ExactPair
 
         if self.kind == GAUSSIAN_MIXTURE:
             log_weights, mu, outside = components(self.weights, self.values, self.stand_in)
-            return paying(ExactPair(outside), self.added, self.redrawn), log_weights, mu
+            return Paid(ExactPair(outside), self.added, self.redrawn).whole, log_weights, mu
         some = self.weights > 0
         if self.blocks is not None:
             return ChainCurve(self.blocks), np.log(self.weights[some]), self.values[some]
-        curve = paying(ExactGDP(self.kind == TANGENT), self.added, self.redrawn)
+        curve = Paid(ExactGDP(self.kind == TANGENT), self.added, self.redrawn).whole
         return curve, np.log(self.weights[some]), self.values[some]
 
     @overload

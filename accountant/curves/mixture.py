@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accountant.curves.block_curve import BlockCurve
 from accountant.curves.curves import Curve
 from accountant.numerics import Floats, Indices, Law, Numbers
 
@@ -24,7 +23,9 @@ class Mixture(NamedTuple):
     def rows(self, some: Indices) -> Mixture:
         """Of some of the questions."""
         constant = None if self.constant is None else self.constant[some]
-        curve = self.curve.rows(some) if isinstance(self.curve, BlockCurve) else self.curve
+        # Only curves of so many steps each have rows of their own.
+        of_rows = getattr(self.curve, "rows", None)
+        curve = self.curve if of_rows is None else of_rows(some)
         return self._replace(log_scale=self.log_scale[some], constant=constant, curve=curve)
 
     def log_mu(self, sigma: Floats) -> Floats:

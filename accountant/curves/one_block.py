@@ -11,6 +11,7 @@ from typing import Final
 from accountant.numerics import DOUBLE, mills_of
 
 _UNIT: Final = DOUBLE.unit_roundoff
+_STEEPEST: Final = 700.0
 _LOG_SQRT_2PI: Final = 0.5 * math.log(2 * math.pi)
 #: From here on Mills ratios are differences of asymptotic series.
 _FAR: Final = 25.0
@@ -60,8 +61,10 @@ def theta(epsilon: float, mu: float) -> tuple[float, float, float, float]:
         log_difference, upper = _log_difference(a, mu)
         size = 1 + abs(a)
         error = _UNIT * (64 + 4 * size * (size + mu) + 2 * min(size + mu, 27) ** 2)
-        by_epsilon = -math.exp(math.log(upper) - log_difference) if upper > 0 else 0.0
-        return -(a * a) / 2 - _LOG_SQRT_2PI + log_difference, by_epsilon, math.exp(math.log(mu) - log_difference), error
+        # Slopes, which only steer: of a mu that underflows they are as steep as doubles go.
+        by_epsilon = -math.exp(min(math.log(upper) - log_difference, _STEEPEST)) if upper > 0 else 0.0
+        by_log_mu = math.exp(min(math.log(mu) - log_difference, _STEEPEST))
+        return -(a * a) / 2 - _LOG_SQRT_2PI + log_difference, by_epsilon, by_log_mu, error
     x, y = -a, b
     density = math.exp(-min(x * x, 4000.0) / 2 - _LOG_SQRT_2PI)
     upper = mills_of(y)

@@ -51,9 +51,9 @@ def _less(log_delta: Floats, log_paid: Floats | float) -> Floats:
         left = log_delta + np.log1p(-share)
         # What is left of two numbers that nearly cancel has their rounding errors.
         left = left - _ROUNDED * (1 + np.abs(log_delta) + np.abs(log_paid)) / (1 - share)
-    return (
-        np.where(share < 1, np.where(np.isfinite(left), left, -np.inf), -np.inf) if np.any(np.isfinite(log_paid)) else log_delta
-    )
+    if np.all(np.isneginf(log_paid)):
+        return log_delta
+    return np.where(share < 1, np.where(np.isfinite(left), left, -np.inf), -np.inf)
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,9 @@ class RedrawnCurve:
     def _inside(self, epsilon: Floats) -> tuple[Floats, Floats]:
         """The inner epsilon, and log of what is paid there, in units of 1/(1 - p2)."""
         inside = (epsilon - self._raise) * (1 - _ROUNDED)
-        with np.errstate(over="ignore", divide="ignore"):
-            # Below zero: delta at zero, and what it may have grown by since; at most p2/(1 - p2).
-            paid = np.where(inside < 0, 2.0, np.exp(np.maximum(inside, 0.0))) * self._chance
-            return np.maximum(inside, 0.0), np.log(paid) + _ROUNDED * (1 + np.abs(inside))
+        # Below zero: delta at zero, and what it may have grown by since; at most p2/(1 - p2).
+        log_paid = math.log(self._chance) + np.where(inside < 0, math.log(2), inside)
+        return np.maximum(inside, 0.0), log_paid + _ROUNDED * (1 + np.abs(inside) + np.abs(log_paid))
 
     def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         if self._chance == 0:
@@ -269,18 +268,49 @@ class Paid(NamedTuple):
     added: float = 0.0
     redrawn: float = 0.0
 
+    @property
+    def whole(self) -> Curve:
+        """The curve with what is paid, of which one at most is not zero."""
+        if self.added:
+            return AddedCurve(self.curve, _log_up(self.added))
+        return RedrawnCurve(self.curve, _log_up(self.redrawn)) if self.redrawn else self.curve
+
+
+def cheapest(curve: Curve, log_added: float, log_redrawn: float | None) -> Curve:
+    """The curve with the cheaper of two ways to pay, chances as logarithms; None: there is no second one.
+
+    Never to redraw is simpler: first, which is what is taken of equals.
+    """
+    ways: list[Curve] = []
+    if log_added < 0 or log_redrawn is None:
+        ways.append(AddedCurve(curve, log_added))
+    if log_redrawn is not None:
+        ways.append(RedrawnCurve(curve, log_redrawn))
+    return ways[0] if len(ways) == 1 else CheapestCurve(tuple(ways))
+
+
+def unpaid(curve: Curve) -> Curve:
+    """The curve without what is paid."""
+    way = curve.curves[0] if isinstance(curve, CheapestCurve) else curve
+    return way.inner if isinstance(way, (AddedCurve, RedrawnCurve)) else way
+
 
 def settled(curve: Curve, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Paid:
     """The one way of several that proves the smallest epsilon, summed over the rows, and what it pays; rounded up."""
     if isinstance(curve, CheapestCurve):
-        found: list[Floats] = [curve_.epsilon(log_delta, log_weights, log_mu).sum(keepdims=True) for curve_ in curve.curves]
+        found: list[Floats] = [way.epsilon(log_delta, log_weights, log_mu).sum(keepdims=True) for way in curve.curves]
         best = reduce(_cheaper, found)
-        curve = next(one for one, value in zip(curve.curves, found, strict=True) if value == best)
+        curve = curve.curves[int(np.argmax(np.concatenate(found) == best))]
     if isinstance(curve, AddedCurve):
         return Paid(curve.inner, added=_chance(curve.log_added))
     if isinstance(curve, RedrawnCurve):
         return Paid(curve.inner, redrawn=_chance(curve.log_redrawn))
     return Paid(curve)
+
+
+def _log_up(chance: float) -> float:
+    log_chance = math.log(chance)
+    return log_chance + 4 * DOUBLE.unit_roundoff * (1 + abs(log_chance))
 
 
 def _chance(log_chance: float) -> float:

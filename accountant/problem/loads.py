@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -36,6 +35,10 @@ class Oversize(NamedTuple):
 
     log_added: float
     log_redrawn: float | None
+
+    def pays(self, delta: float) -> bool:
+        """Whether anything is left of delta."""
+        return self.least < math.log(delta)
 
     @property
     def least(self) -> float:
@@ -104,28 +107,21 @@ def _may_redraw(algorithm: PNSGD) -> bool:
     return algorithm.assignment == SECRET and algorithm.problem.adjacency == "remove" and algorithm.redraw is not False
 
 
-def _pays(cost: Oversize, delta: float) -> bool:
-    """Whether anything is left of delta."""
-    # Redrawing costs at epsilon = 0 what the chance is, twice.
-    redrawn = cost.log_redrawn is not None and cost.log_redrawn + math.log(2) < math.log(delta)
-    return cost.log_added < math.log(delta) or redrawn
-
-
 def _remedies(algorithm: PNSGD, delta: float, steps: int, points: int) -> str:
     """What makes the cost less than delta, in words: the largest step size and the smallest larger batch that do."""
     n = algorithm.problem.n
     most = algorithm.largest_n
     assert most is not None
     enough = smallest_whole(
-        lambda load: _pays(_oversize(algorithm, steps, points, load), delta), int(load_limit(algorithm)) + 1, most
+        lambda load: _oversize(algorithm, steps, points, load).pays(delta), int(load_limit(algorithm)) + 1, most
     )
     found = [f"a step_size of at most {_step_size(algorithm, enough):.7g}"]
-    size = _smallest_batch(algorithm, lambda changed: _pays(oversize(changed, steps=steps, points=points), delta))
+    size = _smallest_batch(algorithm, lambda changed: oversize(changed, steps=steps, points=points).pays(delta))
     if size <= n:
         found.append(f"a batch_size of {size} (the smallest)")
     if algorithm.redraw is not None:
         other = replace(algorithm, redraw=None)
-        if _pays(oversize(other, steps=steps, points=points), delta):
+        if oversize(other, steps=steps, points=points).pays(delta):
             found.append(f"redraw={'no' if algorithm.redraw else 'yes'}")
     return " or ".join(found)
 
@@ -166,7 +162,7 @@ def too_large(algorithm: PNSGD, delta: float, *, steps: int = 0, points: int = 1
     if not algorithm.own_draws:
         return None
     cost = oversize(algorithm, steps=steps, points=points)
-    if cost.least < math.log(delta):
+    if cost.pays(delta):
         return None
     limit = f"a batch of own draws is too large, with more than {load_limit(algorithm):.0f} other records,"
     if algorithm.redraw:
@@ -222,9 +218,3 @@ def _log_mass(n: int, batches: int, k: int) -> float:
     stirling = 0.5 * math.log(n / (2 * math.pi * k * (n - k))) + 1 / (12 * n) - 1 / (12 * k + 1) - 1 / (12 * (n - k) + 1)
     size = abs(k * math.log1p(share * batches / n)) + abs(share) * 2 + abs(stirling)
     return stirling - away + 8 * DOUBLE.unit_roundoff * (1 + size + k)
-
-
-def exact_tail(n: int, batches: int, least: int) -> Fraction:
-    """P(Bin(n, 1/batches) >= least), exactly; slow for large n."""
-    head = sum(math.comb(n, k) * (batches - 1) ** (n - k) for k in range(least))
-    return 1 - Fraction(head, batches**n)

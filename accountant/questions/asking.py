@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.averaging import OnePoint, OwnDraw, Placing
+from accountant.averaging import Components, OnePoint, OwnDraw, Placing
 from accountant.curves import too_far_apart
 from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, plain
-from accountant.problem import MAX_EPSILON, REMEDIES, oversize, rounding_of, too_large
+from accountant.problem import MAX_EPSILON, REMEDIES, SECRET, oversize, rounding_of, too_large
 from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
 from accountant.questions.outcome import Outcome, Unknown, Value
@@ -92,11 +92,9 @@ class Asking:
             return Query(placing.bound, placing.setting, placing.components, total, start)
         # A given distance is one number, whatever the position was.
         last = np.array([float(placing.setting.algorithm.steps_per_epoch - 1)])
-        one = (
-            OwnDraw(last, np.zeros(0), points=placing.group_size)
-            if placing.setting.algorithm.own_draws
-            else OnePoint(last, np.ones(1))
-        )
+        one: Components = OnePoint(last, np.ones(1))
+        if (algorithm := placing.setting.algorithm).own_draws:
+            one = OwnDraw(last, np.zeros(0), points=placing.group_size, fixed=algorithm.assignment == SECRET)
         return Query(placing.bound, replace(placing.setting, given_distance=True), one, total, start)
 
     def _check_oversize(self, query: Query, known: Mapping[str, Floats], values: Floats, refused: Refusals) -> None:
@@ -232,10 +230,11 @@ class Asking:
             count, start, sigma, epsilon, delta = (float(np.broadcast_to(a, counts.shape).flat[row]) for a in arrays)
             # Of draws that are paid for step by step the fewest steps cost least.
             fewest = stride * float(np.broadcast_to(low, counts.shape).flat[row]) + extra + before
-            too_many = too_large(placing.setting.algorithm, delta, steps=int(fewest), points=placing.group_size)
+            algorithm, points = placing.setting.algorithm, placing.group_size
+            too_many = too_large(algorithm, delta, steps=int(fewest), points=points)
             if too_many is not None:
                 limit = too_many
-            elif too_large(placing.setting.algorithm, delta, steps=int(count), points=placing.group_size) is not None:
+            elif algorithm.own_draws and not oversize(algorithm, steps=int(count), points=points).pays(delta):
                 limit = (
                     "the longer it runs the likelier a batch is too large; a smaller step_size or larger batch_size would help"
                 )

@@ -165,15 +165,20 @@ class Outcome:
         return plain(values)
 
     @cached_property
+    def _mixture(self) -> Mixture:
+        """The components of a single question, at sigma = 1."""
+        query = self._single("guarantee", "epochs, steps and start_distance").query
+        return query.mixture(query.steps[None], query.start[None])
+
+    @cached_property
     def way(self) -> Paid | None:
         """How batches of own draws are paid for that may come out too large; None for a partition.
 
         The run must be the one that is paid for: a key that is redrawn at the start, or never.
         """
-        algorithm, query = self.placing.setting.algorithm, self._single("way", "epochs, steps and start_distance").query
-        if not algorithm.own_draws:
+        if not self.placing.setting.algorithm.own_draws:
             return None
-        mixture = query.mixture(query.steps[None], query.start[None])
+        mixture = self._mixture
         delta = self.length.setup.default_delta if self.delta is None else self.delta
         return settled(mixture.curve, np.log(np.array([delta])), mixture.log_weights, mixture.log_mu(np.array([self._noise])))
 
@@ -189,9 +194,8 @@ class Outcome:
     @cached_property
     def guarantee(self) -> Guarantee:
         """The whole privacy curve, with what it rests on."""
-        query, noise = self._single("guarantee", "epochs, steps and start_distance").query, self._noise
+        query, noise, mixture = self.query, self._noise, self._mixture
         assert isinstance(noise, float)
-        mixture = query.mixture(query.steps[None], query.start[None])
         setup, at = self.length.setup, np.array([noise])
         if self.placing.bounds_average and not query.setting.given_distance and setup.problem.n > 1:
             log_delta = np.log(np.array([setup.default_delta]))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.curves import AddedCurve, CheapestCurve, Mixture, RedrawnCurve
+from accountant.curves import Mixture, unpaid
 from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, integer, shown, smallest_whole
 from accountant.problem import ASSIGNMENTS, DOUBLES, MAX_POSITIONS, RANDOM, RESHUFFLE, WORST, oversize
 from accountant.questions.accountant import UnlearningAccountant
@@ -65,16 +65,13 @@ class Search:
         """Whether batches of own draws that are too large leave anything of delta."""
         own = self.accountant(value)
         count = self.settings.get("steps", own.algorithm.steps_per_epoch * self.settings.get("epochs", 0))
-        return oversize(own.algorithm, steps=int(count), points=own.group_size).least < math.log(self.settings["delta"])
+        return oversize(own.algorithm, steps=int(count), points=own.group_size).pays(self.settings["delta"])
 
     def meets_unpaid(self, value: float) -> bool:
         """Whether the value would meet the target if no batch of own draws were ever too large, or nearly."""
         query = self.accountant(value).run(**among(self.settings, "epochs", "steps")).query
         mixture = query.mixture(query.steps[None], query.start[None])
-        curve = mixture.curve.curves[0] if isinstance(mixture.curve, CheapestCurve) else mixture.curve
-        if isinstance(curve, (AddedCurve, RedrawnCurve)):
-            curve = curve.inner
-        return self._met(mixture._replace(curve=curve))
+        return self._met(mixture._replace(curve=unpaid(mixture.curve)))
 
     def meets(self, value: float) -> bool:
         """Whether the value, put back, meets the target."""

@@ -105,7 +105,8 @@ class PastLaw:
 
     def _settled(self, total: Floats, worst: float) -> PastLaw:
         floor = max(self.floor, float(self.tail[-1]))
-        total = np.maximum.accumulate((total * (1 + _ROUNDED))[::-1])[::-1]
+        # Every cell may be a sum of all others.
+        total = np.maximum.accumulate((total * (1 + max(_ROUNDED, total.size * 2.0**-52)))[::-1])[::-1]
         inside = np.flatnonzero(total > floor * (1 + _NEAR))
         kept = total[: inside[-1] + 1 if inside.size else 1]
         beyond = floor if kept.size < total.size or total.size < MOST_CELLS else float(total[-1])

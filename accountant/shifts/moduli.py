@@ -216,7 +216,7 @@ def _waiting(modulus: Smooth, n: Floats) -> Floats:
     if log_c == 0:
         return n
     with np.errstate(over="ignore"):
-        return np.minimum(-np.expm1(-2 * log_c * n) / math.expm1(2 * log_c), _HUGE)
+        return np.minimum(-np.expm1(-2 * log_c * n) / np.expm1(2 * log_c), _HUGE)
 
 
 def smooth_clipped(smooth: Smooth, clipped: Clipped, start: float, steps: Floats) -> tuple[Floats, Floats]:
