@@ -19,7 +19,6 @@ from accountant.questions.length import Length
 from accountant.questions.outcome import UNKNOWNS, Outcome, Unknown, described
 from accountant.questions.question import Arrays, Question, Refusals, Scalars
 from accountant.questions.setup import Setup
-from accountant.questions.step_accountant import StepAccountant
 
 
 class UnlearningAccountant(Answering[Outcome]):
@@ -47,6 +46,9 @@ class UnlearningAccountant(Answering[Outcome]):
     def __new__(cls, algorithm: PNSGD | Stepping | None = None, *_: Any, **options: Any) -> UnlearningAccountant:
         """The accountant of that kind of algorithm: :class:`StepAccountant` for steps that both runs share."""
         if isinstance(algorithm, Stepping):
+            # Strings and blocks of common steps, which questions about noisy SGD need not load.
+            from accountant.questions.step_accountant import StepAccountant
+
             return cast(UnlearningAccountant, StepAccountant(algorithm, **options))
         return super().__new__(cls)
 
