@@ -17,6 +17,7 @@ from sklearn.base import clone
 from accountant import PNSGD, InputError, UnlearningAccountant, UnlearningStream, UnreachableError
 from accountant.problem import load_limit
 from accountant.trainer import Logistic, PNSGDClassifier, PNSGDRegressor
+from accountant.trainer.saved import reading
 
 RNG = np.random.default_rng(3)
 N = 120
@@ -394,3 +395,16 @@ def test_a_file_with_a_key_is_the_owners_alone_whatever_was_there(tmp_path: Path
     path.chmod(0o664)
     model.save(path)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_read_from_a_file_shows_no_key_and_no_rows(tmp_path: Path) -> None:
+    model, path = fitted(random_state=918273645), tmp_path / "model.npz"
+    model.unlearn(ids=["person 7"]).save(path)
+    [key] = model._run.draws.keys
+    state = model._run.generators[0].bit_generator.state["state"]["state"]
+    with reading(path, "PNSGDClassifier") as saved:
+        assert saved.draws is not None
+        assert saved.draws["key"] == key.hex()
+        for text in (repr(saved), str(saved), f"{saved}"):
+            for secret in (key.hex(), repr(key), "918273645", str(state), "person", "guarantee", "stream", "labels"):
+                assert secret not in text

@@ -123,7 +123,7 @@ class Estimator(Fitting):
             targets[rows], gone[rows] = labels, True
             run = replace(run, labels=targets, zeroed=gone)
         # All at once: no interrupt leaves the record of a deletion that did not happen, or the other way round.
-        self.__dict__.update(self._after(rows, steps, guarantee, run))
+        self.__dict__.update(self._after(rows, steps, guarantee, run, stand_ins=int(rows.size) if own and not zeroed else 0))
         return self
 
     @serial
@@ -163,12 +163,16 @@ class Estimator(Fitting):
         stream.state = copy(stream.state)
         return stream
 
-    def _after(self, rows: NDArray[np.int64], steps: int, guarantee: Guarantee, run: Run) -> dict[str, object]:
-        """The attributes of this estimator after a request, none of which is changed in place."""
+    def _after(
+        self, rows: NDArray[np.int64], steps: int, guarantee: Guarantee, run: Run, *, stand_ins: int
+    ) -> dict[str, object]:
+        """The attributes of this estimator after a request, none of which is changed in place.
+
+        stand_ins: rows that took places with draws of their own.
+        """
         stream = self._later()
         stream.request(int(rows.size))
         requests = (*self.requests_, tuple(rows.tolist()))
-        stood_in = run.labels.size - self._left(rows, np.zeros(0), zeroed=True).size if run.draws is not None else 0
         assumptions = (*guarantee.assumptions, *self._assumptions(run, requests))
         return {
             **self._released(run),
@@ -176,7 +180,7 @@ class Estimator(Fitting):
             "requests_": requests,
             "steps_run_": (*self.steps_run_, steps),
             "_history": self._history.moved(),
-            "_row_labels": self._row_labels.without(rows).with_rows(RowLabels(stood_in)),
+            "_row_labels": self._row_labels.without(rows).with_rows(RowLabels(stand_ins)),
             "_guarantee": replace(guarantee, assumptions=assumptions),
         }
 

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Final
 
@@ -62,24 +62,24 @@ class Saved:
     any. classes: (k,), of a classifier. sigma: the noise. stream, guarantee: as their ``to_json`` wrote them. requests: the
     rows of each, steps: its length. run: parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,).
     noise: of one trial. row_labels: what X called its rows. history: of the file. draws: as
-    ``draws_header`` has them; None for a partition.
+    ``draws_header`` has them; None for a partition. What tells of rows, noise or key is in no repr.
     """
 
     kind: str
-    params: Mapping[str, object]
+    params: Mapping[str, object] = field(repr=False)
     n_features: int
     names: NDArray[np.object_] | None
     classes: NDArray[np.generic] | None
     sigma: float
-    stream: str
+    stream: str = field(repr=False)
     requests: Sequence[Sequence[int]]
     steps: Sequence[int]
-    guarantee: str | None
-    arrays: Mapping[str, NDArray[Any]]
-    noise: Noise
-    row_labels: RowLabels
+    guarantee: str | None = field(repr=False)
+    arrays: Mapping[str, NDArray[Any]] = field(repr=False)
+    noise: Noise = field(repr=False)
+    row_labels: RowLabels = field(repr=False)
     history: History
-    draws: Mapping[str, Any] | None
+    draws: Mapping[str, Any] | None = field(repr=False)
 
 
 def arrays_of(run: Run) -> dict[str, NDArray[Any]]:
