@@ -2,7 +2,9 @@
 
 import hashlib
 import itertools
+import math
 import pickle
+import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -94,10 +96,31 @@ def test_there_is_one_identifier_for_each_row() -> None:
 # Draws
 
 
-def by_hand(name: bytes, counter: int, epoch: int, batches: int) -> int:
-    message = counter.to_bytes(8, "big") + epoch.to_bytes(8, "big") + name
-    digest = hashlib.blake2b(message, key=KEY, digest_size=16, person=b"batch").digest()
-    return (int.from_bytes(digest[:8], "little") * 2**64 + int.from_bytes(digest[8:], "little")) % batches
+def message(name: str | int, counter: int, epoch: int) -> bytes:
+    """What is hashed, as docs/trainer.md has it."""
+    called = "i" + format(name, "x") if isinstance(name, int) else "t" + name
+    return struct.pack(">QQ", counter, epoch) + called.encode("utf-8", "surrogatepass")
+
+
+def by_hand(name: str | int, counter: int, epoch: int, batches: int, key: bytes = KEY) -> int:
+    digest = hashlib.blake2b(message(name, counter, epoch), key=key, digest_size=16, person=b"batch").digest()
+    high, low = struct.unpack("<QQ", digest)
+    return (high * 2**64 + low) % batches
+
+
+def steps_by_hand(name: str | int, counter: int, epoch: int, batches: int, key: bytes = KEY) -> list[int]:
+    """The steps of Poisson sampling: geometric gaps, by inversion of words of 64 bits."""
+    found: list[int] = []
+    step, block = -1, 0
+    while True:
+        text = struct.pack(">Q", block) + message(name, counter, epoch)
+        for word in struct.unpack("<8Q", hashlib.blake2b(text, key=key, digest_size=64, person=b"gaps").digest()):
+            gap = math.log((word + 0.5) / 2**64) / math.log1p(-1 / batches) if batches > 1 else 0
+            step += math.floor(gap) + 1
+            if step >= batches:
+                return found
+            found.append(step)
+        block += 1
 
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 100])
@@ -105,12 +128,38 @@ def test_a_batch_is_the_hash_of_counter_epoch_and_identifier_modulo_j(batches: i
     names = [*range(50), *map(str, range(50))]
     draws = draws_of(names, batches, key=lambda trial: KEY)
     assert draws.own is not None
-    assert draws.own[0].tolist() == [by_hand(encoded(name), 0, 0, batches) for name in names]
+    assert draws.own[0].tolist() == [by_hand(name, 0, 0, batches) for name in names]
     fresh = draws_of(names, batches, "fresh", key=lambda trial: KEY)
     for epoch in (0, 1, 9):
         places = fresh.places(epoch)
         found = dict(zip(places.rows.tolist(), places.positions.tolist(), strict=True))
-        assert [found[row] for row in range(100)] == [by_hand(encoded(name), 0, epoch, batches) for name in names]
+        assert [found[row] for row in range(100)] == [by_hand(name, 0, epoch, batches) for name in names]
+
+
+@pytest.mark.parametrize("batches", [1, 2, 7, 42])
+@pytest.mark.parametrize("assignment", ["secret", "fresh", "poisson"])
+def test_who_is_where_is_known_by_hand_also_after_records_left_and_came_back(assignment: str, batches: int) -> None:
+    keys = [bytes([trial]) * 32 for trial in range(3)]
+    names: list[str | int] = [*range(40), *(f"é{k}" for k in range(40)), "\ud800", -17, 2**70]
+    draws = draws_of(names, batches, assignment, key=lambda trial: keys[trial], trials=3)
+    draws = draws.without_rows(np.array([1, 50])).with_records(["é10", "new", 1], step=5)
+    draws = draws.without_rows(draws.find("ids", [1])).with_records([1], step=9)
+    # Who came back, and how often it was there before.
+    rows = [(name, 0) for name in names if name not in (1, "é10")] + [("é10", 1), ("new", 0), (1, 2)]
+
+    for epoch in (0, 1, 300):
+        expected = set()
+        for trial, key in enumerate(keys):
+            for row, (name, counter) in enumerate(rows):
+                if assignment == "poisson":
+                    steps = steps_by_hand(name, counter, epoch, batches, key)
+                else:
+                    steps = [by_hand(name, counter, epoch if assignment == "fresh" else 0, batches, key)]
+                expected |= {(trial, step, row) for step in steps}
+        places = draws.places(epoch)
+        found = list(zip(places.trials.tolist(), places.positions.tolist(), places.rows.tolist(), strict=True))
+        assert len(found) == len(expected)
+        assert set(found) == expected
 
 
 def test_remainders_of_128_bits_are_those_of_whole_numbers() -> None:
@@ -227,6 +276,11 @@ def test_a_second_living_record_of_one_identifier_is_refused() -> None:
     assert draws.with_records([1, "1"], 1).came == 5
     with pytest.raises(InputError, match="not been removed before, got 1"):
         draws.without_rows(np.array([1])).find_numbers("removed", np.array([0, 1]))
+    nobody = draws.without_rows(np.arange(3))
+    for gone in ([0], [2, 0], [7]):
+        with pytest.raises(InputError, match=f"not been removed before, got {gone[0]}"):
+            nobody.find_numbers("removed", np.array(gone))
+    assert nobody.find_numbers("removed", np.array([], dtype=np.int64)).size == 0
 
 
 def test_keys_are_no_part_of_what_is_shown() -> None:

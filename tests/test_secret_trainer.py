@@ -241,6 +241,17 @@ def test_bad_input_is_refused(call: Any, words: str) -> None:
         call(made, made.learn(X, Y))
 
 
+@pytest.mark.parametrize("assignment", OWN)
+def test_nobody_is_removed_twice_where_nobody_is_left(assignment: str) -> None:
+    problem = LOSS.problem(2, adjacency="remove")
+    made = Trainer(LOSS, PNSGD(problem, 1, assignment=assignment, learn_epochs=1), sigma=0.1, seed=0)
+    nobody = made.unlearn(made.learn(X[:2], Y[:2]), [0, 1], epochs=1)
+    with pytest.raises(InputError, match="not been removed before, got 0"):
+        made.unlearn(nobody, [0], epochs=1)
+    with pytest.raises(InputError, match="records that are there, got 1"):
+        made.unlearn(nobody, ids=[1], epochs=1)
+
+
 def test_a_partition_has_no_identifiers() -> None:
     made = Trainer(LOSS, PNSGD(LOSS.problem(N, adjacency="zero-out"), 7, learn_epochs=2), sigma=0.1)
     run = made.learn(X, Y)
@@ -270,7 +281,12 @@ def test_nothing_that_a_run_or_its_progress_shows_tells_batch_sizes() -> None:
     for key in run.draws.keys:
         assert key.hex() not in text
         assert repr(key) not in text
-    assert not [name for name in vars(run) if "size" in name and name != "batch_size"]
+    assert run.draws.own is not None
+    sizes = [sorted(np.bincount(own, minlength=run.draws.batches)) for own in run.draws.own]
+    for name in (each for each in dir(run) if not each.startswith("_")):
+        shown = np.asarray(getattr(run, name))
+        rows = shown.reshape(-1, shown.shape[-1]) if shown.ndim > 0 and shown.size else shown.reshape(1, -1)
+        assert not [row for row in rows if row.size == run.draws.batches and sorted(row) in sizes], name
     again = pickle.loads(pickle.dumps(run))
     assert again.draws.keys == run.draws.keys
 

@@ -116,7 +116,8 @@ class Draws:
     def find_numbers(self, name: str, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of the records with these numbers, (S,), or InputError that calls them ``name``."""
         rows = np.searchsorted(self.numbers, numbers)
-        there = self.numbers[np.minimum(rows, self.numbers.size - 1)] == numbers
+        there = rows < self.numbers.size
+        there[there] = self.numbers[rows[there]] == numbers[there]
         if not there.all():
             raise InputError(f"{name} must name rows that have not been removed before, got {numbers[~there][0]}")
         return rows
