@@ -106,6 +106,50 @@ def test_no_certificate_of_a_run_that_was_refused(tmp_path: Path) -> None:
     assert not place.exists()
 
 
+def run_never(outputs: Any, targets: Any) -> Any:
+    raise AssertionError("a step was taken")
+
+
+def test_a_certificate_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "none" / "file")
+    for place in (tmp_path, tmp_path / "loop", tmp_path / ("x" * 300), "a\0b", ""):
+        with pytest.raises(InputError, match="certificate must be a file that can be written") as found:
+            unlearn(small(), loader(), run_never, **SETTING, certificate=place)
+        assert repr(str(place)) in str(found.value)
+    for place in (tmp_path / "none" / "file", tmp_path / "loop" / "file"):
+        with pytest.raises(InputError, match="certificate must be a file in a folder that exists"):
+            unlearn(small(), loader(), run_never, **SETTING, certificate=place)
+    assert [each.name for each in tmp_path.iterdir()] == ["loop"]
+
+
+def test_a_certificate_is_made_and_checked_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "certificate.json"
+    place.write_text("there before")
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise InputError("not this one")
+
+    for name in ("certify_steps", "check_again"):
+        with monkeypatch.context() as patch:
+            patch.setattr(accountant.certificates, name, refused)
+            with pytest.raises(InputError, match="not this one"):
+                unlearn(small(), loader(), run_never, **SETTING, certificate=place)
+    assert place.read_text() == "there before"
+
+
+def test_a_certificate_that_cannot_be_written_any_more_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "folder" / "certificate.json"
+    place.parent.mkdir()
+
+    def removing(outputs: Any, targets: Any) -> Any:
+        if place.parent.exists():
+            place.parent.rmdir()
+        return LOSS(outputs, targets)
+
+    with pytest.raises(InputError, match=r"certificate must be a file that can be written, got '.*certificate.json': No such"):
+        unlearn(small(), loader(), removing, **SETTING, certificate=place)
+
+
 def test_sigma_may_be_given_and_epsilon_is_told() -> None:
     setting = SETTING | {"epsilon": None, "sigma": 2.5}
     _, guarantee = unlearn(small(), loader(), LOSS, **setting)
@@ -342,7 +386,9 @@ def test_networks_of_other_kinds(kind: str) -> None:
         model, data = small().double(), batches(dtype=torch.float64)
     found, guarantee = unlearn(model, data, LOSS, **SETTING)
     assert guarantee.epsilon(DELTA) <= 1
-    assert not np.array_equal(flat(found), flat(model))
+    before = dict(model.named_parameters())
+    for name, parameter in found.named_parameters():
+        assert (parameter != before[name]).all(), name
 
 
 # --- what is refused

@@ -13,16 +13,17 @@ whose gradient is clipped, all parameters together, and with Gaussian noise on e
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
 from accountant.curves import Guarantee
-from accountant.numerics import InputError, MissingExtraError, Progress, choice, integer, number, shown
+from accountant.numerics import InputError, MissingExtraError, Progress, atomic_file, choice, integer, number, shown
 from accountant.problem import FineTuning
 from accountant.questions import StepAccountant, StepOutcome
 
@@ -83,7 +84,8 @@ def unlearn(
     buffers: "refuse" running statistics, or "reset" them and fill them by one pass over the retained data after the last step;
         until then batch norm uses its batches.
     optimizer: must be left out; its state, momentum for example, has seen the deleted records.
-    certificate: a file that gets the certificate of (epsilon, delta), written when the run is done (extra ``certify``).
+    certificate: a file that gets the certificate of (epsilon, delta), written when the run is done (extra ``certify``); where
+        it cannot be made or written nothing is run.
     progress: called with steps done and in all, not before two seconds are over, and at the end of a run that takes longer.
 
     What is done with the result is post-processing, if it uses retained and public data alone: train on without noise and with
@@ -122,12 +124,10 @@ def _answered(algorithm: FineTuning, steps: int, *, epsilon: float | None, sigma
     if (epsilon is None) == (sigma is None):
         raise InputError(f"exactly one of epsilon and sigma must be given, got {'neither' if sigma is None else 'both'}")
     accountant = StepAccountant(algorithm)
+    level = number("delta", delta, above=0, below=1)
     if sigma is None:
-        sigma = accountant.sigma(
-            epsilon=number("epsilon", epsilon, at_least=0), delta=number("delta", delta, above=0, below=1), steps=steps
-        )
-    noise, level = number("sigma", sigma, above=0), number("delta", delta, above=0, below=1)
-    outcome = accountant.ask("epsilon", sigma=noise, delta=level, steps=steps)
+        sigma = accountant.sigma(epsilon=number("epsilon", epsilon, at_least=0), delta=level, steps=steps)
+    outcome = accountant.ask("epsilon", sigma=number("sigma", sigma, above=0), delta=level, steps=steps)
     for reason in outcome.refusals.values():
         raise InputError(reason)
     return replace(outcome, epsilon=outcome.answer)
@@ -136,15 +136,37 @@ def _answered(algorithm: FineTuning, steps: int, *, epsilon: float | None, sigma
 def _certifying(
     path: str | PathLike[str] | None, algorithm: FineTuning, sigma: float, steps: int, delta: float
 ) -> Callable[[], None]:
-    """What writes the certificate, made before the run, so that nothing is run that cannot be certified."""
+    """What writes the certificate, which is made, checked and tried to be written now: nothing is run in vain."""
     if path is None:
         return lambda: None
     if not isinstance(path, str | PathLike) or not Path(path).parent.is_dir():
         raise InputError(f"certificate must be a file in a folder that exists, got {path!r}")
-    from accountant.certificates import certify_steps, save
+    from accountant.certificates import canonical, certify_steps, check_again
 
-    made = certify_steps(StepAccountant(algorithm), sigma=sigma, steps=steps, delta=delta)
-    return lambda: save(made, path)
+    with _refused_by_name(path), suppress(_TriedError), atomic_file(path):
+        raise _TriedError
+    text = canonical(certify_steps(StepAccountant(algorithm), sigma=sigma, steps=steps, delta=delta))
+    check_again(text)
+
+    def write() -> None:
+        with _refused_by_name(path), atomic_file(path) as part:
+            part.write_bytes(text)
+
+    return write
+
+
+class _TriedError(Exception):
+    """That a file could be written, and is not."""
+
+
+@contextmanager
+def _refused_by_name(path: str | PathLike[str]) -> Iterator[None]:
+    """An InputError that names the certificate's path, of what the system says."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"certificate must be a file that can be written, got {os.fspath(path)!r}: {reason}") from None
 
 
 def _names(public: Sequence[str]) -> tuple[str, ...]:
