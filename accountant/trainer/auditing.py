@@ -38,6 +38,7 @@ from accountant.trainer.drawn_auditing import (
 )
 from accountant.trainer.instances import Instance
 from accountant.trainer.losses import Array
+from accountant.trainer.trade_off import epsilon_of_errors, error_bound, mu_of_errors, normal_cdf
 from accountant.trainer.training import Trainer
 
 #: Of every so many trials one more is made to choose the test with.
@@ -184,18 +185,18 @@ class _Tests:
         self.thresholds = np.linspace(first, last + 4 * max(spread, null_spread), 400)
         # Expected errors of two normal laws choose well for others, too, and more steadily than counts of rare errors.
         self.expected = (
-            _normal_cdf(-(self.thresholds - null_centre) / null_spread),
-            _normal_cdf((self.thresholds - centre) / spread),
+            normal_cdf(-(self.thresholds - null_centre) / null_spread),
+            normal_cdf((self.thresholds - centre) / spread),
         )
 
     def mu_lower(self) -> float:
-        return max(self._best(_mu), 0.0)
+        return max(self._best(mu_of_errors), 0.0)
 
     def epsilon_lower(self, delta: float) -> float:
         # Either law may be the null: the larger of the two bounds is in [1 - confidence] only if their risks are shared.
         half = self.risk / 2
-        forward = self._best(lambda a, b: _epsilon(a, b, delta), risk=half)
-        backward = self._best(lambda a, b: _epsilon(b, a, delta), risk=half)
+        forward = self._best(lambda a, b: epsilon_of_errors(a, b, delta), risk=half)
+        backward = self._best(lambda a, b: epsilon_of_errors(b, a, delta), risk=half)
         return max(forward, backward, 0.0)
 
     def distance(self) -> float:
@@ -217,9 +218,9 @@ class _Tests:
     def _best(self, bound: Callable[[Floats, Floats], Floats], *, risk: float | None = None) -> float:
         """The bound of the test that is expected to give the largest one."""
         share, count = self.risk if risk is None else risk, self.null.size
-        value = bound(_upper(self.expected[0], count, share), _upper(self.expected[1], count, share))
+        value = bound(error_bound(self.expected[0], count, share), error_bound(self.expected[1], count, share))
         alpha, beta = self._counted(self.thresholds[int(np.argmax(value))])
-        return float(bound(_upper(np.array(alpha), count, share), _upper(np.array(beta), count, share)))
+        return float(bound(error_bound(np.array(alpha), count, share), error_bound(np.array(beta), count, share)))
 
 
 def _best_scores(
@@ -303,33 +304,6 @@ def _direction(instance: Instance, unlearned: Array, retrained: Array) -> Array:
         if abs(separation) > power:
             best, power = math.copysign(1.0, separation) * direction, abs(separation)
     return best
-
-
-def _upper(share: Floats, count: int, risk: float) -> Floats:
-    """Clopper-Pearson's upper bound on a probability after ``share`` of ``count`` trials, wrong with probability ``risk``."""
-    from scipy.special import betaincinv
-
-    k = np.asarray(share) * count
-    return np.where(k >= count, 1.0, betaincinv(k + 1, np.maximum(count - k, 1e-9), 1 - risk))
-
-
-def _mu(alpha: Floats, beta: Floats) -> Floats:
-    """The mu of which these two errors are on the trade-off curve."""
-    from scipy.special import ndtri
-
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num(-ndtri(alpha) - ndtri(beta), nan=-np.inf)
-
-
-def _epsilon(alpha: Floats, beta: Floats, delta: float) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(1 - delta - beta > 0, np.log(np.maximum(1 - delta - beta, 0.0)) - np.log(alpha), -np.inf)
-
-
-def _normal_cdf(x: Floats) -> Floats:
-    from scipy.special import ndtr
-
-    return ndtr(x)
 
 
 def _claim(instance: Instance, bound: str) -> Claim:

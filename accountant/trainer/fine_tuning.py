@@ -18,6 +18,7 @@ from accountant.problem import ConvexNonsmooth, FineTuning, Stepping
 from accountant.trainer.noise import Seeds
 from accountant.trainer.points import row_norms
 from accountant.trainer.step_losses import StepLoss
+from accountant.trainer.steps import project
 
 #: Ways to break the steps on purpose, for audits of the audit.
 STEP_FAULTS: Final[dict[str, str]] = {
@@ -98,7 +99,7 @@ class _Steps:
         """The clipped start; the ball of every step holds both models from the start on."""
         limits = [limit for limit in (self.algorithm.start_clip, self.algorithm.model_clip) if limit is not None]
         if limits:
-            clip_rows(w, min(limits))
+            project(w, min(limits))
 
     def step(self, w: Floats, features: Floats, labels: Floats, rng: np.random.Generator) -> None:
         gradient = self.loss.gradients(w, features, labels)
@@ -106,7 +107,7 @@ class _Steps:
             self._check_lipschitz(gradient)
         if self.gradient_clip is not None:
             for part in self.layers if self.fault == "layer-clip" else [slice(None)]:
-                clip_rows(gradient[:, part], self.gradient_clip)
+                project(gradient[:, part], self.gradient_clip)
         w *= self.algorithm.rho
         w -= self.algorithm.step_size * gradient
         if self.clip_first:
@@ -120,7 +121,7 @@ class _Steps:
 
     def _clip(self, w: Floats) -> None:
         if self.algorithm.model_clip is not None:
-            clip_rows(w, self.algorithm.model_clip)
+            project(w, self.algorithm.model_clip)
 
     def _check_lipschitz(self, gradient: Floats) -> None:
         assert isinstance(self.algorithm, ConvexNonsmooth)
@@ -130,14 +131,6 @@ class _Steps:
             raise InputError(
                 f"lipschitz must bound every subgradient of {self.loss.name}, got {limit} where one is {longest:g}"
             )
-
-
-def clip_rows(w: Floats, limit: float) -> None:
-    """Rows (t, p) to norm at most ``limit``, in place."""
-    norms = row_norms(w)
-    outside = norms > limit
-    if outside.any():
-        w[outside] *= (limit / norms[outside])[:, None]
 
 
 def _checked_rows(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:

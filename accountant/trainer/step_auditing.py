@@ -22,6 +22,7 @@ from accountant.questions import StepAccountant
 from accountant.trainer.fine_tuning import fine_tune
 from accountant.trainer.noise import Seeds
 from accountant.trainer.step_losses import StepLoss
+from accountant.trainer.trade_off import epsilon_of_errors, error_bound, mu_of_errors, normal_cdf
 
 #: Fewest trials of each law; of a third of them a test is chosen.
 LEAST_SAMPLES: Final = 30
@@ -149,8 +150,8 @@ def tell_apart(ours: ArrayLike, theirs: ArrayLike, *, delta: float, confidence: 
     test = _Thresholds(scores[:pilot], null[:pilot], scores[pilot:], null[pilot:])
     risk = 1 - level
     # Either law may be the null: they share the risk, and so do the two errors of a test.
-    forward = test.bound(lambda alpha, beta: _epsilon(alpha, beta, share), risk / 4)
-    backward = test.bound(lambda alpha, beta: _epsilon(beta, alpha, share), risk / 4)
+    forward = test.bound(lambda alpha, beta: epsilon_of_errors(alpha, beta, share), risk / 4)
+    backward = test.bound(lambda alpha, beta: epsilon_of_errors(beta, alpha, share), risk / 4)
     spread = math.sqrt((test.scores.var() + test.null.var()) / 2)
     gap = abs(float(test.scores.mean() - test.null.mean()))
     return ToldApart(
@@ -158,7 +159,7 @@ def tell_apart(ours: ArrayLike, theirs: ArrayLike, *, delta: float, confidence: 
         confidence=level,
         delta=share,
         epsilon_lower=max(forward, backward, 0.0),
-        mu_lower=max(test.bound(_mu, risk / 2), 0.0),
+        mu_lower=max(test.bound(mu_of_errors, risk / 2), 0.0),
         distance=gap / spread if spread > 0 else (math.inf if gap > 0 else 0.0),
     )
 
@@ -179,14 +180,14 @@ class _Thresholds:
     def bound(self, value: Bound, risk: float) -> float:
         """Of the test that is expected to give the largest bound, wrong with probability 2 ``risk``."""
         count = self.null.size
-        expected = value(upper(self.expected[0], count, risk), upper(self.expected[1], count, risk))
+        expected = value(error_bound(self.expected[0], count, risk), error_bound(self.expected[1], count, risk))
         best = float(expected.max())
         if not best > -math.inf:
             return -math.inf
         good = np.flatnonzero(expected >= best - _AS_GOOD * abs(best))
         threshold = self.thresholds[good[good.size // 2]]
         alpha, beta = float((self.null > threshold).mean()), float((self.scores <= threshold).mean())
-        return float(value(upper(np.array(alpha), count, risk), upper(np.array(beta), count, risk)))
+        return float(value(error_bound(np.array(alpha), count, risk), error_bound(np.array(beta), count, risk)))
 
 
 def _direction(ours: Floats, theirs: Floats) -> Floats:
@@ -215,28 +216,5 @@ def _direction(ours: Floats, theirs: Floats) -> Floats:
     return best
 
 
-def upper(share: Floats, count: int, risk: float) -> Floats:
-    """Clopper-Pearson's upper bound on a probability after ``share`` of ``count`` trials, wrong with probability ``risk``."""
-    from scipy.special import betaincinv
-
-    k = np.asarray(share) * count
-    return np.where(k >= count, 1.0, betaincinv(k + 1, np.maximum(count - k, 1e-9), 1 - risk))
-
-
 def _below(distance: Floats, spread: float) -> Floats:
-    from scipy.special import ndtr
-
-    return ndtr(distance / spread) if spread > 0 else np.where(distance > 0, 1.0, np.where(distance < 0, 0.0, 0.5))
-
-
-def _mu(alpha: Floats, beta: Floats) -> Floats:
-    """The mu of which these two errors are on the trade-off curve."""
-    from scipy.special import ndtri
-
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num(-ndtri(alpha) - ndtri(beta), nan=-np.inf)
-
-
-def _epsilon(alpha: Floats, beta: Floats, delta: float) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(1 - delta - beta > 0, np.log(np.maximum(1 - delta - beta, 0.0)) - np.log(alpha), -np.inf)
+    return normal_cdf(distance / spread) if spread > 0 else np.where(distance > 0, 1.0, np.where(distance < 0, 0.0, 0.5))

@@ -151,10 +151,7 @@ class DoubleWell(StepLoss):
 
 @dataclass(frozen=True)
 class Repulsive(StepLoss):
-    """-strength |x|, which drives all parameters away from the centre: clipped, the worst loss that there is, or nearly.
-
-    layered: how many parameters each of two layers takes is d/2; both lie behind the same norm.
-    """
+    """-strength |x|, which drives all parameters away from the centre: clipped, the worst loss that there is, or nearly."""
 
     strength: float
 
