@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +30,7 @@ from accountant.certificates import (  # noqa: E402
     steps,
     steps_texts,
 )
+from accountant.certificates.certificate import some_of_curve  # noqa: E402
 
 EXAMPLES = Path(__file__).parent / "certificates"
 
@@ -685,3 +687,9 @@ def test_gaps_larger_than_the_ball_are_covered_from_every_step_on() -> None:
     # Enough for both steps together, and not for the last one.
     cert["witness"] = [{"blocks": 1, "steps": 2, "shift": "0.0151"}]
     assert "witness[0].shift" in (reason(sealed(cert)) or "")
+
+
+def test_where_there_is_no_time_for_all_of_a_curve_its_points_stay_evenly_apart() -> None:
+    exponents = {count: [round(-math.log10(delta)) for delta in some_of_curve(count)] for count in range(13)}
+    assert [len(found) for found in exponents.values()] == list(range(13))
+    assert (exponents[5], exponents[3]) == ([10, 8, 6, 4, 2], [12, 8, 4])

@@ -21,7 +21,11 @@ from accountant.certificates.format import (
     DRAWN_VERSION,
     FORMAT,
     VERSION,
+    AnyInputs,
+    AnyPart,
+    AnyResult,
     Certificate,
+    Envelope,
     Inputs,
     Result,
     WrittenCase,
@@ -29,15 +33,14 @@ from accountant.certificates.format import (
 )
 from accountant.certificates.proof import DIGITS, Proof
 from accountant.certificates.refused import check_certifiable, checked
-from accountant.certificates.witness import Component, Witness, witness_of
+from accountant.certificates.witness import Component, witness_of
 from accountant.numerics import Enclosure, InputError, Progress, UnreachableError, exact_text, number, rounded_text, settle
 from accountant.problem import decimal, exact_step_size
 from accountant.questions import UnlearningAccountant
 
 #: delta of the points of a curve.
 CURVE: Final = tuple(Fraction(1, 10**k) for k in range(12, 0, -1))
-GIVEN: Final = "given"
-SOFTWARE: Final = f"unlearning-accountant {__version__}"
+_GIVEN: Final = "given"
 #: Beyond this epsilon says nothing that anybody would certify.
 _MOST_EPSILON: Final = 10**6
 
@@ -53,17 +56,12 @@ def canonical(value: object) -> bytes:
 
 def digest(value: object) -> str:
     """SHA-256 of the canonical form."""
-    return digest_of(canonical(value))
+    return _digest_of(canonical(value))
 
 
-def digest_of(data: bytes) -> str:
+def _digest_of(data: bytes) -> str:
     """SHA-256 of bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def written_at() -> str:
-    """The time of day, as certificates have it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def certify(
@@ -113,7 +111,19 @@ def certify(
         exact_epsilon = claimed_epsilon(epsilon, proved.lower, proved.upper, exact_delta)
         inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta)
         result = _result(proof, mu, proved, exact_epsilon, progress)
-    return _sealed(inputs, accountant.algorithm.steps_per_epoch, words, witness, result, problem_file)
+    drawn_ones = accountant.algorithm.own_draws
+    return sealed(
+        version=DRAWN_VERSION if drawn_ones else VERSION,
+        statement=texts.statement(inputs, accountant.algorithm.steps_per_epoch),
+        inputs=inputs,
+        origins=words,
+        theorems=drawn_texts.DRAWN_THEOREMS if drawn_ones else texts.THEOREMS,
+        assumptions=drawn_texts.DRAWN_ASSUMPTIONS if drawn_ones else texts.ASSUMPTIONS,
+        limits=drawn_texts.DRAWN_LIMITS if drawn_ones else texts.LIMITS,
+        witness=[_written(component) for component in witness.written],
+        result=result,
+        problem_file=problem_file,
+    )
 
 
 def claimed_epsilon(claimed: float | None, lower: Fraction, upper: Fraction, delta: Fraction) -> Fraction:
@@ -127,6 +137,11 @@ def claimed_epsilon(claimed: float | None, lower: Fraction, upper: Fraction, del
             f"epsilon = {rounded_text(upper, 12, up=True)}"
         )
     return epsilon
+
+
+def some_of_curve(count: int) -> tuple[Fraction, ...]:
+    """At most so many delta, evenly over the curve: where there is no time for all of it."""
+    return CURVE[len(CURVE) % max(count, 1) :: len(CURVE) // max(count, 1)][:count]
 
 
 def check_small(epsilon: Fraction | float) -> None:
@@ -161,9 +176,8 @@ def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress:
         "curve": [],
     }
     count = proof.points(len(CURVE))
-    # Evenly over the curve, where there is no time for all of it; what is paid for batches is below every delta.
-    some = [delta for delta in CURVE[len(CURVE) % max(count, 1) :: len(CURVE) // max(count, 1)] if proof.pays(delta)]
-    for k, at in enumerate(some[:count]):
+    # What is paid for batches is below every delta.
+    for k, at in enumerate(delta for delta in some_of_curve(count) if proof.pays(delta)):
         try:
             point = proof.epsilon(at)
         except UnreachableError:
@@ -222,34 +236,38 @@ def _placement(accountant: UnlearningAccountant, points: int) -> str | list[list
     return [[batch, count] for batch, count in enumerate(batches) if count]
 
 
-def _sealed(
-    inputs: Inputs,
-    batches: int,
+def sealed(
+    *,
+    version: int,
+    statement: str,
+    inputs: AnyInputs,
     origins: Mapping[str, str],
-    witness: Witness,
-    result: Result,
+    theorems: list[dict[str, str]],
+    assumptions: list[dict[str, str]],
+    limits: list[str],
+    witness: list[AnyPart],
+    result: AnyResult,
     problem_file: bytes | None,
-) -> Certificate:
-    """The whole, with digests. batches: in an epoch."""
-    drawn = "assignment" in inputs
-    certificate: Certificate = {
+) -> Envelope[AnyInputs, AnyPart, AnyResult]:
+    """The whole of any version, with the digests. origins: of the inputs that were not just given."""
+    certificate: Envelope[AnyInputs, AnyPart, AnyResult] = {
         "format": FORMAT,
-        "version": DRAWN_VERSION if drawn else VERSION,
-        "statement": texts.statement(inputs, batches),
+        "version": version,
+        "statement": statement,
         "inputs": inputs,
-        "origins": {name: origins.get(name, GIVEN) for name in inputs},
-        "theorems": drawn_texts.DRAWN_THEOREMS if drawn else texts.THEOREMS,
-        "assumptions": drawn_texts.DRAWN_ASSUMPTIONS if drawn else texts.ASSUMPTIONS,
-        "limits": drawn_texts.DRAWN_LIMITS if drawn else texts.LIMITS,
-        "witness": [_written(component) for component in witness.written],
+        "origins": {name: origins.get(name, _GIVEN) for name in inputs},
+        "theorems": theorems,
+        "assumptions": assumptions,
+        "limits": limits,
+        "witness": witness,
         "result": result,
         "digests": {
             "inputs": digest(inputs),
-            "problem_file": None if problem_file is None else digest_of(problem_file),
+            "problem_file": None if problem_file is None else _digest_of(problem_file),
             "content": "",
         },
-        "software": SOFTWARE,
-        "time": written_at(),
+        "software": f"unlearning-accountant {__version__}",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "signature": None,
     }
     certificate["digests"]["content"] = digest(certificate)

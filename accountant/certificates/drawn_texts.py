@@ -6,11 +6,8 @@ import math
 from fractions import Fraction
 from typing import Final
 
-from accountant.certificates.format import Inputs
+from accountant.certificates.format import BUILT_IN, CHECKED, DECLARED, Inputs
 
-_DECLARED: Final = "declared by the user"
-_CHECKED: Final = "checked by the program"
-_BUILT_IN: Final = "holds by construction"
 DRAWN_THEOREMS: Final = [
     {"use": use, "source": source}
     for use, source in (
@@ -48,94 +45,94 @@ DRAWN_ASSUMPTIONS: Final = [
         (
             "every record's loss is a regulariser strong_convexity/2 times the squared norm, outside of the "
             "sum over the batch, and a convex data part that is (smoothness - strong_convexity)-smooth",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the gradient of every data part has norm at most lipschitz, by construction or by clipping that "
             "keeps convexity and smoothness",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "every record draws its batch by itself, each of the n/batch_size (rounded up) batches as likely,"
             " from a secret key and its identifier, and keeps it in every epoch of learning and unlearning; "
             "sums are divided by batch_size whatever the batch sizes are",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the draws are those of a pseudo-random function: the guarantee is a computational one",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the key, and all that is computed from the draws while a record is in (batch sizes, losses or "
             "times of batches, iterates), stay secret for ever (placement worst needs it of the iterates "
             "only)",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "no identifier is used twice: a record that comes back, or is edited, draws anew",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "n, batch_size, step_size, sigma, delta, the numbers of steps and the scaling of features are "
             "constants fixed beforehand, whatever the data are",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "at most largest_n records are ever in, living or not; with redraw the key was drawn anew at the "
             "start until no batch was too large, and no record joined later; without, it never was",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "a deletion takes the record out and nobody else moves; with adjacency replace a stand-in with an"
             " identifier of its own comes in, and is in the reference from the start",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "every step adds independent Gaussian noise of standard deviation sqrt(2 step_size) sigma to each"
             " coordinate, in exact arithmetic",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the initial models lie in a ball of this radius and every step projects on it, unless radius is null",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "learning ran learn_epochs; if that is null, until its law was stable or, with reference matched,"
             " for any number of whole epochs from the initial law of retraining",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the two models are at most start_distance apart when unlearning starts, unless that is null",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "requests, what joins or replaces records and all their times depend neither on the draws nor on "
             "any model learned or released before them",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "0 < step_size <= 2/smoothness, and at most 1/strong_convexity",
-            _CHECKED,
+            CHECKED,
         ),
         (
             "the shifts in the witness bring every distance to zero",
-            _CHECKED,
+            CHECKED,
         ),
         (
             "what batches cost that are too large is paid by delta (and, with redraw, by epsilon)",
-            _CHECKED,
+            CHECKED,
         ),
         (
             "delta at an epsilon that is at most the claimed one is at most the claimed delta",
-            _CHECKED,
+            CHECKED,
         ),
         (
             "earlier requests count at their worst placement",
-            _BUILT_IN,
+            BUILT_IN,
         ),
         (
             "placement worst holds whatever the deleted records drew",
-            _BUILT_IN,
+            BUILT_IN,
         ),
     )
 ]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final, NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Final, Generic, NotRequired, TypedDict, TypeVar
 
 FORMAT: Final = "unlearning-certificate"
 #: Of batches cut from a partition, of batches that records draw, and of noisy steps that both runs share.
 VERSION: Final = 2
 DRAWN_VERSION: Final = 3
 STEP_VERSION: Final = 4
+#: What an assumption's status is.
+DECLARED: Final = "declared by the user"
+CHECKED: Final = "checked by the program"
+BUILT_IN: Final = "holds by construction"
 #: The ends of an enclosure, low and high.
 Ends = list[str]
 #: Of each class of a stand-in's batches [end, x1, x2, y1, y2]: places around those where P/R is e^epsilon, and e^-epsilon.
 Signs = list[list[int | str | None]]
+AnyInputs = TypeVar("AnyInputs", bound=Mapping[str, object])
+AnyPart = TypeVar("AnyPart")
+AnyResult = TypeVar("AnyResult")
 
 
 class Request(TypedDict):
@@ -90,23 +98,27 @@ class Digests(TypedDict):
     content: str
 
 
-class Certificate(TypedDict):
+class Envelope(TypedDict, Generic[AnyInputs, AnyPart, AnyResult]):
     """The whole file; docs/certificates.md says what each key means."""
 
     format: str
     version: int
     statement: str
-    inputs: Inputs
+    inputs: AnyInputs
     origins: dict[str, str]
     theorems: list[dict[str, str]]
     assumptions: list[dict[str, str]]
     limits: list[str]
-    witness: list[WrittenComponent]
-    result: Result
+    witness: list[AnyPart]
+    result: AnyResult
     digests: Digests
     software: str
     time: str
     signature: str | None
+
+
+class Certificate(Envelope[Inputs, WrittenComponent, Result]):
+    """The whole file of versions 2 and 3."""
 
 
 class StepInputs(TypedDict):
@@ -144,20 +156,5 @@ class StepResult(TypedDict):
     curve: list[Point]
 
 
-class StepCertificate(TypedDict):
+class StepCertificate(Envelope[StepInputs, WrittenBlocks, StepResult]):
     """The whole file of version 4."""
-
-    format: str
-    version: int
-    statement: str
-    inputs: StepInputs
-    origins: dict[str, str]
-    theorems: list[dict[str, str]]
-    assumptions: list[dict[str, str]]
-    limits: list[str]
-    witness: list[WrittenBlocks]
-    result: StepResult
-    digests: Digests
-    software: str
-    time: str
-    signature: str | None

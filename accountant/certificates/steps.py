@@ -9,18 +9,8 @@ from os import PathLike
 from typing import Final
 
 from accountant.certificates.blocks import BlockProof, Lengths
-from accountant.certificates.certificate import (
-    CURVE,
-    GIVEN,
-    SOFTWARE,
-    canonical,
-    check_small,
-    claimed_epsilon,
-    digest,
-    digest_of,
-    written_at,
-)
-from accountant.certificates.format import FORMAT, STEP_VERSION, Certificate, StepCertificate, StepInputs, StepResult
+from accountant.certificates.certificate import CURVE, canonical, check_small, claimed_epsilon, sealed, some_of_curve
+from accountant.certificates.format import STEP_VERSION, Certificate, StepCertificate, StepInputs, StepResult
 from accountant.certificates.ratio import text_ends
 from accountant.certificates.steps_texts import STEP_ASSUMPTIONS, STEP_LIMITS, STEP_THEOREMS, step_statement
 from accountant.numerics import InputError, MissingExtraError, Progress, atomic_file, exact_text, integer, number
@@ -86,33 +76,23 @@ def _certified(
     inputs = _inputs(algorithm, distance, outcome.step_count, decimal(sigma), claim, exact_delta)
     result: StepResult = {"mu": proof.mu(), "delta": proof.delta(claim), "epsilon": text_ends(low, high), "curve": []}
     most = min(len(CURVE), _CURVE_WORK // proof.count)
-    for k, at in enumerate(CURVE[len(CURVE) % max(most, 1) :: len(CURVE) // max(most, 1)][:most]):
+    for k, at in enumerate(some_of_curve(most)):
         start = float(outcome.guarantee.epsilon(float(at)))
         result["curve"].append({"delta": exact_text(at), "epsilon": text_ends(*proof.epsilon(at, start))})
         if progress is not None:
             progress(k + 1, most)
-    certificate: StepCertificate = {
-        "format": FORMAT,
-        "version": STEP_VERSION,
-        "statement": step_statement(inputs),
-        "inputs": inputs,
-        "origins": {name: words.get(name, GIVEN) for name in inputs},
-        "theorems": STEP_THEOREMS,
-        "assumptions": STEP_ASSUMPTIONS,
-        "limits": STEP_LIMITS,
-        "witness": [block.written for block in proof.blocks],
-        "result": result,
-        "digests": {
-            "inputs": digest(inputs),
-            "problem_file": None if problem_file is None else digest_of(problem_file),
-            "content": "",
-        },
-        "software": SOFTWARE,
-        "time": written_at(),
-        "signature": None,
-    }
-    certificate["digests"]["content"] = digest(certificate)
-    return certificate
+    return sealed(
+        version=STEP_VERSION,
+        statement=step_statement(inputs),
+        inputs=inputs,
+        origins=words,
+        theorems=STEP_THEOREMS,
+        assumptions=STEP_ASSUMPTIONS,
+        limits=STEP_LIMITS,
+        witness=[block.written for block in proof.blocks],
+        result=result,
+        problem_file=problem_file,
+    )
 
 
 def _inputs(

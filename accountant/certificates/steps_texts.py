@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from accountant.certificates.format import StepInputs
+from accountant.certificates.format import BUILT_IN, CHECKED, DECLARED, StepInputs
 
-_DECLARED: Final = "declared by the user"
-_CHECKED: Final = "checked by the program"
-_BUILT_IN: Final = "holds by construction"
 STEP_THEOREMS: Final = [
     {"use": use, "source": source}
     for use, source in (
@@ -32,48 +29,48 @@ STEP_ASSUMPTIONS: Final = [
         (
             "a step is x <- x - step_size (g + weight_decay x) + sigma N(0, I), and with model_clip x is then clipped to that "
             "norm, or, with clip_first, just before the noise; no momentum, no state of an optimizer",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "g is the gradient of a batch, clipped to norm gradient_clip in all parameters together, unless that is null; "
             "whatever the loss is",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "before the first step the model is clipped to the smaller of start_clip and model_clip (null: no limit), in all "
             "parameters together, and so is the reference's, or, with start centre, it is the centre of that ball",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the two models are at most start_distance apart before the first step, instead of what start_clip gives, unless "
             "that is null",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "sigma is the standard deviation of independent Gaussian noise in each parameter and each step, in exact "
             "arithmetic; what gets no noise (buffers, frozen parameters) was made without the deleted records",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the reference is retrained without the deleted records (or starts from the public initialisation), clipped alike, "
             "and goes the same noisy steps on the same retained data",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the steps see no deleted record, and nothing that was computed from one but the model that they start at",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "the order of the data in these steps is drawn anew, independent of the past, or public; the steps' numbers, sizes "
             "and times, and the constants above, are public and do not depend on the deleted records",
-            _DECLARED,
+            DECLARED,
         ),
-        ("step_size weight_decay is at most 1", _CHECKED),
-        ("the shifts of each block bring every distance to zero", _CHECKED),
-        ("delta at the claimed epsilon is at most the claimed delta", _CHECKED),
-        ("a block after the first one starts anywhere in the ball of model_clip", _BUILT_IN),
-        ("steps that no block covers are post-processing, of the start or of the end of a block", _BUILT_IN),
-        ("it does not count how many records are deleted, nor which ones", _BUILT_IN),
+        ("step_size weight_decay is at most 1", CHECKED),
+        ("the shifts of each block bring every distance to zero", CHECKED),
+        ("delta at the claimed epsilon is at most the claimed delta", CHECKED),
+        ("a block after the first one starts anywhere in the ball of model_clip", BUILT_IN),
+        ("steps that no block covers are post-processing, of the start or of the end of a block", BUILT_IN),
+        ("it does not count how many records are deleted, nor which ones", BUILT_IN),
     )
 ]
 STEP_LIMITS: Final = [

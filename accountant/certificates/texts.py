@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from accountant.certificates.drawn_texts import drawn_statement
-from accountant.certificates.format import Inputs
+from accountant.certificates.format import BUILT_IN, CHECKED, DECLARED, Inputs
 from accountant.problem import CONVERGED, MATCHED, Reference
 
-_DECLARED: Final = "declared by the user"
-_CHECKED: Final = "checked by the program"
-_BUILT_IN: Final = "holds by construction"
 THEOREMS: Final = [
     {"use": use, "source": source}
     for use, source in (
@@ -30,39 +27,39 @@ THEOREMS: Final = [
 ASSUMPTIONS: Final = [
     {"text": text, "status": status}
     for text, status in (
-        ("every point's loss is smoothness-smooth and strong_convexity-strongly convex (convex if that is 0)", _DECLARED),
+        ("every point's loss is smoothness-smooth and strong_convexity-strongly convex (convex if that is 0)", DECLARED),
         (
             "the data part of every per-sample gradient has norm at most lipschitz, by construction or by clipping that keeps "
             "convexity and smoothness",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "one random partition into batches of batch_size points, visited in the same order in every epoch of learning and "
             "unlearning; of points left over, last_batch keep makes a smaller last batch, and drop never uses them",
-            _DECLARED,
+            DECLARED,
         ),
         (
             "every step adds independent Gaussian noise of standard deviation sqrt(2 step_size) sigma to each coordinate, in "
             "exact arithmetic",
-            _DECLARED,
+            DECLARED,
         ),
-        ("the initial models lie in a ball of this radius and every step projects on it, unless radius is null", _DECLARED),
+        ("the initial models lie in a ball of this radius and every step projects on it, unless radius is null", DECLARED),
         (
             "learning ran learn_epochs; if that is null, until its law was stable or, with reference matched, for any number "
             "of whole epochs from the initial law of retraining",
-            _DECLARED,
+            DECLARED,
         ),
-        ("the two models are at most start_distance apart when unlearning starts, unless that is null", _DECLARED),
+        ("the two models are at most start_distance apart when unlearning starts, unless that is null", DECLARED),
         (
             "requests, what replaces the points and all their times depend neither on the batch order, which placement random "
             "takes as drawn uniformly, nor on any model learned or released before them",
-            _DECLARED,
+            DECLARED,
         ),
-        ("0 < step_size <= 2/smoothness", _CHECKED),
-        ("the shifts in the witness bring every distance to zero", _CHECKED),
-        ("delta at the claimed epsilon is at most the claimed delta", _CHECKED),
-        ("earlier requests count at their worst placement", _BUILT_IN),
-        ("placement worst holds for every batch order", _BUILT_IN),
+        ("0 < step_size <= 2/smoothness", CHECKED),
+        ("the shifts in the witness bring every distance to zero", CHECKED),
+        ("delta at the claimed epsilon is at most the claimed delta", CHECKED),
+        ("earlier requests count at their worst placement", BUILT_IN),
+        ("placement worst holds for every batch order", BUILT_IN),
     )
 ]
 LIMITS: Final = [
