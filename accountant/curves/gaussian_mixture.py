@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from accountant.curves.hockey_stick import MAX_MU, Tail, rounded_down
+from accountant.curves.hockey_stick import MAX_MU, Tail, past_steps, rounded_down
 from accountant.curves.pair_core import BACKWARD, END, FORWARD, Rows, level, loss, normalised, summed, tail_at
 from accountant.numerics import DOUBLE, Floats, Indices, decreasing_root
 
@@ -33,7 +33,6 @@ _FINEST: Final = 8.0
 #: From such an x, and such an epsilon, on single components turn over within so small a relative change.
 _COARSE: Final = 1e6
 _STEEP: Final = 1e18
-_STEP: Final = 2.0**-44
 
 
 def rows_of(log_weights: Floats, mu: Floats, outside: int) -> tuple[Rows, Floats | None]:
@@ -163,7 +162,7 @@ def _epsilon_in(target: Floats, rows: Rows, direction: int) -> Floats:
         return tail.log_delta - target[active], tail.by_epsilon * loss(direction * x, some)[1]
 
     found = decreasing_root(excess, start=start, low=low, high=high, floor=1.0)
-    found = _past_steps(excess, found, np.flatnonzero(np.abs(found) > _COARSE), low, rows.mu.shape[1])
+    found = past_steps(excess, found, np.flatnonzero(np.abs(found) > _COARSE), low, rows.mu.shape[1])
     return np.maximum(direction * loss(direction * found, rows, direction)[0], 0.0)
 
 
@@ -173,29 +172,6 @@ def _farthest(target: Floats, rows: Rows) -> Floats:
     enough = np.exp(rows.log_weights)[order].cumsum(axis=1) >= np.exp(target)[:, None]
     place = np.where(enough.any(axis=1), enough.argmax(axis=1), rows.mu.shape[1] - 1)
     return np.asarray(np.take_along_axis(rows.mu, np.take_along_axis(order, place[:, None], axis=1), axis=1)[:, 0])
-
-
-def _past_steps(
-    excess: Callable[[Floats, Indices], tuple[Floats, Floats]], found: Floats, steep: Indices, low: Floats, most: int
-) -> Floats:
-    """Roots, searched on below where a component turns from harmless to harmful within a few roundings.
-
-    Its share may be allowed: what looks like the root is then a step.
-    """
-    for _ in range(most):
-        if not steep.size:
-            break
-        beyond = found[steep] - _STEP * np.maximum(np.abs(found[steep]), 1.0)
-        further = (beyond > low[steep]) & (excess(beyond, steep)[0] <= 0)
-        steep, beyond = steep[further], beyond[further]
-        if steep.size:
-            rows = steep
-
-            def among(x: Floats, active: Indices, rows: Indices = rows) -> tuple[Floats, Floats]:
-                return excess(x, rows[active])
-
-            found[steep] = decreasing_root(among, start=beyond, low=low[steep], high=beyond, floor=1.0)
-    return found
 
 
 def _epsilon_outside(target: Floats, log_weights: Floats, mu: Floats, outside: int) -> Floats:
@@ -275,5 +251,5 @@ def pair_log_scale(epsilon: Floats, log_delta: Floats, log_weights: Floats, log_
         found[more] = decreasing_root(rest, start=found[more], low=low[more], high=high[more], floor=_FINEST)
     steep = np.flatnonzero(epsilon > _STEEP)
     if steep.size:
-        found = _past_steps(excess_in(FORWARD, BACKWARD), found, steep, low, log_shape.shape[1])
+        found = past_steps(excess_in(FORWARD, BACKWARD), found, steep, low, log_shape.shape[1])
     return -found

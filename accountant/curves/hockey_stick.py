@@ -12,6 +12,7 @@ problem; ``gdp.py`` is the checked, public face.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -238,6 +239,29 @@ def mixture_tail_epsilon(log_delta: Floats, log_weights: Floats, mu: Floats, *, 
     return result
 
 
+def past_steps(
+    excess: Callable[[Floats, Indices], tuple[Floats, Floats]], found: Floats, steep: Indices, low: Floats, most: int
+) -> Floats:
+    """Roots, searched on below where a component turns from harmless to harmful within a few roundings.
+
+    Its share may be allowed: what looks like the root is then a step.
+    """
+    for _ in range(most):
+        if not steep.size:
+            break
+        beyond = found[steep] - _STEP * np.maximum(np.abs(found[steep]), 1.0)
+        further = (beyond > low[steep]) & (excess(beyond, steep)[0] <= 0)
+        steep, beyond = steep[further], beyond[further]
+        if steep.size:
+            rows = steep
+
+            def among(x: Floats, active: Indices, rows: Indices = rows) -> tuple[Floats, Floats]:
+                return excess(x, rows[active])
+
+            found[steep] = decreasing_root(among, start=beyond, low=low[steep], high=beyond, floor=1.0)
+    return found
+
+
 def mixture_log_scale(
     epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats, *, tangent: bool = False
 ) -> Floats:
@@ -261,17 +285,4 @@ def mixture_log_scale(
     # Beyond such an epsilon a component turns from harmless to harmful within a few roundings, and its share may be allowed:
     # what looks like the root is then a step, and the search goes on below it.
     steep = np.flatnonzero(epsilon > _STEEP)
-    for _ in range(log_shape.shape[1]):
-        if not steep.size:
-            break
-        beyond = found[steep] - _STEP * np.maximum(np.abs(found[steep]), 1.0)
-        further = (beyond > low[steep]) & (excess(beyond, steep)[0] <= 0)
-        steep, beyond = steep[further], beyond[further]
-        if steep.size:
-            rows = steep
-
-            def among(x: Floats, active: Indices, rows: Indices = rows) -> tuple[Floats, Floats]:
-                return excess(x, rows[active])
-
-            found[steep] = decreasing_root(among, start=beyond, low=low[steep], high=beyond, floor=1.0)
-    return -found
+    return -past_steps(excess, found, steep, low, log_shape.shape[1])

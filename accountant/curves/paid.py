@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from accountant.curves.curves import Curve
 from accountant.curves.hockey_stick import Tail, probability
-from accountant.numerics import DOUBLE, SMALLEST, Floats, Indices
+from accountant.numerics import DOUBLE, SMALLEST, Floats, Indices, decreasing_root
 
 #: What logarithms of sums are raised by, times their size.
 _ROUNDED: Final = 8 * DOUBLE.unit_roundoff
@@ -153,21 +153,35 @@ class RedrawnCurve:
         """
         log_chance = math.log(self._chance)
         inside = _where_left(_less(goal, log_chance), np.inf, log_mu, lambda d, mu, _: inner.epsilon(d, log_weights, mu))
+
+        def excess(x: Floats, rows: Indices) -> tuple[Floats, Floats]:
+            tail = inner.tail(x, log_weights, log_mu[rows])
+            with np.errstate(all="ignore"):
+                paid, own = np.exp(log_chance + x - goal[rows]), np.exp(tail.log_delta - goal[rows])
+                return own + paid - 1, own * tail.by_epsilon + paid
+
+        # The last epsilon that does not pay for itself, and whether a step went past the root: slopes only steer.
+        short, past = inside.copy(), np.zeros(inside.size, dtype=np.bool_)
         active = np.flatnonzero(np.isfinite(inside))
         for _ in range(_MOST_STEPS):
             if not active.size:
                 break
             x = inside[active]
-            tail = inner.tail(x, log_weights, log_mu[active])
+            value, slope = excess(x, active)
             with np.errstate(all="ignore"):
-                paid = np.exp(log_chance + x - goal[active])
-                excess = np.exp(tail.log_delta - goal[active]) + paid - 1
-                slope = np.exp(tail.log_delta - goal[active]) * tail.by_epsilon + paid
                 # A step of g = e^x, on the scale of x.
-                step = np.log1p(np.maximum(-excess / slope, -0.5))
-            unmet = excess > 0
+                step = np.log1p(np.maximum(-value / slope, -0.5))
+            unmet = value > 0
+            past[active] = ~unmet & (x > short[active])
+            short[active] = np.where(unmet, x, short[active])
             inside[active] = np.where(unmet, np.where(slope < 0, x + np.maximum(step, 0.0), np.inf), x)
             active = active[unmet & (slope < 0) & (step > 1e-14 * np.maximum(x, 1.0))]
+        back = np.flatnonzero(past & np.isfinite(inside))
+        if back.size:
+            low, high = short[back], inside[back]
+            inside[back] = decreasing_root(
+                lambda x, rows: excess(x, back[rows]), start=0.5 * (low + high), low=low, high=high, floor=1e-12
+            )
         active = np.flatnonzero(np.isfinite(inside))
         push = 1e-14
         for _ in range(_MOST_PUSHES):
