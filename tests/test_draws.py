@@ -108,13 +108,14 @@ def by_hand(name: str | int, counter: int, epoch: int, batches: int, key: bytes 
     return (high * 2**64 + low) % batches
 
 
-def steps_by_hand(name: str | int, counter: int, epoch: int, batches: int, key: bytes = KEY) -> list[int]:
+def steps_by_hand(name: str | int, counter: int, epoch: int, batches: int, key: bytes = KEY, words: int = 8) -> list[int]:
     """The steps of Poisson sampling: geometric gaps, by inversion of words of 64 bits."""
     found: list[int] = []
     step, block = -1, 0
     while True:
         text = struct.pack(">Q", block) + message(name, counter, epoch)
-        for word in struct.unpack("<8Q", hashlib.blake2b(text, key=key, digest_size=64, person=b"gaps").digest()):
+        digest = hashlib.blake2b(text, key=key, digest_size=8 * words, person=b"gaps").digest()
+        for word in struct.unpack(f"<{words}Q", digest):
             gap = math.log((word + 0.5) / 2**64) / math.log1p(-1 / batches) if batches > 1 else 0
             step += math.floor(gap) + 1
             if step >= batches:
@@ -222,6 +223,9 @@ def test_many_visits_in_one_epoch_need_another_digest(monkeypatch: pytest.Monkey
     draws = draws_of(range(8000), 4, "poisson")
     counts = np.bincount(np.bincount(draws.places(0).rows, minlength=8000), minlength=5)
     assert fits(counts, [0.75**4, 4 * 0.25 * 0.75**3, 6 * 0.25**2 * 0.75**2, 4 * 0.25**3 * 0.75, 0.25**4])
+    few = draws_of(range(200), 4, "poisson", key=lambda trial: KEY).places(3)
+    steps = [sorted(few.positions[few.rows == row].tolist()) for row in range(200)]
+    assert steps == [steps_by_hand(row, 0, 3, 4, words=2) for row in range(200)]
 
 
 def test_trials_of_a_part_are_those_of_all() -> None:
