@@ -10,6 +10,8 @@ import pytest
 
 from accountant import ConvexNonsmooth, FineTuning, InputError, SmoothNonconvex, UnlearningAccountant
 from accountant.methods import STEP_METHODS, STEPWISE, Release, compare_steps, steps_curve
+from accountant.methods.finetune import Formula
+from accountant.methods.steps import Exactly
 from accountant.problem import Stepping
 from accountant.tables import builtin
 from accountant.verification import Claims, StepClaim
@@ -145,19 +147,24 @@ def test_there_and_back(name: str) -> None:
     assert method.tightest in STEP_METHODS
 
 
+def test_what_runs_steps_and_what_does_not() -> None:
+    alone = {name for name, method in STEP_METHODS.items() if not method.runs_steps}
+    assert (
+        alone
+        == {"output-perturbation", "output-perturbation-exact"}
+        == {name for name, method in STEP_METHODS.items() if method.family == "output-perturbation"}
+    )
+    # Requests do not pile up: there are no streams of them.
+    assert not any(hasattr(method, name) for method in STEP_METHODS.values() for name in ("stream", "released_std"))
+
+
 @pytest.mark.parametrize("name", sorted(STEP_METHODS))
-def test_requests_do_not_pile_up(name: str) -> None:
-    setup, target = RUNS[name], {"epsilon": 1.0, "delta": 1e-5}
-    sigma = asked(name, "sigma", setup, **target, steps=30) * 1.0001
-    stream = STEP_METHODS[name].stream(setup, sigma=sigma, **target)
-    fewest = int(asked(name, "fewest", setup, sigma=sigma, **target))
-    assert [stream.request() for _ in range(3)] == [fewest] * 3
-    assert stream.request(50) == fewest
-    followed = stream.follow(np.array([30.0, 30.0]), np.ones(2))
-    assert followed.epsilon[0] == followed.epsilon[1] <= 1.0
-    assert followed.needed.tolist() == [fewest] * 2
-    with pytest.raises(InputError, match="no number of steps"):
-        STEP_METHODS[name].stream(setup, sigma=1e-9, **target).request()
+def test_published_formulas_come_before_the_exact_conversion(name: str) -> None:
+    method = STEP_METHODS[name]
+    if isinstance(method, Formula | Exactly):
+        rule = Formula if isinstance(method, Formula) else Exactly
+        assert all(getattr(type(method), part) is getattr(rule, part) for part in ("allows", "given", "chance"))
+        assert (method.proves == "mu-GDP") == (rule is Exactly)
 
 
 def test_every_method_says_what_it_is_not_about() -> None:

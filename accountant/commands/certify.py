@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from accountant.commands import files, layout, paths
-from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption
+from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption, check_told
 from accountant.numerics import InputError
 from accountant.questions import KEYS, STEP_KEYS, merged
 
@@ -89,9 +89,9 @@ def certify_steps(
         raise InputError(f"epochs must be left out for {name}: common steps are counted one by one; give --steps")
     if requests is not None:
         raise InputError(f"requests must be left out for {name}: every request starts again from a clipped model")
-    if steps is None or delta is None:
-        missing = "steps must be given: the number of noisy steps" if steps is None else "delta must be given: there is no n"
-        raise InputError(f"{missing}, for {name}")
+    check_told(name, steps=steps, delta=delta)
+    assert steps is not None
+    assert delta is not None
     in_file = {} if shared.problem is None else merged({}, problem_file=shared.problem)
     target = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "steps": steps, "start_distance": start_distance}
     settings = {name: shared.options.get(name) for name in ("algorithm", *STEP_KEYS)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accountant.commands import drawings, files, layout, pictures, present
 from accountant.commands.compare import show_assumptions
-from accountant.commands.options import Shared
+from accountant.commands.options import Shared, check_told
 from accountant.numerics import InputError, integer, number
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ def compare(
         if value is not None:
             why = "it is counted in steps" if name == "epochs" else "its requests do not pile up, each costs the same"
             raise InputError(f"{name} must be left out for {algorithm.name}: {'doubles only' if name == 'precision' else why}")
-    if steps is None:
-        raise InputError("steps must be given: the number of noisy steps")
-    if delta is None:
-        raise InputError(f"delta must be given for {algorithm.name}: there is no n, and so no default 1/n")
+    check_told(algorithm.name, steps=steps, delta=delta)
     pictures.check(plot)
     target = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": number("delta", delta, above=0, below=1)}
     count = integer("steps", steps, at_least=1)

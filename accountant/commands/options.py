@@ -14,7 +14,7 @@ import typer
 
 from accountant.bounds import BOUNDS
 from accountant.commands import paths
-from accountant.numerics import InputError, number
+from accountant.numerics import InputError, number, truth
 from accountant.problem import PNSGD, PRESETS, STEPPING, Problem, Stepping
 from accountant.questions import (
     ALGORITHM,
@@ -56,17 +56,10 @@ def _count_or_word(text: str) -> int | str:
         return text
 
 
-def _truth(text: str) -> bool:
-    """yes or no, as people and TOML say them."""
-    words = {"yes": True, "true": True, "no": False, "false": False}
-    if text.lower() not in words:
-        raise ValueError(text)
-    return words[text.lower()]
-
-
 #: Parsers that say what they got; typer's own do not.
 NUMBER: Final[dict[str, Any]] = {"parser": _parser(float, "a number"), "metavar": "NUMBER"}
 COUNT: Final[dict[str, Any]] = {"parser": _parser(int, "a whole number"), "metavar": "COUNT"}
+_TRUTH: Final[dict[str, Any]] = {"parser": _parser(functools.partial(truth, "it"), "yes or no"), "metavar": "yes|no"}
 _KINDS: Final[dict[str, dict[str, Any]]] = {
     "n": COUNT,
     "smoothness": NUMBER,
@@ -78,11 +71,11 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "learn_epochs": COUNT,
     "dimension": COUNT,
     "largest_n": COUNT,
-    "redraw": {"parser": _parser(_truth, "yes or no"), "metavar": "yes|no"},
+    "redraw": _TRUTH,
     "rounding_share": NUMBER,
     "group_size": COUNT,
     **dict.fromkeys(("start_clip", "model_clip", "weight_decay", "gradient_clip"), NUMBER),
-    "clip_first": {"parser": _parser(_truth, "yes or no"), "metavar": "yes|no"},
+    "clip_first": _TRUTH,
 }
 #: The panel of options that only algorithms have whose steps both runs share.
 _STEPPING: Final = "Fine-tuning and other common steps"
@@ -182,6 +175,14 @@ class Shared:
     def own(self) -> dict[str, Any]:
         """The settings without those that the preset's name stands for."""
         return merged(self.options, problem_file=self.problem)
+
+
+def check_told(name: str, **question: Any) -> None:
+    """InputError where a question about common steps leaves out steps or delta; name: the algorithm's."""
+    if "steps" in question and question["steps"] is None:
+        raise InputError("steps must be given: the number of noisy steps")
+    if "delta" in question and question["delta"] is None:
+        raise InputError(f"delta must be given for {name}: there is no n, and so no default 1/n")
 
 
 def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from accountant.commands import layout, present
 from accountant.commands.curve import places
-from accountant.commands.options import Shared
+from accountant.commands.options import Shared, check_told
 from accountant.commands.plan import counted
 from accountant.numerics import InputError, digits, integer
 
@@ -38,9 +38,7 @@ def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title
     precision = question.pop("precision")
     present.check_precision(precision)
     _check(shared, question)
-    if question["steps"] is None:
-        raise InputError("steps must be given: the number of noisy steps")
-    _need_delta(shared, question)
+    check_told(_name(shared), **question)
     outcome = _asked(shared, unknown, **question)
     result = record(shared, unknown, outcome)
     result["comparison"] = _comparison(shared, unknown, question)
@@ -83,7 +81,7 @@ def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, 
             f"epochs must be left out for {_name(shared)}: {_NO_EPOCHS.replace('give --steps', 'ask for --steps')}"
         )
     question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
-    _need_delta(shared, question)
+    check_told(_name(shared), **question)
     outcome = _asked(shared, "steps", **question)
     count = int(outcome.answer)
     result = record(shared, "epochs", outcome)
@@ -105,11 +103,9 @@ def curve(
     """``accountant curve``."""
     _check(shared, {"epochs": epochs, "precision": precision})
     grid = places(over, first, last, points)
-    if steps is None:
-        raise InputError("steps must be given: the number of noisy steps")
     chance = float(grid[0]) if delta is None and over == "delta" else delta
     question = {"sigma": sigma, "delta": chance, "steps": steps}
-    _need_delta(shared, question)
+    check_told(_name(shared), **question)
     outcome = _asked(shared, "epsilon", **question)
     if over == "alpha" and outcome.mu is None:
         raise InputError("over must be delta where blocks contract: they prove points of a curve, and no Renyi divergence")
@@ -153,7 +149,7 @@ def plan(
     if sigma is None:
         raise InputError("sigma must be given")
     question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
-    _need_delta(shared, question)
+    check_told(_name(shared), **question)
     outcome = _asked(shared, "steps", **question)
     each = int(outcome.answer)
     result = record(shared, "plan", outcome)
@@ -187,11 +183,6 @@ def _check(shared: Shared, question: dict[str, Any]) -> None:
 def _name(shared: Shared) -> str:
     assert shared.stepping is not None
     return shared.stepping.name
-
-
-def _need_delta(shared: Shared, question: dict[str, Any]) -> None:
-    if "delta" in question and question["delta"] is None:
-        raise InputError(f"delta must be given for {_name(shared)}: there is no n, and so no default 1/n")
 
 
 def _asked(shared: Shared, unknown: Literal["sigma", "epsilon", "delta", "steps"], **question: Any) -> StepOutcome:

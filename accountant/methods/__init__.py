@@ -20,7 +20,7 @@ else:
         base="Method Needed Peer Stream Unit",
         comparison="Compared ComparedStream Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
         "retrain_evaluations",
-        finetune="ClippingFormula GradientClipping",
+        finetune="ClippingFormula GradientClipping ModelClipping",
         names="METHODS STEP_METHODS",
         output="Release",
         pnsgd="BoundMethod BoundStream Target",

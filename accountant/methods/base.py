@@ -114,16 +114,8 @@ class Peer(ABC, Generic[Asked]):
         """Smallest number of epochs (or steps)."""
 
     @abstractmethod
-    def stream(self, setup: Asked, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
-        """Requests from now on; InputError where ``refusal`` has a reason, or where the method has no streams."""
-
-    @abstractmethod
     def assumptions(self, setup: Asked) -> tuple[str, ...]:
         """What the guarantee rests on, a sentence each."""
-
-    @abstractmethod
-    def released_std(self, setup: Asked, sigma: float) -> float | None:
-        """Largest standard deviation, per coordinate, of all noise in the released model; None where it has no limit."""
 
 
 class Method(Peer[Setup]):
@@ -133,6 +125,14 @@ class Method(Peer[Setup]):
 
     #: Where the deleted points lie unless the setup says it.
     default_batches: str = "full"
+
+    @abstractmethod
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
+        """Requests from now on; InputError where ``refusal`` has a reason, or where the method has no streams."""
+
+    @abstractmethod
+    def released_std(self, setup: Setup, sigma: float) -> float | None:
+        """Largest standard deviation, per coordinate, of all noise in the released model; None where it has no limit."""
 
     def steps_per_epoch(self, setup: Setup) -> int:
         """Steps that the method counts as an epoch."""

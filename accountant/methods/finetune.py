@@ -13,16 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from accountant.curves import gdp_delta, gdp_epsilon, gdp_mu
-from accountant.methods.steps import Converted, StepBound, no_steps
+from accountant.curves import gdp_delta
+from accountant.methods.steps import SAFE, Converted, Exactly, StepBound, no_steps
 from accountant.numerics import Floats, digits
 from accountant.problem import FineTuning, Stepping
 from accountant.questions import StepAccountant
 from accountant.shifts import Clipped, best_stop, clipped_mu
 
 PAPER: Final = "Koloskova, Allouah, Jha, Guerraoui & Koyejo, Certified Unlearning for Neural Networks, ICML 2025"
-#: A rounding on the safe side of what stands before a formula.
-_SAFE: Final = 1 + 1e-13
 
 
 def _string(setup: Stepping) -> Clipped:
@@ -32,7 +30,7 @@ def _string(setup: Stepping) -> Clipped:
     return Clipped(setup.rho, 2 * setup.step_size * setup.gradient_clip, setup.step_size * setup.weight_decay)
 
 
-class GradientClipping(Converted):
+class GradientClipping(Exactly):
     """One string over all the steps that are run, none left out: what the noise of the public code is made for.
 
     Its noise is set so that mu = sqrt(2 epsilon_R), a Renyi divergence of alpha epsilon_R at every order alpha; here that mu is
@@ -65,7 +63,7 @@ class GradientClipping(Converted):
 
     def mu(self, setup: Stepping, steps: Floats) -> Floats:
         own = self.own(setup)
-        mu = clipped_mu(_string(own), own.start_distance, np.maximum(steps, 1.0)) * _SAFE
+        mu = clipped_mu(_string(own), own.start_distance, np.maximum(steps, 1.0)) * SAFE
         return np.where(steps >= 1, mu, np.inf)
 
     def last(self, setup: Stepping) -> float:
@@ -75,15 +73,6 @@ class GradientClipping(Converted):
             return stop
         near = np.maximum([math.floor(stop), math.floor(stop) + 1], 1.0)
         return float(near[int(np.argmin(self.mu(setup, near)))])
-
-    def allows(self, epsilon: Floats, delta: Floats) -> Floats:
-        return np.asarray(gdp_mu(epsilon=epsilon, delta=delta))
-
-    def given(self, mu: Floats, delta: Floats) -> Floats:
-        return np.asarray(gdp_epsilon(delta=delta, mu=mu))
-
-    def chance(self, mu: Floats, epsilon: Floats) -> Floats:
-        return np.asarray(gdp_delta(epsilon=epsilon, mu=mu)) * _SAFE
 
     def unproved(self, epsilon: float, delta: float, steps: float) -> str:
         return no_steps(steps) if steps < 1 else super().unproved(epsilon, delta, steps)
@@ -115,7 +104,7 @@ class Formula(Converted):
         return np.where(self._enough(epsilon, mu, delta), epsilon, np.inf)
 
     def chance(self, mu: Floats, epsilon: Floats) -> Floats:
-        delta = self.inverse(epsilon / mu) * _SAFE
+        delta = self.inverse(epsilon / mu) * SAFE
         some = (delta > 0) & (delta < 1)
         return np.where(some & self._enough(epsilon, mu, np.where(some, delta, 0.5)), delta, 1.0)
 

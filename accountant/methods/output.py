@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from accountant.curves import gdp_delta, gdp_epsilon, gdp_mu
 from accountant.methods.finetune import PAPER, Formula
-from accountant.methods.steps import Converted
+from accountant.methods.steps import Exactly
 from accountant.numerics import Floats
 from accountant.problem import Stepping
 
@@ -25,7 +24,7 @@ class Release(Stepping):
     meaning: ClassVar[str] = "the model is clipped, and released with one Gaussian"
 
 
-class ExactOutputPerturbation(Converted):
+class ExactOutputPerturbation(Exactly):
     """mu = 2 C0/sigma, converted exactly (Balle & Wang 2018)."""
 
     name = "output-perturbation-exact"
@@ -35,6 +34,7 @@ class ExactOutputPerturbation(Converted):
     proves = "mu-GDP"
     tightest = "output-perturbation-exact"
     noise = "the clipped model gets N(0, sigma^2 I) once"
+    runs_steps = False
 
     def refusal(self, setup: Stepping) -> str | None:
         if not math.isfinite(setup.start_distance):
@@ -46,18 +46,6 @@ class ExactOutputPerturbation(Converted):
 
     def last(self, setup: Stepping) -> float:
         return 0.0
-
-    def allows(self, epsilon: Floats, delta: Floats) -> Floats:
-        return np.asarray(gdp_mu(epsilon=epsilon, delta=delta))
-
-    def given(self, mu: Floats, delta: Floats) -> Floats:
-        return np.asarray(gdp_epsilon(delta=delta, mu=mu))
-
-    def chance(self, mu: Floats, epsilon: Floats) -> Floats:
-        return np.asarray(gdp_delta(epsilon=epsilon, mu=mu)) * (1 + 1e-13)
-
-    def released_std(self, setup: Stepping, sigma: float) -> float:
-        return sigma
 
     def assumptions(self, setup: Stepping) -> tuple[str, ...]:
         where = "starts at the public centre of the ball" if setup.start == "centre" else "is clipped alike"

@@ -83,7 +83,7 @@ def sigma_of(
 
 def _one(method: StepMethod, algorithm: Stepping, target: dict[str, float], steps: int, least: float | None) -> ComparedSteps:
     sigma, reason = sigma_of(method, algorithm, **target, steps=steps)
-    run = 0 if method.family == "output-perturbation" else steps
+    run = steps if method.runs_steps else 0
     blocks = None
     if sigma is not None:
         blocks = 1

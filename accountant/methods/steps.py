@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
-from accountant.methods.base import Needed, Peer, Stream, Unit, flat, shaped, smallest_sigma
-from accountant.numerics import LARGEST, Floats, Indices, UnreachableError, shown, smallest_count
+from accountant.curves import gdp_delta, gdp_epsilon, gdp_mu
+from accountant.methods.base import Needed, Peer, Unit, flat, shaped, smallest_sigma
+from accountant.numerics import LARGEST, Floats, Indices, shown, smallest_count
 from accountant.problem import Stepping
 from accountant.questions import StepAccountant, StepOutcome, Unknown
-from accountant.requests import Followed
 
+#: A rounding on the safe side of what stands before a formula.
+SAFE: Final = 1 + 1e-13
 #: Steps beyond which nobody looks.
 _MOST_STEPS = 2.0**40
 
@@ -25,39 +28,12 @@ class StepMethod(Peer[Stepping]):
     """A method about common steps: sigma is the standard deviation of one step's noise, without sqrt(2 eta)."""
 
     noise = "every step adds N(0, sigma^2 I)"
+    #: Whether there are noisy steps; without, the model gets its noise once.
+    runs_steps = True
 
     def own(self, setup: Stepping) -> Stepping:
         """The algorithm as the method runs it, where that is another one."""
         return setup
-
-    def steps_per_epoch(self, setup: Stepping) -> int:
-        """A step is an epoch."""
-        return 1
-
-    def stream(self, setup: Stepping, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
-        self.check(setup)
-        return StepStream(self, setup, {"sigma": np.array([sigma]), "epsilon": np.array([epsilon]), "delta": np.array([delta])})
-
-    def released_std(self, setup: Stepping, sigma: float) -> float | None:
-        """Of what a network makes of its noise nothing is known."""
-        return None
-
-
-class StepStream(Stream):
-    """Requests that do not pile up: each starts again from a clipped model."""
-
-    def __init__(self, method: StepMethod, setup: Stepping, target: dict[str, Floats]) -> None:
-        self.method, self.setup, self.target = method, setup, target
-        self._needed = float(method.fewest(setup, sigma=target["sigma"], epsilon=target["epsilon"], delta=target["delta"])[0])
-
-    def follow(self, counts: Floats, points: Floats) -> Followed:
-        reached = self.method.epsilon(self.setup, sigma=self.target["sigma"], delta=self.target["delta"], steps=counts)
-        return Followed(reached, np.full(counts.size, self._needed))
-
-    def request(self, points: int = 1) -> int:
-        if not np.isfinite(self._needed):
-            raise UnreachableError(f"no number of steps reaches epsilon={float(self.target['epsilon'][0]):g}")
-        return int(self._needed)
 
 
 @lru_cache(maxsize=512)
@@ -176,6 +152,19 @@ class Converted(StepMethod):
             return self._epsilon(setup, noise[rows], chance[rows], np.minimum(count, last)) <= target[rows]
 
         return shaped(smallest_count(holds, low=np.zeros(noise.size), high=last), sigma, epsilon, delta)
+
+
+class Exactly(Converted):
+    """What the Gaussian mechanism of that mu proves (Balle & Wang 2018), both ways."""
+
+    def allows(self, epsilon: Floats, delta: Floats) -> Floats:
+        return np.asarray(gdp_mu(epsilon=epsilon, delta=delta))
+
+    def given(self, mu: Floats, delta: Floats) -> Floats:
+        return np.asarray(gdp_epsilon(delta=delta, mu=mu))
+
+    def chance(self, mu: Floats, epsilon: Floats) -> Floats:
+        return np.asarray(gdp_delta(epsilon=epsilon, mu=mu)) * SAFE
 
 
 def no_steps(steps: float) -> str:

@@ -34,5 +34,5 @@ else:
         roots="decreasing_root refined_root smallest_count smallest_whole",
         shapes="Floats Indices Progress broadcast in_blocks plain",
         validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice integer "
-        "number numbers shown word_or_count",
+        "number numbers shown truth word_or_count",
     )

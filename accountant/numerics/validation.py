@@ -165,6 +165,14 @@ def checked_mixture(
     return w, array
 
 
+def truth(name: str, text: str) -> bool:
+    """yes or no, as people and TOML say them, or raise :class:`InputError`."""
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in words:
+        raise InputError(f"{name} must be yes or no, got {text[:40]!r}")
+    return words[text.lower()]
+
+
 def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return ``value`` if it is one of the allowed words, or raise :class:`InputError` naming them."""
     words = list(allowed)

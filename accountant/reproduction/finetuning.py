@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from accountant.methods import STEP_METHODS, GradientClipping, StepMethod
+from accountant.methods import STEP_METHODS, GradientClipping, ModelClipping, StepMethod
 from accountant.numerics import Progress, digits
 from accountant.problem import FineTuning, Stepping
 from accountant.reproduction.records import Record, Reproduction, compared, made
@@ -46,7 +46,7 @@ def _configuration(claim: StepClaim) -> Record:
         "start_clip": algorithm.start_clip, "gradient_clip": getattr(algorithm, "gradient_clip", None),
         "model_clip": algorithm.model_clip, "sigma": sigma, "steps": int(steps), "epsilon": epsilon, "delta": delta,
     }  # fmt: skip
-    if method.name == "finetune-model-clipping":
+    if isinstance(method, ModelClipping):
         noise = {"sigma": np.array([sigma]), "epsilon": np.array([epsilon]), "delta": np.array([delta])}
         ours, least = (int(each.fewest(algorithm, **noise, unit="steps")[0]) for each in (method, best))
         return compared(row | {"what": "steps"}, steps, ours, optimal=least, ratio=steps / least)

@@ -32,7 +32,6 @@ _SHUFFLED: Final = re.compile(r"shuffl|permut|\brr\b|without replacement", re.IG
 _SPEAKS: Final = re.compile(r"poisson|shuffl|permut|replacement|bernoulli|secret|fresh|\bi\.?i\.?d\b", re.IGNORECASE)
 _YES: Final = {"yes", "true", "1", "on", "x", "y"}
 _NAMED: Final = re.compile(r"shuffl|poisson", re.IGNORECASE)
-_TRUTHS: Final[dict[str, bool]] = {"yes": True, "true": True, "no": False, "false": False}
 _OPEN: Final = (
     "partition (one random order, kept in every epoch), with batches=reshuffle for a new order in every epoch of learning, or "
     "secret, fresh or poisson"
@@ -51,13 +50,6 @@ def assignment_of(text: str) -> str:
     if _SHUFFLED.search(text):
         raise InputError(f"assignment must say which: {_OPEN}, got {text[:40]!r}")
     return choice("assignment", text, ASSIGNMENTS)
-
-
-def truth_of(name: str, text: str) -> bool:
-    """yes or no."""
-    if text.lower() not in _TRUTHS:
-        raise InputError(f"{name} must be yes or no, got {text[:40]!r}")
-    return _TRUTHS[text.lower()]
 
 
 def ask_for_draws(suspects: Sequence[str], cells: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from shlex import quote
 from typing import Any, Final, NamedTuple
 
 from accountant.methods import METHODS, Method
-from accountant.numerics import MAX_COUNT, InputError, choice, integer, parse_number, shown
+from accountant.numerics import MAX_COUNT, InputError, choice, integer, parse_number, shown, truth
 from accountant.problem import (
     ASSIGNMENTS,
     PARTITION,
@@ -26,7 +26,7 @@ from accountant.questions import Setup
 from accountant.tables import Row
 from accountant.verification.cells import WHOLE, Cells
 from accountant.verification.columns import scaled
-from accountant.verification.draws import ask_for_draws, assignment_of, truth_of
+from accountant.verification.draws import ask_for_draws, assignment_of
 
 #: What people call the methods and the bounds, in lower case without marks.
 ALIASES: Final[dict[str, str]] = {
@@ -171,7 +171,7 @@ class Runs:
         if "assignment" in values:
             values["assignment"] = assignment_of(str(values["assignment"]))
         if "redraw" in values:
-            values["redraw"] = truth_of("redraw", str(values["redraw"]))
+            values["redraw"] = truth("redraw", str(values["redraw"]))
         if values.get("batch_size") == 0:  # as the published lists write it
             values["batch_size"] = "full"
         return values

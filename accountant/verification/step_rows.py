@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Unpack
+from typing import Final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from accountant.numerics import Floats, Printed, digits
 from accountant.problem import Stepping
 from accountant.verification.rows import Judged
 from accountant.verification.stepping import StepClaim
-from accountant.verification.verdicts import Checked, Numbers, counted, finite, value_of
+from accountant.verification.verdicts import Checked, Numbers, checked, counted, finite
 
 #: Orders that the public code's conversion goes up to.
 _LAST_ORDER: Final = 1000
@@ -31,7 +31,7 @@ def check_step_rows(claims: list[StepClaim], wasteful: float) -> list[Checked]:
     judged = iter(_judged(complete, wasteful) if complete else [])
     said = f"more than {_MOST_STEPS} steps of a model that every step clips take too long to check"
     return [
-        step_checked(claim, "unchecked", said) if far else _unjudged(claim, names) if names else next(judged)
+        checked(claim, "unchecked", said) if far else _unjudged(claim, names) if names else next(judged)
         for claim, names, far in zip(claims, lacking, long, strict=True)
     ]
 
@@ -60,7 +60,7 @@ class _Judged(Judged[Stepping]):
 
 def _lacking(claim: StepClaim) -> list[str]:
     names = [name for name in ("sigma", "epsilon") if getattr(claim, name) is None]
-    return [*names, "steps"] if claim.count is None and claim.method.family != "output-perturbation" else names
+    return [*names, "steps"] if claim.count is None and claim.method.runs_steps else names
 
 
 def _unjudged(claim: StepClaim, lacking: list[str]) -> Checked:
@@ -78,7 +78,7 @@ def _unjudged(claim: StepClaim, lacking: list[str]) -> Checked:
     elif lacking == ["epsilon"]:
         assert sigma is not None
         known["epsilon_achieved"] = finite(float(method.epsilon(algorithm, sigma=sigma, delta=delta, steps=steps)[0]))
-    return step_checked(claim, "unchecked", f"the row has no {' and no '.join(lacking)}", **known)
+    return checked(claim, "unchecked", f"the row has no {' and no '.join(lacking)}", **known)
 
 
 def _judged(claims: list[StepClaim], wasteful: float) -> list[Checked]:
@@ -103,7 +103,7 @@ def _judged(claims: list[StepClaim], wasteful: float) -> list[Checked]:
             verdict, reason = "fails", _short(claim, numbers) + _order_left_out(claim)
         if at in by_rounding:
             reason += f"; only because of rounding: {by_rounding[at]}"
-        rows.append(step_checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
+        rows.append(checked(claim, verdict, reason, rounding=at in by_rounding, **numbers))
     return rows
 
 
@@ -155,7 +155,8 @@ def logged_epsilon(renyi: float, delta: float) -> float:
 
 def _order_left_out(claim: StepClaim) -> str:
     """The reason of a failure, where the row's epsilon is what the public code logs of its noise; "" elsewhere."""
-    if claim.method.name != "gradient-clipping":
+    # The published formula is one of it, with a noise of its own.
+    if type(claim.method) is not GradientClipping:
         return ""
     assert claim.epsilon is not None
     mu = _mu_of(claim)
@@ -182,28 +183,3 @@ def _mu_of(claim: StepClaim) -> float:
 def _same(printed: Printed, value: float) -> bool:
     """Whether a printed number may be that value."""
     return printed.low * (1 - _SAME) <= value <= printed.high * (1 + _SAME)
-
-
-def step_checked(claim: StepClaim, verdict: str, reason: str, *, rounding: bool = False, **known: Unpack[Numbers]) -> Checked:
-    """The row of such a claim; numbers that are left out are None, and epochs are steps."""
-    return Checked(
-        row=claim.row,
-        method=claim.method.name,
-        verdict=verdict,
-        epsilon_claimed=value_of(claim.epsilon),
-        reason=reason,
-        tightest=claim.method.tightest,
-        list=claim.list,
-        request=None,
-        sigma=value_of(claim.sigma),
-        delta=claim.delta,
-        epochs=claim.count,
-        epsilon_achieved=known.get("epsilon_achieved"),
-        epsilon_tightest=known.get("epsilon_tightest"),
-        sigma_needed=known.get("sigma_needed"),
-        epochs_needed=known.get("epochs_needed"),
-        sigma_tightest=known.get("sigma_tightest"),
-        factor=known.get("factor"),
-        rounding=rounding,
-        assumed=claim.taken.values,
-    )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from accountant.methods import STEP_METHODS, Release, StepMethod
-from accountant.numerics import InputError, Printed, shown
+from accountant.methods import STEP_METHODS, ModelClipping, Release, StepMethod
+from accountant.numerics import InputError, Printed, shown, truth
 from accountant.problem import FineTuning, Stepping
 from accountant.tables import Row
 from accountant.verification.cells import Cells
-from accountant.verification.draws import truth_of
 from accountant.verification.runs import Taken
 
 #: What tables call the methods, in lower case without marks; a name that a bound about batches has, too, is that one.
@@ -104,11 +103,11 @@ class StepRuns:
         taken: dict[str, str | int | float] = {}
         if not {"method", "bound"} & {*self.cells.columns, *self.cells.options}:
             taken["method"] = method.name
-        if method.family == "output-perturbation":
+        if not method.runs_steps:
             self._need(row, "start_clip", values)
             return Release(start_clip=values["start_clip"], start=values.get("start", "clipped")), self._taken(row, taken)
         clips = "gradient_clip" in values
-        if method.name == "finetune-model-clipping":
+        if isinstance(method, ModelClipping):
             self._need(row, "model_clip", values)
             values["clip_first"] = True
             if not clips:
@@ -133,7 +132,7 @@ class StepRuns:
             if text is None:
                 continue
             if role == "clip_first":
-                values[role] = truth_of(role, text)
+                values[role] = truth(role, text)
             elif role == "start":
                 values[role] = text
             else:
@@ -168,7 +167,7 @@ def step_words(claim: StepClaim) -> str:
     """How such a row was read."""
     method = claim.method
     best = "" if method.tightest == method.name else f", tightest known {method.tightest}"
-    run = "one Gaussian on the clipped model" if method.family == "output-perturbation" else "counted in steps"
+    run = "counted in steps" if method.runs_steps else "one Gaussian on the clipped model"
     decay = f"; weight decay {shown(claim.algorithm.weight_decay)}" if "weight_decay" in claim.taken.values else ""
     return (
         f"{method.name}{best}: {run}{decay}; sigma is the standard deviation of one noise; reference: retrained, clipped "

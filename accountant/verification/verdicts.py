@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypedDict, Unpack
 from accountant.methods import METHODS, STEP_METHODS
 from accountant.numerics import Printed, shown
 from accountant.verification.claims import Claim, Unread
+from accountant.verification.stepping import StepClaim
 
 VERDICTS: Final = ("certified", "certified-tighter", "fails", "wasteful", "unchecked")
 #: Noise or epochs beyond what is needed, from which a row is called wasteful.
@@ -108,9 +109,15 @@ def unchecked(claim: Claim, reason: str, **known: Unpack[Numbers]) -> Checked:
     return checked(claim, "unchecked", reason, **known)
 
 
-def checked(claim: Claim, verdict: str, reason: str, *, rounding: bool = False, **known: Unpack[Numbers]) -> Checked:
-    """The row of a claim; numbers that are left out are None."""
-    per_epoch = claim.method.steps_per_epoch(claim.setup)
+def checked(
+    claim: Claim | StepClaim, verdict: str, reason: str, *, rounding: bool = False, **known: Unpack[Numbers]
+) -> Checked:
+    """The row of a claim; numbers that are left out are None, and epochs of common steps are steps."""
+    if isinstance(claim, StepClaim):
+        request, epochs = None, claim.count
+    else:
+        request = claim.request
+        epochs = None if claim.count is None else claim.steps / claim.method.steps_per_epoch(claim.setup)
     return Checked(
         row=claim.row,
         method=claim.method.name,
@@ -119,10 +126,10 @@ def checked(claim: Claim, verdict: str, reason: str, *, rounding: bool = False, 
         reason=reason,
         tightest=claim.method.tightest,
         list=claim.list,
-        request=claim.request,
+        request=request,
         sigma=value_of(claim.sigma),
         delta=claim.delta,
-        epochs=None if claim.count is None else claim.steps / per_epoch,
+        epochs=epochs,
         epsilon_achieved=known.get("epsilon_achieved"),
         epsilon_tightest=known.get("epsilon_tightest"),
         sigma_needed=known.get("sigma_needed"),

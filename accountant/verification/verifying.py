@@ -18,9 +18,9 @@ from accountant.verification.basis import Basis
 from accountant.verification.claims import Claim, Claims, Unread
 from accountant.verification.lists import RequestList
 from accountant.verification.rows import check_rows
-from accountant.verification.step_rows import check_step_rows, step_checked
+from accountant.verification.step_rows import check_step_rows
 from accountant.verification.stepping import StepClaim
-from accountant.verification.verdicts import PRECISE, WASTEFUL, Checked, Summary, unchecked, unread, value_of
+from accountant.verification.verdicts import PRECISE, WASTEFUL, Checked, Summary, checked, unchecked, unread, value_of
 
 #: Rows looked at together.
 _CHUNK: Final = 20_000
@@ -115,7 +115,7 @@ class Verification:
             return check_step_rows(claims, self.wasteful)
         except InputError as error:
             if len(claims) == 1:
-                return [step_checked(claims[0], "unchecked", str(error))]
+                return [checked(claims[0], "unchecked", str(error))]
             return [row for claim in claims for row in self._judged_steps([claim])]
 
     def _judged(self, claims: list[Claim]) -> list[Checked]:
