@@ -14,6 +14,7 @@ from accountant import InputError
 from accountant.commands.program import app
 from accountant.trainer import audit, data_instance, gaussian_instance, logistic_instance
 from accountant.trainer import auditing as audits
+from accountant.trainer.trade_off import error_bound
 
 
 def close_and_below(seeds: range) -> None:
@@ -96,7 +97,7 @@ def test_rows_of_data_make_an_instance() -> None:
 
 def test_upper_bounds_of_probabilities_are_clopper_and_pearsons() -> None:
     for k, count, risk in ((0, 50, 0.01), (7, 50, 0.005), (49, 50, 0.01), (50, 50, 0.01)):
-        upper = float(audits._upper(np.array(k / count), count, risk))
+        upper = float(error_bound(np.array(k / count), count, risk))
         # The definition: k or fewer have probability ``risk`` there.
         assert upper == 1.0 if k == count else binom.cdf(k, count, upper) == pytest.approx(risk, rel=1e-9)
 
