@@ -373,6 +373,14 @@ def test_the_reason_needs_no_column_of_renyi(tmp_path: Path) -> None:
         assert "leaves the Renyi order out" in found["reason"]
     (found,) = made("verify", table(tmp_path, f"{head},epsilon_renyi\n{row},7\n"), code=1)["rows"]
     assert "where 7 is stated" in found["reason"]
+    # Of the published formula, whose noise is another one, that is no reason.
+    undecayed = float(oracle.chord(0.1, 10, 0.001, 0, 10)) / math.sqrt(2)
+    cells = f"0.001,0,0.1,10,{undecayed!r},10,{float(oracle.logged(1.0, 1e-5))!r},1e-5"
+    code, published = made(
+        "verify", table(tmp_path, f"{head}\ngradient-clipping,{cells}\nfinetune-clipping,{cells}\n"), code=1
+    )["rows"]
+    assert code["verdict"] == published["verdict"] == "fails"
+    assert ["Renyi order" in row["reason"] for row in (code, published)] == [True, False]
 
 
 def test_rows_of_both_kinds_in_one_table(tmp_path: Path) -> None:
@@ -407,6 +415,9 @@ gradient-clipping,,,0.01,1,1,,1.6,,1,1e-5
         ("gradient-clipping", "unchecked"),
     ]
     reasons = [row["reason"] for row in found["rows"]]
+    # Epochs of common steps are steps; of batches they are not.
+    assert [row["epochs"] for row in found["rows"][1:9]] == [100, 100, 100, 100, None, 100, 6, None]
+    assert found["rows"][0]["epochs"] == 100 / 88
     assert "finetune-clipping proves nothing here" in reasons[4]
     assert "gradient_clip is not given" in reasons[8]
     assert "delta is not given" in reasons[9]
