@@ -50,11 +50,19 @@ def test_what_means_a_partition_is_one(said: str) -> None:
     assert row(said, "replace", 0.003)["verdict"] == "certified"
 
 
-@pytest.mark.parametrize("said", ["shuffle", "reshuffled each epoch", "RR", "random permutation", "without replacement", ""])
+@pytest.mark.parametrize("said", ["shuffle", "reshuffled each epoch", "RR", "random permutation", "without replacement"])
 def test_what_leaves_the_order_open_is_asked(said: str) -> None:
     made = row(said, "replace", 0.003)
     assert made["verdict"] == "unchecked"
-    assert "batches=reshuffle" in made["reason"] or "not given" in made["reason"]
+    assert made["reason"] == (
+        "assignment must say which: partition (one random order, kept in every epoch), with batches=reshuffle for a new order "
+        f"in every epoch of learning, or secret, fresh or poisson, got {said!r} (line 2)"
+    )
+
+
+def test_an_empty_cell_is_asked_for() -> None:
+    made = row("", "replace", 0.003)
+    assert (made["verdict"], made["reason"]) == ("unchecked", "column 'sampling': assignment is not given (line 2)")
 
 
 def test_poisson_is_no_partition() -> None:
