@@ -55,7 +55,7 @@ def _seeds(given: np.random.SeedSequence | None) -> Seeds:
 
 
 class Noise:
-    """The generators of a run's trials, one each.
+    """The generators of a run's trials, one each, or the same one for all of them.
 
     replayable: they follow from a seed that was given. Then copies and pickles draw what the original draws; otherwise these,
     and forked processes, go on with fresh ones.
@@ -69,26 +69,36 @@ class Noise:
     def generators(self) -> tuple[np.random.Generator, ...]:
         """(trials,)"""
         if not self.replayable and self._process != os.getpid():
-            self._generators, self._process = _fresh(len(self._generators)), os.getpid()
+            self._generators, self._process = _fresh(len(self._generators), one=one_for_all(self._generators)), os.getpid()
         return self._generators
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _noise, (self._generators if self.replayable else len(self._generators),)
+        if self.replayable:
+            return _noise, (self._generators,)
+        return fresh_noise, (len(self._generators), one_for_all(self._generators))
 
 
-def fresh_noise(trials: int) -> Noise:
-    """Of the operating system, for so many trials.
+def one_for_all(generators: Sequence[np.random.Generator]) -> bool:
+    """Whether several trials take turns at one generator, whose numbers may then be drawn in one call."""
+    return len(generators) > 1 and generators[0] is generators[-1]
 
-    >>> [one, other] = fresh_noise(2).generators
-    >>> bool(one.standard_normal() == other.standard_normal())
+
+def fresh_noise(trials: int, one: bool = False) -> Noise:
+    """Of the operating system, for so many trials; one: of one generator for all of them.
+
+    >>> [first, other] = fresh_noise(2).generators
+    >>> bool(first.standard_normal() == other.standard_normal())
     False
     """
-    return Noise(_fresh(trials), replayable=False)
+    return Noise(_fresh(trials, one=one), replayable=False)
 
 
-def _fresh(trials: int) -> tuple[np.random.Generator, ...]:
+def _fresh(trials: int, *, one: bool) -> tuple[np.random.Generator, ...]:
+    if one:
+        return (np.random.default_rng(secrets.randbits(256)),) * trials
     return tuple(np.random.default_rng(secrets.randbits(256)) for _ in range(trials))
 
 
-def _noise(given: tuple[np.random.Generator, ...] | int) -> Noise:
-    return fresh_noise(given) if isinstance(given, int) else Noise(deepcopy(given), replayable=True)
+def _noise(given: tuple[np.random.Generator, ...]) -> Noise:
+    # One generator of all trials is one in the copy, too.
+    return Noise(deepcopy(given), replayable=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from accountant.numerics import Progress
 from accountant.problem import PNSGD
 from accountant.trainer.losses import Array, Loss
+from accountant.trainer.noise import one_for_all
 from accountant.trainer.parts import Part
 from accountant.trainer.points import row_norms
 
@@ -210,11 +211,10 @@ def advance(
     spans = list(zip(visits.starts.tolist(), ends.tolist(), visits.divisors.tolist(), strict=True))
     lines = w.reshape(trials, update.loss.outputs, -1)
     at_once = min(part.steps, max(1, NOISE // w.size), 64)
-    noise = np.empty((trials, at_once, size), w.dtype) if std.any() else None
+    room = np.empty(trials * at_once * size, w.dtype) if std.any() else None
     for begin in range(0, part.steps, at_once):
         end = min(begin + at_once, part.steps)
-        if noise is not None:
-            _draw(noise[:, : end - begin], generators, std[begin:end])
+        noise = None if room is None else _drawn(room, (trials, end - begin, size), generators, std[begin:end])
         for k in range(begin, end):
             low, high, divisor = spans[k % len(spans)]
             if low < high:
@@ -231,11 +231,19 @@ def advance(
         ticks.add(end - begin)
 
 
-def _draw(noise: Array, generators: Sequence[np.random.Generator], std: Array) -> None:
-    """Fill noise (t, s, p) with steps of standard deviations std (s,), each trial from its own generator."""
-    for row, generator in zip(noise, generators, strict=True):
-        generator.standard_normal(dtype=noise.dtype, out=row)
-    noise *= std[:, None].astype(noise.dtype)
+def _drawn(room: Array, shape: tuple[int, int, int], generators: Sequence[np.random.Generator], std: Array) -> Array:
+    """Noise (t, s, p), in ``room``, of steps of standard deviations std (s,): each trial's from its own generator."""
+    trials, steps, size = shape
+    flat = room[: trials * steps * size]
+    if one_for_all(generators):
+        # In one call, and so that what a step adds to all trials lies together.
+        noise = generators[0].standard_normal(dtype=room.dtype, out=flat).reshape(steps, trials, size).transpose(1, 0, 2)
+    else:
+        noise = flat.reshape(shape)
+        for row, generator in zip(noise, generators, strict=True):
+            generator.standard_normal(dtype=room.dtype, out=row)
+    noise *= std[:, None].astype(room.dtype)
+    return noise
 
 
 def gradients(loss: Loss, w: Array, data: Data, low: int, high: int) -> Array:

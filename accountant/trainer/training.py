@@ -50,11 +50,12 @@ class Trainer(Trials):
     loss: one of ``LOSSES``. algorithm: the PNSGD, whose problem's constants must cover the loss's; its adjacency says what a
         deletion does. sigma: noise >= 0. schedule: as for the accountant.
         Where it leaves open whether keys are redrawn (redraw None) they are not.
-    trials: independent runs. orders: "own" batch order each, or one "shared". dtype: "float64" or "float32", of
-        the rows that are kept; parameters, gradients, their sums and noise are float64.
+    trials: independent runs. orders: "own" batch order each, or one "shared". generators: "own" of each trial, whose randomness
+        then does not depend on ``trials``; or "one" of all, which is faster where trials are many and parameters few.
+    dtype: "float64" or "float32", of the rows that are kept; parameters, gradients, their sums and noise are float64.
     initial, initial_variance: the start law N(initial, initial_variance I), initial a number or one per parameter; projected.
     seed: >= 0, for reproducible results, of copies too; None: from the operating system, and copies, pickled trainers and those
-        of forked processes draw noise of their own. Trial i's randomness does not depend on ``trials``.
+        of forked processes draw noise of their own.
     Raises InputError for bad arguments, for settings that the accountant refuses because they prove nothing and, where psutil
     is installed (extra ``trainer``), for runs that need more memory than there is; without psutil no memory is checked.
 

@@ -31,6 +31,7 @@ from accountant.trainer.steps import Cursor, Data, Update, follow, project
 
 ORDERS: Final = ("own", "shared")
 DTYPES: Final = ("float32", "float64")
+GENERATORS: Final = ("own", "one")
 
 
 class Trials:
@@ -45,6 +46,7 @@ class Trials:
         schedule: Schedule | None = None,
         trials: int = 1,
         orders: str = "own",
+        generators: str = "own",
         dtype: str = "float64",
         initial: ArrayLike = 0.0,
         initial_variance: float = 0.0,
@@ -61,6 +63,7 @@ class Trials:
         self.sigma = number("sigma", sigma, at_least=0)
         self.trials = integer("trials", trials, at_least=1)
         self.orders = choice("orders", orders, ORDERS)
+        self.generators = choice("generators", generators, GENERATORS)
         if algorithm.own_draws and orders != "own":
             raise InputError(f"orders must be own with assignment={algorithm.assignment}, a key for every trial, got {orders}")
         self.dtype = np.dtype(choice("dtype", dtype, DTYPES))
@@ -102,14 +105,15 @@ class Trials:
         own_orders = self.orders == "own" if order is None else order.shape[0] > 1
         self._check_memory(parts, x.shape[1], y.size, own_orders=own_orders)
         # Children of a child: what a trial draws depends on the call and on its number, not on how many there are.
-        common, *own = self._seeds.spawn().spawn(self.trials + 1)
-        noise = Noise([np.random.default_rng(seed) for seed in own], replayable=self._seeds.given)
+        common, *own = self._seeds.spawn().spawn(2 if self.generators == "one" else self.trials + 1)
+        made = [np.random.default_rng(seed) for seed in own]
+        noise = Noise(made * self.trials if self.generators == "one" else made, replayable=self._seeds.given)
         draws = None
         if names is not None:
             order = np.empty((0, y.size), dtype=np.int64)
 
             def key(trial: int) -> bytes:
-                return seeded_key(own[trial].spawn(1)[0]) if self._seeds.given else new_key()
+                return seeded_key(own[trial % len(own)].spawn(1)[0]) if self._seeds.given else new_key()
 
             draws = self.first_draws(names, key)
         elif order is None:
