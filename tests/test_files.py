@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from accountant.commands import files, paths
-from accountant.commands.program import app
+from accountant.commands.program import COMMANDS, app
 
 MNIST = ("--preset", "mnist", "--batch-size", "full")
 CERTIFY = ("certify", *MNIST, "--sigma", "0.03", "--batches", "worst")
@@ -173,12 +174,12 @@ def test_standard_streams_that_are_files_count(folder: Path) -> None:
 def test_every_option_that_names_a_file_says_what_is_done_with_it() -> None:
     named = {"FILE", "PATH", "DIR", "[TABLE]", "CERTIFICATE", "COUNT|FILE"}
     found: dict[str, set[str]] = {"read": set(), "written": set()}
-    for command in app.registered_commands:
-        assert command.callback is not None
-        for name, annotation in command.callback.__annotations__.items():
+    for command in COMMANDS:
+        callback = get_command(app).commands[command].callback.__wrapped__  # type: ignore[attr-defined]
+        for name, annotation in callback.__annotations__.items():
             metavars = {getattr(part, "metavar", None) for part in get_args(annotation)[1:]}
             marked = [part for part in get_args(annotation)[1:] if isinstance(part, paths.Read | paths.Written)]
-            assert len(marked) == bool(metavars & named), (command.callback.__name__, name)
+            assert len(marked) == bool(metavars & named), (command, name)
             for mark in marked:
                 found["read" if isinstance(mark, paths.Read) else "written"].add(name)
     assert found == {

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from accountant.commands import layout, streams
-from accountant.commands.program import app
+from accountant.commands.program import COMMANDS, app
 from accountant.numerics import digits
 
 #: As most people's, whatever this one is: what is printed waits in a buffer.
@@ -201,8 +201,7 @@ def test_programs_of_their_own_in_every_encoding(encoding: str, folder: Path) ->
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_help_is_shown_everywhere(width: int) -> None:
-    for command in (None, *app.registered_commands):
-        words = () if command is None or command.callback is None else (command.callback.__name__,)
+    for words in ((), *((command,) for command in COMMANDS)):
         result = run((*words, "--help"), width=width, encoding="cp1252")
         assert result.exit_code == 0
         assert not re.search(r"[ \t]$", result.stdout, flags=re.MULTILINE)

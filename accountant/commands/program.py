@@ -2,34 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
-from accountant.commands import (
-    audit,
-    certify,
-    check,
-    compare,
-    compare_steps,
-    curve,
-    epochs,
-    plan,
-    presets,
-    reproduce,
-    sigma,
-    solve,
-    stepping,
-    streams,
-    verify,
-)
-from accountant.commands.options import VersionOption, register, register_alone
+from accountant.commands import streams
+from accountant.commands.options import Shared, VersionOption, register, register_alone
+
+if TYPE_CHECKING:
+    from typer import _click as click
+
+
+class Row(NamedTuple):
+    """A command: the file and the function behind it, both called like the command unless said otherwise.
+
+    common: file and function that run in its place for an algorithm whose steps both runs share. needs: as
+    :func:`~accountant.commands.options.register` has it. alone: it has none of the shared options.
+    """
+
+    file: str
+    common: str | None = None
+    needs: str | None = "accountant"
+    alone: bool = False
+    #: What ``common`` is given besides.
+    given: Mapping[str, bool] = {}
+
+
+#: In the order of the help.
+COMMANDS: Final[dict[str, Row]] = {
+    "sigma": Row("sigma", "stepping.sigma"),
+    "epsilon": Row("sigma", "stepping.epsilon"),
+    "delta": Row("sigma", "stepping.delta"),
+    "epochs": Row("epochs", "stepping.steps"),
+    "steps": Row("epochs", "stepping.steps", given={"steps": True}),
+    "curve": Row("curve", "stepping.curve"),
+    "plan": Row("plan", "stepping.plan"),
+    "compare": Row("compare", "compare_steps.compare", needs="setup"),
+    "verify": Row("verify", needs=None),
+    "solve": Row("solve", needs=None),
+    "certify": Row("certify", "certify.certify_steps"),
+    "check": Row("check", alone=True),
+    "reproduce": Row("reproduce", alone=True),
+    "audit": Row("audit", alone=True),
+    "presets": Row("presets", alone=True),
+}
+
+
+def function_of(name: str) -> Callable[..., None]:
+    """What runs a command."""
+    return _function(COMMANDS[name].file, name)
+
+
+def _function(file: str, name: str) -> Callable[..., None]:
+    found: Callable[..., None] = getattr(import_module(f"accountant.commands.{file}"), name)
+    return found
+
+
+def _run(common: str, shared: Shared, **options: Any) -> None:
+    _function(*common.split("."))(shared, **options)
+
+
+class _Made(MutableMapping[str, click.Command]):
+    """Commands by name, each made when it is asked for: one command waits for the imports of no other."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._made:
+            self._made[name] = _command(name, COMMANDS[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+def _command(name: str, row: Row) -> click.Command:
+    one, function = typer.Typer(), function_of(name)
+    if row.alone:
+        register_alone(one, function)
+    else:
+        common = None if row.common is None else partial(_run, row.common, **row.given)
+        register(one, function, needs=row.needs, common=common)
+    return typer.main.get_command_from_info(
+        one.registered_commands[0], pretty_exceptions_short=False, rich_markup_mode=app.rich_markup_mode
+    )
 
 
 class Commands(TyperGroup):
     """All commands, and the exit codes of every one: 1 is the verdict that its help tells of, and nothing else."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Made()
 
     def main(self, *args: Any, **options: Any) -> Any:
         with streams.standard(ends=options.get("standalone_mode", True)):
@@ -52,23 +130,6 @@ app = typer.Typer(
     help="Certified unlearning by noisy SGD: how much noise, how many steps, what guarantee.",
     epilog="Example: accountant sigma --preset mnist --epsilon 1 --epochs 1",
 )
-
-for function, common in (
-    (sigma.sigma, stepping.sigma),
-    (sigma.epsilon, stepping.epsilon),
-    (sigma.delta, stepping.delta),
-    (epochs.epochs, stepping.steps),
-    (epochs.steps, partial(stepping.steps, steps=True)),
-    (curve.curve, stepping.curve),
-    (plan.plan, stepping.plan),
-):
-    register(app, function, common=common)
-register(app, compare.compare, needs="setup", common=compare_steps.compare)
-register(app, verify.verify, needs=None)
-register(app, solve.solve, needs=None)
-register(app, certify.certify, common=certify.certify_steps)
-for alone in (check.check, reproduce.reproduce, audit.audit, presets.presets):
-    register_alone(app, alone)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from accountant.numerics.files import *
     from accountant.numerics.geometry import *
     from accountant.numerics.interval import *
+    from accountant.numerics.jobs import *
     from accountant.numerics.laws import *
     from accountant.numerics.printed import *
     from accountant.numerics.roots import *
@@ -29,6 +30,7 @@ else:
         files="all_bytes first_bytes read_json",
         geometry="geometric_sum log_add log_power",
         interval="Interval",
+        jobs="check_jobs spread",
         laws="Law NEGLIGIBLE rounded_law",
         printed="Printed digits parse_number",
         roots="decreasing_root refined_root smallest_count smallest_whole",

@@ -7,9 +7,7 @@ stay links. What is not kept: other hard links to the old file, access lists and
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import signal
 import stat
 import threading
@@ -59,7 +57,7 @@ def atomic_file(
     target = Path(os.path.realpath(path))
     if not target.name:
         raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
-    part = target.with_name(f"{_hidden(target)}.{secrets.token_hex(8)}.part")
+    part = target.with_name(f"{_hidden(target)}.{os.urandom(8).hex()}.part")
     with _removed_at_the_end(part):
         old = _replaceable(target)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if old else 0o666 if mode is None else mode))
@@ -123,7 +121,12 @@ def remove_unfinished(path: str | PathLike[str]) -> None:
 def _hidden(target: Path) -> str:
     """How the names of files beside it begin: its own, or the beginning of a long one and what tells it from others."""
     name = target.name
-    return f".{name}" if len(name) <= 50 else f".{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    if len(name) <= 50:
+        return f".{name}"
+    # Slow to import, and few names are that long.
+    import hashlib
+
+    return f".{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def _taken(handle: int, until: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, cast
@@ -120,7 +121,8 @@ def numbers(
 
 def _real_array(name: str, value: ArrayLike, allowed: str) -> NDArray[np.float64]:
     """A copy of ``value`` as an array of doubles."""
-    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+    # Where nobody has imported numpy.ma, which is slow, there are no masked arrays.
+    if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray) and value.mask.any():
         raise InputError(f"{name} must have no masked entries, got {int(value.mask.sum())} of them")
     try:
         raw = np.asarray(value)
