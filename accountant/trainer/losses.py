@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from accountant.numerics import InputError, integer
 from accountant.problem import LogisticConstants, LossConstants, MultinomialConstants, RidgeConstants, SmoothedHingeConstants
@@ -58,6 +58,10 @@ class Loss(LossConstants):
         if bad.any():
             raise InputError(f"labels must be {self.labels} for {self.name}, got {array[bad][0]}")
         return array
+
+    def kept(self, labels: Array, dtype: DTypeLike) -> Array:
+        """Labels (n,) as runs keep them, beside rows of this type."""
+        return labels.astype(dtype)
 
     def clipped(self, scores: Array, labels: Array, limits: Array | None) -> Array:
         """r with the clipping: ``limits`` (...) are C/||x||, None where no row reaches its own."""

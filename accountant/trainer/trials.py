@@ -123,7 +123,7 @@ class Trials:
             orders=order,
             # A copy: the caller may change theirs.
             features=np.array(x, dtype=self.dtype),
-            labels=y.astype(self.dtype),
+            labels=self.loss.kept(y, self.dtype),
             steps=0,
             learned=0,
             batch_size=0,
