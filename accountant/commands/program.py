@@ -62,11 +62,11 @@ def _function(file: str, name: str) -> Callable[..., None]:
     return found
 
 
-def _run(common: str, shared: Shared, **options: Any) -> None:
-    _function(*common.split("."))(shared, **options)
+def _run(common: str, given: Mapping[str, bool], shared: Shared, **options: Any) -> None:
+    _function(*common.split("."))(shared, **options, **given)
 
 
-class _Made(MutableMapping[str, click.Command]):
+class _Made(MutableMapping[str, "click.Command"]):
     """Commands by name, each made when it is asked for: one command waits for the imports of no other."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ def _command(name: str, row: Row) -> click.Command:
     if row.alone:
         register_alone(one, function)
     else:
-        common = None if row.common is None else partial(_run, row.common, **row.given)
+        common = None if row.common is None else partial(_run, row.common, row.given)
         register(one, function, needs=row.needs, common=common)
     return typer.main.get_command_from_info(
         one.registered_commands[0], pretty_exceptions_short=False, rich_markup_mode=app.rich_markup_mode
