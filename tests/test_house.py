@@ -31,6 +31,7 @@ LATE_LIBRARIES = {
     "torch",
     "psutil",
     "joblib",
+    "numba",
     "cryptography",
     "scipy.stats",
     "pandas",

@@ -17,7 +17,7 @@ from accountant.numerics import Floats, Progress
 from accountant.trainer.draws import Draws, Places
 from accountant.trainer.losses import Array
 from accountant.trainer.parts import Part
-from accountant.trainer.steps import Data, Ticks, Update, Visits, advance, group_size, worth_reordering
+from accountant.trainer.steps import Data, Ticks, Update, Visits, advance, by_itself, group_size, worth_reordering
 
 #: Standard deviations of a batch's size that memory is counted for.
 _SPREAD: Final = 6.0
@@ -39,7 +39,8 @@ def follow_draws(
     # The one batch of all records is the same in all trials.
     together = draws.batches == 1 or n == 0
     size = pieces[0].batch_size if pieces else 1
-    group = trials if together else group_size(trials, size, n=max(n, 1), row=features * data.features.itemsize)
+    fast = by_itself(update.loss, pieces, w, generators, together=together)
+    group = trials if together else 1 if fast else group_size(trials, size, n=max(n, 1), row=features * data.features.itemsize)
     ticks = Ticks(progress, sum(piece.steps * -(-trials // group) for piece in pieces))
     filled = data if together or group == 1 else _filled(data)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -50,18 +51,18 @@ def follow_draws(
                 if together:
                     batch = np.array([n], dtype=np.int64)
                     visits = Visits(np.arange(n), batch * 0, batch, np.array([size]), ahead=False)
-                    advance(w[some], piece, visits, update, data, generators[some], ticks)
+                    advance(w[some], piece, visits, update, data, generators[some], ticks, fast=fast)
                     continue
                 places, count = draws.places(at // draws.batches, some), w[some].shape[0]
-                visits = drawn_visits(places, count, piece, at % draws.batches, draws.batches)
+                visits = drawn_visits(places, count, piece, at % draws.batches, draws.batches, fast=fast)
                 rows = filled.take(visits.points, ahead=visits.ahead)
-                advance(w[some], piece, visits, update, rows, generators[some], ticks)
+                advance(w[some], piece, visits, update, rows, generators[some], ticks, fast=fast)
                 # Before the next group's rows are picked out.
                 del rows
             at += piece.steps
 
 
-def drawn_visits(places: Places, trials: int, part: Part, first: int, period: int) -> Visits:
+def drawn_visits(places: Places, trials: int, part: Part, first: int, period: int, *, fast: bool = False) -> Visits:
     """The batches that steps from batch ``first`` on visit, of one trial (m,), or of several, filled up with -1, (t, m)."""
     count = min(part.steps, period)
     at = (places.positions - first) % period
@@ -77,7 +78,9 @@ def drawn_visits(places: Places, trials: int, part: Part, first: int, period: in
     points = np.full((trials, int(largest.sum())), -1, dtype=np.int64)
     points[cell // count, starts[cell % count] + rank] = rows
     divisors = np.full(count, part.batch_size, dtype=np.int64)
-    return Visits(points[0] if trials == 1 else points, starts, largest, divisors, worth_reordering(part.steps, count))
+    return Visits(
+        points[0] if trials == 1 else points, starts, largest, divisors, worth_reordering(part.steps, count, fast=fast)
+    )
 
 
 def drawn_rows(n: int, batches: int, trials: int) -> int:

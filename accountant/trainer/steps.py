@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 
 from accountant.numerics import Progress
 from accountant.problem import PNSGD
+from accountant.trainer.fast import Fused, fill, worthwhile
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.noise import one_for_all
 from accountant.trainer.parts import Part
 from accountant.trainer.points import row_norms
 
-#: Epochs from which reordering all rows once is faster than picking out every batch when it comes.
+#: Epochs from which reordering all rows once is faster than picking out every batch when it comes; and than reading the rows
+#: where they lie, as compiled steps do.
 _REORDERING: Final = 6
+_REORDERING_FAST: Final = 32
 #: Numbers of noise drawn at a time.
 NOISE: Final = 1 << 20
 #: Rows of a batch that are multiplied at a time.
@@ -78,19 +81,19 @@ class Visits(NamedTuple):
     ahead: bool
 
 
-def partition_visits(layout: PNSGD, first: int, steps: int) -> Visits:
+def partition_visits(layout: PNSGD, first: int, steps: int, *, fast: bool = False) -> Visits:
     """The batches of a partition that steps from batch ``first`` on visit; points are places in the permutation."""
     visited = (first + np.arange(min(steps, layout.steps_per_epoch))) % layout.steps_per_epoch
     sizes = layout.batch_sizes(visited).astype(np.int64)
     starts = np.cumsum(sizes) - sizes
     offsets = np.arange(sizes.sum()) - np.repeat(starts, sizes)
     points = np.repeat(visited * int(layout.batch_size), sizes) + offsets
-    return Visits(points, starts, sizes, sizes, worth_reordering(steps, visited.size))
+    return Visits(points, starts, sizes, sizes, worth_reordering(steps, visited.size, fast=fast))
 
 
-def worth_reordering(steps: int, visited: int) -> bool:
-    """Whether so many steps on so many batches come back to them often enough."""
-    return steps >= _REORDERING * visited
+def worth_reordering(steps: int, visited: int, *, fast: bool) -> bool:
+    """Whether so many steps, compiled or not, on so many batches come back to them often enough."""
+    return steps >= (_REORDERING_FAST if fast else _REORDERING) * visited
 
 
 class Ticks:
@@ -130,12 +133,25 @@ class Update:
 
 
 class _Pass(NamedTuple):
-    """A part with the batches that it visits. group: trials that advance at once; together: all, over the same rows."""
+    """A part with the batches that it visits. group: trials that advance at once; together: all, over the same rows.
+
+    fast: each trial by itself, compiled.
+    """
 
     part: Part
     visits: Visits
     together: bool
     group: int
+    fast: bool
+
+
+def by_itself(
+    loss: Loss, parts: Sequence[Part], w: Array, generators: Sequence[np.random.Generator], *, together: bool
+) -> bool:
+    """Whether each trial of w (t, outputs*d) advances by itself, compiled: not where one product serves all of them."""
+    trials, size = w.shape
+    alone = trials == 1 or not (together or one_for_all(generators))
+    return alone and worthwhile(loss, parts, size=size, trials=trials)
 
 
 def group_size(trials: int, batch_size: int, *, n: int, row: int) -> int:
@@ -157,26 +173,30 @@ def follow(
 
     data: of n rows, as they lie. orders: (t, n), or (1, n) of all trials. progress: as everywhere, in steps of groups.
     """
-    passes, end = _passes(parts, start, data, orders.shape[0], w.shape[0])
+    fast = by_itself(update.loss, parts, w, generators, together=orders.shape[0] == 1)
+    passes, end = _passes(parts, start, data, orders.shape[0], w.shape[0], fast=fast)
     ticks = Ticks(progress, sum(each.part.steps * -(-w.shape[0] // each.group) for each in passes))
     with np.errstate(over="ignore", invalid="ignore"):
-        for part, visits, together, group in passes:
+        for part, visits, together, group, alone in passes:
             if together:
                 # The one batch of a full pass is the same whatever the order.
                 whole = visits.points.size == data.labels.size and visits.starts.size == 1
                 rows = data if whole else data.take(orders[0][visits.points], ahead=visits.ahead)
-                advance(w, part, visits, update, rows, generators, ticks)
+                advance(w, part, visits, update, rows, generators, ticks, fast=alone)
                 continue
             for first in range(0, w.shape[0], group):
                 some = slice(first, first + group)
-                rows = data.take(orders[some][:, visits.points], ahead=visits.ahead)
-                advance(w[some], part, visits, update, rows, generators[some], ticks)
+                points = orders[first][visits.points] if alone else orders[some][:, visits.points]
+                rows = data.take(points, ahead=visits.ahead)
+                advance(w[some], part, visits, update, rows, generators[some], ticks, fast=alone)
                 # Before the next group's rows are picked out.
                 del rows
     return end
 
 
-def _passes(parts: Sequence[Part], start: Cursor, data: Data, orders: int, trials: int) -> tuple[list[_Pass], Cursor]:
+def _passes(
+    parts: Sequence[Part], start: Cursor, data: Data, orders: int, trials: int, *, fast: bool
+) -> tuple[list[_Pass], Cursor]:
     """The parts that have steps, and where in the cycle the last one ends; ``orders`` is how many batch orders there are."""
     (n, features), item, at = data.features.shape, data.features.itemsize, start
     passes = []
@@ -186,8 +206,9 @@ def _passes(parts: Sequence[Part], start: Cursor, data: Data, orders: int, trial
         size = part.batch_size
         first = at.next_batch if size == at.batch_size else 0
         together = orders == 1 or size == n
-        group = trials if together else group_size(trials, size, n=n, row=features * item)
-        passes.append(_Pass(part, partition_visits(part.layout, first, part.steps), together, group))
+        alone = fast and (trials == 1 or not together)
+        group = trials if together else 1 if alone else group_size(trials, size, n=n, row=features * item)
+        passes.append(_Pass(part, partition_visits(part.layout, first, part.steps, fast=alone), together, group, alone))
         at = Cursor(size, (first + part.steps) % part.layout.steps_per_epoch)
     return passes, at
 
@@ -200,13 +221,22 @@ def advance(
     data: Data,
     generators: Sequence[np.random.Generator],
     ticks: Ticks,
+    *,
+    fast: bool = False,
 ) -> None:
-    """All steps of a part, in place; data (m, ...) of all trials or (t, m, ...) of each, in the order of the visits."""
+    """All steps of a part, in place; data (m, ...) of all trials or (t, m, ...) of each, in the order of the visits.
+
+    fast: compiled, of one trial and data (m, ...).
+    """
     trials, size = w.shape
     eta = np.broadcast_to(np.asarray(part.step_size, dtype=np.float64), (part.steps,))
     std = math.sqrt(2) * np.sqrt(eta) * np.broadcast_to(update.sigma * np.asarray(part.sigma), (part.steps,))
+    shrinks = 1 - eta * update.loss.regularisation
+    if fast:
+        _advance_fast(w[0], visits, update, data, generators[0], ticks, eta=eta, shrink=shrinks, std=std)
+        return
     # Lists: taking single numbers out of arrays is slow.
-    shrink, rates = (1 - eta * update.loss.regularisation).tolist(), eta.tolist()
+    shrink, rates = shrinks.tolist(), eta.tolist()
     ends = visits.starts + visits.sizes
     spans = list(zip(visits.starts.tolist(), ends.tolist(), visits.divisors.tolist(), strict=True))
     lines = w.reshape(trials, update.loss.outputs, -1)
@@ -229,6 +259,32 @@ def advance(
             if update.radius is not None:
                 project(w, update.radius)
         ticks.add(end - begin)
+
+
+def _advance_fast(
+    w: Array,
+    visits: Visits,
+    update: Update,
+    data: Data,
+    generator: np.random.Generator,
+    ticks: Ticks,
+    *,
+    eta: Array,
+    shrink: Array,
+    std: Array,
+) -> None:
+    """The same steps of one trial, w (p,), compiled; eta, shrink, std: (steps,)."""
+    ends = visits.starts + visits.sizes
+    fused = Fused(update.loss, data.features, data.labels, data.limits, data.rows, visits.starts, ends, update.radius)
+    rates = eta / np.resize(visits.divisors, eta.size)
+    room = np.empty((fused.at_once if std.any() else 0, w.size))
+    for begin in range(0, eta.size, fused.at_once):
+        some = slice(begin, min(begin + fused.at_once, eta.size))
+        noise = room[: some.stop - begin]
+        if noise.size:
+            fill(generator, noise)
+        fused.take(w, rates[some], shrink[some], noise, std[some], begin)
+        ticks.add(some.stop - begin)
 
 
 def _drawn(room: Array, shape: tuple[int, int, int], generators: Sequence[np.random.Generator], std: Array) -> Array:
