@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from accountant.requests.arrivals import *
     from accountant.requests.enclosed import *
     from accountant.requests.planning import *
+    from accountant.requests.settings import *
     from accountant.requests.stream import *
+    from accountant.requests.tuning import *
     from accountant.requests.windows import *
 else:
     __getattr__, __all__ = face(
@@ -18,6 +20,8 @@ else:
         arrivals="Arrival duration read_requests",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",
+        settings="AUTO TunedSetting redraws",
         stream="Followed UNITS UnlearningStream",
+        tuning="choose_setting",
         windows="optimize",
     )

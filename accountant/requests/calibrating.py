@@ -1,0 +1,134 @@
+"""The noise with which requests of a stream take no more than so many steps, and what they take then."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Protocol
+
+import numpy as np
+
+from accountant.curves import gdp_mu
+from accountant.numerics import LARGEST, SMALLEST, UnreachableError, geometric_sum
+from accountant.questions import UnlearningAccountant
+from accountant.requests.stream import UnlearningStream
+
+#: sigma is found to this relative precision, from above.
+PRECISION: Final = 1e-3
+#: Requests that are answered to come to rest at most, and log of what is left of the first of them then.
+_SETTLING: Final = 400
+_SETTLED: Final = 7.0
+_ROUNDS: Final = 12
+#: A cost of less than this share of what is allowed makes less noise worth looking for, to this relative precision.
+_FULL: Final = 0.85
+_LOOKS: Final = 10
+_NEAR: Final = 0.02
+
+
+class Target(Protocol):
+    """What is asked of all requests."""
+
+    @property
+    def epsilon(self) -> float: ...
+    @property
+    def delta(self) -> float: ...
+    @property
+    def requests(self) -> int: ...
+
+
+def steady_sigma(accountant: UnlearningAccountant, target: Target, steps: int) -> float:
+    """The sigma with which ``steps`` are enough for each of so many requests, one after the other, in the long run.
+
+    Each request was answered with ``steps``: the law of what all left is carried on as the stream does it, and scaled. Raises
+    UnreachableError where no sigma is enough.
+    """
+    sigma = _far_above(accountant, target, steps)
+    before = _settling(accountant, target.requests, steps)
+    best = math.inf
+    for _ in range(_ROUNDS):
+        room = _room(accountant, target, sigma, steps, before)
+        best = min(best, sigma * math.exp(-room)) if room >= 0 else best
+        sigma *= math.exp(-room) * (1 + PRECISION / 8)
+        if not SMALLEST < sigma < LARGEST:
+            break
+        if -PRECISION / 8 <= room <= PRECISION / 2:
+            return sigma
+    if not math.isfinite(best):
+        raise UnreachableError(f"no noise was found with which {steps} steps are enough for a request")
+    return best * (1 + PRECISION / 8)
+
+
+def _far_above(accountant: UnlearningAccountant, target: Target, steps: int) -> float:
+    """A sigma that is rather too large: everybody at the worst position, and no averaging."""
+    algorithm = accountant.algorithm
+    log_c, period = algorithm.log_contraction, algorithm.steps_per_epoch
+    most = float(gdp_mu(epsilon=target.epsilon, delta=target.delta))
+    if not most > 0:
+        raise UnreachableError("epsilon and delta allow nothing: no noise is enough")
+    epochs = math.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs)
+    visits = float(geometric_sum(log_c, epochs, stride=period))
+    piled = float(geometric_sum(log_c, float(target.requests), stride=steps))
+    unit = 2 * algorithm.eta * algorithm.problem.lipschitz / algorithm.largest_batch
+    chord = float(geometric_sum(log_c, epochs * period, stride=2))
+    distance = min(unit * visits * piled * math.exp(max(log_c * steps, -600.0)), algorithm.diameter)
+    return 2 * distance / (most * math.sqrt(2 * algorithm.eta * chord)) if math.isfinite(chord) else LARGEST
+
+
+def _settling(accountant: UnlearningAccountant, requests: int, steps: int) -> int:
+    """Requests before the one that is looked at: all of them, or until the first is forgotten."""
+    per_request = -accountant.algorithm.log_contraction * steps
+    needed = _SETTLED / per_request if per_request > _SETTLED / _SETTLING else _SETTLING
+    return min(requests - 1, math.ceil(needed))
+
+
+def _room(accountant: UnlearningAccountant, target: Target, sigma: float, steps: int, before: int) -> float:
+    """log of how many times less noise does, after so many requests of so many steps; negative where this is not enough."""
+    stream = UnlearningStream(accountant, sigma=sigma, epsilon=target.epsilon, delta=target.delta)
+    for _ in range(before):
+        stream.answer(1, steps)
+    epsilon, log_delta = np.array([target.epsilon]), np.log(np.array([target.delta]))
+    rooms = [
+        float(mixture.curve.log_scale(epsilon, log_delta, mixture.log_weights, mixture.log_scale)[0])
+        for mixture in stream.mixtures(1, steps)
+    ]
+    room = max(rooms, default=-math.inf)
+    if room == -math.inf:
+        raise UnreachableError(f"no noise is enough for {steps} steps a request")
+    return room
+
+
+def answered(accountant: UnlearningAccountant, target: Target, sigma: float) -> tuple[int, ...]:
+    """The steps of every request, as the stream answers it."""
+    stream = UnlearningStream(accountant, sigma=sigma, epsilon=target.epsilon, delta=target.delta)
+    return tuple(stream.request() for _ in range(target.requests))
+
+
+def smallest_sigma(accountant: UnlearningAccountant, target: Target, sigma: float, most: int) -> tuple[float, tuple[int, ...]]:
+    """The smallest sigma, and the steps, with which all requests cost at most ``most`` steps; near the one given.
+
+    Where these cost nearly as much as allowed, the first sigma that does. UnreachableError where none is found.
+    """
+    best: tuple[float, tuple[int, ...]] | None = None
+    low, reason = 0.0, f"no noise was found with which all requests cost at most {most} steps"
+    for look in range(_LOOKS):
+        steps: tuple[int, ...] | None = None
+        try:
+            steps = answered(accountant, target, sigma)
+        except UnreachableError as error:
+            reason = str(error)
+        if steps is not None and sum(steps) <= most:
+            best = sigma, steps
+            if sum(steps) >= _FULL * most or sum(steps) > most - len(steps):
+                return best
+        else:
+            low = sigma
+        if best is None:
+            sigma = low * (1 + PRECISION * 4**look)
+        elif best[0] <= low * (1 + _NEAR):
+            return best
+        else:
+            sigma = math.sqrt(best[0] * low) if low else best[0] / 2
+        if not SMALLEST < sigma < LARGEST:
+            break
+    if best is None:
+        raise UnreachableError(reason)
+    return best

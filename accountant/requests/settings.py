@@ -1,0 +1,310 @@
+"""Settings of learning and unlearning that follow from public constants, each with its noise and what its requests cost.
+
+Costs are those of :class:`UnlearningStream`, request by request. Nothing here looks at data, so no setting depends on a record.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self, cast
+
+from accountant.curves import gdp_mu
+from accountant.numerics import MAX_COUNT, InputError, UnreachableError, integer, number
+from accountant.problem import PNSGD, SECRET, LossConstants, oversize, too_large
+from accountant.questions import UnlearningAccountant
+from accountant.requests.calibrating import answered, smallest_sigma, steady_sigma
+
+AUTO: Final = "auto"
+#: What one request may cost, in fits, on average: a hundred cost two and a half.
+SHARE: Final = 1 / 40
+#: Share of delta that batches that come out too large may take, of step sizes that are chosen here.
+SPENT: Final = 0.01
+#: What is left of the start of learning, where its length is chosen; the fewest and the most epochs then.
+FORGOTTEN: Final = 1e-2
+FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
+#: Gradient evaluations of learning, as far as these epochs allow.
+LEARNING: Final = 600_000
+#: Standard deviation, in a score of a row at the feature bound, of the noise that a model may have.
+HEARD: Final = 0.5
+#: The smallest batch that is tried.
+SMALLEST_BATCH: Final = 32
+#: Where the search for lambda starts: at this B^2 (M/(B n mu))^(2/3), mu of the target.
+_START: Final = 0.1
+_CLOSE: Final = 1.1
+_LOOKS: Final = 16
+#: log of how much smaller than delta a chance is that nobody needs to avoid.
+_UNRESOLVED: Final = 14.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedSetting:
+    """A setting with its noise, and what the requests that it is for cost: of one record each, one after the other.
+
+    algorithm: all that the accountant and the trainer need to know; sigma its noise. steps_per_request: the mean;
+    last_steps: those of the last request. Gradient evaluations are per-sample: of learning, of all requests, and of one on
+    average. share: cost of all requests in fits. noise: standard deviation, in a coordinate that the data do not curve, of the
+    noise that stays in the model: sqrt(2 eta sigma^2/(1 - c^2)). warning: what there is to say beforehand, or None.
+    refused: why the setting cannot be had (then sigma and all costs are infinite), or None.
+    """
+
+    algorithm: PNSGD
+    requests: int
+    regularisation: float
+    sigma: float
+    steps: tuple[int, ...] = ()
+    refused: str | None = None
+    warning: str | None = None
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.algorithm.batch_size)
+
+    @property
+    def step_size(self) -> float:
+        return self.algorithm.eta
+
+    @property
+    def learn_epochs(self) -> int:
+        assert self.algorithm.learn_epochs is not None
+        return self.algorithm.learn_epochs
+
+    @property
+    def learning_steps(self) -> int:
+        return self.learn_epochs * self.algorithm.steps_per_epoch
+
+    @property
+    def total_steps(self) -> float:
+        return math.inf if self.refused else sum(self.steps)
+
+    @property
+    def steps_per_request(self) -> float:
+        return self.total_steps / self.requests
+
+    @property
+    def last_steps(self) -> float:
+        return math.inf if self.refused else self.steps[-1]
+
+    @property
+    def learning_gradient_evaluations(self) -> int:
+        return self.algorithm.gradient_evaluations(self.learning_steps)
+
+    @property
+    def gradient_evaluations(self) -> float:
+        return math.inf if self.refused else self.algorithm.gradient_evaluations(sum(self.steps))
+
+    @property
+    def gradient_evaluations_per_request(self) -> float:
+        return self.gradient_evaluations / self.requests
+
+    @property
+    def share(self) -> float:
+        """Cost of all requests in fits."""
+        return self.total_steps / self.learning_steps
+
+    @property
+    def noise(self) -> float:
+        """Where nothing contracts: after learning."""
+        gap = -math.expm1(2 * self.algorithm.log_contraction)
+        return math.sqrt(2 * self.algorithm.eta * (1 / gap if gap else self.learning_steps)) * self.sigma
+
+
+def preference(setting: TunedSetting) -> tuple[float, float]:
+    """Least noise first, in steps of a thousandth; of equally much what costs less."""
+    return round(math.log(setting.noise), 3), setting.gradient_evaluations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What all settings that are compared have in common, checked."""
+
+    loss: LossConstants
+    n: int
+    epsilon: float
+    delta: float
+    requests: int
+    share: float
+    sigma: float | None
+    adjacency: str
+    assignment: str
+    largest_n: int | None
+    radius: float | None
+    rounding: str | None
+    dimension: int | None
+    bound: str
+    batches: str
+
+    @classmethod
+    def of(
+        cls, loss: LossConstants, *, n: int, epsilon: float, delta: float | None, requests: int, share: float,
+        sigma: float | None, **fixed: Any,
+    ) -> Self:  # fmt: skip
+        """InputError for what is out of range, under its own name."""
+        n = integer("n", n, at_least=1, at_most=MAX_COUNT)
+        return cls(
+            loss=loss,
+            n=n,
+            epsilon=number("epsilon", epsilon, at_least=0),
+            delta=(1 / n if n > 1 else 0.5) if delta is None else number("delta", delta, above=0, below=1),
+            requests=integer("requests", requests, at_least=1, at_most=n),
+            share=number("share", share, above=0),
+            sigma=None if sigma is None else number("sigma", sigma, above=0),
+            **fixed,
+        )
+
+    @property
+    def mu(self) -> float:
+        """What the target allows."""
+        return float(gdp_mu(epsilon=self.epsilon, delta=self.delta))
+
+    def penalty(self) -> float:
+        """Where the search for lambda starts: what would balance noise and bias if nothing were forgotten."""
+        bound, steep = self.loss.feature_bound, self.loss.lipschitz
+        balance = (steep / (bound * self.n * self.mu)) ** (2 / 3)
+        most = self.loss.curvature * bound**2
+        return float(f"{min(_START * bound**2 * balance, most):.2g}")
+
+    def sizes(self) -> list[int]:
+        """Batch sizes that are tried: powers of two, and all records."""
+        powers = range(min(SMALLEST_BATCH, self.n).bit_length() - 1, self.n.bit_length())
+        return [*(1 << power for power in powers if 1 << power < self.n), self.n]
+
+    def compared(
+        self, sizes: Sequence[int | str], step_size: float | str, regularisation: float, learn_epochs: int | str
+    ) -> list[TunedSetting]:
+        """Settings of these sizes, ascending, up to where two of them left more noise than one before."""
+        made: list[TunedSetting] = []
+        least, rises = math.inf, 0
+        for size in sizes:
+            made.append(self.setting(size, step_size, regularisation, learn_epochs))
+            if made[-1].refused is None:
+                rises = rises + 1 if made[-1].noise >= least else 0
+                least = min(least, made[-1].noise)
+            if rises == 2:
+                break
+        return made
+
+    def quiet(self, setting: Callable[[float], TunedSetting], start: float) -> float:
+        """The smallest regularisation, to two digits, rounded up, with which noise moves no score by more than ``HEARD``.
+
+        The largest that is tried, the curvature of the loss, where none does.
+        """
+
+        def loudness(penalty: float) -> float:
+            made = setting(penalty)
+            return math.inf if made.refused else math.log(made.noise * self.loss.feature_bound / HEARD)
+
+        most = self.loss.curvature * self.loss.feature_bound**2
+        low, high, at = 0.0, math.inf, min(start, most)
+        for _ in range(_LOOKS):
+            if loudness(at) <= 0:
+                high = at
+            else:
+                low = at
+            if low >= most or (low > 0 and high <= low * _CLOSE):
+                break
+            at = min(low * 3, most) if math.isinf(high) else math.sqrt(low * high) if low else high / 3
+        return most if math.isinf(high) else _two_digits_up(high)
+
+    def setting(
+        self, batch_size: int | str, step_size: float | str, regularisation: float, learn_epochs: int | str
+    ) -> TunedSetting:
+        """The setting, its noise not confirmed yet."""
+        algorithm = self.algorithm(batch_size, step_size, regularisation, learn_epochs)
+        made = TunedSetting(algorithm=algorithm, requests=self.requests, regularisation=regularisation, sigma=math.inf)
+        try:
+            if (why := too_large(algorithm, self.delta)) is not None:
+                raise UnreachableError(why)
+            accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
+            steps = self.allowed(algorithm)
+            sigma = self.sigma if self.sigma is not None else steady_sigma(accountant, self, steps)
+        except InputError as error:
+            return replace(made, refused=str(error))
+        return replace(made, sigma=sigma, steps=(steps,) * self.requests)
+
+    def allowed(self, algorithm: PNSGD) -> int:
+        """Steps that a request may cost on average, at least one."""
+        assert algorithm.learn_epochs is not None
+        return max(math.floor(self.share * algorithm.learn_epochs * algorithm.steps_per_epoch), 1)
+
+    def algorithm(self, batch_size: int | str, step_size: float | str, regularisation: float, learn_epochs: int | str) -> PNSGD:
+        """What is given as it is, what is not as it follows."""
+        problem = replace(self.loss, regularisation=regularisation).problem(self.n, adjacency=self.adjacency)
+        algorithm = PNSGD(
+            problem,
+            batch_size,
+            step_size=None if step_size == AUTO else cast(float, step_size),
+            radius=self.radius,
+            learn_epochs=FEWEST_EPOCHS if learn_epochs == AUTO else cast(int, learn_epochs),
+            rounding=self.rounding,
+            dimension=self.dimension,
+            assignment=self.assignment,
+            largest_n=self.largest_n,
+        )
+        if step_size == AUTO:
+            algorithm = replace(algorithm, step_size=longest_step(algorithm, self.delta))
+        if learn_epochs == AUTO:
+            algorithm = replace(algorithm, learn_epochs=long_enough(algorithm))
+        if algorithm.own_draws:
+            algorithm = replace(algorithm, redraw=redraws(algorithm, self.epsilon, self.delta))
+        return algorithm
+
+    def confirmed(self, setting: TunedSetting) -> TunedSetting:
+        """With the smallest sigma at which the stream's own requests cost no more than allowed, and these costs."""
+        most = self.requests * self.allowed(setting.algorithm)
+        accountant = UnlearningAccountant(setting.algorithm, bound=self.bound, batches=self.batches)
+        try:
+            if self.sigma is not None:
+                steps = answered(accountant, self, self.sigma)
+                return replace(setting, steps=steps, warning=_dear(steps, most))
+            sigma, steps = smallest_sigma(accountant, self, setting.sigma, most)
+        except InputError as error:
+            return replace(setting, sigma=math.inf, steps=(), refused=str(error))
+        return replace(setting, sigma=sigma, steps=steps)
+
+
+def _dear(steps: tuple[int, ...], most: int) -> str | None:
+    if sum(steps) <= most:
+        return None
+    return f"the requests cost {sum(steps)} steps with this sigma, more than their share of learning, {most}"
+
+
+def _two_digits_up(value: float) -> float:
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / unit * (1 - 1e-12)) * unit:.2g}")
+
+
+def redraws(algorithm: PNSGD, epsilon: float, delta: float) -> bool:
+    """Whether a key is redrawn until no batch is too large: where nobody can join, and never redrawing costs more.
+
+    Chances that delta does not resolve are no reason.
+    """
+    if algorithm.assignment != SECRET or algorithm.problem.adjacency != "remove" or algorithm.largest_n != algorithm.problem.n:
+        return False
+    cost = oversize(algorithm)
+    if cost.log_redrawn is None or cost.log_added < math.log(delta) - _UNRESOLVED:
+        return False
+    return cost.log_redrawn + epsilon < cost.log_added
+
+
+def long_enough(algorithm: PNSGD) -> int:
+    """Epochs that make about ``LEARNING`` gradient evaluations, and leave no more than ``FORGOTTEN`` of the start.
+
+    Between ``FEWEST_EPOCHS`` and ``MOST_EPOCHS``.
+    """
+    per_epoch = -algorithm.log_contraction * algorithm.steps_per_epoch
+    needed = math.inf if per_epoch == 0 else -math.log(FORGOTTEN) / per_epoch
+    return math.ceil(min(max(needed, FEWEST_EPOCHS, LEARNING / algorithm.problem.n), MOST_EPOCHS))
+
+
+def longest_step(algorithm: PNSGD, delta: float) -> float:
+    """The largest of 1/L, 0.9/L, ... with which batches that are too large cost next to nothing of delta."""
+    most = 1 / algorithm.problem.smoothness
+    if not algorithm.own_draws:
+        return most
+    for tenths in range(10, 0, -1):
+        step = most * tenths / 10
+        if oversize(replace(algorithm, step_size=step)).log_added <= math.log(delta * SPENT):
+            return step
+    return most / 10

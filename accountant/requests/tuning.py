@@ -1,0 +1,71 @@
+"""Choosing settings for a number of requests: what leaves least noise at a cost that is a share of learning (docs/tune.md)."""
+
+from __future__ import annotations
+
+from accountant.numerics import UnreachableError, number
+from accountant.problem import SECRET, LossConstants
+from accountant.requests.settings import AUTO, SHARE, Question, TunedSetting, preference
+
+
+def choose_setting(
+    *,
+    loss: LossConstants,
+    n: int,
+    epsilon: float,
+    delta: float | None = None,
+    requests: int = 100,
+    share: float = SHARE,
+    batch_size: int | str = AUTO,
+    step_size: float | str = AUTO,
+    regularisation: float | str = AUTO,
+    learn_epochs: int | str = AUTO,
+    sigma: float | None = None,
+    adjacency: str = "remove",
+    assignment: str = SECRET,
+    largest_n: int | None = None,
+    radius: float | None = None,
+    rounding: str | None = None,
+    dimension: int | None = None,
+    bound: str = "optimal",
+    batches: str = "random",
+) -> TunedSetting:
+    """What is "auto" chosen from public constants, all else kept; with the noise, and the cost of the requests.
+
+    loss: kappa, B and M; its own regularisation is not read. n, epsilon, delta (default 1/n): as for the accountant.
+    requests >= 1: how many, of one record each. share > 0: cost of one request, in fits, on average.
+    batch_size (or "full"), step_size, regularisation > 0, learn_epochs: given or "auto". sigma: given, or the smallest with
+    which the requests cost no more than their share, or one step each.
+    All else as for :class:`PNSGD` and :class:`UnlearningAccountant`.
+    InputError for values out of range; UnreachableError, with the reason of each, where no batch size is possible.
+
+    >>> from accountant.problem import LogisticConstants
+    >>> loss = LogisticConstants(regularisation=0.0, feature_bound=1.0)
+    >>> setting = choose_setting(loss=loss, n=10_000, epsilon=1.0, requests=10)
+    >>> setting.refused is None and setting.share <= 10 / 40
+    True
+    """
+    question = Question.of(
+        loss, n=n, epsilon=epsilon, delta=delta, requests=requests, share=share, sigma=sigma, adjacency=adjacency,
+        assignment=assignment, largest_n=largest_n, radius=radius, rounding=rounding, dimension=dimension, bound=bound,
+        batches=batches,
+    )  # fmt: skip
+    sizes = question.sizes() if batch_size == AUTO else [batch_size]
+    penalty = question.penalty() if regularisation == AUTO else number("regularisation", regularisation, at_least=0)
+    rough = question.compared(sizes, step_size, penalty, learn_epochs)
+    able = sorted((setting for setting in rough if setting.refused is None), key=preference)
+    if regularisation == AUTO and able:
+        # What pays at one regularisation pays at those near it.
+        size = able[0].batch_size
+        penalty = question.quiet(lambda penalty: question.setting(size, step_size, penalty, learn_epochs), penalty)
+        rough = question.compared([size], step_size, penalty, learn_epochs)
+        able = [setting for setting in rough if setting.refused is None]
+    for setting in able:
+        # What was found roughly is confirmed by the stream that answers the requests.
+        chosen = question.confirmed(setting)
+        if chosen.refused is None:
+            return chosen
+        rough.append(chosen)
+    if len(rough) == 1:
+        raise UnreachableError(str(rough[0].refused))
+    reasons = "; ".join(f"batch_size {setting.batch_size}: {setting.refused}" for setting in rough)
+    raise UnreachableError(f"no batch size is possible: {reasons}")
