@@ -18,8 +18,20 @@ import numpy as np
 
 from accountant.curves import BlockCurve, Curve, GDPCurve
 from accountant.numerics import Floats, InputError
-from accountant.problem import ConvexNonsmooth, FineTuning, SmoothNonconvex, Stepping
-from accountant.shifts import Clipped, Least, Modulus, Nonsmooth, Smooth, best_clipped_mu, best_mu, best_shifts
+from accountant.problem import ConvexNonsmooth, FineTuning, SmoothNonconvex, Stages, Stepping
+from accountant.shifts import (
+    Clipped,
+    Least,
+    Modulus,
+    Nonsmooth,
+    Smooth,
+    Span,
+    best_clipped_mu,
+    best_mu,
+    best_shifts,
+    chord_shifts,
+    least_chord,
+)
 
 _SAFE: Final = 1 + 1e-13
 
@@ -53,7 +65,10 @@ _MODULI: Final[dict[type[Stepping], Callable[..., Modulus | None]]] = {
 
 
 class Witness(NamedTuple):
-    """Shifts a_1 ... a_n, after which the runs have met, and distances z_1 ... z_n = 0: mu^2 = sum_k (a_k/sigma)^2."""
+    """Shifts a_1 ... a_n, after which the runs have met, and distances z_1 ... z_n = 0: mu^2 = sum_k (a_k/sigma)^2.
+
+    With a schedule sigma is each step's own: the question's times what the stage has of it.
+    """
 
     shifts: tuple[float, ...]
     distances: tuple[float, ...]
@@ -61,10 +76,11 @@ class Witness(NamedTuple):
 
 @dataclass(frozen=True)
 class CommonSteps:
-    """The bound of one algorithm, from models ``start`` apart."""
+    """The bound of one algorithm, from models ``start`` apart; stages: where step sizes and noise change on the way."""
 
     algorithm: Stepping
     start: float
+    stages: Stages | None = None
 
     name = "optimal"
     source = "shifted interpolation with any modulus of continuity, and contraction between projections (docs/theory.md)"
@@ -84,7 +100,26 @@ class CommonSteps:
     @property
     def blocks(self) -> bool:
         """Whether the model is clipped in every step, so that blocks contract."""
-        return math.isfinite(self.algorithm.diameter)
+        return self.stages is None and math.isfinite(self.algorithm.diameter)
+
+    @cached_property
+    def _spans(self) -> tuple[Span, ...]:
+        """The stages' moduli, which are affine."""
+        assert self.stages is not None
+        found = []
+        for stage, algorithm in zip(self.stages.stages, self.stages.algorithms, strict=True):
+            modulus = _MODULI[type(algorithm)](algorithm)
+            if isinstance(modulus, Smooth):
+                found.append(Span(stage.steps, modulus.log_c, 0.0, stage.noise))
+            else:
+                assert isinstance(modulus, Clipped)
+                found.append(Span(stage.steps, modulus.log_rho, modulus.gap, stage.noise))
+        return tuple(found)
+
+    def chord(self, steps: Floats) -> tuple[Floats, Floats]:
+        """log mu at sigma = 1 of the least chord of so many steps in all, no fewer than the schedule's own, and where it is."""
+        assert self.stages is not None
+        return least_chord(self._spans, self.start, np.maximum(steps - self.stages.fixed, 0.0))
 
     def curve(self, steps: Floats) -> Curve:
         """The curve after so many steps, (P,) or (1,); of single components at log mu = :meth:`log_first` - log sigma."""
@@ -113,10 +148,15 @@ class CommonSteps:
             raise InputError("gradient_clip must be given for a witness: without it each step is a block of its own")
         if self.start == 0:
             return Witness((), ())
+        if self.stages is not None:
+            stop = self.chord(np.array([float(steps)]))[1]
+            found, left = chord_shifts(self._spans, self.start, int(stop[0]))
+            return Witness(tuple(found), tuple(left))
         start = self.start
         if clip_first and modulus.after(start) > self.algorithm.diameter:
             start = modulus.before(self.algorithm.diameter)
-        shifts, left = best_shifts(modulus, start, steps)[1], []
+        left = []
+        shifts = best_shifts(modulus, start, steps)[1]
         for a in shifts:
             start = max(modulus.after(start) - a, 0.0)
             left.append(start)
@@ -131,6 +171,8 @@ class CommonSteps:
         with np.errstate(divide="ignore"):
             if start == 0:
                 return np.full(steps.shape, -np.inf)
+            if self.stages is not None:
+                return self.chord(steps)[0]
             nothing = np.where(steps < 1, np.inf, 0.0)
             modulus, n = self.modulus, np.maximum(steps, 1.0)
             if self._clip_first:

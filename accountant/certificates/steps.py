@@ -38,11 +38,14 @@ def certify_steps(
 
     epsilon: the claim; None for the smallest that is proved. sigma: one step's standard deviation. start_distance: declared,
     instead of what start_clip gives. origins: where each constant came from. problem_file: its bytes, for a digest. Raises
-    ClaimError for a claim that is not proved, InputError for what has no certificate (all algorithms but FineTuning).
+    ClaimError for a claim that is not proved, InputError for what has no certificate (all algorithms but FineTuning, and
+    schedules).
     """
     algorithm = accountant.algorithm
     if not isinstance(algorithm, FineTuning):
         raise InputError(f"algorithm must be fine-tuning for a certificate, got {algorithm.name}")
+    if accountant.schedule is not None:
+        raise InputError("schedule must be left out for a certificate: the checker verifies steps of one size and one noise")
     noise, count = number("sigma", sigma, above=0), integer("steps", steps, at_least=1)
     target = number("delta", delta, above=0, below=1)
     if start_distance is not None and number("start_distance", start_distance, at_least=0) == 0:

@@ -89,6 +89,8 @@ def certify_steps(
         raise InputError(f"epochs must be left out for {name}: common steps are counted one by one; give --steps")
     if requests is not None:
         raise InputError(f"requests must be left out for {name}: every request starts again from a clipped model")
+    if shared.step_accountant.schedule is not None:
+        raise InputError(f"schedule must be left out for a certificate of {name}, which is of one step size and one noise")
     check_told(name, steps=steps, delta=delta)
     assert steps is not None
     assert delta is not None

@@ -9,6 +9,7 @@ from accountant.commands import drawings, files, layout, pictures, present
 from accountant.commands.compare import show_assumptions
 from accountant.commands.options import Shared, check_told
 from accountant.numerics import InputError, integer, number
+from accountant.questions import SCHEDULE
 
 if TYPE_CHECKING:
     from accountant.methods import ComparedSteps
@@ -28,6 +29,8 @@ def compare(
         if value is not None:
             why = "it is counted in steps" if name == "epochs" else "its requests do not pile up, each costs the same"
             raise InputError(f"{name} must be left out for {algorithm.name}: {'doubles only' if name == 'precision' else why}")
+    if SCHEDULE in shared.settings:
+        raise InputError("schedule must be left out to compare: the other methods are about one step size and one noise")
     check_told(algorithm.name, steps=steps, delta=delta)
     pictures.check(plot)
     target = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": number("delta", delta, above=0, below=1)}

@@ -31,6 +31,7 @@ from accountant.questions import (
     check_complete,
     load,
     merged,
+    step_schedule,
     stepping_of,
 )
 
@@ -150,13 +151,13 @@ class Shared:
     @cached_property
     def stepping(self) -> Stepping | None:
         """The algorithm whose steps both runs share, where the settings name one."""
-        return stepping_of(self.settings)
+        return stepping_of(self.settings, scheduled=True)
 
     @cached_property
     def step_accountant(self) -> StepAccountant:
         """The accountant of that algorithm."""
         assert self.stepping is not None
-        accountant = StepAccountant(self.stepping)
+        accountant = StepAccountant(self.stepping, schedule=step_schedule(self.settings))
         accountant.check()
         return accountant
 
@@ -177,9 +178,12 @@ class Shared:
         return merged(self.options, problem_file=self.problem)
 
 
-def check_told(name: str, **question: Any) -> None:
-    """InputError where a question about common steps leaves out steps or delta; name: the algorithm's."""
-    if "steps" in question and question["steps"] is None:
+def check_told(name: str, *, closed: bool = False, **question: Any) -> None:
+    """InputError where a question about common steps leaves out steps or delta; name: the algorithm's.
+
+    closed: whether a schedule says the number of steps.
+    """
+    if "steps" in question and question["steps"] is None and not closed:
         raise InputError("steps must be given: the number of noisy steps")
     if "delta" in question and question["delta"] is None:
         raise InputError(f"delta must be given for {name}: there is no n, and so no default 1/n")

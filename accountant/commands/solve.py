@@ -11,7 +11,7 @@ import typer
 from accountant.commands import layout, present
 from accountant.commands.options import COUNT, NUMBER, Shared
 from accountant.numerics import InputError, choice, digits
-from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, StepAccountant, stepping_of
+from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, StepAccountant, step_schedule, stepping_of
 
 UnknownArgument = Annotated[
     str,
@@ -114,15 +114,16 @@ def _of_steps(shared: Shared, unknown: str, given: dict[str, Any], extreme: str 
         raise InputError("epochs must be left out: common steps are counted one by one; give --steps")
     choice("unknown", unknown, ("sigma", "epsilon", "delta", "steps", *_STANDS))
     settings = {**shared.settings, **({unknown: _STANDS[unknown]} if unknown in _STANDS else {})}
-    algorithm = stepping_of(settings)
+    algorithm, schedule = stepping_of(settings, scheduled=True), step_schedule(settings)
     assert algorithm is not None
+    accountant = StepAccountant(algorithm, schedule=schedule)
     question = {**shared.target, **given}
     question.pop(unknown, None)
-    wanted = [key for key in ("sigma", "epsilon", "delta", "steps") if key != unknown]
+    closed = accountant.stages is not None and not accountant.stages.open
+    wanted = [key for key in ("sigma", "epsilon", "delta", "steps") if key != unknown and not (closed and key == "steps")]
     missing = [key for key in wanted if key not in question]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given for {algorithm.name}")
-    accountant = StepAccountant(algorithm)
     accountant.check()
     if unknown in ("epsilon", "delta"):
         return float(accountant.epsilon(**question) if unknown == "epsilon" else accountant.delta(**question))

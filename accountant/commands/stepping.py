@@ -38,7 +38,7 @@ def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title
     precision = question.pop("precision")
     present.check_precision(precision)
     _check(shared, question)
-    check_told(_name(shared), **question)
+    check_told(_name(shared), closed=_closed(shared), **question)
     outcome = _asked(shared, unknown, **question)
     result = record(shared, unknown, outcome)
     result["comparison"] = _comparison(shared, unknown, question)
@@ -81,14 +81,14 @@ def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, 
             f"epochs must be left out for {_name(shared)}: {_NO_EPOCHS.replace('give --steps', 'ask for --steps')}"
         )
     question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
-    check_told(_name(shared), **question)
+    check_told(_name(shared), closed=_closed(shared), **question)
     outcome = _asked(shared, "steps", **question)
     count = int(outcome.answer)
     result = record(shared, "epochs", outcome)
     result["epsilon_achieved"] = shared.step_accountant.epsilon(sigma=sigma, delta=delta, steps=count)
     result["comparison"] = _comparison(shared, "steps", question)
     rows = [
-        ("steps", str(count)),
+        ("steps", str(count) if result["schedule"] is None else f"{count}, after {outcome.step_count - count} of the schedule"),
         ("epsilon achieved", digits(result["epsilon_achieved"], 10)),
         *_rows(result),
         *_compared(result["comparison"], "steps", count),
@@ -105,7 +105,7 @@ def curve(
     grid = places(over, first, last, points)
     chance = float(grid[0]) if delta is None and over == "delta" else delta
     question = {"sigma": sigma, "delta": chance, "steps": steps}
-    check_told(_name(shared), **question)
+    check_told(_name(shared), closed=_closed(shared), **question)
     outcome = _asked(shared, "epsilon", **question)
     if over == "alpha" and outcome.mu is None:
         raise InputError("over must be delta where blocks contract: they prove points of a curve, and no Renyi divergence")
@@ -149,9 +149,9 @@ def plan(
     if sigma is None:
         raise InputError("sigma must be given")
     question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
-    check_told(_name(shared), **question)
+    check_told(_name(shared), closed=_closed(shared), **question)
     outcome = _asked(shared, "steps", **question)
-    each = int(outcome.answer)
+    each = outcome.step_count
     result = record(shared, "plan", outcome)
     said = (
         "requests do not pile up: each starts again from the clipped model, and its release alone is compared with a reference "
@@ -183,6 +183,12 @@ def _check(shared: Shared, question: dict[str, Any]) -> None:
 def _name(shared: Shared) -> str:
     assert shared.stepping is not None
     return shared.stepping.name
+
+
+def _closed(shared: Shared) -> bool:
+    """Whether a schedule says how many steps there are."""
+    stages = shared.step_accountant.stages
+    return stages is not None and not stages.open
 
 
 def _asked(shared: Shared, unknown: Literal["sigma", "epsilon", "delta", "steps"], **question: Any) -> StepOutcome:
@@ -217,18 +223,18 @@ def record(shared: Shared, command: str, outcome: StepOutcome) -> dict[str, Any]
         "assumptions": list(outcome.assumptions),
         "problem": None,
         "algorithm": settings["algorithm"],
-        "schedule": None,
+        "schedule": settings.get("schedule"),
         "version": __version__,
     }
 
 
 def _comparison(shared: Shared, unknown: str, question: dict[str, Any]) -> dict[str, Any] | None:
-    """The same question under the published bound; None where there is none for the algorithm."""
+    """The same question under the published bound; None where there is none for the algorithm, or for a schedule."""
     from accountant.methods import STEP_METHODS
 
     algorithm = shared.stepping
     assert algorithm is not None
-    if algorithm.name != "fine-tuning":
+    if algorithm.name != "fine-tuning" or shared.step_accountant.schedule is not None:
         return None
     method = STEP_METHODS["finetune-model-clipping" if getattr(algorithm, "clip_first", False) else "finetune-clipping"]
     result: dict[str, Any] = {"bound": method.name, "batches": None, unknown: None, "reason": method.refusal(algorithm)}
@@ -266,7 +272,7 @@ def _compared(other: dict[str, Any] | None, unknown: str, mine: float) -> list[t
 def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         present.noise_row(result),
-        ("", present.STEP_NOISE),
+        ("", present.STEP_NOISE if result["schedule"] is None else f"{present.STEP_NOISE}; times what the schedule says"),
         present.guarantee_row(result),
         ("unlearning", present.plural(result["steps"], "noisy step")),
     ]

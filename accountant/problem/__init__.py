@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from accountant.problem.reference import *
     from accountant.problem.rounding import *
     from accountant.problem.schedule import *
+    from accountant.problem.stages import *
     from accountant.problem.stepping import *
 else:
     __getattr__, __all__ = face(
@@ -33,5 +34,6 @@ else:
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
         rounding="MAX_EPSILON REMEDIES Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
+        stages="Stage Stages closed",
         stepping="CENTRE ConvexNonsmooth FineTuning STEPPING SmoothNonconvex Stepping",
     )

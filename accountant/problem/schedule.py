@@ -68,7 +68,9 @@ _PHASES: Final[dict[str, type[Phase]]] = {"learn": Learn, "unlearn": Unlearn}
 
 @dataclass(frozen=True)
 class Schedule:
-    """Phases in order: learning first, then unlearning. Raises InputError for an order that has no meaning.
+    """Phases in order: learning first, then unlearning; of common steps, as of fine-tuning, unlearning alone.
+
+    Raises InputError for an order that has no meaning.
 
     >>> schedule = Schedule([Learn(epochs=20, step_size=0.5), Unlearn(batch_size=64)])
     >>> schedule.to_list()
@@ -85,8 +87,6 @@ class Schedule:
         object.__setattr__(self, "phases", kept)
         if not kept or not all(isinstance(phase, (Learn, Unlearn)) for phase in kept):
             raise InputError(f"phases must be a non-empty list of Learn and Unlearn, got {list(kept)!r}")
-        if not isinstance(kept[0], Learn):
-            raise InputError("a schedule must begin with a learn phase, got an unlearn phase first")
         for number_, (before, phase) in enumerate(pairwise(kept), start=2):
             if isinstance(phase, Learn) and isinstance(before, Unlearn):
                 raise InputError(
@@ -96,7 +96,7 @@ class Schedule:
         for number_, phase in enumerate(kept, start=1):
             last = number_ == len(kept)
             length = phase.epochs if phase.steps is None else phase.steps
-            if length is None and not (number_ == 1 or (last and isinstance(phase, Unlearn))):
+            if length is None and not ((number_ == 1 and isinstance(phase, Learn)) or (last and isinstance(phase, Unlearn))):
                 raise InputError(
                     f"phase {number_} must have epochs or steps: only a first learn and a last unlearn may be open"
                 )

@@ -23,7 +23,8 @@ else:
         outcome="Outcome Unknown Value",
         query="raised",
         searches="NotUniqueWarning",
-        settings="ALGORITHM BATCHES DEFAULT KEYS Loaded SCHEDULE STEP_KEYS TARGET check_complete load merged stepping_of",
+        settings="ALGORITHM BATCHES DEFAULT KEYS Loaded SCHEDULE STEP_KEYS TARGET check_complete load merged "
+        "step_schedule stepping_of",
         setup="Setup",
         step_accountant="StepAccountant",
         stepping="StepOutcome",

@@ -71,9 +71,12 @@ def enclose(
     if isinstance(accountant, StepAccountant):
         if epochs is not None:
             raise InputError("epochs must be left out: common steps are counted one by one, give steps")
-        count = integer("steps", steps, at_least=1)
+        if accountant.stages is None:
+            integer("steps", steps, at_least=1)
+        else:
+            accountant.stages.total(steps)
         return enclose_steps(
-            accountant, unknown, exact, digits=digits, arithmetic=name, read=read, steps=count, start_distance=start_distance
+            accountant, unknown, exact, digits=digits, arithmetic=name, read=read, steps=steps, start_distance=start_distance
         )
     # The double answer checks the question, and is where the search starts.
     question = {key: float(value) for key, value in exact.items()}

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, Final, NamedTuple
 
 from accountant.numerics import InputError, all_bytes, choice, number
-from accountant.problem import PNSGD, PRESET_DIMENSIONS, STEPPING, Problem, Stepping, preset
+from accountant.problem import PNSGD, PRESET_DIMENSIONS, STEPPING, Problem, Schedule, Stepping, preset
 from accountant.questions.accountant import UnlearningAccountant
 from accountant.questions.setup import Setup
 
@@ -100,10 +100,11 @@ def check_complete(settings: Mapping[str, Any]) -> None:
         raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
 
 
-def stepping_of(settings: Mapping[str, Any]) -> Stepping | None:
+def stepping_of(settings: Mapping[str, Any], *, scheduled: bool = False) -> Stepping | None:
     """The algorithm whose steps both runs share, where the settings name one; None for noisy SGD on batches.
 
-    InputError for options that the algorithm does not have, and for those that it needs and nobody gives.
+    scheduled: whether a schedule may stand beside it (:func:`step_schedule`). InputError for options that the algorithm does
+    not have, and for those that it needs and nobody gives.
 
     >>> stepping_of({"algorithm": "fine-tuning", "step_size": 0.01, "gradient_clip": 1.0, "start_clip": 1.0}).rho
     1.0
@@ -116,7 +117,7 @@ def stepping_of(settings: Mapping[str, Any]) -> Stepping | None:
         return None
     kind = STEPPING[name]
     has = {f.name for f in fields(kind)}
-    known = (*dict.fromkeys(key for keys in KEYS.values() for key in keys), *STEP_KEYS, SCHEDULE)
+    known = (*dict.fromkeys(key for keys in KEYS.values() for key in keys), *STEP_KEYS, *(() if scheduled else (SCHEDULE,)))
     foreign = [key for key in known if key in settings and key not in has and (key, settings[key]) != ("bound", "optimal")]
     if foreign:
         what = "it is no option" if len(foreign) == 1 else "they are no options"
@@ -126,6 +127,12 @@ def stepping_of(settings: Mapping[str, Any]) -> Stepping | None:
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given for {name}: directly, or by a problem file")
     return kind(**{key: settings[key] for key in has if key in settings})
+
+
+def step_schedule(settings: Mapping[str, Any]) -> Schedule | None:
+    """The schedule beside such an algorithm, None without one; InputError for one that is not a list of phases."""
+    phases = settings.get(SCHEDULE)
+    return phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
 
 
 class Loaded(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from accountant.curves import GDPCurve, Mixture, PrivacyCurve, chained, contracted_in
 from accountant.numerics import SMALLEST, Enclosure, InputError, Numbers, Precise, refined_root, settle
-from accountant.problem import ConvexNonsmooth, FineTuning, Read, Stepping
+from accountant.problem import ConvexNonsmooth, FineTuning, Read, Stages, Stepping
 from accountant.questions.step_accountant import StepAccountant
 from accountant.questions.stepping import StepOutcome
 from accountant.shifts import Clipped, Least, Smooth, best_stop, clipped_mu, smooth_clipped
@@ -28,10 +28,10 @@ def enclose_steps(
     digits: int,
     arithmetic: str,
     read: Read,
-    steps: int,
+    steps: int | None,
     start_distance: float | None,
 ) -> Enclosure:
-    """``unknown`` ("sigma", "epsilon" or "delta") from the two others, exact numbers; steps >= 1.
+    """``unknown`` ("sigma", "epsilon" or "delta") from the two others, exact numbers; steps >= 1, or as a schedule has them.
 
     InputError for Rényi divergences, and for losses that are not smooth, whose best shifts are a search of doubles.
     """
@@ -72,14 +72,14 @@ class _Strings:
     def __init__(
         self, algorithm: Stepping, outcome: StepOutcome, start_distance: float | None, ar: Precise, read: Read
     ) -> None:
-        self.algorithm, self.ar, self.bound = algorithm, ar, outcome.bound
+        self.algorithm, self.ar, self.bound, self.read = algorithm, ar, outcome.bound, read
         self.known: dict[tuple[bool, int], Numbers] = {}
 
         def exact(name: str) -> Fraction:
             value = getattr(algorithm, name, None)
             return Fraction(0) if value is None else read(value)
 
-        size = exact("step_size")
+        size = self.size = exact("step_size")
         self.rho, self.gap = 1 - size * exact("weight_decay"), 2 * size * exact("gradient_clip")
         self.c = self.rho + size * exact("smoothness")
         self.diameter = 2 * exact("model_clip") if algorithm.model_clip is not None else None
@@ -104,6 +104,8 @@ class _Strings:
 
     def _mu(self, start: Fraction, steps: int, block: bool) -> Numbers:
         ar, modulus = self.ar, self.bound.modulus
+        if self.bound.stages is not None:
+            return self._changing(self.bound.stages, start, int(self.bound.chord(np.array([float(steps)]))[1][0]))
         if isinstance(self.algorithm, FineTuning) and self.algorithm.clip_first:
             assert self.diameter is not None
             apart = start
@@ -131,6 +133,20 @@ class _Strings:
         # Waiting steps, of slope c: in units of what they make of a distance.
         waiting = self._sum(1 / self.c**2, steps - first) / self.c**2 if steps > first else ar.asarray(0)[()]
         return reached / ar.sqrt(squares + waiting)
+
+    def _changing(self, stages: Stages, start: Fraction, stop: int) -> Numbers:
+        """The chord of a schedule to step ``stop``; every chord holds, whichever it is."""
+        ar = self.ar
+        reached, noise, left = ar.asarray(start)[()], ar.asarray(0)[()], stop
+        for stage in stages.stages:
+            n = left if stage.steps is None else min(stage.steps, left)
+            size, nu = self.read(stage.step_size), self.read(stage.noise)
+            rate = 1 + (self.c - self.rho) / self.size * size - (1 - self.rho) / self.size * size
+            if n > 0:
+                reached = self._power(rate, n) * reached + self._sum(rate, n) * (self.gap / self.size * size)
+                noise = self._power(rate**2, n) * noise + self._sum(rate**2, n) * nu**2
+            left -= n
+        return reached / ar.sqrt(noise)
 
     def _power(self, base: Fraction, n: int) -> Numbers:
         ar = self.ar

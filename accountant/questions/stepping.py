@@ -28,7 +28,7 @@ from accountant.numerics import (
     plain,
     shown,
 )
-from accountant.problem import FineTuning, Stepping
+from accountant.problem import FineTuning, Stages, Stepping, closed
 from accountant.questions.answers import Counting, delta_of, epsilon_of, sigma_of
 from accountant.questions.question import Question, Refusals
 
@@ -42,11 +42,15 @@ _SOLVERS: Final[dict[str, tuple[Callable[..., Floats], tuple[str, str]]]] = {
 
 @dataclass(frozen=True, eq=False)
 class StepQuery:
-    """Numbers of steps asked about, and distances at their start (NaN: the algorithm's own), arrays that broadcast."""
+    """Numbers of steps asked about, and distances at their start (NaN: the algorithm's own), arrays that broadcast.
+
+    stages: the schedule, whose own steps are counted in ``steps``.
+    """
 
     algorithm: Stepping
     steps: Floats
     start: Floats
+    stages: Stages | None = None
     width: int = 1
 
     def at(self, steps: Floats, start: Floats) -> StepQuery:
@@ -56,7 +60,9 @@ class StepQuery:
     def bound(self, start: float) -> CommonSteps:
         """The bound from models that far apart."""
         own = self.algorithm.start_distance
-        return CommonSteps(self.algorithm, own if math.isnan(start) else min(start, self.algorithm.diameter))
+        start = own if math.isnan(start) else min(start, self.algorithm.diameter)
+        stages = None if self.stages is None or self.stages.plain else self.stages
+        return CommonSteps(self.algorithm, start, stages)
 
     def mixture(self, steps: Floats, start: Floats) -> Mixture:
         """The component at sigma = 1 for rows (P,) of one start."""
@@ -96,7 +102,7 @@ class StepOutcome:
 
     @property
     def steps(self) -> Value:
-        """Noisy steps in all."""
+        """Noisy steps in all, those of a schedule included."""
         return plain(self.query.steps)
 
     @property
@@ -156,7 +162,8 @@ class StepOutcome:
         """The whole privacy curve, with what it rests on; of blocks, of the split that was found for the outcome's epsilon."""
         mixture, log_mu = self._mixture
         statement = (
-            f"After {self.step_count} noisy steps with noise sigma={shown(float(self._noise))}, the unlearned model is "
+            f"After {self.step_count} noisy steps with noise sigma={shown(float(self._noise))}"
+            f"{'' if self.query.stages is None else ' times what the schedule says'}, the unlearned model is "
             "indistinguishable from the reference, clipped alike and trained by the same steps, up to the curve given here."
         )
         values, blocks = rounded_up(log_mu[0]), None
@@ -175,12 +182,12 @@ class StepOutcome:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the answer rests on, a sentence each."""
-        return assumed(self.algorithm, given=self.start_distance is not None)
+        return assumed(self.algorithm, given=self.start_distance is not None, stages=self.query.stages)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the question was about, as JSON types."""
-        return {"bound": CommonSteps.name, "algorithm": {"name": self.algorithm.name, **self.algorithm.to_dict()}}
+        return settings_of(self.algorithm, self.query.stages)
 
     @cached_property
     def _mixture(self) -> tuple[Mixture, Floats]:
@@ -201,13 +208,22 @@ class StepOutcome:
         return self
 
 
-def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
+def settings_of(algorithm: Stepping, stages: Stages | None) -> dict[str, Any]:
+    """What was asked about, as JSON types; the schedule where there is one."""
+    settings = {"bound": CommonSteps.name, "algorithm": {"name": algorithm.name, **algorithm.to_dict()}}
+    return settings if stages is None else settings | {"schedule": stages.schedule.to_list()}
+
+
+def assumed(algorithm: Stepping, *, given: bool = False, stages: Stages | None = None) -> tuple[str, ...]:
     """What a guarantee of common steps rests on, a sentence each."""
     clip = getattr(algorithm, "gradient_clip", None)
     lines = [algorithm.meaning + ("" if clip is None else f", to norm {shown(clip)}")]
     if isinstance(algorithm, FineTuning) and clip is None:
         lines = ["gradients need not be clipped, whatever the loss is: every step clips the model before its noise"]
-    lines.append(f"every step has step size {shown(algorithm.step_size)} and weight decay {shown(algorithm.weight_decay)}")
+    if stages is None or stages.plain:
+        lines.append(f"every step has step size {shown(algorithm.step_size)} and weight decay {shown(algorithm.weight_decay)}")
+    else:
+        lines += [*stages.told(), f"every step has weight decay {shown(algorithm.weight_decay)}"]
     if given:
         lines.append("start_distance bounds the distance of the two models before the first step")
     elif algorithm.start_clip is not None:
@@ -221,8 +237,14 @@ def assumed(algorithm: Stepping, *, given: bool = False) -> tuple[str, ...]:
         if not given and larger and not getattr(algorithm, "clip_first", False):
             lines.append(f"both models are clipped to norm {shown(algorithm.model_clip)} before the first step, too")
         lines.append(f"every step clips the model to norm {shown(algorithm.model_clip)}, {when}")
+        if stages is not None and not stages.plain:
+            lines.append(
+                "steps that change are proved by one string from the start: no blocks, so model_clip gains nothing more"
+            )
+    scheduled = "" if stages is None else ", times the schedule's,"
     lines += [
-        "sigma is the standard deviation of the noise that each step adds to each parameter, buffers that are trained included",
+        f"sigma{scheduled} is the standard deviation of the noise that each step adds to each parameter, buffers that are "
+        "trained included",
         "reference: retrained without the records (or the public initialisation), clipped, then the same noisy steps on "
         "the same retained data; the steps see no deleted record, and nothing computed from one but the model they start at",
         "the order of these steps is drawn anew, independent of the past, or public; their numbers, sizes and times are public",
@@ -238,6 +260,7 @@ class StepAsking:
 
     algorithm: Stepping
     refusal: InputError | None
+    stages: Stages | None = None
 
     def ask(self, unknown: str, asked: Question, refused: Refusals) -> StepOutcome:
         """The unknown from the other numbers, with all that follows from it."""
@@ -263,8 +286,15 @@ class StepAsking:
             start = asked.number("start_distance")
         if asked.epochs is not None:
             raise InputError("epochs must be left out: common steps are counted one by one, give steps")
-        steps = np.zeros(()) if asked.steps is None else asked.number("steps")
-        return StepQuery(self.algorithm, steps, start)
+        if self.stages is None:
+            steps = np.zeros(()) if asked.steps is None else asked.number("steps")
+        elif self.stages.open:
+            steps = self.stages.fixed + (np.zeros(()) if asked.steps is None else asked.number("steps"))
+        elif asked.steps is None:
+            steps = np.asarray(float(self.stages.fixed))
+        else:
+            raise closed()
+        return StepQuery(self.algorithm, steps, start, self.stages)
 
     def _answered(self, unknown: str, asked: Question, refused: Refusals) -> tuple[StepQuery, dict[str, Value], Value]:
         if unknown == "epochs":
@@ -272,7 +302,7 @@ class StepAsking:
         query = self.query(asked)
         if unknown == "steps":
             return self._fewest(query, asked, refused)
-        if asked.steps is None:
+        if asked.steps is None and (self.stages is None or self.stages.open):
             raise InputError("steps must be given")
         solve, needed = _SOLVERS[unknown]
         known = {name: asked.number(name) for name in needed}
@@ -286,11 +316,14 @@ class StepAsking:
 
     def _fewest(self, query: StepQuery, asked: Question, refused: Refusals) -> tuple[StepQuery, dict[str, Value], Value]:
         """The smallest number of steps that is enough."""
+        if self.stages is not None and not self.stages.open:
+            raise InputError("the schedule must end with an open unlearn phase to ask for steps")
         target = {name: asked.number(name) for name in ("sigma", "epsilon", "delta")}
-        one = np.ones(())
-        counting = Counting(query.at(one, query.start), stride=1, beyond=0)
-        high = np.asarray(float(self._most(target)))
-        counts = counting.fewest(low=one, high=high, **target)
+        before = 0 if self.stages is None else self.stages.fixed
+        low = np.asarray(0.0 if before else 1.0)
+        counting = Counting(query.at(low, query.start), stride=1, beyond=before)
+        high = np.asarray(float(self._most(target) - before))
+        counts = counting.fewest(low=low, high=high, **target)
 
         def unreachable(row: int) -> UnreachableError:
             sigma, epsilon, delta = (float(np.broadcast_to(value, counts.shape).flat[row]) for value in target.values())
@@ -305,11 +338,12 @@ class StepAsking:
         refused.add(np.isinf(counts), unreachable)
         answer = plain(np.where(refused.mask(counts.shape), np.inf, counts))
         return (
-            replace(query, steps=np.where(np.isinf(counts), 1.0, counts)),
+            replace(query, steps=before + np.where(np.isinf(counts), 1.0, counts)),
             {name: plain(value) for name, value in target.items()},
             answer,
         )
 
     def _most(self, target: Mapping[str, Floats]) -> int:
         """Steps beyond which nothing gets better, or nobody runs them."""
-        return MAX_COUNT if math.isinf(self.algorithm.diameter) else 1_000_000
+        changing = self.stages is not None and not self.stages.plain
+        return MAX_COUNT if changing or math.isinf(self.algorithm.diameter) else 1_000_000

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from accountant.numerics import face
 
 if TYPE_CHECKING:
+    from accountant.shifts.chords import *
     from accountant.shifts.cyclic import *
     from accountant.shifts.distance import *
     from accountant.shifts.enclosed import *
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
+        chords="Span chord_shifts least_chord",
         cyclic="log_mu_cyclic log_mu_decay log_mu_restarted restarts",
         distance="NO_DISTANCE learned_distance log_learned_distance",
         enclosed="string_mu",

@@ -35,6 +35,8 @@ def resolved(schedule: Schedule, algorithm: PNSGD) -> list[Stretch]:
     """The stretches of a schedule in order, none of no length; InputError names the phase that does not fit the algorithm."""
     if not isinstance(schedule, Schedule):
         raise InputError(f"schedule must be a Schedule, got {schedule!r}")
+    if not isinstance(schedule.phases[0], Learn):
+        raise InputError("a schedule must begin with a learn phase, got an unlearn phase first")
     stretches: list[Stretch] = []
     for place, phase in enumerate(schedule.phases, start=1):
         try:
