@@ -12,10 +12,10 @@ import pytest
 from accountant import PNSGD, InputError
 from accountant.problem import load_limit
 from accountant.trainer import FAULTS, Logistic, Ridge, SmoothedHinge, Trainer, audit, gaussian_instance, secret_instance
-from accountant.trainer import auditing as audits
 from accountant.trainer.drawn import _pieces, drawn_visits
-from accountant.trainer.drawn_auditing import DRAW_FAULTS, epsilon_of_counts
+from accountant.trainer.drawn_auditing import epsilon_of_counts
 from accountant.trainer.draws import Places
+from accountant.trainer.faults import DRAW_FAULTS
 from accountant.trainer.parts import Part
 
 N, D = 60, 3
@@ -316,7 +316,7 @@ def test_the_bound_is_within_five_per_cent_and_never_above_in_fifty_seeds() -> N
     assert min(shares) >= 0.88
 
 
-@pytest.mark.parametrize("fault", sorted(audits.FAULTS))
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"wrong-batch"}))
 def test_broken_draws_and_broken_trainers_are_found(fault: str) -> None:
     found = audit(secret_instance(), trials=20_000, seed=3, fault=fault)
     assert found.violated == ("optimal",)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from accountant.trainer.classifier import *
     from accountant.trainer.constants import *
     from accountant.trainer.data import *
+    from accountant.trainer.faults import *
     from accountant.trainer.fine_tuning import *
     from accountant.trainer.history import *
     from accountant.trainer.instances import *
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        auditing="Audit FAULTS LEAST audit",
+        auditing="Audit LEAST audit",
         baselines="descent_to_delete langevin release retrain",
         classifier="PNSGDClassifier",
         constants="check_constants measure",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
+        faults="DRAW_FAULTS FAULTS Faulty check_fault",
         fine_tuning="STEP_FAULTS fine_tune",
         history="OvertakenError",
-        instances="Instance data_instance gaussian_instance logistic_instance secret_instance",
+        instances="Asked Claim Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
         points="accuracy check_points gradient objective predict scores",
         regressor="PNSGDRegressor",

@@ -10,60 +10,40 @@ others count errors, of which Clopper-Pearson intervals are taken: the lower bou
 the two laws are. They are bounds on what this attack sees, not guarantees: an attack that fails proves nothing.
 
 Where records draw their batches by themselves every trial has a key of its own, and the test may use whatever else tells a draw
-(:mod:`accountant.trainer.drawn_auditing`).
+(:mod:`accountant.trainer.drawn_auditing`). Trials run in chunks (:mod:`accountant.trainer.audited`), of which numbers along a
+few directions are kept: only the trials that choose these keep all parameters, so there is a limit to them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accountant.curves import gdp_epsilon
-from accountant.numerics import Floats, InputError, Progress, choice, integer, number
-from accountant.problem import PNSGD, SECRET
-from accountant.trainer.drawn_auditing import (
-    DRAW_FAULTS,
-    Cells,
-    Faulty,
-    cell_scores,
-    chosen_test,
-    published_cells,
-    shown_epsilon,
-    witness_cells,
-)
-from accountant.trainer.instances import Instance
+from accountant.numerics import Floats, Progress, check_jobs, integer, number
+from accountant.trainer.audited import ChunkSeeds, run_chunks
+from accountant.trainer.drawn_auditing import Cells, cell_scores, chosen_test, shown_epsilon, witness_cells
+from accountant.trainer.faults import check_fault
+from accountant.trainer.instances import Claim, Instance
 from accountant.trainer.losses import Array
 from accountant.trainer.trade_off import epsilon_of_errors, error_bound, mu_of_errors, normal_cdf
-from accountant.trainer.training import Trainer
 
 #: Of every so many trials one more is made to choose the test with.
 _PILOT: Final = 5
 #: The same of own draws, whose laws are no normal ones: there it is chosen by counting.
 _OWN_PILOT: Final = 2
+#: Most of those, where means choose and where counts do, and most of their parameters together.
+_MOST_PILOTS: Final = 20_000
+_MOST_OWN_PILOTS: Final = 100_000
+_MOST_NUMBERS: Final = 1 << 22
 #: Fewest trials of each law; fewer would bound nothing.
 LEAST: Final = 100
 #: Points of the empirical trade-off curve.
 _POINTS: Final = 25
-#: Ways to break the trainer on purpose, for audits of the audit.
-FAULTS: Final[dict[str, str]] = {
-    "half-noise": "every step adds half the noise",
-    "short": "unlearning stops one epoch early",
-    "kept": "unlearning goes on with the deleted point",
-    **DRAW_FAULTS,
-}
-
-
-class Claim(NamedTuple):
-    """What a bound says of the instance; mu is None for a Rényi bound."""
-
-    bound: str
-    epsilon: float
-    mu: float | None
 
 
 @dataclass(frozen=True)
@@ -121,13 +101,17 @@ def audit(
     confidence: float = 0.99,
     seed: int | None = None,
     fault: str | None = None,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Run ``trials`` of unlearning and as many of retraining, and bound how far apart they are from below.
 
-    A fifth more choose the test, half as many more where records draw by themselves. trials: at least 100. confidence: in
-    (0, 1), of each lower bound. fault: one of ``FAULTS``, to see whether it is found; those of draws are for secret draws. The
-    claims are those of ``optimal`` and, of a partition, ``paper`` for the algorithm as it should have run.
+    A fifth more choose the test, half as many more where records draw by themselves, but at most 20,000 and 100,000, and no
+    more than 32 MB hold. trials: at least 100. confidence: in (0, 1), of each lower bound. fault: one of ``FAULTS``, to see
+    whether it is found; those of draws are for secret draws. jobs: processes, at least 1, or -1 for one on each processor;
+    None: as ``joblib.parallel_config`` says, else one. What is found does not depend on it. progress: told of trials done.
+    The claims are those of ``optimal`` and, of a partition that has learned until it converged, ``paper`` for the algorithm as
+    it should have run.
 
     >>> from accountant.trainer import gaussian_instance
     >>> found = audit(gaussian_instance(mu=2.0), trials=500, seed=0)
@@ -136,25 +120,31 @@ def audit(
     """
     count = integer("trials", trials, at_least=LEAST)
     level = number("confidence", confidence, above=0, below=1)
-    if fault is not None:
-        choice("fault", fault, tuple(FAULTS))
-        if fault in DRAW_FAULTS and instance.algorithm.assignment != SECRET:
-            raise InputError(f"fault={fault} needs an instance with secret draws, got {instance.name}")
-    own, risk = instance.algorithm.own_draws, (1 - level) / 2
-    pilot = max(count // (_OWN_PILOT if own else _PILOT), LEAST)
-    unlearned, retrained, cells = _samples(instance, count + pilot, seed, fault, progress)
-    direction = _direction(instance, unlearned[:, :pilot], retrained[:, :pilot])
-    ours, theirs = direction @ unlearned, direction @ retrained
-    if own:
-        ours, theirs = _best_scores(instance, (unlearned, retrained), (ours, theirs), cells, pilot)
-    tests = _Tests(ours[:pilot], theirs[:pilot], ours[pilot:], theirs[pilot:], risk=risk)
+    check_fault(fault, instance.algorithm, instance.name)
+    own, risk, workers = instance.algorithm.own_draws, (1 - level) / 2, check_jobs(jobs)
+    pilot, seeds = _pilot(instance, count), ChunkSeeds(seed)
+    first = run_chunks(
+        instance, pilot, seeds=seeds, fault=fault, directions=None, jobs=workers, progress=_told(progress, 0, pilot + count)
+    )
+    towards = _directions(instance, first.unlearned, first.retrained)
+    others = run_chunks(
+        instance, count, seeds=seeds, fault=fault, directions=towards, jobs=workers,
+        progress=_told(progress, pilot, pilot + count),
+    )  # fmt: skip
+    ours, theirs = (
+        np.concatenate([towards @ of_pilot, of_others], axis=1)
+        for of_pilot, of_others in ((first.unlearned, others.unlearned), (first.retrained, others.retrained))
+    )
+    cells = _all_cells(first.cells, others.cells)
+    scores, null = (ours[0], theirs[0]) if not own else _best_scores(instance, ours, theirs, cells, pilot)
+    tests = _Tests(scores[:pilot], null[:pilot], scores[pilot:], null[pilot:], risk=risk)
     mu = tests.mu_lower()
     if own:
-        test = chosen_test(ours[:pilot], theirs[:pilot], delta=instance.delta, risk=1 - level)
-        epsilon = shown_epsilon(test, ours[pilot:], theirs[pilot:], delta=instance.delta, risk=1 - level)
+        test = chosen_test(scores[:pilot], null[:pilot], delta=instance.delta, risk=1 - level)
+        epsilon = shown_epsilon(test, scores[pilot:], null[pilot:], delta=instance.delta, risk=1 - level)
     else:
         epsilon = tests.epsilon_lower(instance.delta)
-    claims = tuple(_claim(instance, bound) for bound in (("optimal",) if own else ("optimal", "paper")))
+    bounds = ("optimal",) if own or instance.algorithm.learn_epochs is not None else ("optimal", "paper")
     return Audit(
         instance=instance.name,
         description=instance.description,
@@ -169,7 +159,7 @@ def audit(
         mu_lower=mu,
         mu_estimate=tests.distance(),
         mu_exact=_exact(instance),
-        claims=claims,
+        claims=tuple(instance.claim(bound) for bound in bounds),
         errors=tests.errors(),
     )
 
@@ -223,64 +213,53 @@ class _Tests:
         return float(bound(error_bound(np.array(alpha), count, share), error_bound(np.array(beta), count, share)))
 
 
+def _pilot(instance: Instance, count: int) -> int:
+    """Trials that choose the test."""
+    own, parameters = instance.algorithm.own_draws, instance.loss.outputs * instance.features.shape[1]
+    wanted = count // (_OWN_PILOT if own else _PILOT)
+    return max(min(wanted, _MOST_OWN_PILOTS if own else _MOST_PILOTS, _MOST_NUMBERS // parameters), LEAST)
+
+
+def _told(progress: Progress | None, begin: int, total: int) -> Progress | None:
+    """Progress of some of all trials, from the ``begin``-th on."""
+    return None if progress is None else lambda done, _: progress(begin + done, total)
+
+
+def _all_cells(first: tuple[Cells, Cells] | None, others: tuple[Cells, Cells] | None) -> tuple[Cells, Cells] | None:
+    """What was published in all trials, (trials,) each."""
+    if first is None or others is None:
+        return None
+    return np.concatenate([first[0], others[0]]), np.concatenate([first[1], others[1]])
+
+
 def _best_scores(
-    instance: Instance,
-    samples: tuple[Array, Array],
-    plain: tuple[Floats, Floats],
-    published: tuple[Cells, Cells] | None,
-    pilot: int,
+    instance: Instance, ours: Floats, theirs: Floats, published: tuple[Cells, Cells] | None, pilot: int
 ) -> tuple[Floats, Floats]:
-    """Scores in cells, if they see clearly more in the second half of the pilot than those without."""
-    half, best, most = pilot // 2, plain, -1.0
-    cells = witness_cells(instance, *samples, half) if published is None else published
-    for ours, theirs in (plain, cell_scores(*plain, *cells, half)):
-        test = chosen_test(ours[:half], theirs[:half], delta=instance.delta, risk=0.1)
-        found = shown_epsilon(test, ours[half:pilot], theirs[half:pilot], delta=instance.delta, risk=0.1)
+    """Scores (trials,) in cells, if they see clearly more in the second half of the pilot than those without.
+
+    ours, theirs: along the direction, and along the witness's where there is one, (k, trials).
+    """
+    half, best, most = pilot // 2, (ours[0], theirs[0]), -1.0
+    tried = [best]
+    if published is not None:
+        tried.append(cell_scores(ours[0], theirs[0], *published, half))
+    elif instance.witness is not None:
+        tried.append(cell_scores(ours[0], theirs[0], *witness_cells(ours[1], theirs[1], half), half))
+    for one, other in tried:
+        test = chosen_test(one[:half], other[:half], delta=instance.delta, risk=0.1)
+        found = shown_epsilon(test, one[half:pilot], other[half:pilot], delta=instance.delta, risk=0.1)
         # Cells that tell nothing cost a little, so they must win clearly.
         if found > most * 1.02:
-            best, most = (ours, theirs), found
+            best, most = (one, other), found
     return best
 
 
-def _samples(
-    instance: Instance, trials: int, seed: int | None, fault: str | None, progress: Progress | None
-) -> tuple[Array, Array, tuple[Cells, Cells] | None]:
-    """Parameters (p, trials) after unlearning, and of retraining, and a cell of each trial, if something is published."""
-    sigma = instance.sigma / 2 if fault == "half-noise" else instance.sigma
-    whole, kept = instance.learn_epochs + instance.unlearn_epochs, fault == "kept"
-    algorithm = replace(instance.algorithm, learn_epochs=whole) if kept else instance.algorithm
-    trainer, order = _trainer(instance, algorithm, sigma, trials, seed, fault)
-    parts = [0]
-
-    def tell(done: int, total: int) -> None:
-        if progress is not None:
-            progress(int(1000 * (parts[0] + done / total)), 3000)
-
-    x, y = instance.features, instance.labels
-    row = [instance.removed]
-    new_x, new_y = None, None
-    if instance.replacement is not None:
-        new_x, new_y = np.asarray(instance.replacement[0])[None], np.array([instance.replacement[1]])
-    learned = trainer.learn(x, y, epochs=whole if kept else instance.learn_epochs, orders=order, progress=tell)
-    parts[0] = 1
-    epochs = 0 if kept else instance.unlearn_epochs - (fault == "short")
-    changed = trainer.unlearn(learned, row, features=new_x, labels=new_y, epochs=epochs, progress=tell)
-    parts[0] = 2
-    if fault == "short":
-        # Retraining is as long as what should have run.
-        changed = replace(changed, steps=changed.steps + trainer.algorithm.steps_per_epoch)
-    cells = published_cells(learned, instance.removed, seed) if fault == "sizes" else None
-    return changed.parameters, trainer.retrain(changed, progress=tell).parameters, cells
-
-
-def _trainer(
-    instance: Instance, algorithm: PNSGD, sigma: float, trials: int, seed: int | None, fault: str | None
-) -> tuple[Trainer, NDArray[np.int64] | None]:
-    """The trainer, and the one batch order of all trials; None where every trial has draws of its own."""
-    if algorithm.own_draws:
-        return Faulty(instance.loss, algorithm, sigma=sigma, trials=trials, dtype=instance.dtype, seed=seed, fault=fault), None
-    shared = Trainer(instance.loss, algorithm, sigma=sigma, trials=trials, orders="shared", dtype=instance.dtype, seed=seed)
-    return shared, np.arange(instance.labels.size)[None]
+def _directions(instance: Instance, unlearned: Array, retrained: Array) -> Array:
+    """What parameters are looked at along, (k, p): where laws separate, and the witness."""
+    found = _direction(instance, unlearned, retrained)
+    if instance.witness is None:
+        return found[None]
+    return np.stack([found, np.asarray(instance.features[instance.witness], dtype=np.float64)])
 
 
 def _direction(instance: Instance, unlearned: Array, retrained: Array) -> Array:
@@ -306,18 +285,10 @@ def _direction(instance: Instance, unlearned: Array, retrained: Array) -> Array:
     return best
 
 
-def _claim(instance: Instance, bound: str) -> Claim:
-    if instance.algorithm.own_draws:
-        found = instance.accountant(bound).epsilon(sigma=instance.sigma, epochs=instance.unlearn_epochs, delta=instance.delta)
-        return Claim(bound, float(found), None)
-    guarantee = instance.accountant(bound).guarantee(sigma=instance.sigma, epochs=instance.unlearn_epochs)
-    return Claim(bound, float(guarantee.epsilon(instance.delta)), guarantee.mu_worst)
-
-
 def _exact(instance: Instance) -> float | None:
     """mu of the two Gaussians of an exact instance."""
     if not instance.exact:
         return None
     accountant = instance.accountant("optimal")
-    mu, ratio = _claim(instance, "optimal").mu, accountant.tightness(epochs=instance.unlearn_epochs)
+    mu, ratio = instance.claim("optimal").mu, accountant.tightness(epochs=instance.unlearn_epochs)
     return None if mu is None or ratio is None else mu / ratio

@@ -1,4 +1,4 @@
-"""Audits of runs whose records draw their batches by themselves: their faults, and a test for what tells a draw.
+"""Audits of runs whose records draw their batches by themselves: a test for what tells a draw.
 
 The average over the leaver's draw is inside the laws only as long as nothing else tells that draw. So a test has cells: what
 another record that is still there shows of its own batch, or what was published. Where draws are independent and secret, cells
@@ -8,29 +8,14 @@ tell nothing of the leaver; where they are not, a test in each cell sees the lea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountant.numerics import Floats
-from accountant.trainer.draws import Draws
-from accountant.trainer.identifiers import Identifier
-from accountant.trainer.instances import Instance
-from accountant.trainer.losses import Array
-from accountant.trainer.parts import unlearning
 from accountant.trainer.runs import Run
-from accountant.trainer.training import Trainer
 
-#: Ways to break draws on purpose, for audits of the audit.
-DRAW_FAULTS: Final[dict[str, str]] = {
-    "one-draw": "all records share one draw",
-    "ordered": "records come into batches by their order instead of a hash",
-    "stand-in": "a stand-in stays in the removed record's batch",
-    "sizes": "batch sizes are published, before the deletion and after it",
-}
 #: Cells that a record that is still there is sorted into.
 _CELLS: Final = 8
 #: Points of the interval of an unknown chance, what is left out of binomials at either end, and halvings of epsilon.
@@ -41,32 +26,6 @@ _HALVINGS: Final = 40
 Cells = NDArray[np.int64]
 
 
-class Faulty(Trainer):
-    """A trainer whose draws, or whose removals, are broken in one way."""
-
-    def __init__(self, *arguments: Any, fault: str | None, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.fault = fault
-
-    def first_draws(self, names: Sequence[Identifier], key: Callable[[int], bytes]) -> Draws:
-        draws = super().first_draws(names, key)
-        if self.fault == "one-draw":
-            assert draws.own is not None
-            return replace(draws, own=np.repeat(draws.own[:, :1], len(names), axis=1))
-        if self.fault == "ordered":
-            batches = np.arange(len(names)) * draws.batches // self.algorithm.problem.n
-            return replace(draws, own=np.repeat(batches[None], self.trials, axis=0))
-        return draws
-
-    def unlearn(self, run: Run, removed: Any = None, **options: Any) -> Run:
-        if self.fault != "stand-in":
-            return super().unlearn(run, removed, **options)
-        labels = run.labels.copy()
-        labels[removed] *= -1
-        parts = unlearning(self._timeline, first=True, epochs=options["epochs"], steps=None)
-        return self._continue(replace(run, labels=labels, requests=run.requests + 1), parts, options.get("progress"))
-
-
 def published_cells(learned: Run, row: int, seed: int | None) -> tuple[Cells, Cells]:
     """What sizes before and after the deletion tell, (trials,): the leaver's batch, and that of one who had no gradient."""
     draws = learned.draws
@@ -75,12 +34,8 @@ def published_cells(learned: Run, row: int, seed: int | None) -> tuple[Cells, Ce
     return draws.own[:, row], np.random.default_rng(seed).integers(draws.batches, size=draws.trials)
 
 
-def witness_cells(instance: Instance, unlearned: Array, retrained: Array, pilot: int) -> tuple[Cells, Cells]:
-    """What the parameters tell of the draw of a record that is still there, (trials,); all in one cell without one."""
-    if instance.witness is None:
-        return np.zeros(unlearned.shape[1], dtype=np.int64), np.zeros(retrained.shape[1], dtype=np.int64)
-    towards = np.asarray(instance.features[instance.witness], dtype=np.float64)
-    ours, theirs = towards @ unlearned, towards @ retrained
+def witness_cells(ours: Floats, theirs: Floats, pilot: int) -> tuple[Cells, Cells]:
+    """What parameters along a witness tell of the draw of this record that is still there, (trials,); edges from the pilot."""
     edges = np.quantile(np.concatenate([ours[:pilot], theirs[:pilot]]), np.arange(1, _CELLS) / _CELLS)
     return np.searchsorted(edges, ours), np.searchsorted(edges, theirs)
 

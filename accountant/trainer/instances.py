@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from accountant.numerics import number
-from accountant.problem import PNSGD, SECRET
+from accountant.numerics import InputError, choice, integer, number
+from accountant.problem import FRESH, PNSGD, POISSON, SECRET
 from accountant.questions import UnlearningAccountant
+from accountant.requests import UnlearningStream
 from accountant.trainer.losses import Array, Logistic, Loss
 
 
@@ -34,6 +35,18 @@ class Linear(Loss):
         return np.broadcast_to(labels[..., None], scores.shape).astype(scores.dtype)
 
 
+#: An epsilon that every answer to a request keeps.
+_NO_TARGET: Final = 1e6
+
+
+class Asked(NamedTuple):
+    """A later request: the row that goes, what takes its place under adjacency replace, and the steps that answer it."""
+
+    removed: int
+    replacement: tuple[Array, float] | None
+    steps: int
+
+
 @dataclass(frozen=True, eq=False)
 class Instance:
     """One comparison: D, the point that is deleted, what replaces it, and how long learning and unlearning are.
@@ -42,6 +55,7 @@ class Instance:
     removed: its row. replacement: the (feature row, label) in its place under adjacency replace, None without one. witness: the
         row of a record that stays, whose direction shows which batch it is in, for runs of own draws.
     learn_epochs, unlearn_epochs: steps run; retraining takes as many. sigma: noise. delta: at which epsilons are compared.
+    later: requests after the first one, whose answer has unlearn_epochs.
     """
 
     name: str
@@ -60,6 +74,7 @@ class Instance:
     exact: bool = False
     dtype: str = "float64"
     witness: int | None = None
+    later: tuple[Asked, ...] = ()
 
     def accountant(self, bound: str) -> UnlearningAccountant:
         """The claim that is audited: this batch order's, or of own draws the average over them, for matched retraining."""
@@ -68,65 +83,132 @@ class Instance:
         position = self.removed // int(self.algorithm.batch_size)
         return UnlearningAccountant(self.algorithm, bound=bound, batches=position)
 
+    def claim(self, bound: str) -> Claim:
+        """What ``bound`` says after the last request, at delta."""
+        own, first = self.algorithm.own_draws, self.unlearn_epochs * self.algorithm.steps_per_epoch
+        if self.later:
+            accountant = UnlearningAccountant(self.algorithm, bound=bound, batches="random" if own else "worst")
+            # The target asks for nothing: requests were answered with so many steps, enough or not.
+            stream = UnlearningStream(accountant, sigma=self.sigma, epsilon=_NO_TARGET, delta=self.delta)
+            epsilon = stream.follow([first, *(each.steps for each in self.later)]).epsilon[-1]
+            return Claim(bound, float(epsilon), None if own else stream.mu_worst)
+        accountant = self.accountant(bound)
+        if own:
+            return Claim(bound, float(accountant.epsilon(sigma=self.sigma, epochs=self.unlearn_epochs, delta=self.delta)), None)
+        guarantee = accountant.guarantee(sigma=self.sigma, epochs=self.unlearn_epochs)
+        return Claim(bound, float(guarantee.epsilon(self.delta)), guarantee.mu_worst)
 
-def gaussian_instance(*, mu: float = 2.0, n: int = 20, batch_size: int = 5, contraction: float = 0.9) -> Instance:
+
+class Claim(NamedTuple):
+    """What a bound says of the instance; mu is None for a Rényi bound, and for averages over draws."""
+
+    bound: str
+    epsilon: float
+    mu: float | None
+
+
+def gaussian_instance(
+    *,
+    mu: float = 2.0,
+    n: int = 20,
+    batch_size: int = 5,
+    contraction: float = 0.9,
+    adjacency: str = "replace",
+    learn_epochs: int | None = None,
+    requests: int = 1,
+) -> Instance:
     """One parameter, linear losses and a quadratic regulariser: both laws are Gaussian, mu apart under ``optimal``.
 
-    contraction: c in (0, 1) of a step. The deleted point is +1, its replacement -1, and both are visited last in an epoch.
+    contraction: c in (0, 1) of a step. All points are +1; the deleted one becomes -1, or nothing under adjacency zero-out, and
+    is visited last in an epoch. learn_epochs: accounted for as so many; None: as converged. requests: up to batch_size, one
+    after the other and an epoch each, of points of that batch.
     """
     number("mu", mu, above=0)
     number("contraction", contraction, above=0, below=1)
+    choice("adjacency", adjacency, ("replace", "zero-out"))
     loss = Linear(regularisation=1.0, feature_bound=1.0)
-    # Learning is long enough for what its beginning would add to be a millionth.
-    algorithm = PNSGD(loss.problem(n), batch_size, step_size=1 - contraction)
+    algorithm = PNSGD(loss.problem(n, adjacency=adjacency), batch_size, step_size=1 - contraction, learn_epochs=learn_epochs)
+    count = integer("requests", requests, at_least=1, at_most=int(algorithm.batch_sizes(algorithm.steps_per_epoch - 1)))
+    # Learning that counts as converged is long enough for what its beginning would add to be a millionth.
     epochs = math.ceil(math.log(1e-7) / math.log(contraction) / algorithm.steps_per_epoch)
-    labels = np.where(np.arange(n) % 2 == 0, 1.0, -1.0)
-    labels[-1] = 1.0
+    new = (np.ones(1), -1.0) if adjacency == "replace" else None
     made = Instance(
-        name="gaussian",
-        description="linear losses with an l2 regulariser, where both laws are Gaussian",
+        name=_gaussian_name(adjacency, learn_epochs, count),
+        description="linear losses with an l2 regulariser, where both laws are Gaussian"
+        + ("" if count == 1 else f", {count} requests")
+        + ("" if learn_epochs is None else f", learned for {learn_epochs} epochs")
+        + ("" if adjacency == "replace" else f", adjacency {adjacency}"),
         loss=loss,
         algorithm=algorithm,
         features=np.ones((n, 1)),
-        labels=labels,
+        labels=np.ones(n),
         removed=n - 1,
-        replacement=(np.ones(1), -1.0),
-        learn_epochs=epochs,
+        replacement=new,
+        learn_epochs=epochs if learn_epochs is None else learn_epochs,
         unlearn_epochs=1,
         sigma=1.0,
         delta=1 / n,
-        exact=True,
+        exact=count == 1,
+        later=tuple(Asked(n - 1 - each, new, algorithm.steps_per_epoch) for each in range(1, count)),
     )
     return _at(made, mu)
 
 
-def secret_instance(*, mu: float = 2.0, n: int = 8, batch_size: int = 2, contraction: float = 0.5) -> Instance:
+def _gaussian_name(adjacency: str, learn_epochs: int | None, requests: int) -> str:
+    if requests > 1:
+        return "stream"
+    if learn_epochs is not None:
+        return "finite"
+    return "gaussian" if adjacency == "replace" else adjacency
+
+
+def secret_instance(
+    *,
+    mu: float = 2.0,
+    n: int = 8,
+    batch_size: int = 2,
+    contraction: float = 0.5,
+    assignment: str = SECRET,
+    learn_epochs: int | None = None,
+    requests: int = 1,
+) -> Instance:
     """Linear losses, records that draw their batches secretly, one that leaves: both laws are those that the claim is about.
 
+    assignment: "secret", once for all epochs, or "fresh" or "poisson" in every epoch. learn_epochs, requests: as for
+        gaussian_instance, up to n - 1 requests.
     mu: of the batch that is visited last. The leaver pulls along one axis, a witness that stays along another, which shows the
     witness's batch; all other records have no gradient. There is no limit to batch sizes, as losses are linear.
     """
     number("mu", mu, above=0)
     number("contraction", contraction, above=0, below=1)
+    choice("assignment", assignment, (SECRET, FRESH, POISSON))
+    count = integer("requests", requests, at_least=1, at_most=n - 1)
+    if count > 1 and assignment != SECRET:
+        raise InputError(f"assignment must be secret for {count} requests, got {assignment}: how they add up is proved for no other")
     loss = Linear(regularisation=1.0, feature_bound=1.0)
     problem = loss.problem(n, adjacency="remove")
-    algorithm = PNSGD(problem, batch_size, step_size=1 - contraction, assignment=SECRET, largest_n=n)
+    algorithm = PNSGD(
+        problem, batch_size, step_size=1 - contraction, assignment=assignment, largest_n=n, learn_epochs=learn_epochs
+    )
+    epochs = math.ceil(math.log(1e-7) / math.log(contraction) / algorithm.steps_per_epoch)
     features = np.zeros((n, 2))
-    features[-1, 0], features[0, 1] = 1.0, 1.0
+    features[-count:, 0], features[0, 1] = 1.0, 1.0
     made = Instance(
-        name="secret",
-        description="linear losses, secret batches, one record leaves",
+        name=assignment,
+        description=f"linear losses, {assignment} batches, "
+        + ("one record leaves" if count == 1 else f"{count} records leave"),
         loss=loss,
         algorithm=algorithm,
         features=features,
         labels=np.ones(n),
         removed=n - 1,
         replacement=None,
-        learn_epochs=math.ceil(math.log(1e-7) / math.log(contraction) / algorithm.steps_per_epoch),
+        learn_epochs=epochs if learn_epochs is None else learn_epochs,
         unlearn_epochs=1,
         sigma=1.0,
         delta=0.05,
         witness=0,
+        later=tuple(Asked(n - 1 - each, None, algorithm.steps_per_epoch) for each in range(1, count)),
     )
     # A partition that keeps its divisor has the same mu in each batch.
     same = PNSGD(loss.problem(n, adjacency="zero-out"), batch_size, step_size=1 - contraction)
@@ -135,9 +217,9 @@ def secret_instance(*, mu: float = 2.0, n: int = 8, batch_size: int = 2, contrac
 
 def _at(instance: Instance, mu: float) -> Instance:
     """The instance with the noise at which ``optimal`` gives mu."""
-    unit = instance.accountant("optimal").guarantee(sigma=1.0, epochs=1).mu_worst
+    unit = instance.claim("optimal").mu
     assert unit is not None
-    return replace(instance, sigma=unit / mu)
+    return replace(instance, sigma=unit * instance.sigma / mu)
 
 
 def logistic_instance(*, mu: float = 2.0, n: int = 60, batch_size: int = 20, dimension: int = 5) -> Instance:
