@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from accountant.curves import gdp_mu
-from accountant.numerics import LARGEST, SMALLEST, UnreachableError, geometric_sum
+from accountant.numerics import LARGEST, SMALLEST, Progress, UnreachableError, geometric_sum
 from accountant.questions import UnlearningAccountant
 from accountant.requests.stream import UnlearningStream
 
@@ -16,7 +16,11 @@ from accountant.requests.stream import UnlearningStream
 PRECISION: Final = 1e-3
 #: Requests that are answered to come to rest at most, and log of what is left of the first of them then.
 _SETTLING: Final = 400
-_SETTLED: Final = 7.0
+_SETTLED, _ROUGHLY = 7.0, 4.0
+#: log of how far above sigma may be where it is read roughly.
+_FAR: Final = 4.0
+#: So many equal answers are taken to stay.
+_ALIKE: Final = 4
 _ROUNDS: Final = 12
 #: A cost of less than this share of what is allowed makes less noise worth looking for, to this relative precision.
 _FULL: Final = 0.85
@@ -35,23 +39,26 @@ class Target(Protocol):
     def requests(self) -> int: ...
 
 
-def steady_sigma(accountant: UnlearningAccountant, target: Target, steps: int) -> float:
+def steady_sigma(accountant: UnlearningAccountant, target: Target, steps: int, *, rough: bool = False) -> float:
     """The sigma with which ``steps`` are enough for each of so many requests, one after the other, in the long run.
 
-    Each request was answered with ``steps``: the law of what all left is carried on as the stream does it, and scaled. Raises
-    UnreachableError where no sigma is enough.
+    Each request was answered with ``steps``: the law of what all left is carried on as the stream does it, and scaled. rough:
+    to some percent. Raises UnreachableError where no sigma is enough.
     """
     sigma = _far_above(accountant, target, steps)
-    before = _settling(accountant, target.requests, steps)
+    before = _settling(accountant, target.requests, steps, _ROUGHLY if rough else _SETTLED)
     best = math.inf
     for _ in range(_ROUNDS):
         room = _room(accountant, target, sigma, steps, before)
         best = min(best, sigma * math.exp(-room)) if room >= 0 else best
+        # Rounded up on a grid, of which what is left must not be a few cells.
+        if rough and 0 <= room < _FAR:
+            return best
+        if -PRECISION / 8 <= room <= PRECISION / 2:
+            return sigma
         sigma *= math.exp(-room) * (1 + PRECISION / 8)
         if not SMALLEST < sigma < LARGEST:
             break
-        if -PRECISION / 8 <= room <= PRECISION / 2:
-            return sigma
     if not math.isfinite(best):
         raise UnreachableError(f"no noise was found with which {steps} steps are enough for a request")
     return best * (1 + PRECISION / 8)
@@ -73,10 +80,10 @@ def _far_above(accountant: UnlearningAccountant, target: Target, steps: int) -> 
     return 2 * distance / (most * math.sqrt(2 * algorithm.eta * chord)) if math.isfinite(chord) else LARGEST
 
 
-def _settling(accountant: UnlearningAccountant, requests: int, steps: int) -> int:
+def _settling(accountant: UnlearningAccountant, requests: int, steps: int, settled: float) -> int:
     """Requests before the one that is looked at: all of them, or until the first is forgotten."""
     per_request = -accountant.algorithm.log_contraction * steps
-    needed = _SETTLED / per_request if per_request > _SETTLED / _SETTLING else _SETTLING
+    needed = settled / per_request if per_request > settled / _SETTLING else _SETTLING
     return min(requests - 1, math.ceil(needed))
 
 
@@ -96,13 +103,27 @@ def _room(accountant: UnlearningAccountant, target: Target, sigma: float, steps:
     return room
 
 
-def answered(accountant: UnlearningAccountant, target: Target, sigma: float) -> tuple[int, ...]:
-    """The steps of every request, as the stream answers it."""
+def answered(
+    accountant: UnlearningAccountant, target: Target, sigma: float, *, exact: bool, progress: Progress | None = None
+) -> tuple[int, ...]:
+    """The steps of every request, as the stream answers it.
+
+    Not ``exact``: until several took the same, which is then taken to stay, but for a step or a percent.
+    """
     stream = UnlearningStream(accountant, sigma=sigma, epsilon=target.epsilon, delta=target.delta)
-    return tuple(stream.request() for _ in range(target.requests))
+    steps: list[int] = []
+    while len(steps) < target.requests:
+        steps.append(stream.request())
+        if progress is not None:
+            progress(len(steps), target.requests)
+        if not exact and steps[-1] and steps[-_ALIKE:] == steps[-1:] * _ALIKE:
+            steps += steps[-1:] * (target.requests - len(steps))
+    return tuple(steps)
 
 
-def smallest_sigma(accountant: UnlearningAccountant, target: Target, sigma: float, most: int) -> tuple[float, tuple[int, ...]]:
+def smallest_sigma(
+    accountant: UnlearningAccountant, target: Target, sigma: float, most: int, *, exact: bool
+) -> tuple[float, tuple[int, ...]]:
     """The smallest sigma, and the steps, with which all requests cost at most ``most`` steps; near the one given.
 
     Where these cost nearly as much as allowed, the first sigma that does. UnreachableError where none is found.
@@ -112,7 +133,7 @@ def smallest_sigma(accountant: UnlearningAccountant, target: Target, sigma: floa
     for look in range(_LOOKS):
         steps: tuple[int, ...] | None = None
         try:
-            steps = answered(accountant, target, sigma)
+            steps = answered(accountant, target, sigma, exact=exact)
         except UnreachableError as error:
             reason = str(error)
         if steps is not None and sum(steps) <= most:

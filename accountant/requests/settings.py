@@ -27,12 +27,15 @@ FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
 #: Gradient evaluations of learning, as far as these epochs allow.
 LEARNING: Final = 600_000
 #: Standard deviation, in a score of a row at the feature bound, of the noise that a model may have.
-HEARD: Final = 0.5
+HEARD: Final = 0.25
 #: The smallest batch that is tried.
 SMALLEST_BATCH: Final = 32
 #: Where the search for lambda starts: at this B^2 (M/(B n mu))^(2/3), mu of the target.
 _START: Final = 0.1
-_CLOSE: Final = 1.1
+#: How its logarithm is found, and how steeply noise falls at first: at least as its inverse.
+_CLOSE: Final = 0.15
+_SLOPE: Final = 2.5
+_WIDEST: Final = 3.0
 _LOOKS: Final = 16
 #: log of how much smaller than delta a chance is that nobody needs to avoid.
 _UNRESOLVED: Final = 14.0
@@ -143,11 +146,12 @@ class Question:
         """InputError for what is out of range, under its own name."""
         n = integer("n", n, at_least=1, at_most=MAX_COUNT)
         return cls(
-            loss=loss,
+            loss=replace(loss, regularisation=0.0),
             n=n,
             epsilon=number("epsilon", epsilon, at_least=0),
             delta=(1 / n if n > 1 else 0.5) if delta is None else number("delta", delta, above=0, below=1),
-            requests=integer("requests", requests, at_least=1, at_most=n),
+            # No more than all can be deleted.
+            requests=min(integer("requests", requests, at_least=1), n),
             share=number("share", share, above=0),
             sigma=None if sigma is None else number("sigma", sigma, above=0),
             **fixed,
@@ -177,7 +181,7 @@ class Question:
         made: list[TunedSetting] = []
         least, rises = math.inf, 0
         for size in sizes:
-            made.append(self.setting(size, step_size, regularisation, learn_epochs))
+            made.append(self.setting(size, step_size, regularisation, learn_epochs, rough=True))
             if made[-1].refused is None:
                 rises = rises + 1 if made[-1].noise >= least else 0
                 least = min(least, made[-1].noise)
@@ -197,20 +201,31 @@ class Question:
 
         most = self.loss.curvature * self.loss.feature_bound**2
         low, high, at = 0.0, math.inf, min(start, most)
+        slope, heard = _SLOPE, loudness(at)
         for _ in range(_LOOKS):
-            if loudness(at) <= 0:
-                high = at
-            else:
-                low = at
-            if low >= most or (low > 0 and high <= low * _CLOSE):
+            low, high = (low, at) if heard <= 0 else (at, high)
+            if low >= most or -_CLOSE <= heard <= 0 or high <= low * (1 + _CLOSE):
                 break
-            at = min(low * 3, most) if math.isinf(high) else math.sqrt(low * high) if low else high / 3
+            # Noise falls like a power, which two looks tell; bisected where that leads out.
+            step = (heard + _CLOSE / 2) / slope if math.isfinite(heard) else _WIDEST
+            last, at, before = at, min(at * math.exp(min(max(step, -_WIDEST), _WIDEST)), most), heard
+            if not low < at < high:
+                at = math.sqrt(low * high) if low and math.isfinite(high) else min(low * 3, most) if low else high / 3
+            heard = loudness(at)
+            if math.isfinite(before) and math.isfinite(heard):
+                slope = min(max((before - heard) / math.log(at / last), 1.0), 20.0)
         return most if math.isinf(high) else _two_digits_up(high)
 
     def setting(
-        self, batch_size: int | str, step_size: float | str, regularisation: float, learn_epochs: int | str
+        self,
+        batch_size: int | str,
+        step_size: float | str,
+        regularisation: float,
+        learn_epochs: int | str,
+        *,
+        rough: bool = False,
     ) -> TunedSetting:
-        """The setting, its noise not confirmed yet."""
+        """The setting, its noise not confirmed yet; ``rough``: known to some percent."""
         algorithm = self.algorithm(batch_size, step_size, regularisation, learn_epochs)
         made = TunedSetting(algorithm=algorithm, requests=self.requests, regularisation=regularisation, sigma=math.inf)
         try:
@@ -218,7 +233,7 @@ class Question:
                 raise UnreachableError(why)
             accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
             steps = self.allowed(algorithm)
-            sigma = self.sigma if self.sigma is not None else steady_sigma(accountant, self, steps)
+            sigma = self.sigma if self.sigma is not None else steady_sigma(accountant, self, steps, rough=rough)
         except InputError as error:
             return replace(made, refused=str(error))
         return replace(made, sigma=sigma, steps=(steps,) * self.requests)
@@ -250,15 +265,19 @@ class Question:
             algorithm = replace(algorithm, redraw=redraws(algorithm, self.epsilon, self.delta))
         return algorithm
 
-    def confirmed(self, setting: TunedSetting) -> TunedSetting:
-        """With the smallest sigma at which the stream's own requests cost no more than allowed, and these costs."""
+    def confirmed(self, setting: TunedSetting, *, exact: bool) -> TunedSetting:
+        """With the smallest sigma at which the stream's own requests cost no more than allowed, and these costs.
+
+        exact: of every request, or until they repeat themselves.
+        """
         most = self.requests * self.allowed(setting.algorithm)
         accountant = UnlearningAccountant(setting.algorithm, bound=self.bound, batches=self.batches)
         try:
             if self.sigma is not None:
-                steps = answered(accountant, self, self.sigma)
+                steps = answered(accountant, self, self.sigma, exact=exact)
                 return replace(setting, steps=steps, warning=_dear(steps, most))
-            sigma, steps = smallest_sigma(accountant, self, setting.sigma, most)
+            sigma = steady_sigma(accountant, self, self.allowed(setting.algorithm))
+            sigma, steps = smallest_sigma(accountant, self, sigma, most, exact=exact)
         except InputError as error:
             return replace(setting, sigma=math.inf, steps=(), refused=str(error))
         return replace(setting, sigma=sigma, steps=steps)

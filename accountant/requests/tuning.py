@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from accountant.numerics import UnreachableError, number
 from accountant.problem import SECRET, LossConstants
 from accountant.requests.settings import AUTO, SHARE, Question, TunedSetting, preference
@@ -28,13 +30,15 @@ def choose_setting(
     dimension: int | None = None,
     bound: str = "optimal",
     batches: str = "random",
+    exact: bool = False,
 ) -> TunedSetting:
     """What is "auto" chosen from public constants, all else kept; with the noise, and the cost of the requests.
 
     loss: kappa, B and M; its own regularisation is not read. n, epsilon, delta (default 1/n): as for the accountant.
-    requests >= 1: how many, of one record each. share > 0: cost of one request, in fits, on average.
+    requests >= 1: how many, of one record each (no more than n). share > 0: cost of one request, in fits, on average.
     batch_size (or "full"), step_size, regularisation > 0, learn_epochs: given or "auto". sigma: given, or the smallest with
     which the requests cost no more than their share, or one step each.
+    exact: whether the stream answers every request, or only until they take the same, which is then taken to stay.
     All else as for :class:`PNSGD` and :class:`UnlearningAccountant`.
     InputError for values out of range; UnreachableError, with the reason of each, where no batch size is possible.
 
@@ -49,23 +53,39 @@ def choose_setting(
         assignment=assignment, largest_n=largest_n, radius=radius, rounding=rounding, dimension=dimension, bound=bound,
         batches=batches,
     )  # fmt: skip
+    return _chosen(question, batch_size, step_size, regularisation, learn_epochs, exact)
+
+
+@lru_cache(maxsize=128)
+def _chosen(
+    question: Question,
+    batch_size: int | str,
+    step_size: float | str,
+    regularisation: float | str,
+    learn_epochs: int | str,
+    exact: bool,
+) -> TunedSetting:
+    """Remembered: whoever fits again asks again."""
     sizes = question.sizes() if batch_size == AUTO else [batch_size]
     penalty = question.penalty() if regularisation == AUTO else number("regularisation", regularisation, at_least=0)
     rough = question.compared(sizes, step_size, penalty, learn_epochs)
     able = sorted((setting for setting in rough if setting.refused is None), key=preference)
     if regularisation == AUTO and able:
-        # What pays at one regularisation pays at those near it.
+        # The batch size that pays at one regularisation pays at those near it.
         size = able[0].batch_size
-        penalty = question.quiet(lambda penalty: question.setting(size, step_size, penalty, learn_epochs), penalty)
-        rough = question.compared([size], step_size, penalty, learn_epochs)
-        able = [setting for setting in rough if setting.refused is None]
+
+        def at(penalty: float) -> TunedSetting:
+            return question.setting(size, step_size, penalty, learn_epochs, rough=True)
+
+        able = [at(question.quiet(at, penalty))]
     for setting in able:
         # What was found roughly is confirmed by the stream that answers the requests.
-        chosen = question.confirmed(setting)
+        chosen = question.confirmed(setting, exact=exact)
         if chosen.refused is None:
             return chosen
         rough.append(chosen)
-    if len(rough) == 1:
-        raise UnreachableError(str(rough[0].refused))
-    reasons = "; ".join(f"batch_size {setting.batch_size}: {setting.refused}" for setting in rough)
-    raise UnreachableError(f"no batch size is possible: {reasons}")
+    reasons = {str(setting.refused): setting.batch_size for setting in rough if setting.refused is not None}
+    if len(reasons) == 1:
+        raise UnreachableError(next(iter(reasons)))
+    told = "; ".join(f"batch_size {size}: {reason}" for reason, size in reasons.items())
+    raise UnreachableError(f"no batch size is possible: {told}")
