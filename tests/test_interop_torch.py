@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 import accountant
-from accountant import FineTuning, InputError, UnlearningAccountant
+from accountant import FineTuning, InputError, Schedule, Unlearn, UnlearningAccountant
 from accountant.numerics import MissingExtraError
+from accountant.problem import Stage
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -659,14 +661,46 @@ def test_joint_norms_neither_overflow_nor_underflow() -> None:
     assert np.isnan(joint_norm([torch.tensor([1.0, float("nan")], dtype=torch.float64)]))
 
 
+def test_a_schedule_is_run_as_it_is_accounted_for() -> None:
+    """Where the loss has no gradient, what is added has the variance of the stages, with what decay leaves of it."""
+    phases = Schedule([Unlearn(steps=3, step_size=0.1), Unlearn(steps=2, sigma=0.0), Unlearn(step_size=0.2, sigma=3.0)])
+    told: dict[str, Any] = {"step_size": 0.05, "gradient_clip": 1.0, "start_clip": 1.0, "weight_decay": 1.0}
+    engine = UnlearningAccountant(FineTuning(**told), schedule=phases)
+    silent = lambda outputs, targets: (outputs * 0).sum()  # noqa: E731
+    rows = torch.utils.data.TensorDataset(torch.randn(20, 100), torch.randint(0, 2, (20,)))
+    given = nn.Sequential(nn.Linear(100, 200))
+    found, guarantee = unlearn(
+        given,
+        torch.utils.data.DataLoader(rows, batch_size=5),
+        silent,
+        delta=DELTA,
+        epsilon=1.0,
+        steps=4,
+        schedule=phases,
+        **told,
+    )
+    sigma = engine.sigma(epsilon=1.0, delta=DELTA, steps=4)
+    assert guarantee.context["sigma"] == sigma
+    assert guarantee.context["steps"] == 9
+    assert any("steps from 6 on have step size 0.2 and noise 3 times sigma" in line for line in guarantee.assumptions)
+    left, variance = 1.0, 0.0
+    for size, noise in [(0.1, 1.0)] * 3 + [(0.05, 0.0)] * 2 + [(0.2, 3.0)] * 4:
+        left, variance = left * (1 - size), variance * (1 - size) ** 2 + (sigma * noise) ** 2
+    before = flat(given)
+    rest = flat(found) - left * before / max(np.linalg.norm(before), 1.0)
+    assert rest.std() == pytest.approx(math.sqrt(variance), rel=0.03)
+    with pytest.raises(InputError, match="certificate must be left out with a schedule"):
+        unlearn(given, loader(), LOSS, delta=DELTA, epsilon=1.0, steps=4, schedule=phases, certificate="x.json", **told)
+
+
 def test_limits_stay_within_the_claim_by_more_than_rounding() -> None:
     algorithm = FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0)
     for dimension in (10, 10**6, 10**9):
-        limits = Limits.of(algorithm, sigma=1.5, steps=100, dimension=dimension)
+        limits = Limits.of(algorithm, [Stage(100, algorithm.step_size, 1.0)], sigma=1.5, dimension=dimension)
         assert 0.99 < limits.gradient < 1 - dimension * 2**-53
         assert 0.99 < limits.start < 1 - dimension * 2**-53
     with pytest.raises(InputError, match="costs more than 1 %"):
-        Limits.of(algorithm, sigma=1e9, steps=100, dimension=10**6)
+        Limits.of(algorithm, [Stage(100, algorithm.step_size, 1.0)], sigma=1e9, dimension=10**6)
 
 
 def test_a_float32_model_keeps_the_noise_that_its_own_format_would_lose() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from accountant.certificates import certify_steps
 from accountant.problem import Stages, Stepping, cosine
 from accountant.questions import StepAccountant, enclose
 from accountant.shifts import optimal_shifts
+from accountant.trainer import DoubleWell, audit_steps, fine_tune, repulsive_instance
 
 CLIPPED = FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0)
 Step = tuple[float, float, float]
@@ -367,3 +369,36 @@ def test_the_shell_reads_schedules_from_problem_files(tmp_path: Path) -> None:
         refused = run(*words, "--problem", str(path), "--delta", "1e-5")
         assert refused.exit_code == 2
         assert "schedule must be left out" in refused.stderr
+
+
+def test_the_trainer_runs_what_the_accountant_counts() -> None:
+    """Without noise every step is that of its stage, done by hand; the noise that arrives has the variance of the stages."""
+    algorithm = FineTuning(step_size=0.1, gradient_clip=1.0, start_clip=2.0, weight_decay=0.5)
+    phases = [Unlearn(steps=3, step_size=0.4), Unlearn(steps=2, sigma=0.0), Unlearn(step_size=0.2, sigma=3.0)]
+    given: tuple[Any, ...] = (DoubleWell(), algorithm, [1.7], np.zeros((4, 1)), np.zeros(4))
+    found = fine_tune(*given, sigma=0.0, steps=4, schedule=Schedule(phases))
+    x = 1.7
+    for size in [0.4] * 3 + [0.1] * 2 + [0.2] * 4:
+        x -= size * (max(-1.0, min(1.0, float(DoubleWell().gradients(np.array([[x]]), given[3], given[4])[0, 0]))) + 0.5 * x)
+    assert found[0, 0] == pytest.approx(x, rel=1e-12)
+
+    still = FineTuning(step_size=1e-9, gradient_clip=1.0, start_clip=1.0)
+    noise = fine_tune(DoubleWell(), still, [0.0], *given[3:], sigma=0.5, steps=4, schedule=Schedule(
+        [Unlearn(steps=3), Unlearn(steps=2, sigma=0.0), Unlearn(sigma=3.0)]), trials=4000)  # fmt: skip
+    assert noise.std() == pytest.approx(0.5 * math.sqrt(3 + 4 * 9), rel=0.05)
+    with pytest.raises(InputError, match="the schedule says how long"):
+        fine_tune(*given, sigma=0.0, steps=4, schedule=Schedule(phases[:2]))
+
+
+def test_an_audit_follows_a_schedule_and_finds_noise_that_is_left_out_of_a_stage() -> None:
+    """Starts that are far apart and a loss that pushes them further: what is claimed is nearly attained."""
+    phases = [Unlearn(steps=4), Unlearn(steps=3, step_size=0.05, sigma=2.0)]
+    instance = repulsive_instance(mu=2.0)
+    mu = asked(instance.algorithm, *phases).run(sigma=1.0).mu
+    assert mu is not None
+    claimed = replace(instance, steps=None, schedule=Schedule(phases), sigma=mu / 2)
+    found = audit_steps(claimed, trials=3000, seed=1)
+    assert 1.5 < found.mu_lower < 2.0
+    assert not found.refutes(claimed.guarantee)
+    silent = replace(claimed, schedule=Schedule([phases[0], Unlearn(steps=3, step_size=0.05, sigma=0.1)]))
+    assert audit_steps(silent, trials=3000, seed=1).refutes(claimed.guarantee)

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, MissingExtraError, Progress, atomic_file, choice, integer, number, shown
-from accountant.problem import FineTuning
+from accountant.problem import FineTuning, Schedule, Stages, Unlearn
 from accountant.questions import StepAccountant, StepOutcome
 
 try:
@@ -57,8 +57,9 @@ def unlearn(
     delta: float,
     gradient_clip: float,
     start_clip: float,
-    steps: int,
     step_size: float,
+    steps: int | None = None,
+    schedule: Schedule | None = None,
     epsilon: float | None = None,
     sigma: float | None = None,
     weight_decay: float = 0.0,
@@ -79,6 +80,8 @@ def unlearn(
     epsilon, delta: the target, from which sigma is found; or sigma > 0, one step's standard deviation, and epsilon is told.
     gradient_clip, start_clip: C and C0, for all private parameters together. model_clip: R, every step's model is clipped to
         it after its noise, which needs much less noise. steps, step_size, weight_decay: N, gamma and lambda of FineTuning.
+    schedule: of ``Unlearn`` phases, whose step sizes and noise (in units of sigma) change on the way; steps are then those of
+        an open last phase, left out where there is none. There is no certificate of one.
     public: names of parameters and buffers that were made without the deleted records (a pretrained backbone): they stay as
         they are. "loss.NAME" names a parameter or buffer of the loss.
     buffers: "refuse" running statistics, or "reset" them and fill them by one pass over the retained data after the last step;
@@ -96,8 +99,12 @@ def unlearn(
         step_size=step_size, gradient_clip=number("gradient_clip", gradient_clip, above=0),
         start_clip=number("start_clip", start_clip, above=0), model_clip=model_clip, weight_decay=weight_decay,
     )  # fmt: skip
-    count = integer("steps", steps, at_least=1)
-    outcome = _answered(algorithm, count, epsilon=epsilon, sigma=sigma, delta=delta)
+    stages = Stages(Schedule([Unlearn()]) if schedule is None else schedule, algorithm)
+    count = integer("steps", steps, at_least=1) if schedule is None else stages.total(steps)
+    if schedule is not None and certificate is not None:
+        raise InputError("certificate must be left out with a schedule: its checker verifies steps of one size and one noise")
+    accountant = StepAccountant(algorithm, schedule=schedule)
+    outcome = _answered(accountant, steps, epsilon=epsilon, sigma=sigma, delta=delta)
     names = _names(public)
     choice("buffers", buffers, checks.BUFFERS)
     if progress is not None and not callable(progress):
@@ -109,7 +116,7 @@ def unlearn(
     checks.check_loader(retained_loader)
     noise = float(outcome.sigma)  # type: ignore[arg-type]
     write = _certifying(certificate, algorithm, noise, count, float(outcome.delta))  # type: ignore[arg-type]
-    run = _Run(_copied(model), retained_loader, loss, algorithm, noise, count, names)
+    run = _Run(_copied(model), retained_loader, loss, stages, noise, count, names)
     # What the call draws from torch's global generators is drawn anew, and does not touch the caller's.
     with _own_randomness(run.device), torch.enable_grad():
         run.steps(_Patient(progress))
@@ -119,11 +126,12 @@ def unlearn(
     return unlearned, _guarantee(outcome, names, buffers)
 
 
-def _answered(algorithm: FineTuning, steps: int, *, epsilon: float | None, sigma: float | None, delta: float) -> StepOutcome:
+def _answered(
+    accountant: StepAccountant, steps: int | None, *, epsilon: float | None, sigma: float | None, delta: float
+) -> StepOutcome:
     """The outcome that has sigma, epsilon and delta; InputError as the accountant raises it."""
     if (epsilon is None) == (sigma is None):
         raise InputError(f"exactly one of epsilon and sigma must be given, got {'neither' if sigma is None else 'both'}")
-    accountant = StepAccountant(algorithm)
     level = number("delta", delta, above=0, below=1)
     if sigma is None:
         sigma = accountant.sigma(epsilon=number("epsilon", epsilon, at_least=0), delta=level, steps=steps)
@@ -193,18 +201,19 @@ class _Run:
         model: nn.Module,
         loader: Iterable[Any],
         loss: Callable[..., torch.Tensor],
-        algorithm: FineTuning,
+        stages: Stages,
         sigma: float,
         count: int,
         public: Sequence[str],
     ) -> None:
         self.model, self.loader, self.loss = model, loader, loss
-        self.algorithm, self.sigma, self.count, self.public = algorithm, sigma, count, public
+        self.stages, self.sigma, self.count, self.public = stages, sigma, count, public
         self.private = checks.private_parameters(model, public)
         own = list(self.private.values())
         self.device = own[0].device
         self.parameters = Parameters(own, fresh_generator(self.device))
-        self.limits = Limits.of(algorithm, sigma=sigma, steps=count, dimension=self.parameters.dimension)
+        assert isinstance(stages.algorithm, FineTuning)
+        self.limits = Limits.of(stages.algorithm, stages.of(count), sigma=sigma, dimension=self.parameters.dimension)
         for parameter in model.parameters():
             parameter.requires_grad_(any(parameter is each for each in own))
             parameter.grad = None
@@ -219,6 +228,7 @@ class _Run:
             # Public statistics are what normalises; others must neither be used nor be learned from on the way.
             norm.train(not declared)
         self.parameters.clip(self.limits.start)
+        decay, each = self.stages.algorithm.weight_decay, self.stages.each()
         for step, (inputs, targets) in enumerate(self._batches(self.count), start=1):
             self.model.zero_grad(set_to_none=True)
             outputs = self.model(inputs)
@@ -226,7 +236,7 @@ class _Run:
                 checks.check_no_penalty(self.loss, outputs, targets)
             checks.checked_loss(self.loss(outputs, targets), step).backward(inputs=self.parameters.own)
             checks.check_gradients(self.private, step)
-            self.parameters.step(self.algorithm, self.sigma, self.limits)
+            self.parameters.step(next(each), decay, self.sigma, self.limits)
             told(step, self.count)
         self.model.zero_grad(set_to_none=True)
         checks.check_finite(self.private.items(), "after the last step, parameter")

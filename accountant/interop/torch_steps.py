@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from accountant.numerics import InputError, shown
-from accountant.problem import UNITS, FineTuning
+from accountant.problem import UNITS, FineTuning, Stage
 
 #: What torch's 64-bit seeds become on the CPU is 32 bits; its whole state is 624 words of that size behind 24 bytes.
 _HEAD, _WORDS, _STATE = 24, 624, 5056
@@ -75,22 +75,29 @@ class Limits:
     model: float | None
 
     @classmethod
-    def of(cls, algorithm: FineTuning, *, sigma: float, steps: int, dimension: int) -> Limits:
-        """Raises InputError where rounding would take more than 1 % of the gradient's clip, or the noise is too small."""
+    def of(cls, algorithm: FineTuning, stages: Sequence[Stage], *, sigma: float, dimension: int) -> Limits:
+        """Raises InputError where rounding would take more than 1 % of the gradient's clip, or the noise is too small.
+
+        stages: what is run, every one with its number of steps; sigma: of a stage whose noise is 1.
+        """
         clip, start, model = algorithm.gradient_clip, algorithm.start_clip, algorithm.model_clip
         assert clip is not None
         assert start is not None
-        unit, gamma = UNITS["float64"], algorithm.step_size
+        unit, steps = UNITS["float64"], sum(stage.steps or 0 for stage in stages)
+        # The shortest step has the least to lose, and the longest distance and all the noise count.
+        gamma, longest = (pick(stage.step_size for stage in stages) for pick in (min, max))
+        loudest, softest = (pick(stage.noise for stage in stages if stage.noise > 0) * sigma for pick in (max, min))
+        ways = longest if model is not None else sum(stage.step_size * (stage.steps or 0) for stage in stages)
         # The two models are at most the ball's diameter apart only if they are clipped to it before the first step, too.
         start = start if model is None else min(start, model)
-        moved = start + gamma * clip * (steps if model is None else 1)
-        if sigma < _FLOOR * 2 * unit * moved:
+        moved = start + clip * ways
+        if softest < _FLOOR * 2 * unit * moved:
             raise InputError(
-                f"sigma = {shown(sigma)} is below 2^20 units of the last place of parameters of size {moved:g} in float64: "
+                f"sigma = {shown(softest)} is below 2^20 units of the last place of parameters of size {moved:g} in float64: "
                 "more noise, fewer steps or smaller clips are needed"
             )
         times = steps if model is None else 1
-        noise = sigma * math.sqrt(times) * (math.sqrt(dimension) + math.sqrt(2 * (_CERTAIN + math.log(steps))))
+        noise = loudest * math.sqrt(times) * (math.sqrt(dimension) + math.sqrt(2 * (_CERTAIN + math.log(steps))))
         norms = 1 - (dimension + _BESIDES) * 4 * unit
         gradient = clip * norms - _OPERATIONS * unit * (moved + noise) / gamma
         if not gradient >= (1 - _SHARE) * clip:
@@ -138,13 +145,16 @@ class Parameters:
         clip_together(self.exact, limit)
         self.hand_on()
 
-    def step(self, algorithm: FineTuning, sigma: float, limits: Limits) -> None:
-        """x <- Clip_R(rho x - gamma clip_C(g) + sigma N(0, I)), with the gradients that backward has left."""
+    def step(self, stage: Stage, decay: float, sigma: float, limits: Limits) -> None:
+        """x <- Clip_R(rho x - gamma clip_C(g) + sigma N(0, I)), with the gradients that backward has left.
+
+        gamma and what there is of sigma are the stage's; decay: lambda.
+        """
         gradients = self.gradients()
         clip_together(gradients, limits.gradient)
         for x, g in zip(self.exact, gradients, strict=True):
-            x.mul_(algorithm.rho).sub_(g, alpha=algorithm.step_size)
-            x.add_(self.noise(x), alpha=sigma)
+            x.mul_(1 - stage.step_size * decay).sub_(g, alpha=stage.step_size)
+            x.add_(self.noise(x), alpha=stage.noise * sigma)
         if limits.model is not None:
             clip_together(self.exact, limits.model)
         self.hand_on()

@@ -91,6 +91,12 @@ class Stages:
             raise InputError("steps must be at least 1: without a noisy step nothing is hidden")
         return total
 
+    def of(self, total: int) -> tuple[Stage, ...]:
+        """The stages with their numbers of steps, of so many in all; none of no step."""
+        opened = total - self.fixed
+        found = (stage if stage.steps is not None else stage._replace(steps=opened) for stage in self.stages)
+        return tuple(stage for stage in found if stage.steps)
+
     def each(self) -> Iterator[Stage]:
         """One step after the other, without end where the last phase is open: stages of one step."""
         return chain.from_iterable(

@@ -1,10 +1,10 @@
 """Strings of affine steps that change on the way: omega_k(z) = rho_k z + gap_k, noise nu_k (docs/theory.md, "Any modulus").
 
 Without shifts distances are D_k = rho_k D_{k-1} + gap_k, D_0 = z_0, and the noise that arrives has variance
-T_k = rho_k^2 T_{k-1} + nu_k^2, T_0 = 0. The chord to step k is mu_k = D_k/sqrt(T_k). No shifts prove less over k steps, and the
-chord is feasible unless an earlier one is smaller: if it leaves a distance negative at j < k, then D_j/T_j < D_k/T_k in units of
-step k's distances, where T_j <= T_k, so D_j/sqrt(T_j) < D_k/sqrt(T_k). Stopping is allowed at any step, so what N steps prove is
-the least chord, and *every* chord holds, whichever was looked at.
+T_k = rho_k^2 T_{k-1} + nu_k^2, T_0 = 0. The chord to step k is mu_k = D_k/sqrt(T_k). No shifts prove less over k steps, and
+the chord is feasible unless an earlier one is smaller: if it leaves a distance negative at j < k, then D_j/T_j < D_k/T_k in
+units of step k's distances, where T_j <= T_k, so D_j/sqrt(T_j) < D_k/sqrt(T_k). Stopping is allowed at any step, so what N
+steps prove is the least chord, and *every* chord holds, whichever was looked at.
 """
 
 from __future__ import annotations

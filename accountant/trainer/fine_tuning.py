@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import Floats, InputError, Progress, choice, integer, number, shown
-from accountant.problem import ConvexNonsmooth, FineTuning, Stepping
+from accountant.problem import ConvexNonsmooth, FineTuning, Schedule, Stage, Stages, Stepping, Unlearn
 from accountant.trainer.noise import Seeds
 from accountant.trainer.points import row_norms
 from accountant.trainer.step_losses import StepLoss
@@ -38,7 +38,8 @@ def fine_tune(
     labels: ArrayLike,
     *,
     sigma: float,
-    steps: int,
+    steps: int | None = None,
+    schedule: Schedule | None = None,
     batch_size: int | None = None,
     order: ArrayLike | None = None,
     trials: int = 1,
@@ -50,6 +51,8 @@ def fine_tune(
 
     start: (p,), or (p, trials), the models that were learned. features (n, d), labels (n,): what is retained. sigma >= 0: one
         step's standard deviation. batch_size: rows of a batch, all by default.
+    schedule: step sizes and noise that change on the way, as the accountant has them; steps are then those of its open last
+        phase, left out where there is none.
     order: the rows' order (n,), which all trials go through again and again; None: drawn anew, one for all.
     seed: for reproducible results; None: from the operating system. fault: one of ``STEP_FAULTS``.
     Raises InputError, also for subgradients longer than the algorithm's ``lipschitz``.
@@ -65,7 +68,9 @@ def fine_tune(
     if not isinstance(algorithm, Stepping):
         raise InputError(f"algorithm must be one of noisy steps, got {type(algorithm).__name__}")
     x, y = _checked_rows(features, labels)
-    noise, count = number("sigma", sigma, at_least=0), integer("steps", steps, at_least=1)
+    noise = number("sigma", sigma, at_least=0)
+    stages = Stages(Schedule([Unlearn()]) if schedule is None else schedule, algorithm)
+    count = integer("steps", steps, at_least=1) if schedule is None else stages.total(steps)
     size = integer("batch_size", y.size if batch_size is None else batch_size, at_least=1, at_most=y.size)
     if fault is not None:
         choice("fault", fault, tuple(STEP_FAULTS))
@@ -77,9 +82,9 @@ def fine_tune(
     run = _Steps(loss, algorithm, noise, loss.layers(x.shape[1]), fault)
     run.begin(w)
     count -= fault == "short"
-    for step in range(count):
+    for step, stage in zip(range(count), stages.each(), strict=False):
         batch = batches[step % len(batches)]
-        run.step(w, x[batch], y[batch], rng)
+        run.step(w, x[batch], y[batch], rng, stage)
         if progress is not None:
             progress(step + 1, count)
     return w.T
@@ -101,21 +106,21 @@ class _Steps:
         if limits:
             project(w, min(limits))
 
-    def step(self, w: Floats, features: Floats, labels: Floats, rng: np.random.Generator) -> None:
+    def step(self, w: Floats, features: Floats, labels: Floats, rng: np.random.Generator, stage: Stage) -> None:
         gradient = self.loss.gradients(w, features, labels)
         if isinstance(self.algorithm, ConvexNonsmooth):
             self._check_lipschitz(gradient)
         if self.gradient_clip is not None:
             for part in self.layers if self.fault == "layer-clip" else [slice(None)]:
                 project(gradient[:, part], self.gradient_clip)
-        w *= self.algorithm.rho
-        w -= self.algorithm.step_size * gradient
+        w *= 1 - stage.step_size * self.algorithm.weight_decay
+        w -= stage.step_size * gradient
         if self.clip_first:
             self._clip(w)
         drawn = rng.standard_normal(w.shape)
         if self.fault == "silent-layer":
             drawn[:, self.layers[-1]] = 0.0
-        w += self.sigma * drawn
+        w += stage.noise * self.sigma * drawn
         if not self.clip_first:
             self._clip(w)
 

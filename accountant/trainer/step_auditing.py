@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from accountant.curves import Guarantee
 from accountant.numerics import Floats, InputError, Progress, integer, number
-from accountant.problem import Stepping
+from accountant.problem import Schedule, Stepping
 from accountant.questions import StepAccountant
 from accountant.trainer.fine_tuning import fine_tune
 from accountant.trainer.noise import Seeds
@@ -63,7 +63,8 @@ class StepInstance:
     """Two starts and the noisy steps that both take.
 
     start, reference: parameters (p,) of the model that learned with the records, and of the one that did not. features (n, d),
-    labels (n,): what is retained. delta: at which epsilon is compared.
+    labels (n,): what is retained. delta: at which epsilon is compared. schedule: step sizes and noise that change on the way;
+    steps are then those of its open last phase, None where there is none.
     """
 
     name: str
@@ -71,18 +72,20 @@ class StepInstance:
     loss: StepLoss
     algorithm: Stepping
     sigma: float
-    steps: int
+    steps: int | None
     start: Floats
     reference: Floats
     features: Floats
     labels: Floats
     batch_size: int
     delta: float = 1e-5
+    schedule: Schedule | None = None
 
     @property
     def guarantee(self) -> Guarantee:
         """What the accountant claims."""
-        outcome = StepAccountant(self.algorithm).ask("epsilon", sigma=self.sigma, delta=self.delta, steps=self.steps)
+        accountant = StepAccountant(self.algorithm, schedule=self.schedule)
+        outcome = accountant.ask("epsilon", sigma=self.sigma, delta=self.delta, steps=self.steps)
         return replace(outcome, epsilon=outcome.answer).guarantee
 
 
@@ -118,8 +121,8 @@ def audit_steps(
         samples.append(
             fine_tune(
                 instance.loss, instance.algorithm, start, instance.features, instance.labels, sigma=instance.sigma,
-                steps=instance.steps, batch_size=instance.batch_size, order=order, trials=count, seed=seeds[part], fault=fault,
-                progress=tell,
+                steps=instance.steps, schedule=instance.schedule, batch_size=instance.batch_size, order=order, trials=count,
+                seed=seeds[part], fault=fault, progress=tell,
             )
         )  # fmt: skip
     return tell_apart(*samples, delta=instance.delta, confidence=confidence)
