@@ -35,6 +35,9 @@ from accountant.trainer.classifier import PNSGDClassifier
 from accountant.trainer.losses import Multinomial, Ridge, SmoothedHinge
 from accountant.trainer.regressor import PNSGDRegressor
 
+# Rows here are longer than 1 now and then.
+pytestmark = pytest.mark.filterwarnings("ignore::accountant.trainer.cautions.RescaledRowsWarning")
+
 RNG = np.random.default_rng(3)
 N = 120
 X = RNG.standard_normal((N, 4)) / 3

@@ -13,6 +13,9 @@ from accountant.trainer import PNSGDClassifier, PNSGDRegressor
 from accountant.trainer.labels import RowLabels
 
 N = 60
+# Rows here are longer than 1 now and then.
+pytestmark = pytest.mark.filterwarnings("ignore::accountant.trainer.cautions.RescaledRowsWarning")
+
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((N, 3)) / 4
 Y = X[:, 0] > 0

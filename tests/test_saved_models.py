@@ -15,6 +15,9 @@ import pytest
 from accountant import InputError
 from accountant.trainer import OvertakenError, PNSGDClassifier, PNSGDRegressor, saved
 
+# Rows here are longer than 1 now and then.
+pytestmark = pytest.mark.filterwarnings("ignore::accountant.trainer.cautions.RescaledRowsWarning")
+
 RNG = np.random.default_rng(3)
 N = 80
 X = RNG.standard_normal((N, 3)) / 3

@@ -19,6 +19,9 @@ from accountant.problem import load_limit
 from accountant.trainer import Logistic, PNSGDClassifier, PNSGDRegressor
 from accountant.trainer.saved import reading
 
+# Rows here are longer than 1 now and then.
+pytestmark = pytest.mark.filterwarnings("ignore::accountant.trainer.cautions.RescaledRowsWarning")
+
 RNG = np.random.default_rng(3)
 N = 120
 X = RNG.standard_normal((N, 4)) / 3

@@ -7,14 +7,18 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.trainer.auditing import *
     from accountant.trainer.baselines import *
+    from accountant.trainer.before import *
+    from accountant.trainer.cautions import *
     from accountant.trainer.classifier import *
     from accountant.trainer.constants import *
+    from accountant.trainer.costs import *
     from accountant.trainer.data import *
     from accountant.trainer.faults import *
     from accountant.trainer.fine_tuning import *
     from accountant.trainer.history import *
     from accountant.trainer.instances import *
     from accountant.trainer.losses import *
+    from accountant.trainer.pipelines import *
     from accountant.trainer.points import *
     from accountant.trainer.regressor import *
     from accountant.trainer.runs import *
@@ -27,14 +31,18 @@ else:
         __name__,
         auditing="Audit LEAST audit",
         baselines="descent_to_delete langevin release retrain",
+        before="learned_steps",
+        cautions="LearnedStepWarning RescaledRowsWarning UnlearningWarning UnreachableWarning WeightsCutWarning",
         classifier="PNSGDClassifier",
         constants="check_constants measure",
+        costs="Cost",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
         faults="DRAW_FAULTS FAULTS Faulty check_fault",
         fine_tuning="STEP_FAULTS fine_tune",
         history="OvertakenError",
         instances="Asked Claim Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
+        pipelines="check_pipeline learn_more_in unlearn_in",
         points="accuracy check_points gradient objective predict scores",
         regressor="PNSGDRegressor",
         runs="Run",

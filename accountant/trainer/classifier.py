@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, SmoothedHinge
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import ClassifierMixin, available_if, check_classification_targets, validate_data
+from accountant.trainer.weights import class_factors
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -71,9 +73,12 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         unlearn_epochs: int = 1,
         regularisation: float = 0.01,
         feature_bound: float = 1.0,
+        feature_range: tuple[ArrayLike, ArrayLike] | None = None,
         long_rows: str = "scale",
         fit_intercept: bool = True,
         classes: ArrayLike | None = None,
+        class_weight: Mapping[Any, float] | None = None,
+        weight_bound: float = 1.0,
         adjacency: str = "remove",
         assignment: str = "secret",
         largest_n: int | None = None,
@@ -92,9 +97,12 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.unlearn_epochs = unlearn_epochs
         self.regularisation = regularisation
         self.feature_bound = feature_bound
+        self.feature_range = feature_range
         self.long_rows = long_rows
         self.fit_intercept = fit_intercept
         self.classes = classes
+        self.class_weight = class_weight
+        self.weight_bound = weight_bound
         self.adjacency = adjacency
         self.assignment = assignment
         self.largest_n = largest_n
@@ -111,11 +119,12 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return tags
 
     @serial
-    def fit(self, X: ArrayLike, y: ArrayLike, ids: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, ids: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None) -> Self:
         """Learn from rows X (n, d), n >= 2, with labels y (n,). Returns self.
 
         ids: (n,) what records are called, text or integers, by which they draw their batches. Without them the labels of X's
             index serve, or row numbers, where it has none or one of other labels than text and integers.
+        sample_weight: (n,) from 0 to ``weight_bound``; each must be the row's own, computed from no other rows. Default ones.
         """
         self._forget()
         x, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
@@ -124,7 +133,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.classes_ = np.unique(labels if self.classes is None else np.asarray(self.classes))
         if self.classes_.size < 2:
             raise InputError(f"y must have at least 2 classes, got 1 class, {self.classes_[0]!r}")
-        self._learn(x, self._labels(labels), named, ids)
+        self._learn(x, self._labels(labels), named, ids, sample_weight)
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:
@@ -145,6 +154,14 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             raise InputError(f"y must have labels of {self.classes_.tolist()}, got {strange[0]!r}")
         at = np.array([places[value] for value in values.tolist()])[inverse]
         return 2.0 * at - 1 if self.classes_.size == 2 else at.astype(np.float64)
+
+    def _weights(self, labels: Array, sample_weight: object) -> NDArray[np.float64] | None:
+        weights, factors = super()._weights(labels, sample_weight), class_factors(self.class_weight, self.classes_)
+        if factors is None:
+            return weights
+        at = (labels > 0) if self.classes_.size == 2 else labels
+        own = factors[at.astype(np.int64)]
+        return own if weights is None else own * weights
 
     def _filler(self) -> float:
         return -1.0 if self.classes_.size == 2 else 0.0

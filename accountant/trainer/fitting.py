@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import copy
@@ -20,16 +21,18 @@ from accountant.numerics import InputError, UnreachableError, choice, integer, n
 from accountant.problem import PARTITION, PNSGD, REMEDIES, SECRET, oversize, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests import UnlearningStream
+from accountant.trainer.before import warn_of_pipeline
 from accountant.trainer.identifiers import Identifier, identifiers
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array, Loss
-from accountant.trainer.points import row_norms, scaled, scores
+from accountant.trainer.points import row_norms, scores
+from accountant.trainer.preparation import Preparation
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import BaseEstimator, check_is_fitted, validate_data
 from accountant.trainer.training import Trainer
 from accountant.trainer.trials import DTYPES
+from accountant.trainer.weights import Weighted, checked_weights, weighted_labels
 
-LONG_ROWS: Final = ("scale", "leave")
 FLOATS: Final = (np.float64, np.float32)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -61,8 +64,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     unlearn_epochs: int
     regularisation: float
     feature_bound: float
+    feature_range: Any
     long_rows: str
     fit_intercept: bool
+    weight_bound: float
     adjacency: str
     assignment: str
     largest_n: int | None
@@ -77,6 +82,13 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     _run: Run
     _stream: UnlearningStream
     _trainer: Trainer
+    _ready: Preparation
+    #: Whether records have weights.
+    _weighted: bool
+    #: How often refit learned again.
+    _refits: int
+    #: Seconds of one step, as learning took them; None in files of earlier versions.
+    _seconds: float | None
     #: Rows that were left longer than the bound.
     _long: int
     #: The parameters at fit, as text.
@@ -121,17 +133,69 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         """NotFittedError before fit, InputError where parameters were changed after it."""
         check_is_fitted(self)
         now = self.get_params(deep=False)
-        changed = [name for name, shown in self._params.items() if repr(now[name]) != shown]
+        changed = [name for name, shown in self._params.items() if _said(now[name]) != shown]
         if changed:
-            raise InputError(f"{changed[0]} must stay what it was at fit, {self._params[changed[0]]}, got {now[changed[0]]!r}")
+            was, now_is = self._params[changed[0]][:80], _said(now[changed[0]])[:80]
+            raise InputError(f"{changed[0]} must stay what it was at fit, {was}, got {now_is}")
 
-    def _learn(self, X: Array, labels: Array, row_labels: RowLabels, ids: object) -> None:
+    def _learn(self, X: Array, labels: Array, row_labels: RowLabels, ids: object, sample_weight: object) -> None:
         """Fit rows (n, d) with labels (n,) as the loss wants them; row_labels and ids: what they are called."""
-        rows = self._rows(X).astype(choice("dtype", self.dtype, DTYPES), copy=False)
+        dtype, self._refits = np.dtype(choice("dtype", self.dtype, DTYPES)), 0
+        self._prepare(X.shape[1])
+        weights = self._weights(labels, sample_weight)
+        self._weighted = weights is not None
+        rows, lost = self._ready.prepared(X, dtype)
         self._set_up(row_norms(rows), rows.shape[1], self.sigma, n=rows.shape[0])
         names = self._names(ids, row_labels, rows.shape[0])
         self._check_rounding(self.unlearn_epochs * self._trainer.algorithm.steps_per_epoch)
-        self.__dict__.update(self._released(self._trainer.learn(rows, labels, epochs=self.learn_epochs, ids=names)))
+        self._ready.warn(lost)
+        warn_of_pipeline()
+        self._learn_rows(rows, labels if weights is None else weighted_labels(labels, weights), names)
+
+    def _learn_rows(self, rows: Array, labels: Array, names: tuple[Identifier, ...] | None) -> None:
+        """Learn from prepared rows (n, d), labels (n,) with their weights and identifiers (n,)."""
+        began = time.perf_counter()
+        run = self._trainer.learn(rows, labels, epochs=self.learn_epochs, ids=names)
+        self._seconds = (time.perf_counter() - began) / run.steps
+        self.__dict__.update(self._released(run))
+
+    def _learn_again(self, rows: Array, labels: Array, names: tuple[Identifier, ...] | None) -> None:
+        """Learn from prepared rows (n, d) and labels (n,) that are left of earlier ones."""
+        self._prepare(self.n_features_in_)
+        self._set_up(row_norms(rows), rows.shape[1], self.sigma, n=rows.shape[0])
+        self._check_rounding(self.unlearn_epochs * self._trainer.algorithm.steps_per_epoch)
+        # No noise of before, and no key, where a seed was given.
+        self._trainer.pass_over(self._refits)
+        self._learn_rows(rows, labels, names)
+
+    def _prepare(self, columns: int) -> None:
+        self._ready = Preparation.of(
+            feature_range=self.feature_range,
+            feature_bound=self.feature_bound,
+            long_rows=self.long_rows,
+            intercept=self.fit_intercept,
+            columns=columns,
+        )
+
+    def _weights(self, labels: Array, sample_weight: object) -> NDArray[np.float64] | None:
+        """Weights (n,) from 0 to 1 of records with these labels, None where all are 1 and nothing was said; or InputError."""
+        bound = number("weight_bound", self.weight_bound, above=0)
+        if sample_weight is None and bound == 1:
+            return None
+        weights = checked_weights("sample_weight", 1.0 if sample_weight is None else sample_weight, labels.size, bound)  # type: ignore[arg-type]
+        if not weights.any():
+            raise InputError("sample_weight must not be zero for all rows: nothing would be learned")
+        return weights
+
+    def _later_labels(self, y: ArrayLike, sample_weight: object) -> Array:
+        """Labels of rows that come after fit, with their weights, if records have any."""
+        labels = self._labels(y)
+        if self._weighted:
+            weights = self._weights(labels, 1.0 if sample_weight is None else sample_weight)
+            return weighted_labels(labels, 1.0 if weights is None else weights)
+        if sample_weight is not None:
+            raise InputError("sample_weight must be given at fit, too, where other rows may come with weights: ones will do")
+        return labels
 
     def _names(self, ids: object, row_labels: RowLabels, count: int) -> tuple[Identifier, ...] | None:
         """Identifiers of so many rows: those that were given, or else labels of their frame; None where numbers serve."""
@@ -201,31 +265,26 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
 
     def _chosen_losses(self, norms: NDArray[np.float64]) -> Loss:
         """Sets the loss that was asked for, and returns the one to train with: for rows beyond the bound, if they are left."""
-        bound = number("feature_bound", self.feature_bound, above=0)
-        if not isinstance(self.fit_intercept, (bool, np.bool_)):
-            raise InputError(f"fit_intercept must be True or False, got {self.fit_intercept!r}")
-        bound = float(np.hypot(bound, 1.0)) if self.fit_intercept else bound
-        self._loss = self._loss_of(bound)
+        bound = self._ready.bound
+        self._loss = self._made(bound)
         # Longer rows are trained on with constants that hold of them; these were read off the data, so unlearning is refused.
         self._long = int((norms > bound * (1 + LEFT_ROUNDING)).sum()) if self.long_rows == "leave" else 0
-        return self._loss_of(float(norms.max())) if self._long else self._loss
+        return self._made(float(norms.max())) if self._long else self._loss
 
-    def _rows(self, X: Array) -> Array:
-        """X (n, d) scaled to the bound, if it is, and with the constant feature, if there is one."""
-        if choice("long_rows", self.long_rows, LONG_ROWS) == "scale":
-            # Rounding leaves rows on either side of the norm they are scaled to.
-            slack = 2.0**-22 if self.dtype == "float32" or X.dtype == np.float32 else 2.0**-40
-            X = scaled(X, number("feature_bound", self.feature_bound, above=0) * (1 - slack))
-        return np.concatenate([X, np.ones((X.shape[0], 1), X.dtype)], axis=1) if self.fit_intercept else X
+    def _made(self, bound: float) -> Loss:
+        loss = self._loss_of(bound)
+        return Weighted.of(loss) if self._weighted else loss
 
     def _released(self, run: Run) -> dict[str, object]:
         """The attributes of an estimator that has this run: for ``__dict__``, all at once, so that no interrupt leaves half."""
         weights = run.parameters[:, 0].reshape(self._loss.outputs, -1)
         coef, intercept = self._published(
-            weights[:, :-1].copy() if self.fit_intercept else weights.copy(),
-            weights[:, -1].copy() if self.fit_intercept else np.zeros(weights.shape[0], weights.dtype),
+            *self._ready.published(
+                weights[:, :-1].copy() if self.fit_intercept else weights.copy(),
+                weights[:, -1].copy() if self.fit_intercept else np.zeros(weights.shape[0], weights.dtype),
+            )
         )
-        params = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+        params = {name: _said(value) for name, value in self.get_params(deep=False).items()}
         return {"_run": run, "_params": params, "coef_": coef, "intercept_": intercept}
 
     @abstractmethod
@@ -235,8 +294,17 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     def _scores(self, X: ArrayLike) -> Array:
         """Scores (n, outputs)."""
         self._check_fitted()
-        rows = self._rows(validate_data(self, X, reset=False, dtype=FLOATS))
-        return scores(self._loss, self._run.parameters, rows)[:, 0]
+        x = validate_data(self, X, reset=False, dtype=FLOATS)
+        return scores(self._loss, self._run.parameters, self._ready.rows(x, x.dtype))[:, 0]
+
+
+def _said(value: object) -> str:
+    """A parameter in full; a long array's repr leaves numbers out."""
+    if isinstance(value, np.ndarray):
+        return f"array({value.tolist()!r})"
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_said, value))}]"
+    return repr(value)
 
 
 def _redraws(algorithm: PNSGD, epsilon: float, delta: float) -> bool:

@@ -43,8 +43,10 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         unlearn_epochs: int = 1,
         regularisation: float = 0.01,
         feature_bound: float = 1.0,
+        feature_range: tuple[ArrayLike, ArrayLike] | None = None,
         long_rows: str = "scale",
         fit_intercept: bool = True,
+        weight_bound: float = 1.0,
         adjacency: str = "remove",
         assignment: str = "secret",
         largest_n: int | None = None,
@@ -63,8 +65,10 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.unlearn_epochs = unlearn_epochs
         self.regularisation = regularisation
         self.feature_bound = feature_bound
+        self.feature_range = feature_range
         self.long_rows = long_rows
         self.fit_intercept = fit_intercept
+        self.weight_bound = weight_bound
         self.adjacency = adjacency
         self.assignment = assignment
         self.largest_n = largest_n
@@ -76,11 +80,14 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.random_state = random_state
 
     @serial
-    def fit(self, X: ArrayLike, y: ArrayLike, ids: ArrayLike | None = None) -> Self:
-        """Learn from rows X (n, d), n >= 2, with targets y (n,) and identifiers ids (n,), as PNSGDClassifier. Returns self."""
+    def fit(self, X: ArrayLike, y: ArrayLike, ids: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from rows X (n, d), n >= 2, with targets y (n,). Returns self.
+
+        ids, sample_weight: (n,) identifiers and weights, as :meth:`PNSGDClassifier.fit` has them.
+        """
         self._forget()
         x, labels = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, ensure_min_samples=2)
-        self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]), ids)
+        self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]), ids, sample_weight)
         return self
 
     def _loss_of(self, feature_bound: float) -> Loss:

@@ -4,7 +4,8 @@ Arrays: header (UTF-8 bytes), parameters (outputs*d, 1), order (n,), features (n
 (m,), row_label_rows (m,) of rows that X called by integers of its own. The header has the estimator's parameters and classes,
 its stream, the requests so far, the guarantee, the history of the file and, only if ``random_state`` was given, the state of
 the noise. Where records draw their batches by themselves order is empty, and there are the key of the draws and what records
-are called, with arrays (n,) of :mod:`accountant.trainer.saved_draws`.
+are called, with arrays (n,) of :mod:`accountant.trainer.saved_draws`. kept (m,), after ``refit``: the numbers that its rows had
+before. Labels of records with weights have two fields, label and weight.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ FORMAT: Final = 3
 _FORMATS: Final = (1, 2, 3)
 _ARRAYS: Final = ("header", "parameters", "order", "features", "labels", "zeroed")
 _LABELS: Final = ("row_labels", "row_label_rows")
+_KEPT: Final = "kept"
 #: Of a file whose noise comes again.
 REPLAYABLE: Final = "random_state was given: whoever has this file can draw the noise of all later requests, and subtract it"
 #: What reading a damaged file may raise.
@@ -61,8 +63,8 @@ class Saved:
     kind: its class. params: the constructor's arguments. n_features: columns of X, names: theirs, (n_features,), if they have
     any. classes: (k,), of a classifier. sigma: the noise. stream, guarantee: as their ``to_json`` wrote them. requests: the
     rows of each, steps: its length. run: parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,).
-    noise: of one trial. row_labels: what X called its rows. history: of the file. draws: as
-    ``draws_header`` has them; None for a partition. What tells of rows, noise or key is in no repr.
+    noise: of one trial. row_labels: what X called its rows. history: of the file. draws: as ``draws_header`` has them; None for
+    a partition. fitted: what else fit found out, as JSON types. What tells of rows, noise or key is in no repr.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Saved:
     row_labels: RowLabels = field(repr=False)
     history: History
     draws: Mapping[str, Any] | None = field(repr=False)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
 
 
 def arrays_of(run: Run) -> dict[str, NDArray[Any]]:
@@ -123,7 +126,7 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
     try:
         with open(path, "rb") as file:
             with np.load(file, allow_pickle=False) as archive:
-                known = (*_ARRAYS, *_LABELS, *DRAW_ARRAYS)
+                known = (*_ARRAYS, *_LABELS, *DRAW_ARRAYS, _KEPT)
                 arrays = {key: archive[key] for key in known if key in _ARRAYS or key in archive.files}
             header = _read_header(arrays)
             if header["kind"] != kind:
@@ -161,6 +164,7 @@ def _header(saved: Saved) -> dict[str, object]:
         },
         "history": saved.history.to_dict(),
         "draws": saved.draws,
+        "fitted": saved.fitted,
         "generator": noise.generators[0].bit_generator.state if noise.replayable else None,
     }
     return {**header, "note": REPLAYABLE} if noise.replayable else header
@@ -215,6 +219,13 @@ def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], histor
     if features.ndim != 2 or not n or not (features.shape[0] == labels.size == n) or zeroed.dtype != bool:
         raise ValueError("rows")
     draws, params = header.get("draws"), header["params"]
+    fitted = header.get("fitted", {})
+    count = int(fitted.get("count", n if draws is None else draws["came"]))
+    kept = arrays.get(_KEPT)
+    if kept is not None and (kept.dtype != np.int64 or kept.ndim != 1 or (np.diff(kept, prepend=-1) <= 0).any()):
+        raise ValueError("kept")
+    if kept is not None and (not kept.size or kept[-1] >= count):
+        raise ValueError("kept")
     if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(n if draws is None else 0)):
         raise ValueError("order")
     if header["format"] < 3:
@@ -232,9 +243,10 @@ def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], histor
         guarantee=header["guarantee"],
         arrays=arrays,
         noise=_noise(header),
-        row_labels=_row_labels(header, arrays, n if draws is None else int(draws["came"])),
+        row_labels=_row_labels(header, arrays, count),
         history=history,
         draws=draws,
+        fitted=fitted,
     )
 
 

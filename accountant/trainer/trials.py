@@ -79,6 +79,11 @@ class Trials:
         if algorithm.own_draws and sizes != {algorithm.batch_size}:
             raise InputError(f"schedule must keep the batch size with assignment={algorithm.assignment}, which has one divisor")
 
+    def pass_over(self, runs: int) -> None:
+        """Leave out the seeds of so many runs, which were used before."""
+        for _ in range(runs):
+            self._seeds.spawn()
+
     def __getstate__(self) -> dict[str, object]:
         # A shallow copy would take turns at the seeds of the original.
         return {**self.__dict__, "_seeds": copy(self._seeds)}

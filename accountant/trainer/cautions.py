@@ -1,0 +1,23 @@
+"""Warnings of the estimators: what costs accuracy, or what no guarantee covers, and what to do about it."""
+
+from __future__ import annotations
+
+
+class UnlearningWarning(UserWarning):
+    """All warnings of the estimators, for filters."""
+
+
+class RescaledRowsWarning(UnlearningWarning):
+    """Many rows are longer than ``feature_bound`` and were scaled down to it: what their lengths told is lost."""
+
+
+class WeightsCutWarning(UnlearningWarning):
+    """Weights are larger than ``weight_bound`` and were cut off at it."""
+
+
+class LearnedStepWarning(UnlearningWarning):
+    """A step before the estimator has learned from the rows, also from those that will be deleted; no guarantee covers it."""
+
+
+class UnreachableWarning(UnlearningWarning):
+    """Requests that the settings are meant for will not all be answered: fit says so beforehand."""
