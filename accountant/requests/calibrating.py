@@ -9,6 +9,7 @@ import numpy as np
 
 from accountant.curves import gdp_mu
 from accountant.numerics import LARGEST, SMALLEST, Progress, UnreachableError, geometric_sum
+from accountant.problem import rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.stream import UnlearningStream
 
@@ -42,26 +43,40 @@ class Target(Protocol):
 def steady_sigma(accountant: UnlearningAccountant, target: Target, steps: int, *, rough: bool = False) -> float:
     """The sigma with which ``steps`` are enough for each of so many requests, one after the other, in the long run.
 
-    Each request was answered with ``steps``: the law of what all left is carried on as the stream does it, and scaled. rough:
-    to some percent. Raises UnreachableError where no sigma is enough.
+    Each request was answered with ``steps``: the law of what all left is carried on as the stream does it, and scaled.
+    rough: to some percent. Never less than what rounding asks for, with which fewer steps are enough. Raises UnreachableError
+    where no sigma is enough.
     """
-    sigma = _far_above(accountant, target, steps)
+    least = _least(accountant, target, steps)
+    sigma = max(_far_above(accountant, target, steps), least)
     before = _settling(accountant, target.requests, steps, _ROUGHLY if rough else _SETTLED)
     best = math.inf
     for _ in range(_ROUNDS):
         room = _room(accountant, target, sigma, steps, before)
-        best = min(best, sigma * math.exp(-room)) if room >= 0 else best
+        best = min(best, max(sigma * math.exp(-room), least)) if room >= 0 else best
         # Rounded up on a grid, of which what is left must not be a few cells.
         if rough and 0 <= room < _FAR:
             return best
-        if -PRECISION / 8 <= room <= PRECISION / 2:
+        if -PRECISION / 8 <= room <= PRECISION / 2 or (sigma == least and room >= 0):
             return sigma
-        sigma *= math.exp(-room) * (1 + PRECISION / 8)
+        sigma = max(sigma * math.exp(-room) * (1 + PRECISION / 8), least)
         if not SMALLEST < sigma < LARGEST:
             break
     if not math.isfinite(best):
         raise UnreachableError(f"no noise was found with which {steps} steps are enough for a request")
     return best * (1 + PRECISION / 8)
+
+
+def _least(accountant: UnlearningAccountant, target: Target, steps: int) -> float:
+    """The least sigma at which rounding costs no more than its share of the target in all requests; 0 without rounding."""
+    algorithm = accountant.algorithm
+    rounding = rounding_of(algorithm)
+    if rounding is None:
+        return 0.0
+    most = algorithm.rounding_share * float(gdp_mu(epsilon=target.epsilon, delta=target.delta)) * (1 - 2.0**-20)
+    log_scale, constant = rounding.parts(np.asarray(float(steps * target.requests)))
+    # Where nothing is left the stream says so.
+    return math.exp(min(float(log_scale), 700.0)) / (most - float(constant)) if constant < most else 0.0
 
 
 def _far_above(accountant: UnlearningAccountant, target: Target, steps: int) -> float:
@@ -93,11 +108,12 @@ def _room(accountant: UnlearningAccountant, target: Target, sigma: float, steps:
     for _ in range(before):
         stream.answer(1, steps)
     epsilon, log_delta = np.array([target.epsilon]), np.log(np.array([target.delta]))
-    rooms = [
-        float(mixture.curve.log_scale(epsilon, log_delta, mixture.log_weights, mixture.log_scale)[0])
-        for mixture in stream.mixtures(1, steps)
-    ]
-    room = max(rooms, default=-math.inf)
+    room = -math.inf
+    for mixture in stream.mixtures(1, steps):
+        # A curve is asked for the scale of a shape that peaks at one.
+        peak = float(mixture.log_scale.max())
+        found = mixture.curve.log_scale(epsilon, log_delta, mixture.log_weights, mixture.log_scale - peak)
+        room = max(room, float(found[0]) - peak)
     if room == -math.inf:
         raise UnreachableError(f"no noise is enough for {steps} steps a request")
     return room

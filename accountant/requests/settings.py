@@ -28,6 +28,8 @@ FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
 LEARNING: Final = 600_000
 #: Standard deviation, in a score of a row at the feature bound, of the noise that a model may have.
 HEARD: Final = 0.25
+#: One that is warned of.
+LOUD: Final = 1.0
 #: The smallest batch that is tried.
 SMALLEST_BATCH: Final = 32
 #: Where the search for lambda starts: at this B^2 (M/(B n mu))^(2/3), mu of the target.
@@ -108,14 +110,15 @@ class TunedSetting:
 
     @property
     def noise(self) -> float:
-        """Where nothing contracts: after learning."""
+        """Where nothing contracts: after learning. Never more than the ball's radius."""
         gap = -math.expm1(2 * self.algorithm.log_contraction)
-        return math.sqrt(2 * self.algorithm.eta * (1 / gap if gap else self.learning_steps)) * self.sigma
+        free = math.sqrt(2 * self.algorithm.eta * (1 / gap if gap else self.learning_steps)) * self.sigma
+        return free if self.algorithm.radius is None else min(free, self.algorithm.radius)
 
 
-def preference(setting: TunedSetting) -> tuple[float, float]:
-    """Least noise first, in steps of a thousandth; of equally much what costs less."""
-    return round(math.log(setting.noise), 3), setting.gradient_evaluations
+def preference(setting: TunedSetting, share: float) -> tuple[bool, float, float]:
+    """What a step does not take beyond its share first; of these least noise, in thousandths; of equal ones what costs less."""
+    return setting.learning_steps * share < 1, round(math.log(setting.noise), 3), setting.gradient_evaluations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,8 @@ class Question:
         sigma: float | None, **fixed: Any,
     ) -> Self:  # fmt: skip
         """InputError for what is out of range, under its own name."""
+        if not isinstance(loss, LossConstants):
+            raise InputError(f"loss must be the constants of a loss, such as LogisticConstants, got {loss!r}")
         n = integer("n", n, at_least=1, at_most=MAX_COUNT)
         return cls(
             loss=replace(loss, regularisation=0.0),
@@ -179,12 +184,12 @@ class Question:
     ) -> list[TunedSetting]:
         """Settings of these sizes, ascending, up to where two of them left more noise than one before."""
         made: list[TunedSetting] = []
-        least, rises = math.inf, 0
+        least, rises = (True, math.inf, math.inf), 0
         for size in sizes:
             made.append(self.setting(size, step_size, regularisation, learn_epochs, rough=True))
             if made[-1].refused is None:
-                rises = rises + 1 if made[-1].noise >= least else 0
-                least = min(least, made[-1].noise)
+                rises = rises + 1 if preference(made[-1], self.share) >= least else 0
+                least = min(least, preference(made[-1], self.share))
             if rises == 2:
                 break
         return made
@@ -234,7 +239,7 @@ class Question:
             accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
             steps = self.allowed(algorithm)
             sigma = self.sigma if self.sigma is not None else steady_sigma(accountant, self, steps, rough=rough)
-        except InputError as error:
+        except UnreachableError as error:
             return replace(made, refused=str(error))
         return replace(made, sigma=sigma, steps=(steps,) * self.requests)
 
@@ -274,19 +279,28 @@ class Question:
         accountant = UnlearningAccountant(setting.algorithm, bound=self.bound, batches=self.batches)
         try:
             if self.sigma is not None:
-                steps = answered(accountant, self, self.sigma, exact=exact)
-                return replace(setting, steps=steps, warning=_dear(steps, most))
-            sigma = steady_sigma(accountant, self, self.allowed(setting.algorithm))
-            sigma, steps = smallest_sigma(accountant, self, sigma, most, exact=exact)
-        except InputError as error:
+                sigma, steps = self.sigma, answered(accountant, self, self.sigma, exact=exact)
+            else:
+                sigma = steady_sigma(accountant, self, self.allowed(setting.algorithm))
+                sigma, steps = smallest_sigma(accountant, self, sigma, most, exact=exact)
+        except UnreachableError as error:
             return replace(setting, sigma=math.inf, steps=(), refused=str(error))
-        return replace(setting, sigma=sigma, steps=steps)
+        made = replace(setting, sigma=sigma, steps=steps)
+        return replace(made, warning=self._warning(made))
 
-
-def _dear(steps: tuple[int, ...], most: int) -> str | None:
-    if sum(steps) <= most:
-        return None
-    return f"the requests cost {sum(steps)} steps with this sigma, more than their share of learning, {most}"
+    def _warning(self, setting: TunedSetting) -> str | None:
+        """What is to be said of it beforehand."""
+        told = []
+        most = self.requests * self.share
+        if setting.share > most * (1 + 1e-9):
+            told.append(f"the requests cost {setting.share:.3g} fits, more than {most:.3g}")
+        moved = setting.noise * self.loss.feature_bound
+        if moved > LOUD:
+            told.append(
+                f"the noise that stays moves scores by up to {moved:.3g} (a standard deviation), which may be more than what "
+                f"{self.n} rows teach: a larger epsilon, regularisation or share of learning, or fewer requests, would help"
+            )
+        return "; ".join(told) or None
 
 
 def _two_digits_up(value: float) -> float:

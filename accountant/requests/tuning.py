@@ -69,7 +69,8 @@ def _chosen(
     sizes = question.sizes() if batch_size == AUTO else [batch_size]
     penalty = question.penalty() if regularisation == AUTO else number("regularisation", regularisation, at_least=0)
     rough = question.compared(sizes, step_size, penalty, learn_epochs)
-    able = sorted((setting for setting in rough if setting.refused is None), key=preference)
+    able = [setting for setting in rough if setting.refused is None]
+    able.sort(key=lambda setting: preference(setting, question.share))
     if regularisation == AUTO and able:
         # The batch size that pays at one regularisation pays at those near it.
         size = able[0].batch_size
