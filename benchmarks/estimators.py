@@ -113,14 +113,14 @@ def _inside(wheels: Path | None, wheel: str, name: str) -> bytes:
 
 
 def generated(n: int, d: int, *, share: float, spread: float, heavy: bool) -> Callable[[Path | None], Set]:
-    """Two classes in d dimensions, ``share`` of them positive; centres one apart, noise ``spread``; heavy: norms that vary."""
+    """Two classes in d dimensions, ``share`` of them positive; centres one apart, ``spread`` in each coordinate; heavy: norms that vary."""
 
     def made(_: Path | None) -> Set:
         rng = np.random.default_rng(n)
         y = rng.random(n) < share
         direction = rng.standard_normal(d)
         direction /= np.linalg.norm(direction)
-        x = np.where(y, 0.5, -0.5)[:, None] * direction + spread * rng.standard_normal((n, d)) / np.sqrt(d)
+        x = np.where(y, 0.5, -0.5)[:, None] * direction + spread * rng.standard_normal((n, d))
         if heavy:
             x *= rng.lognormal(0, 0.7, n)[:, None]
         return parted(x, y.astype(int), None)
@@ -136,8 +136,8 @@ SETS: Final[dict[str, Callable[[Path | None], Set]]] = {
     "MNIST 5,000": mnist_all,
     "Adult": adult,
     "generated 1": generated(3_000, 20, share=0.5, spread=0.5, heavy=False),
-    "generated 2": generated(20_000, 200, share=0.2, spread=1.0, heavy=False),
-    "generated 3": generated(60_000, 50, share=0.5, spread=1.0, heavy=True),
+    "generated 2": generated(20_000, 200, share=0.2, spread=0.4, heavy=False),
+    "generated 3": generated(60_000, 50, share=0.5, spread=0.5, heavy=True),
 }
 
 
