@@ -20,7 +20,7 @@ _SETTLING: Final = 400
 _SETTLED, _ROUGHLY = 7.0, 4.0
 #: log of how far above sigma may be where it is read roughly.
 _FAR: Final = 4.0
-#: So many equal answers are taken to stay.
+#: So many answers that are nearly equal are taken to stay.
 _ALIKE: Final = 4
 _ROUNDS: Final = 12
 #: A cost of less than this share of what is allowed makes less noise worth looking for, to this relative precision.
@@ -124,7 +124,8 @@ def answered(
 ) -> tuple[int, ...]:
     """The steps of every request, as the stream answers it.
 
-    Not ``exact``: until several took the same, which is then taken to stay, but for a step or a percent.
+    Not ``exact``: until the first is forgotten and the last few took the same, but for a step or two thousandths; the largest
+    of these is then taken to stay.
     """
     stream = UnlearningStream(accountant, sigma=sigma, epsilon=target.epsilon, delta=target.delta)
     steps: list[int] = []
@@ -132,8 +133,11 @@ def answered(
         steps.append(stream.request())
         if progress is not None:
             progress(len(steps), target.requests)
-        if not exact and steps[-1] and steps[-_ALIKE:] == steps[-1:] * _ALIKE:
-            steps += steps[-1:] * (target.requests - len(steps))
+        last = steps[-_ALIKE:]
+        if exact or len(last) < _ALIKE or max(last) - min(last) > max(1, max(last) // 500):
+            continue
+        if last[-1] and len(steps) > _settling(accountant, target.requests, last[-1], _ROUGHLY):
+            steps += [max(last)] * (target.requests - len(steps))
     return tuple(steps)
 
 
