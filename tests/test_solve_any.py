@@ -25,7 +25,7 @@ from accountant import (
     UnreachableError,
     solve,
 )
-from accountant.questions import KEYS, SCHEDULE, TARGET
+from accountant.questions import ALGORITHM, KEYS, SCHEDULE, STEP_KEYS, TARGET
 from accountant.questions.solving import Question
 
 BASE: dict[str, Any] = {"sigma": 0.03, "epsilon": 1.0, "delta": 1e-5, "epochs": 1, "preset": "mnist", "batch_size": 128}
@@ -300,7 +300,7 @@ def test_a_warning_names_a_value_beyond_the_answer_that_does_not_meet_the_target
 
 def test_every_name_of_files_and_options_is_an_argument() -> None:
     names = set(get_type_hints(Question))
-    keys = {key for part in KEYS.values() for key in part}
+    keys = {key for part in KEYS.values() for key in part} | {ALGORITHM, *STEP_KEYS}
     assert names == keys | set(TARGET) | {SCHEDULE, "epochs", "steps", "preset", "problem", "extreme"}
     full: dict[str, Any] = {
         "n": 40, "smoothness": 1.0, "strong_convexity": 0.1, "lipschitz": 2.0, "adjacency": "zero-out", "batch_size": 6,

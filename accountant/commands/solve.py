@@ -11,7 +11,7 @@ import typer
 from accountant.commands import layout, present
 from accountant.commands.options import COUNT, NUMBER, Shared
 from accountant.numerics import InputError, choice, digits
-from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, StepAccountant, step_schedule, stepping_of
+from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, stepping_of
 
 UnknownArgument = Annotated[
     str,
@@ -29,8 +29,6 @@ DeltaGiven = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1
 EpochsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs (or --steps).")]
 StepsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps (or --epochs).")]
 ExtremeOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Of a batch_size: smallest or largest.")]
-#: What stands for an unknown argument of an algorithm until it is found; within the domain of every other argument.
-_STANDS = {"weight_decay": 0.0, "step_size": 1e-300, "gradient_clip": 1.0, "start_clip": 1.0, "model_clip": 1.0}
 
 
 def solve(
@@ -108,24 +106,6 @@ def _of_batches(shared: Shared, unknown: str, given: dict[str, Any], extreme: st
 
 
 def _of_steps(shared: Shared, unknown: str, given: dict[str, Any], extreme: str | None) -> float | int:
-    if extreme is not None:
-        raise InputError("extreme must be left out: it is about a batch_size")
-    if "epochs" in given:
-        raise InputError("epochs must be left out: common steps are counted one by one; give --steps")
-    choice("unknown", unknown, ("sigma", "epsilon", "delta", "steps", *_STANDS))
-    settings = {**shared.settings, **({unknown: _STANDS[unknown]} if unknown in _STANDS else {})}
-    algorithm, schedule = stepping_of(settings, scheduled=True), step_schedule(settings)
-    assert algorithm is not None
-    accountant = StepAccountant(algorithm, schedule=schedule)
-    question = {**shared.target, **given}
-    question.pop(unknown, None)
-    closed = accountant.stages is not None and not accountant.stages.open
-    wanted = [key for key in ("sigma", "epsilon", "delta", "steps") if key != unknown and not (closed and key == "steps")]
-    missing = [key for key in wanted if key not in question]
-    if missing:
-        raise InputError(f"{' and '.join(missing)} must be given for {algorithm.name}")
-    accountant.check()
-    if unknown in ("epsilon", "delta"):
-        return float(accountant.epsilon(**question) if unknown == "epsilon" else accountant.delta(**question))
-    found = accountant.solve(unknown, **question)
-    return int(found) if unknown == "steps" else float(found)
+    from accountant.questions import solve_steps
+
+    return solve_steps({**shared.settings, **shared.target, **given, "extreme": extreme}, unknown)

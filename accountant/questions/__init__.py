@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from accountant.questions.setup import *
     from accountant.questions.solving import *
     from accountant.questions.step_accountant import *
+    from accountant.questions.step_unknowns import *
     from accountant.questions.stepping import *
 else:
     __getattr__, __all__ = face(
@@ -27,6 +28,7 @@ else:
         "step_schedule stepping_of",
         setup="Setup",
         step_accountant="StepAccountant",
+        step_unknowns="solve_steps",
         stepping="StepOutcome",
         solving="solve",
     )

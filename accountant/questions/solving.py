@@ -1,5 +1,6 @@
 """``accountant.solve``: whichever one number of a question is not known, from all the others.
 
+Questions about steps that both runs share are answered by :mod:`accountant.questions.step_unknowns`. Of noisy SGD on batches
 sigma, epsilon, delta, epochs and steps are the accountant's own answers. The other unknowns change the setting itself; what
 makes their search right is one lemma. *Steps without a difference, smaller differences and a shorter history never hurt*: with
 the shifts of the worse run, cut where the distance is already zero, the better run's distances stay below the worse run's, and
@@ -22,7 +23,7 @@ from typing import Any, Final, TypedDict, Unpack, cast, get_type_hints
 import numpy as np
 
 from accountant.numerics import MAX_COUNT, SMALLEST, InputError, choice, number
-from accountant.problem import Schedule
+from accountant.problem import STEPPING, Schedule
 from accountant.questions.outcome import Unknown
 from accountant.questions.question import MAX_EPSILON
 from accountant.questions.searches import (
@@ -36,7 +37,7 @@ from accountant.questions.searches import (
     solve_n,
     solve_step_size,
 )
-from accountant.questions.settings import SCHEDULE, assembled, merged
+from accountant.questions.settings import ALGORITHM, BATCHES, DEFAULT, SCHEDULE, assembled, merged, read_toml
 
 EXTREMES: Final = ("smallest", "largest")
 
@@ -73,6 +74,13 @@ class Question(TypedDict, total=False):
     group_size: int | None
     schedule: Schedule | Sequence[Mapping[str, Any]] | None
     extreme: str | None
+    algorithm: str
+    start_clip: float | None
+    model_clip: float | None
+    gradient_clip: float | None
+    weight_decay: float | None
+    start: str
+    clip_first: bool
 
 
 def solve(**question: Unpack[Question]) -> float | int:
@@ -95,20 +103,42 @@ def solve(**question: Unpack[Question]) -> float | int:
       All sizes are searched, because those that meet the target need not be neighbours;
     - step_size: the largest, to 1e-9 of it; step sizes beyond it were tried in ratios of 2**(1/16).
 
+    With ``algorithm`` = "fine-tuning", "convex-nonsmooth" or "smooth-nonconvex" (also in the file) the arguments are those of
+    :class:`~accountant.problem.FineTuning` and its like, with sigma, epsilon, delta, steps and schedule, and the unknown is one
+    of sigma, epsilon, delta, steps, step_size, gradient_clip, start_clip, model_clip (the largest) and weight_decay (the
+    smallest), as by ``StepAccountant.solve``; nothing else of what follows is about them.
+
+    >>> run = {"algorithm": "fine-tuning", "step_size": 0.01, "start_clip": 1.0, "sigma": 1.5, "steps": 100}
+    >>> f"{solve(**run, epsilon=1.0, delta=1e-5, gradient_clip=None):.6f}"
+    '1.010410'
+
     A count was put back and met the target; the next one beyond it (larger for a largest, smaller for a smallest) did not,
     unless its range ends there. Of n and batch_size the values that meet it need not be neighbours: NotUniqueWarning if the
     next one inwards, or the next with a short last batch, does not. Raises InputError for arguments outside their domain and
     for unknowns in settings where no search is proved right, UnreachableError where no value meets the target, or where all
     do and there is no largest.
     """
-    unknown, settings = _read(question)
+    names = tuple(get_type_hints(Question))
+    if _steps_are_common(question):
+        # What noisy SGD on batches need not load.
+        from accountant.questions.step_unknowns import solve_marked
+
+        return solve_marked(question, names)
+    unknown, settings = _read(question, names)
     search = Search(settings, unknown)
     return _SOLVERS[unknown](search) if unknown in _SOLVERS else _own(search)
 
 
-def _read(question: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _steps_are_common(question: Mapping[str, Any]) -> bool:
+    """Whether the question, or its file, names an algorithm whose steps both runs share; InputError for a word that is none."""
+    word = question.get(ALGORITHM)
+    if word is None and question.get("problem") is not None:
+        word = read_toml(question["problem"]).get(ALGORITHM)
+    return word is not None and choice(ALGORITHM, word, (BATCHES, DEFAULT, *STEPPING)) in STEPPING
+
+
+def _read(question: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """The unknown's name and all settings but it, checked as far as they do not depend on each other."""
-    names = tuple(get_type_hints(Question))
     for name in question:
         if name not in names:
             raise InputError(f"argument {name!r} is unknown: it must be one of {', '.join(names)}")
