@@ -22,7 +22,7 @@ ALONE = "certificates/check.py"
 #: Code of at most so many lines, docstrings not counted.
 MOST_LINES = 350
 #: What no command pays for that does not ask for it.
-LATE_ROOMS = {"requests", "certificates", "methods", "trainer", "tables", "interop", "verification", "reproduction"}
+LATE_ROOMS = {"requests", "certificates", "methods", "trainer", "tables", "interop", "verification", "reproduction", "ledger"}
 LATE_LIBRARIES = {
     "mpmath",
     "flint",
@@ -35,7 +35,11 @@ LATE_LIBRARIES = {
     "cryptography",
     "scipy.stats",
     "pandas",
+    "sqlalchemy",
+    "alembic",
 }
+#: Not imported by name, and found by Alembic where it looks for them.
+MIGRATIONS = "ledger/migrations/versions/"
 
 
 def code_lines(text: str) -> int:
@@ -75,7 +79,7 @@ def test_contracts_are_about_every_room() -> None:
 
 def test_the_package_itself_holds_rooms_only() -> None:
     assert {name for name in FILES if "/" not in name} == {"__init__.py", "__main__.py", "_version.py"}
-    assert {name for name in FILES if name.count("/") > 1} == set()
+    assert {name for name in FILES if name.count("/") > 1 and not name.startswith(MIGRATIONS)} == set()
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != OPEN])

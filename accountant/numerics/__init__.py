@@ -23,7 +23,7 @@ else:
     __getattr__, __all__ = face(
         __name__,
         arithmetic="Arithmetic MAX_DIGITS Numbers Precise",
-        atomic="atomic_file locked_file remove_unfinished",
+        atomic="atomic_file locked_file remove_unfinished sync_folder",
         double="DOUBLE mills_of",
         enclosure="ARITHMETICS DEFAULT_DIGITS ENOUGH Enclosure arithmetic_available arithmetic_kind confirmed exact_text "
         "rounded_text settle",

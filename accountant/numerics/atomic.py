@@ -70,7 +70,7 @@ def atomic_file(
             _sync(part, os.O_RDWR)
         os.replace(part, target)
         if sync:
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
 
 @contextmanager
@@ -204,7 +204,8 @@ def _sync(path: Path, how: int) -> None:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Names in a folder are on the disk when this returns, where the file system can; OSError where it fails."""
     try:
         _sync(folder, os.O_RDONLY)
     except OSError as error:

@@ -16,13 +16,13 @@ been learned from the deleted rows. A ``StandardScaler`` before this estimator, 
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.curves import Guarantee
-from accountant.numerics import InputError
+from accountant.numerics import InputError, integer
 from accountant.trainer.costs import Cost, cost_of
 from accountant.trainer.filing import Filing
 from accountant.trainer.fitting import serial
@@ -31,6 +31,22 @@ from accountant.trainer.identifiers import Identifier
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array
 from accountant.trainer.weights import plain
+
+
+class PlannedRequest(NamedTuple):
+    """What a request, or learning again without its rows, would take now: numbers that depend on no row.
+
+    points: rows of it. steps of noise sigma, per-sample gradient_evaluations, seconds (as learning took them on its machine;
+    None for files of earlier versions), and what holds after it, (epsilon, delta).
+    """
+
+    points: int
+    steps: int
+    sigma: float
+    epsilon: float
+    delta: float
+    gradient_evaluations: int
+    seconds: float | None
 
 
 class Estimator(Filing):
@@ -75,6 +91,36 @@ class Estimator(Filing):
         """Steps that a request of so many rows would run now; UnreachableError where no number is enough."""
         self._check_fitted()
         return self._stream.planned(points).steps
+
+    @serial
+    def planned_request(self, points: int = 1) -> PlannedRequest:
+        """What ``unlearn`` of so many rows would run now; UnreachableError, as there, where it would refuse."""
+        self._check_fitted()
+        points = integer("points", points, at_least=1)
+        return self._priced(points, self._planned(points, None)[0])
+
+    @serial
+    def planned_refit(self, points: int = 0) -> PlannedRequest:
+        """What ``refit`` without so many rows would run now, as long as learning took: the fewer rows, the fewer steps."""
+        self._check_fitted()
+        return self._priced(integer("points", points, at_least=0), self._run.learned)
+
+    def _priced(self, points: int, steps: int) -> PlannedRequest:
+        seconds = None if self._seconds is None else steps * self._seconds
+        evaluations = self._trainer.algorithm.gradient_evaluations(steps)
+        stream = self._stream
+        return PlannedRequest(points, steps, self.sigma_, stream.epsilon, stream.delta, evaluations, seconds)
+
+    @property
+    def ids_(self) -> tuple[Identifier, ...]:
+        """What the records that are there now are called, as ``unlearn(ids=...)`` takes them.
+
+        Of a partition, whose records have no names of their own: the numbers of rows that ``unlearn`` may still remove.
+        """
+        self._check_fitted()
+        with self.alone():
+            _, numbers, names = self._staying(np.empty(0, dtype=np.int64))
+            return tuple(numbers[numbers < self._row_labels.n].tolist()) if names is None else names
 
     @serial
     def refit(self, indices: ArrayLike | None = None, *, ids: ArrayLike | None = None, by: str | None = None) -> Self:

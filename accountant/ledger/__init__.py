@@ -1,0 +1,35 @@
+"""The deletion service: requests, what was run for them, what holds since, in a chain of entries that nobody changes unseen."""
+
+from typing import TYPE_CHECKING
+
+from accountant.numerics import face
+
+if TYPE_CHECKING:
+    from accountant.ledger.adding import *
+    from accountant.ledger.backends import *
+    from accountant.ledger.chain import *
+    from accountant.ledger.database import *
+    from accountant.ledger.lease import *
+    from accountant.ledger.service import *
+    from accountant.ledger.settings import *
+    from accountant.ledger.staging import *
+    from accountant.ledger.state import *
+    from accountant.ledger.verifying import *
+    from accountant.ledger.worker import *
+    from accountant.ledger.working import *
+else:
+    __getattr__, __all__ = face(
+        __name__,
+        adding="Added",
+        backends="BACKENDS Backend Certifying Checking Naming Plan Refitting Result Row RunFailedError",
+        chain="Entry",
+        database="DatabaseError",
+        lease="BusyError LeaseLostError",
+        service="Ledger",
+        settings="Settings",
+        staging="DamageError",
+        state="Status",
+        verifying="Verified",
+        worker="Processed",
+        working="Run",
+    )

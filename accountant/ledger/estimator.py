@@ -1,0 +1,114 @@
+"""The backend of models that ``PNSGDClassifier`` or ``PNSGDRegressor`` saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accountant.ledger.backends import Plan, Result, Row
+from accountant.ledger.settings import Settings
+from accountant.numerics import InputError
+from accountant.trainer import PNSGDClassifier, PNSGDRegressor
+
+Model = PNSGDClassifier | PNSGDRegressor
+
+
+class EstimatorBackend:
+    """``unlearn`` of the estimator in the model file, and ``refit``; rows are what it calls its records."""
+
+    name = "estimator"
+    declared = False
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.arguments:
+            raise InputError(f"arguments must be left out for backend estimator, got {min(settings.arguments)}")
+        self._path = settings.model_path
+        self._loaded: Model | None = None
+
+    def check(self) -> None:
+        """A model whose noise comes again after a crash is none for a ledger."""
+        if self._model().random_state is not None:
+            raise InputError(
+                f"model {self._path} was fitted with random_state, so a run that is repeated after a crash would draw the same "
+                "noise: fit it without"
+            )
+
+    def subjects(self) -> Mapping[str, Sequence[Row]]:
+        """Every record is a subject of its own, called as the record."""
+        ids = self._model().ids_
+        named = {str(each): [each] for each in ids}
+        if len(named) < len(ids):
+            raise InputError("subjects must be given as a file, since the model has records with a number and the same as text")
+        return named
+
+    def plan(self, rows: Sequence[Row]) -> Plan:
+        self.check()
+        return Plan(**self._model().planned_request(len(rows))._asdict())
+
+    def run(self, plan: Plan, rows: Sequence[Row]) -> Result:
+        model = self._taken()
+        if model.assignment == "partition":
+            model.unlearn(list(rows), by="rows", max_steps=plan.steps)
+        else:
+            model.unlearn(ids=list(rows), max_steps=plan.steps)
+        guarantee = model.guarantee_
+        return Result(
+            model=model,
+            steps=model.steps_run_[-1],
+            statement=guarantee.statement,
+            assumptions=guarantee.assumptions,
+            epsilon=model.epsilon,
+            delta=model.delta_,
+        )
+
+    def plan_refit(self, rows: Sequence[Row]) -> Plan:
+        self.check()
+        return Plan(**self._model().planned_refit(len(rows))._asdict())
+
+    def refit(self, plan: Plan, rows: Sequence[Row]) -> Result:
+        model = self._taken()
+        if not rows:
+            model.refit()
+        elif model.assignment == "partition":
+            model.refit(list(rows), by="rows")
+        else:
+            model.refit(ids=list(rows))
+        return Result(
+            model=model,
+            steps=model.planned_refit().steps,
+            statement="The model was learned again, from the start, on the rows that are left, with fresh noise: nothing of "
+            "the removed rows is in it.",
+        )
+
+    def save(self, model: Any, path: Path) -> None:
+        model.save(path)
+
+    def certify(self, model: Path, path: Path, key: Path | None) -> None:
+        """By the estimator itself; InputError where it has no certificate."""
+        certify = getattr(load(model), "certify", None)
+        if certify is None:
+            raise InputError("this version makes no certificate of an estimator's requests")
+        certify(path, key=key)
+
+    def _model(self) -> Model:
+        if self._loaded is None:
+            self._loaded = load(self._path)
+        return self._loaded
+
+    def _taken(self) -> Model:
+        """To be changed: what comes next reads the file again."""
+        model, self._loaded = self._model(), None
+        return model
+
+
+def load(path: Path) -> Model:
+    """The estimator in a file, of whichever kind; InputError where there is none."""
+    try:
+        return PNSGDClassifier.load(path)
+    except InputError as error:
+        try:
+            return PNSGDRegressor.load(path)
+        except InputError as other:
+            # Of the other kind, each says that it is.
+            raise (error if "not a PNSGDRegressor" in str(other) else other) from None

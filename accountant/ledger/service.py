@@ -1,0 +1,275 @@
+"""The ledger as users have it: made, opened, asked and worked on."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import insert, select
+
+from accountant._version import __version__
+from accountant.ledger.adding import Added, Asked, checked_subjects, receive, refuse
+from accountant.ledger.backends import Backend, Checking, Naming, Row, backend_of
+from accountant.ledger.book import writing
+from accountant.ledger.chain import Entry
+from accountant.ledger.database import SQLITE, Clock, Database, url_of
+from accountant.ledger.lease import leased
+from accountant.ledger.migrating import migrate
+from accountant.ledger.schema import ENTRIES, LEDGER
+from accountant.ledger.settings import Settings, beside
+from accountant.ledger.staging import file_digest
+from accountant.ledger.state import Status, status_of
+from accountant.ledger.subjects import Key, Subjects, hashed
+from accountant.ledger.verifying import Verified, verify
+from accountant.ledger.worker import Processed, Worker
+from accountant.numerics import InputError
+
+
+class Ledger:
+    """A ledger of deletion requests; a context manager that closes it.
+
+    database: a SQLite file or a URL. read_only: for ``status``, ``entries`` and ``verify``, which need no key. places: where
+    model, key, subjects, certificates and sign are now, if they have moved since ``create``. operator: who is recorded as
+    acting; default the user of the system. clock: instead of the database's, microseconds since 1970.
+
+    Raises InputError for a database that holds no ledger or one of a newer version, DatabaseError where it cannot be had.
+
+    >>> with Ledger("deletions.db") as ledger:  # doctest: +SKIP
+    ...     ledger.add(["a17", "b02"])
+    ...     ledger.process()
+    """
+
+    def __init__(
+        self,
+        database: str | PathLike[str],
+        *,
+        read_only: bool = False,
+        operator: str | None = None,
+        clock: Clock | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> None:
+        self._database = Database(database, read_only=read_only, clock=clock)
+        self.operator = operator if operator is not None else _user()
+        self._key: Key | None = None
+        self._subjects: Subjects | None = None
+        try:
+            self._database.check_revision(read_only=read_only)
+            with self._database.reading() as connection:
+                row = connection.execute(select(LEDGER)).one_or_none()
+            if row is None:
+                raise InputError(f"db {self._database.shown} holds no ledger: accountant ledger init makes one")
+            self.id, self._check = str(row.id), str(row.key_check)
+            self.settings = Settings.from_json(row.settings).at(places or {})
+        except BaseException:
+            self._database.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        database: str | PathLike[str],
+        *,
+        model: str | PathLike[str],
+        subjects: Mapping[str, Sequence[Row]] | None = None,
+        key: str | None = None,
+        subjects_database: str | None = None,
+        certificates: str | None = None,
+        operator: str | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> Self:
+        """A new ledger of a model, which is ``begun`` with the digest of its file.
+
+        subjects: who has which rows, by name; default: those of the model, a subject each. key, subjects_database,
+        certificates: files that are made now, and a folder; default beside the model, ending in .key, .subjects.db and
+        .certificates. settings: those of :class:`~accountant.ledger.Settings`, such as deadline in seconds and backend.
+        """
+        path = str(Path(model).resolve())
+        chosen = Settings(
+            model=path,
+            key=key or beside(path, ".key"),
+            subjects=subjects_database or beside(path, ".subjects.db"),
+            certificates=certificates or beside(path, ".certificates"),
+            **settings,
+        )
+        digest = file_digest(Path(path))
+        backend = backend_of(chosen)
+        if isinstance(backend, Checking):
+            backend.check()
+        if subjects is None:
+            if not isinstance(backend, Naming):
+                raise InputError(f"subjects must be given with backend {chosen.backend}: who has which rows")
+            subjects = backend.subjects()
+        _begin(database, chosen, digest, subjects, operator if operator is not None else _user(), clock)
+        return cls(database, operator=operator, clock=clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections and of the key."""
+        self._database.close()
+        if self._subjects is not None:
+            self._subjects.close()
+        self._key = self._subjects = None
+
+    def add(self, subjects: Sequence[str], *, urgent: bool = False, due: int | None = None) -> list[Added]:
+        """Record a request for each of these subjects, in one transaction; one that is there already stays one.
+
+        urgent: the next ``process`` acts at once. due: microseconds since 1970, default the deadline from now. Raises
+        InputError, with nothing recorded, for a subject that is not known and for a due date that has passed.
+        """
+        names = checked_subjects(subjects)
+        key, known = self.key, self._known()
+        hashes = [key.of(name) for name in names]
+        with writing(self._database) as page:
+            # Not before: who is purged meanwhile is known to be.
+            rows = known.rows(hashes)
+            asked = [Asked(name, hash_, rows.get(hash_)) for name, hash_ in zip(names, hashes, strict=True)]
+            if due is None:
+                due = page.now + int(self.settings.deadline * 1e6)
+            elif due <= page.now:
+                raise InputError("due must be in the future by the database's clock, got a time that has passed")
+            return receive(page, asked, due=due, urgent=urgent, operator=self.operator)
+
+    def status(self) -> Status:
+        """What waits and when it is due, from the tables alone: no model is read."""
+        return status_of(self._database)
+
+    def process(self, backend: Backend | None = None, *, everything: bool = False) -> Processed:
+        """Finish what a crash left, then run what is due, if anything is: all that waits, in one run.
+
+        backend: default that of the settings. everything: do not wait for the deadline. Raises BusyError where another worker
+        is at it, DamageError where the files are not what the ledger says.
+        """
+        with self._working(backend) as worker:
+            return worker.process(everything=everything)
+
+    def refit(self, backend: Backend | None = None) -> Processed:
+        """Learn again without the rows of all that waits, and from the start; the guarantees then begin anew."""
+        with self._working(backend) as worker:
+            return worker.refit()
+
+    def refuse(self, subject: str, reason: str) -> int:
+        """Record that a waiting request is refused, and why; returns its number."""
+        if not reason:
+            raise InputError("reason must say why the request is refused, got nothing")
+        hashed_subject = self.key.of(subject)
+        with writing(self._database) as page:
+            return refuse(page, subject, hashed_subject, reason=reason, operator=self.operator)
+
+    def entries(self, first: int = 0) -> Iterator[Entry]:
+        """All entries from this number on, as they are stored, without checking them."""
+        with self._database.reading() as connection:
+            query = select(ENTRIES).where(ENTRIES.c.number >= first).order_by(ENTRIES.c.number)
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                yield Entry(*row)
+
+    def verify(self, *, head: str | None = None, certificates: int | None = 0, model: bool = True) -> Verified:
+        """Whether all is as it was written: the chain, what follows from it, the files. See :class:`Verified`.
+
+        head: NUMBER:DIGEST that ``status`` gave before, which the chain must go through. certificates: how many to check with
+        the checker, the latest first; None: all. model: whether the model's and certificates' files are to be read.
+        """
+        return verify(self._database, self.settings, head=head, certificates=certificates, files=model)
+
+    @property
+    def key(self) -> Key:
+        """The key, read from its file when it is first needed."""
+        if self._key is None:
+            self._key = Key.read(self.settings.key, self.id, self._check)
+        return self._key
+
+    def _known(self) -> Subjects:
+        if self._subjects is None:
+            self._subjects = Subjects.open(self.settings.subjects, self.id)
+        return self._subjects
+
+    @contextmanager
+    def _working(self, backend: Backend | None) -> Iterator[Worker]:
+        """A worker that has the lease. A backend that is given stays the same object; else every run has a new one."""
+        made: list[Backend] = [] if backend is None else [backend]
+
+        def own() -> Backend:
+            if not made:
+                made.append(backend_of(self.settings))
+            return made[0]
+
+        with leased(self._database, self.settings, self.id) as lease:
+            yield Worker(self._database, self.settings, lease, self._known, own, self.operator)
+
+
+def _begin(
+    database: str | PathLike[str],
+    settings: Settings,
+    model: str,
+    subjects: Mapping[str, Sequence[Row]],
+    operator: str,
+    clock: Clock | None,
+) -> None:
+    """Make the key, the database of subjects, the folder and the ledger; what was made goes again if one of them cannot be."""
+    ledger = secrets.token_hex(16)
+    made: list[str] = []
+    try:
+        key = Key.create(settings.key, ledger)
+        made.append(settings.key)
+        known = hashed(key, subjects)
+        if "://" not in settings.subjects and not Path(settings.subjects).exists():
+            made.append(settings.subjects)
+        Subjects.create(settings.subjects, ledger, known).close()
+        Path(settings.certificates).mkdir(mode=0o700, parents=True, exist_ok=True)
+        where = Database(database, create=_new_file(database, made), clock=clock)
+        try:
+            _write_beginning(where, settings, model, ledger, key, len(known), operator)
+        finally:
+            where.close()
+    except BaseException:
+        for path in made:
+            for end in ("", "-wal", "-shm", "-journal"):
+                Path(path + end).unlink(missing_ok=True)
+        raise
+
+
+def _new_file(database: str | PathLike[str], made: list[str]) -> bool:
+    """Whether a SQLite file is to be made; InputError where one is there."""
+    url = url_of(database)
+    if url.get_backend_name() != SQLITE:
+        return False
+    path = str(url.database)
+    if Path(path).exists():
+        raise InputError(f"db {path} is there already: a ledger begins in a new file")
+    made.append(path)
+    return True
+
+
+def _write_beginning(
+    database: Database, settings: Settings, model: str, ledger: str, key: Key, subjects: int, operator: str
+) -> None:
+    if database.revision() is not None:
+        raise InputError(f"db {database.shown} holds a ledger already")
+    database.check_durable()
+    with database.writing() as connection:
+        migrate(connection)
+    with writing(database) as page:
+        text = settings.to_json()
+        page.connection.execute(insert(LEDGER), {"id": ledger, "settings": text, "key_check": key.check()})
+        body = {
+            "ledger": ledger, "settings": settings.public, "key_check": key.check(), "model": model, "subjects": subjects,
+            "version": __version__, "operator": operator,
+        }  # fmt: skip
+        page.append("begun", body)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,189 @@
+"""Who has which rows, and the key under which the ledger knows them: both apart from the ledger, and from each other.
+
+    keyed hash = HMAC-SHA256(key, "subject" 00 ledger's id 00 what the subject is called)
+
+Who has the ledger alone can tell of nobody whether he is in it; who has the key, too, can ask of one whom he can name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, delete, func, insert, select, text
+
+from accountant.ledger.backends import Row
+from accountant.ledger.database import Database
+from accountant.ledger.schema import APART, ORIGIN, SUBJECTS
+from accountant.numerics import InputError, all_bytes
+
+#: Bytes of a key.
+_KEY: Final = 32
+#: Values of one statement.
+_SOME: Final = 500
+
+
+class Key:
+    """The key of a ledger; it shows itself to nobody."""
+
+    def __init__(self, secret: bytes, ledger: str) -> None:
+        self._secret, self._ledger = secret, ledger.encode()
+
+    def __repr__(self) -> str:
+        return "Key(...)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a key is not copied to other processes: read its file there")
+
+    @classmethod
+    def create(cls, path: str, ledger: str) -> Key:
+        """A new key in a new file of mode 0600, 64 hexadecimal digits."""
+        secret = secrets.token_bytes(_KEY)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(handle, "w") as file:
+                file.write(secret.hex() + "\n")
+                file.flush()
+                os.fsync(handle)
+        except OSError as error:
+            raise InputError(f"key file {path} cannot be made: {error.strerror}") from None
+        return cls(secret, ledger)
+
+    @classmethod
+    def read(cls, path: str, ledger: str, check: str) -> Key:
+        """The key of a ledger from its file; InputError, which repeats nothing of it, for any other."""
+        content = all_bytes("key", path, 1024)
+        try:
+            secret = bytes.fromhex(content.decode("ascii"))
+        except ValueError:
+            secret = b""
+        if len(secret) != _KEY:
+            raise InputError(f"key file {path} must hold {2 * _KEY} hexadecimal digits, got something else")
+        key = cls(secret, ledger)
+        if not hmac.compare_digest(key.check(), check):
+            raise InputError(f"key file {path} holds the key of another ledger")
+        return key
+
+    def check(self) -> str:
+        """What the ledger keeps to know its key again."""
+        return self._of(b"ledger")
+
+    def of(self, subject: str) -> str:
+        """The keyed hash of a subject, 64 hexadecimal digits."""
+        return self._of(b"subject", subject.encode("utf-8", "surrogatepass"))
+
+    def _of(self, purpose: bytes, *parts: bytes) -> str:
+        return hmac.new(self._secret, b"\0".join([purpose, self._ledger, *parts]), hashlib.sha256).hexdigest()
+
+
+class Subjects:
+    """The database of who has which rows: keyed hash of a subject to a list of rows."""
+
+    def __init__(self, address: str, *, create: bool = False) -> None:
+        self.database = Database(address, name="subjects", create=create and "://" not in address, journal="DELETE")
+
+    @classmethod
+    def create(cls, address: str, ledger: str, known: Iterable[tuple[str, Sequence[Row]]]) -> Subjects:
+        """A new one. known: keyed hashes with their rows."""
+        made = cls(address, create=True)
+        with made.database.writing() as connection:
+            APART.create_all(connection)
+            if connection.scalar(select(func.count()).select_from(ORIGIN)):
+                raise InputError(f"subjects {made.database.shown} belong to another ledger")
+            connection.execute(insert(ORIGIN), {"ledger": ledger})
+            _insert(connection, known)
+        return made
+
+    @classmethod
+    def open(cls, address: str, ledger: str) -> Subjects:
+        """That of a ledger; InputError where it is another's."""
+        found = cls(address)
+        with found.database.reading() as connection:
+            if connection.scalar(select(ORIGIN.c.ledger)) != ledger:
+                raise InputError(f"subjects {found.database.shown} belong to another ledger")
+        return found
+
+    def close(self) -> None:
+        self.database.close()
+
+    def add(self, known: Iterable[tuple[str, Sequence[Row]]]) -> None:
+        """Those that joined; who is there with the same rows may come again."""
+        with self.database.writing() as connection:
+            listed = list(known)
+            there = self._found(connection, [subject for subject, _ in listed])
+            changed = [subject for subject, rows in listed if there.get(subject, list(rows)) != list(rows)]
+            if changed:
+                raise InputError(
+                    "subjects must have no other rows than those that are known of them: ask for these to be removed first"
+                )
+            _insert(connection, [(subject, rows) for subject, rows in listed if subject not in there])
+
+    def rows(self, subjects: Sequence[str]) -> dict[str, list[Row]]:
+        """The rows of those that are there."""
+        with self.database.reading() as connection:
+            return self._found(connection, subjects)
+
+    def count(self) -> int:
+        """How many there are."""
+        with self.database.reading() as connection:
+            return int(connection.scalar(select(func.count()).select_from(SUBJECTS)) or 0)
+
+    def purge(self, subjects: Sequence[str]) -> None:
+        """Remove these, overwrite where they were, and give the space back; who is not there is gone already."""
+        with self.database.writing() as connection:
+            for some in _parts(subjects):
+                connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject.in_(some)))
+        command = "VACUUM" if self.database.sqlite else "VACUUM FULL subjects"
+        with self.database.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            if self.database.sqlite:
+                driver.execute(command)
+            else:
+                connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(command))
+
+    @staticmethod
+    def _found(connection: Connection, subjects: Sequence[str]) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for some in _parts(subjects):
+            query = select(SUBJECTS.c.subject, SUBJECTS.c.rows).where(SUBJECTS.c.subject.in_(some))
+            found |= {subject: json.loads(rows) for subject, rows in connection.execute(query)}
+        return found
+
+
+def purge_digest(subjects: Iterable[str]) -> str:
+    """SHA-256 of keyed hashes, sorted, a line each: what the entry of a purge holds."""
+    whole = hashlib.sha256()
+    for subject in sorted(subjects):
+        whole.update(subject.encode() + b"\n")
+    return whole.hexdigest()
+
+
+def hashed(key: Key, known: Mapping[str, Sequence[Row]]) -> list[tuple[str, Sequence[Row]]]:
+    """Subjects by name as their keyed hashes; InputError for one without rows, and for rows of two subjects."""
+    seen: set[Row] = set()
+    for subject, rows in known.items():
+        if not rows:
+            raise InputError(f"subjects must have a row each, got none for {subject!r}")
+        twice = [row for row in rows if row in seen]
+        seen.update(rows)
+        if twice or len(set(rows)) < len(rows):
+            raise InputError(f"subjects must have rows of their own, got row {twice[0] if twice else rows[0]!r} twice")
+    return [(key.of(subject), rows) for subject, rows in known.items()]
+
+
+def _insert(connection: Connection, known: Iterable[tuple[str, Sequence[Row]]]) -> None:
+    values = [{"subject": subject, "rows": json.dumps(list(rows))} for subject, rows in known]
+    # Without an order nobody can tell who is who from the place in the file.
+    values.sort(key=lambda value: value["subject"])
+    for at in range(0, len(values), 10_000):
+        connection.execute(insert(SUBJECTS), values[at : at + 10_000])
+
+
+def _parts(values: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (values[at : at + _SOME] for at in range(0, len(values), _SOME))

@@ -1,0 +1,125 @@
+"""What a worker does when it is called: finish what a crash left, then what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
+
+from accountant.ledger.backends import Plan, Refitting
+from accountant.ledger.book import writing
+from accountant.ledger.guarding import guarded
+from accountant.ledger.schema import FAILED, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
+from accountant.ledger.staging import discard, staged_path
+from accountant.ledger.when import acts, latest_start
+from accountant.ledger.working import Phases, Run, Waiting, reason_of
+from accountant.numerics import InputError
+
+#: Failed runs whose files are looked for.
+_LAST: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processed:
+    """What ``process`` did. finished: runs that a crash had left; run: the new one, None where nothing was due.
+
+    waiting: requests that wait still. plan: what all of them would take now, None where none wait. start: when a run must
+    begin at the latest (microseconds since 1970).
+    """
+
+    finished: tuple[Run, ...]
+    run: Run | None
+    waiting: int
+    plan: Plan | None = None
+    start: int | None = None
+
+
+class Worker(Phases):
+    """A worker that has the lease."""
+
+    def process(self, *, everything: bool = False) -> Processed:
+        """Finish, then run all that waits, if it is due, urgent or ``everything`` is asked for.
+
+        What the backend refuses (UnreachableError, InputError) or fails at is recorded and raised.
+        """
+        finished = self.recover()
+        waiting, now = self._waiting()
+        if not waiting:
+            return Processed(finished=finished, run=None, waiting=0)
+        self.check_model()
+        rows = self.rows(waiting)
+        plan = self._planned(lambda: self.backend().plan(rows))
+        earliest = min(request.due for request in waiting)
+        start = latest_start(earliest, seconds=plan.seconds, margin=self.settings.margin, floor=self.settings.floor)
+        urgent = sum(request.urgent for request in waiting)
+        if not (everything or acts(now, earliest_due=earliest, urgent=urgent, start=start)):
+            return Processed(finished=finished, run=None, waiting=len(waiting), plan=plan, start=start)
+        run = self.carry_out("unlearn", waiting, plan, lambda: self.backend().run(plan, rows))
+        return Processed(finished=finished, run=run, waiting=0, plan=plan, start=start)
+
+    def refit(self) -> Processed:
+        """Finish, then learn again without the rows of all that waits."""
+        finished = self.recover()
+        waiting, _ = self._waiting()
+        self.check_model()
+        return Processed(finished=finished, run=self._refit(waiting), waiting=0)
+
+    def recover(self) -> tuple[Run, ...]:
+        """Finish the runs that a crash left, in their order, and remove what is left of others."""
+        with self.database.reading() as connection:
+            left = select(RUNS).where(RUNS.c.state.in_((RUNNING, SAVED, RELEASED))).order_by(RUNS.c.number)
+            runs = [(int(run.number), str(run.what), str(run.state)) for run in connection.execute(left)]
+            failed = select(RUNS.c.number).where(RUNS.c.state == FAILED).order_by(RUNS.c.number.desc()).limit(_LAST)
+            old = [int(number) for number in connection.scalars(failed)]
+        for number in old:
+            discard(staged_path(self.model, number))
+        return tuple(run for number, what, state in runs for run in self._recovered(number, what, state))
+
+    def _recovered(self, number: int, what: str, state: str) -> list[Run]:
+        if state != RUNNING:
+            return [self.close(number)]
+        waiting, _ = self._waiting(number)
+        self.fail(number, "it was interrupted before the new model was saved: the same requests run again, with fresh noise")
+        self.check_model()
+        if what == "refit":
+            return [self._refit(waiting)]
+        if what != "unlearn":
+            return []
+        rows = self.rows(waiting)
+        plan = self._planned(lambda: self.backend().plan(rows))
+        return [self.carry_out(what, waiting, plan, lambda: self.backend().run(plan, rows))]
+
+    def _refit(self, waiting: Sequence[Waiting]) -> Run:
+        backend = self.backend()
+        if not isinstance(backend, Refitting):
+            raise InputError(f"backend must be one that can learn again for refit, got {self.settings.backend}")
+        rows = self.rows(waiting)
+        plan = self._planned(lambda: backend.plan_refit(rows))
+        return self.carry_out("refit", waiting, plan, lambda: backend.refit(plan, rows))
+
+    def _planned(self, call: Callable[[], Plan]) -> Plan:
+        """A plan; what is refused is recorded, once, and raised."""
+        try:
+            plan = guarded(self.lease, call, self.settings.timeout)
+        except Exception as error:
+            with writing(self.database) as page:
+                self.lease.check(page)
+                page.append("failed", {"intent": None, "reason": reason_of(error)})
+            raise
+        if not isinstance(plan, Plan):
+            raise InputError(f"plan must return a Plan, got {type(plan).__name__}")
+        return plan
+
+    def _waiting(self, run: int | None = None) -> tuple[list[Waiting], int]:
+        """The requests that wait, or those of a run, in their order, and the time."""
+        which = REQUESTS.c.state == WAITING if run is None else REQUESTS.c.run == run
+        columns = (REQUESTS.c.number, REQUESTS.c.subject, REQUESTS.c.due, REQUESTS.c.urgent)
+        with self.database.reading() as connection:
+            query = select(*columns).where(which).order_by(REQUESTS.c.number)
+            found = [
+                Waiting(int(number), subject, int(due), bool(urgent))
+                for number, subject, due, urgent in connection.execute(query)
+            ]
+            return found, self.database.now(connection)
