@@ -32,7 +32,7 @@ else:
         auditing="Audit LEAST audit",
         baselines="descent_to_delete langevin release retrain",
         before="learned_steps",
-        cautions="LearnedStepWarning RescaledRowsWarning UnlearningWarning UnreachableWarning WeightsCutWarning",
+        cautions="LearnedStepWarning RescaledRowsWarning UnlearningWarning WeightsCutWarning",
         classifier="PNSGDClassifier",
         constants="check_constants measure",
         costs="Cost",

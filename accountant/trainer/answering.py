@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, UnreachableError, integer
 from accountant.requests import UnlearningStream
-from accountant.trainer.fitting import FLOATS, LEFT_ROUNDING, Fitting, serial
+from accountant.trainer.choosing import LEFT_ROUNDING
+from accountant.trainer.fitting import FLOATS, Fitting, serial
 from accountant.trainer.history import History
 from accountant.trainer.identifiers import identifiers
 from accountant.trainer.labels import RowLabels
@@ -247,7 +248,7 @@ class Answering(Fitting):
         if X is None:
             if sample_weight is not None:
                 raise InputError("sample_weight must be left out where no rows take the places of those that leave")
-            return np.zeros((count, self._run.features.shape[1])), self._later_filler(count)
+            return np.zeros((count, self._run.rows.shape[1])), self._later_filler(count)
         if self.adjacency != "replace":
             raise InputError(f"X and y must be left out under adjacency {self.adjacency}, which replaces nothing")
         x, labels = validate_data(self, X, y, reset=False, dtype=FLOATS)

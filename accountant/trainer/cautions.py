@@ -17,7 +17,3 @@ class WeightsCutWarning(UnlearningWarning):
 
 class LearnedStepWarning(UnlearningWarning):
     """A step before the estimator has learned from the rows, also from those that will be deleted; no guarantee covers it."""
-
-
-class UnreachableWarning(UnlearningWarning):
-    """Requests that the settings are meant for will not all be answered: fit says so beforehand."""

@@ -26,15 +26,24 @@ CLASSIFIER_LOSSES: Final = (Logistic.name, SmoothedHinge.name)
 class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     """Linear classification by noisy projected SGD that can unlearn rows with an (epsilon, delta) guarantee.
 
+    What says "auto" follows from public numbers (n, the bound on rows, epsilon, delta, requests), never from rows or labels.
+
     epsilon >= 0, delta in (0, 1) (default 1/n): what holds after every request.
+    requests >= 1: how many, of one row each, the noise is calibrated for: together they cost at most requests/40 fits (an epoch
+        each, if learn_epochs says fewer than 40). More of them may come; ``cost_`` says what they cost.
     loss: "logistic" (multinomial for more than two classes) or "smoothed-hinge" (two classes, no probabilities).
-    batch_size: rows per batch, at most n; None: all. learn_epochs >= 1: epochs of learning, accounted for as so many.
-    unlearn_epochs >= 0: epochs after which one row is unlearned: the noise is calibrated to that.
-    regularisation: lambda >= 0 of lambda/2 ||w||^2, the intercept included.
+    batch_size: rows per batch, at most n; None: all; "auto": that which leaves least noise. learn_epochs >= 1: epochs of
+        learning, accounted for as so many; "auto": until the start is forgotten, at least 10.
+    regularisation: lambda >= 0 of lambda/2 ||w||^2, the intercept included; "auto": so large that noise drowns no score.
+    unlearn_epochs >= 0: if given, noise is calibrated so that one row takes so many epochs, and not for requests.
     feature_bound: B > 0, bound on the 2-norm of rows, set without looking at them. long_rows: "scale" rows down to it, each by
         itself, here and in prediction; "leave" them, and then unlearning is refused if there are any.
+    feature_range: (low, high), numbers or arrays (d,), the ranges that features can have, set without looking at the rows: they
+        are centred, scaled and cut off by it, each row by itself (:mod:`accountant.trainer.preparation`); None: as they are.
     fit_intercept: a constant feature 1 is added; rows then have norm at most sqrt(B^2 + 1).
     classes: all labels there may be, (k,), k >= 2; None: those of y, of each of which a row must then stay.
+    class_weight: {label: weight > 0}, public; the largest counts 1, and labels that are left out have 1 before that.
+        "balanced" is refused: it counts the labels. weight_bound > 0: largest ``sample_weight``, which counts 1; public.
     adjacency: "remove" (a removed row leaves), or "replace" (another may take its place; more noise). assignment: how rows come
         into batches: "secret", each by its own draw, the same in every epoch, under a key that must stay secret for ever; or
         "partition", one random partition, with adjacency "zero-out" (a removed row has no gradient any more) or "replace".
@@ -48,15 +57,17 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     Saved models, pickles and copies hold the key of the draws: keep them secret, also when the rows are long gone.
 
-    After fit: coef_ (1, d) or (k, d), intercept_, classes_, n_features_in_, sigma_, delta_; requests_ (the rows of each),
-    steps_run_ (the steps of each) and, after the first one, guarantee_. Raises InputError at fit for values out of range.
+    After fit: coef_ (1, d) or (k, d) and intercept_, in the units of X, of rows that are neither cut off nor scaled down;
+    classes_, n_features_in_, delta_; batch_size_, regularisation_, learn_epochs_, step_size_ and sigma_, as they were given or
+    follow; cost_; requests_ (the rows of each), steps_run_ (the steps of each) and, after the first one, guarantee_. Raises
+    InputError at fit for values out of range, UnreachableError where requests cannot be answered with any noise.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
-    >>> model = PNSGDClassifier(epsilon=1.0, delta=1e-3, batch_size=50, regularisation=0.1, random_state=0).fit(X, X[:, 0] > 0)
+    >>> model = PNSGDClassifier(epsilon=1.0, requests=10, random_state=0).fit(X, X[:, 0] > 0)
     >>> model.unlearn([17]).unlearn([42, 43]).requests_
     ((17,), (42, 43))
-    >>> model.guarantee_.epsilon(1e-3) <= 1.0
+    >>> model.guarantee_.epsilon(model.delta_) <= 1.0
     True
     >>> bool(model.predict([[0.4, 0.0, 0.0]])[0])
     True
@@ -68,10 +79,11 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         epsilon: float = 1.0,
         delta: float | None = None,
         loss: str = "logistic",
-        batch_size: int | None = None,
-        learn_epochs: int = 50,
-        unlearn_epochs: int = 1,
-        regularisation: float = 0.01,
+        requests: int = 100,
+        batch_size: int | str | None = "auto",
+        learn_epochs: int | str = "auto",
+        unlearn_epochs: int | None = None,
+        regularisation: float | str = "auto",
         feature_bound: float = 1.0,
         feature_range: tuple[ArrayLike, ArrayLike] | None = None,
         long_rows: str = "scale",
@@ -92,6 +104,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.epsilon = epsilon
         self.delta = delta
         self.loss = loss
+        self.requests = requests
         self.batch_size = batch_size
         self.learn_epochs = learn_epochs
         self.unlearn_epochs = unlearn_epochs
@@ -136,8 +149,8 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self._learn(x, self._labels(labels), named, ids, sample_weight)
         return self
 
-    def _loss_of(self, feature_bound: float) -> Loss:
-        count, regularisation = int(self.classes_.size), self.regularisation
+    def _loss_of(self, feature_bound: float, regularisation: float) -> Loss:
+        count = int(self.classes_.size)
         if choice("loss", self.loss, CLASSIFIER_LOSSES) == SmoothedHinge.name:
             if count > 2:
                 raise InputError(f"Only binary classification is supported by loss=smoothed-hinge, got {count} classes")

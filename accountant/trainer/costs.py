@@ -10,7 +10,7 @@ from accountant.numerics import InputError, UnreachableError
 from accountant.requests import UnlearningStream
 
 #: Requests that are looked ahead at most.
-AHEAD: Final = 1000
+AHEAD: Final = 300
 #: Rows of one request that a price is given for.
 TOGETHER: Final = (1, 10, 100)
 

@@ -1,17 +1,19 @@
 """scikit-learn estimators that unlearn: ``fit``, ``predict``, and ``unlearn`` with the steps that the accountant plans.
 
-    model = PNSGDClassifier(epsilon=1.0, delta=1e-4, batch_size=128).fit(X, y, ids=ids)
+    model = PNSGDClassifier(epsilon=1.0, delta=1e-4, requests=100).fit(X, y, ids=ids)
     model.unlearn(ids=["a17", "b3"])              # two records, as one request
     model.learn_more(X_new, y_new, ids=new_ids)   # others join
     model.guarantee_                              # what holds now, of every request so far
+    model.cost_                                   # what the next request takes, and how many cost less than a fit
+    model.refit()                                 # learn again on the rows that are left
 
-The noise is calibrated once, at ``fit``, so that ``unlearn_epochs`` are enough for one row. Each request then runs the fewest
-steps of :class:`~accountant.requests.UnlearningStream`, which counts all earlier requests, over the batches of learning.
+The noise is calibrated once, at ``fit``, for ``requests`` deletions. Each request then runs the fewest steps of
+:class:`~accountant.requests.UnlearningStream`, which counts all earlier requests, over the batches of learning.
 A model holds the key by which records draw their batches, and so do its pickles, copies and files: keep them secret for ever.
 
 What the guarantee takes for granted is the list ``guarantee_.assumptions``. Above all: nothing but the rows themselves may have
 been learned from the deleted rows. A ``StandardScaler`` before this estimator, settings picked by a grid search or a
-``feature_bound`` measured on the data are such things; ``Normalizer``, fixed scales and fixed settings are not.
+``feature_bound`` measured on the data are such things; ``feature_range``, ``Normalizer`` and fixed settings are not.
 """
 
 from __future__ import annotations
@@ -145,7 +147,7 @@ class Estimator(Filing):
         row_labels = self._row_labels.without(rows)
         new._begin(self._history.moved(), row_labels.with_rows(RowLabels(int((numbers >= row_labels.n).sum()))))
         new._kept = None if numbers.size == new._row_labels.n else numbers
-        new._learn_again(self._run.features[stay], labels, names)
+        new._learn_again(self._run.rows.take(stay), labels, names)
         # All at once, as a request.
         self.__dict__.update(new.__dict__)
         return self

@@ -13,8 +13,10 @@ from accountant.curves import Guarantee
 from accountant.numerics import InputError, integer, number
 from accountant.requests import UnlearningStream
 from accountant.trainer.answering import Answering
+from accountant.trainer.choosing import Chosen
 from accountant.trainer.fitting import serial
 from accountant.trainer.points import check_points, row_norms, row_numbers
+from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Origin, Run
 from accountant.trainer.saved import Saved, arrays_of, reading, write
 from accountant.trainer.saved_draws import draws_header, read_draws
@@ -61,7 +63,9 @@ class Filing(Answering):
 
     def _fitted(self) -> dict[str, object]:
         """What else fit found out, as JSON types."""
-        return {"seconds": self._seconds, "count": self._row_labels.n, "refits": self._refits}
+        names = ("batch_size", "regularisation", "learn_epochs", "step_size")
+        chosen = {name: getattr(self, f"{name}_") for name in names}
+        return {"seconds": self._seconds, "count": self._row_labels.n, "refits": self._refits, "chosen": chosen}
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -88,8 +92,9 @@ class Filing(Answering):
         self._seconds = None if saved.fitted.get("seconds") is None else number("seconds", saved.fitted["seconds"], at_least=0)
         self._refits = integer("refits", saved.fitted.get("refits", 0), at_least=0)
         nominal = features.shape[0] if draws is None else integer("n", draws["n"], at_least=1)
-        sigma = number("sigma", saved.sigma, above=0)
-        self._set_up(row_norms(features), features.shape[1], sigma, n=nominal, rounding=rounding, redraw=redraw)
+        chosen = Chosen.read(saved.fitted.get("chosen"), saved.params, number("sigma", saved.sigma, above=0))
+        about: dict[str, Any] = {"n": nominal, "chosen": chosen, "rounding": rounding, "redraw": redraw}
+        self._set_up(row_norms(features), features.shape[1], **about)
         check_points(self._trainer.loss, features, saved.arrays["labels"])
         new = self._stream
         self._stream = UnlearningStream.from_json(saved.stream, new.accountant)
@@ -101,13 +106,13 @@ class Filing(Answering):
             # The first format had them in the type of the rows.
             parameters = parameters.astype(np.float64)
         algorithm, stream, trainer = self._trainer.algorithm, self._stream, self._trainer
-        learned = self.learn_epochs * algorithm.steps_per_epoch
+        learned = self.learn_epochs_ * algorithm.steps_per_epoch
         steps = learned + stream.total_steps
         rows = features.shape[0]
         run = Run(
             parameters=parameters,
             orders=saved.arrays["order"][None] if draws is None else np.empty((0, rows), dtype=np.int64),
-            features=features,
+            rows=Rows.of(features),
             labels=saved.arrays["labels"],
             steps=steps,
             learned=learned,
@@ -146,12 +151,12 @@ class Filing(Answering):
             whole = not (there & removed) and len(there) + len(removed) == run.draws.came and not run.zeroed.any()
             whole &= run.draws.came == (self._row_labels.n if self._kept is None else self._kept.size)
         else:
-            whole = set(np.flatnonzero(run.zeroed).tolist()) <= removed and not run.features[run.zeroed].any()
-        size = self._loss.outputs * run.features.shape[1]
+            whole = set(np.flatnonzero(run.zeroed).tolist()) <= removed and not run.rows.take(np.flatnonzero(run.zeroed)).any()
+        size = self._loss.outputs * run.rows.shape[1]
         whole &= run.parameters.shape == (size, 1) and bool(np.isfinite(run.parameters).all())
         kept = self._loss.kept(run.labels[:0], self._trainer.dtype).dtype
-        whole &= run.features.dtype == self._trainer.dtype and run.labels.dtype == kept and run.parameters.dtype == np.float64
-        return whole and self.n_features_in_ + bool(self.fit_intercept) == run.features.shape[1]
+        whole &= run.rows.dtype == self._trainer.dtype and run.labels.dtype == kept and run.parameters.dtype == np.float64
+        return whole and self.n_features_in_ + bool(self.fit_intercept) == run.rows.shape[1]
 
 
 def _written(params: Mapping[str, Any]) -> dict[str, Any]:

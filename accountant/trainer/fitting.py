@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accountant.curves import gdp_mu
-from accountant.numerics import InputError, UnreachableError, choice, integer, number
-from accountant.problem import PARTITION, PNSGD, REMEDIES, SECRET, oversize, rounding_of
-from accountant.questions import UnlearningAccountant
-from accountant.requests import UnlearningStream
+from accountant.numerics import InputError, choice, number
 from accountant.trainer.before import warn_of_pipeline
+from accountant.trainer.choosing import Choosing
 from accountant.trainer.identifiers import Identifier, identifiers
 from accountant.trainer.labels import RowLabels
-from accountant.trainer.losses import Array, Loss
+from accountant.trainer.losses import Array
 from accountant.trainer.points import row_norms, scores
 from accountant.trainer.preparation import Preparation
 from accountant.trainer.runs import Run
-from accountant.trainer.scikit import BaseEstimator, check_is_fitted, validate_data
-from accountant.trainer.training import Trainer
+from accountant.trainer.scikit import check_is_fitted, validate_data
 from accountant.trainer.trials import DTYPES
-from accountant.trainer.weights import Weighted, checked_weights, weighted_labels
+from accountant.trainer.weights import checked_weights, weighted_labels
 
 FLOATS: Final = (np.float64, np.float32)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="Fitting")
-#: log of how much smaller than delta a chance is that nobody needs to avoid.
-_UNRESOLVED: Final = 14.0
-#: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
-LEFT_ROUNDING: Final = 1e-14
 
 
 def serial(method: Callable[Concatenate[_F, _P], _T]) -> Callable[Concatenate[_F, _P], _T]:
@@ -54,49 +44,8 @@ def serial(method: Callable[Concatenate[_F, _P], _T]) -> Callable[Concatenate[_F
     return alone
 
 
-class Fitting(BaseEstimator):  # type: ignore[misc]
-    """Settings, learning and scores of both estimators; parameters are those of the subclasses."""
-
-    epsilon: float
-    delta: float | None
-    batch_size: int | None
-    learn_epochs: int
-    unlearn_epochs: int
-    regularisation: float
-    feature_bound: float
-    feature_range: Any
-    long_rows: str
-    fit_intercept: bool
-    weight_bound: float
-    adjacency: str
-    assignment: str
-    largest_n: int | None
-    bound: str
-    batches: str
-    radius: float | None
-    sigma: float | None
-    dtype: str
-    random_state: int | None
-
-    _loss: Loss
-    _run: Run
-    _stream: UnlearningStream
-    _trainer: Trainer
-    _ready: Preparation
-    #: Whether records have weights.
-    _weighted: bool
-    #: How often refit learned again.
-    _refits: int
-    #: Seconds of one step, as learning took them; None in files of earlier versions.
-    _seconds: float | None
-    #: Rows that were left longer than the bound.
-    _long: int
-    #: The parameters at fit, as text.
-    _params: dict[str, str]
-
-    @abstractmethod
-    def _loss_of(self, feature_bound: float) -> Loss:
-        """The loss on rows of norm at most ``feature_bound``, intercept included."""
+class Fitting(Choosing):
+    """Learning and scores of both estimators."""
 
     @abstractmethod
     def _labels(self, y: ArrayLike) -> Array:
@@ -145,9 +94,11 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
         weights = self._weights(labels, sample_weight)
         self._weighted = weights is not None
         rows, lost = self._ready.prepared(X, dtype)
-        self._set_up(row_norms(rows), rows.shape[1], self.sigma, n=rows.shape[0])
+        self._set_up(row_norms(rows), rows.shape[1], n=rows.shape[0])
         names = self._names(ids, row_labels, rows.shape[0])
-        self._check_rounding(self.unlearn_epochs * self._trainer.algorithm.steps_per_epoch)
+        self._check_rounding(
+            (1 if self.unlearn_epochs is None else self.unlearn_epochs) * self._trainer.algorithm.steps_per_epoch
+        )
         self._ready.warn(lost)
         warn_of_pipeline()
         self._learn_rows(rows, labels if weights is None else weighted_labels(labels, weights), names)
@@ -155,15 +106,17 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
     def _learn_rows(self, rows: Array, labels: Array, names: tuple[Identifier, ...] | None) -> None:
         """Learn from prepared rows (n, d), labels (n,) with their weights and identifiers (n,)."""
         began = time.perf_counter()
-        run = self._trainer.learn(rows, labels, epochs=self.learn_epochs, ids=names)
+        run = self._trainer.learn(rows, labels, epochs=self.learn_epochs_, ids=names)
         self._seconds = (time.perf_counter() - began) / run.steps
         self.__dict__.update(self._released(run))
 
     def _learn_again(self, rows: Array, labels: Array, names: tuple[Identifier, ...] | None) -> None:
         """Learn from prepared rows (n, d) and labels (n,) that are left of earlier ones."""
         self._prepare(self.n_features_in_)
-        self._set_up(row_norms(rows), rows.shape[1], self.sigma, n=rows.shape[0])
-        self._check_rounding(self.unlearn_epochs * self._trainer.algorithm.steps_per_epoch)
+        self._set_up(row_norms(rows), rows.shape[1], n=rows.shape[0])
+        self._check_rounding(
+            (1 if self.unlearn_epochs is None else self.unlearn_epochs) * self._trainer.algorithm.steps_per_epoch
+        )
         # No noise of before, and no key, where a seed was given.
         self._trainer.pass_over(self._refits)
         self._learn_rows(rows, labels, names)
@@ -205,76 +158,6 @@ class Fitting(BaseEstimator):  # type: ignore[misc]
             return None
         return row_labels.identifiers() if ids is None else identifiers("ids", ids, count)
 
-    def _set_up(
-        self,
-        norms: NDArray[np.float64],
-        columns: int,
-        sigma: float | None,
-        *,
-        n: int,
-        rounding: str | None = "float64",
-        redraw: bool | None = None,
-    ) -> None:
-        """Loss, accountant, noise, trainer and stream for rows of these norms, and so many columns; n: rows at fit.
-
-        sigma None: calibrated. rounding None: not counted, as in files of the first format. redraw None: what costs less.
-        """
-        choice("assignment", self.assignment, (SECRET, PARTITION))
-        loss, epsilon = self._chosen_losses(norms), number("epsilon", self.epsilon, at_least=0)
-        learned = integer("learn_epochs", self.learn_epochs, at_least=1)
-        # Published streams are about converged learning, which covers every finite one.
-        converged = self.bound == "paper" and loss.strong_convexity > 0
-        algorithm = PNSGD(
-            loss.problem(n, adjacency=self.adjacency),
-            "full" if self.batch_size is None else self.batch_size,
-            radius=self.radius,
-            learn_epochs=None if converged else learned,
-            # The published bounds know exact numbers only: what rounding costs is looked at before each run.
-            rounding=rounding if self.bound == "optimal" else None,
-            dimension=loss.outputs * columns,
-            assignment=self.assignment,
-            largest_n=self.largest_n,
-        )
-        self.delta_ = 1 / n if self.delta is None else number("delta", self.delta, above=0, below=1)
-        if algorithm.own_draws:
-            algorithm = replace(algorithm, redraw=_redraws(algorithm, epsilon, self.delta_) if redraw is None else redraw)
-        accountant = UnlearningAccountant(algorithm, bound=self.bound, batches=self.batches)
-        epochs = integer("unlearn_epochs", self.unlearn_epochs, at_least=accountant.minimum_steps)
-        if sigma is None:
-            self.sigma_ = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
-            # The stream adds up what rounding costs in another order, with other last digits.
-            self.sigma_ *= 1 + (2.0**-30 if algorithm.rounding is not None else 0.0)
-        else:
-            self.sigma_ = number("sigma", sigma, above=0)
-        self._stream = UnlearningStream(accountant, sigma=self.sigma_, epsilon=epsilon, delta=self.delta_)
-        self._trainer = Trainer(loss, algorithm, sigma=self.sigma_, dtype=self.dtype, seed=self.random_state)
-
-    def _check_rounding(self, steps: int) -> None:
-        """UnreachableError where rounding is not counted and costs more than its share after so many steps of unlearning."""
-        algorithm = self._trainer.algorithm
-        if algorithm.rounding is not None:
-            return
-        rounding = rounding_of(replace(algorithm, rounding="float64"))
-        assert rounding is not None
-        cost, most = rounding.mu(self.sigma_, steps), float(gdp_mu(epsilon=self._stream.epsilon, delta=self._stream.delta))
-        if not cost <= algorithm.rounding_share * most:
-            raise UnreachableError(
-                f"bound={self.bound} does not count rounding, which in float64 would cost mu = {cost:.3g} of the {most:.3g} "
-                f"that epsilon and delta allow, more than the share {algorithm.rounding_share:g} that may be: {REMEDIES}"
-            )
-
-    def _chosen_losses(self, norms: NDArray[np.float64]) -> Loss:
-        """Sets the loss that was asked for, and returns the one to train with: for rows beyond the bound, if they are left."""
-        bound = self._ready.bound
-        self._loss = self._made(bound)
-        # Longer rows are trained on with constants that hold of them; these were read off the data, so unlearning is refused.
-        self._long = int((norms > bound * (1 + LEFT_ROUNDING)).sum()) if self.long_rows == "leave" else 0
-        return self._made(float(norms.max())) if self._long else self._loss
-
-    def _made(self, bound: float) -> Loss:
-        loss = self._loss_of(bound)
-        return Weighted.of(loss) if self._weighted else loss
-
     def _released(self, run: Run) -> dict[str, object]:
         """The attributes of an estimator that has this run: for ``__dict__``, all at once, so that no interrupt leaves half."""
         weights = run.parameters[:, 0].reshape(self._loss.outputs, -1)
@@ -305,16 +188,3 @@ def _said(value: object) -> str:
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_said, value))}]"
     return repr(value)
-
-
-def _redraws(algorithm: PNSGD, epsilon: float, delta: float) -> bool:
-    """Whether a key is redrawn until no batch is too large: where nobody can join, and never redrawing costs more.
-
-    Chances that delta does not resolve are no reason.
-    """
-    if algorithm.assignment != SECRET or algorithm.problem.adjacency != "remove" or algorithm.largest_n != algorithm.problem.n:
-        return False
-    cost = oversize(algorithm)
-    if cost.log_redrawn is None or cost.log_added < math.log(delta) - _UNRESOLVED:
-        return False
-    return cost.log_redrawn + epsilon < cost.log_added

@@ -21,11 +21,11 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
     one of that size (Huber). So targets should have a scale of about 1: divide them by a number chosen without looking at them.
 
     clip: C > 0, bound on the norm of a row's gradient, in units of the target times those of the features.
-    All else as for :class:`PNSGDClassifier`; coef_ (d,), intercept_ a float.
+    All else as for :class:`PNSGDClassifier`, but classes and their weights; coef_ (d,), intercept_ a float.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
-    >>> model = PNSGDRegressor(epsilon=1.0, delta=1e-3, batch_size=50, random_state=0).fit(X, X[:, 0])
+    >>> model = PNSGDRegressor(epsilon=1.0, delta=1e-3, random_state=0).fit(X, X[:, 0])
     >>> model.unlearn([17]).guarantee_.epsilon(1e-3) <= 1.0
     True
     >>> model.predict(X).shape
@@ -38,10 +38,11 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         epsilon: float = 1.0,
         delta: float | None = None,
         clip: float = 1.0,
-        batch_size: int | None = None,
-        learn_epochs: int = 50,
-        unlearn_epochs: int = 1,
-        regularisation: float = 0.01,
+        requests: int = 100,
+        batch_size: int | str | None = "auto",
+        learn_epochs: int | str = "auto",
+        unlearn_epochs: int | None = None,
+        regularisation: float | str = "auto",
         feature_bound: float = 1.0,
         feature_range: tuple[ArrayLike, ArrayLike] | None = None,
         long_rows: str = "scale",
@@ -60,6 +61,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.epsilon = epsilon
         self.delta = delta
         self.clip = clip
+        self.requests = requests
         self.batch_size = batch_size
         self.learn_epochs = learn_epochs
         self.unlearn_epochs = unlearn_epochs
@@ -90,8 +92,8 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]), ids, sample_weight)
         return self
 
-    def _loss_of(self, feature_bound: float) -> Loss:
-        return Ridge(regularisation=self.regularisation, feature_bound=feature_bound, clip=self.clip)
+    def _loss_of(self, feature_bound: float, regularisation: float) -> Loss:
+        return Ridge(regularisation=regularisation, feature_bound=feature_bound, clip=self.clip)
 
     def _labels(self, y: ArrayLike) -> Array:
         return np.asarray(y, dtype=np.float64)
