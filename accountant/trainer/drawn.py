@@ -17,6 +17,7 @@ from accountant.numerics import Floats, Progress
 from accountant.trainer.draws import Draws, Places
 from accountant.trainer.losses import Array
 from accountant.trainer.parts import Part
+from accountant.trainer.rows import Rows
 from accountant.trainer.steps import Data, Ticks, Update, Visits, advance, by_itself, group_size, worth_reordering
 
 #: Standard deviations of a batch's size that memory is counted for.
@@ -55,7 +56,7 @@ def follow_draws(
                     continue
                 places, count = draws.places(at // draws.batches, some), w[some].shape[0]
                 visits = drawn_visits(places, count, piece, at % draws.batches, draws.batches, fast=fast)
-                rows = filled.take(visits.points, ahead=visits.ahead)
+                rows = filled.take(visits.points, ahead=visits.ahead, fast=fast)
                 advance(w[some], piece, visits, update, rows, generators[some], ticks, fast=fast)
                 # Before the next group's rows are picked out.
                 del rows
@@ -113,4 +114,5 @@ def _filled(data: Data) -> Data:
     labels = data.labels[:1] if data.labels.size else np.ones(1, data.labels.dtype)
     limits = None if data.limits is None else np.append(data.limits, np.inf)
     zeros = np.zeros((1, data.features.shape[1]), data.features.dtype)
-    return Data(np.concatenate([data.features, zeros]), np.append(data.labels, labels), limits)
+    x = data.features.extended(zeros) if isinstance(data.features, Rows) else np.concatenate([data.features, zeros])
+    return Data(x, np.append(data.labels, labels), limits)

@@ -19,6 +19,7 @@ import numpy as np
 from accountant.numerics import InputError, choice
 from accountant.trainer.losses import Array, Logistic, Loss, Multinomial, Ridge, SmoothedHinge
 from accountant.trainer.parts import Part
+from accountant.trainer.rows import Rows, addresses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,14 +94,14 @@ def _draw(generator: np.random.Generator, out: Array) -> None:
 class Fused:
     """Steps of one trial over data in the order of their visits, as :func:`accountant.trainer.steps.advance` takes them.
 
-    features: (n, d), C-contiguous. labels, limits: (m,) of the visits. rows: (m,) where these lie in features, None if they
+    features: (n, d). labels, limits: (m,) of the visits. rows: (m,) where these lie in features, None if they
     are the features. starts, ends: (visited batches,).
     """
 
     def __init__(
         self,
         loss: Loss,
-        features: Array,
+        features: Array | Rows,
         labels: Array,
         limits: Array | None,
         rows: NDArray[np.int64] | None,
@@ -111,11 +112,13 @@ class Fused:
         kernels = _kernels()
         self._steps = kernels.steps
         self._model = getattr(kernels, _KINDS[type(loss)]), float(getattr(loss, "width", 1.0))
+        # Nothing else may hold what is read by its address.
+        self._kept = features if isinstance(features, Rows) else np.ascontiguousarray(features)
         self._data = (
-            np.ascontiguousarray(features),
+            np.empty((0, features.shape[1]), features.dtype),
             np.ascontiguousarray(labels, dtype=np.float64),
             np.empty(0) if limits is None else np.ascontiguousarray(limits, dtype=np.float64),
-            np.arange(labels.size) if rows is None else np.ascontiguousarray(rows),
+            addresses(self._kept, rows, labels.size),
             starts,
             ends,
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.random._constants import fi_double, ki_double, wi_double, ziggurat_nor_inv_r, ziggurat_nor_r
@@ -64,6 +64,22 @@ def _next(context: Any, high: Any, low: Any, step_high: Any, step_low: Any) -> A
         return context.make_tuple(builder, signature.return_type, [upper, lower, builder.call(rotate, [mixed, mixed, turn])])
 
     return types.UniTuple(word, 3)(word, word, word, word), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(context: Any, address: Any, like: Any) -> Any:  # pragma: no cover - compiled
+    """An address as one of numbers of the type of ``like``."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), build
+
+
+@_compiled()
+def _row(address, like):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """The row (d,) that begins at this address."""
+    return carray(_pointer(address, like), (like.shape[1],))
 
 
 @_compiled()
@@ -159,20 +175,16 @@ def _softmax(s, q, label):  # type: ignore[no-untyped-def]  # pragma: no cover -
 
 
 @_compiled()
-def _gradient(kind, width, w, x, labels, limits, rows, low, high, s, g):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _gradient(kind, width, w, like, labels, limits, rows, low, high, s, g):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Sum of the clipped data gradients at w (outputs, d) of the visits low ... high - 1, into g; each row is read once."""
     g[:] = 0.0
     for first in range(low, high, _ROWS):
         count, last = min(_ROWS, high - first), high - 1
         # What is missing of eight rows is the last one, with residual zero.
-        x0, x1, x2, x3 = (
-            x[rows[first]],
-            x[rows[min(first + 1, last)]],
-            x[rows[min(first + 2, last)]],
-            x[rows[min(first + 3, last)]],
-        )
-        x4, x5 = x[rows[min(first + 4, last)]], x[rows[min(first + 5, last)]]
-        x6, x7 = x[rows[min(first + 6, last)]], x[rows[min(first + 7, last)]]
+        x0, x1 = _row(rows[first], like), _row(rows[min(first + 1, last)], like)
+        x2, x3 = _row(rows[min(first + 2, last)], like), _row(rows[min(first + 3, last)], like)
+        x4, x5 = _row(rows[min(first + 4, last)], like), _row(rows[min(first + 5, last)], like)
+        x6, x7 = _row(rows[min(first + 6, last)], like), _row(rows[min(first + 7, last)], like)
         for c in range(w.shape[0]):
             _products(x0, x1, x2, x3, x4, x5, x6, x7, w[c], s[c])
         for q in range(_ROWS):
@@ -191,11 +203,11 @@ def _gradient(kind, width, w, x, labels, limits, rows, low, high, s, g):  # type
 
 @_compiled()
 def steps(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    kind, width, w, x, labels, limits, rows, starts, ends, rates, shrink, noise, std, radius, first
+    kind, width, w, like, labels, limits, rows, starts, ends, rates, shrink, noise, std, radius, first
 ):
     """All steps, in place on parameters w (outputs, d).
 
-    x: (n, d). rows: (m,), where the visited rows lie in x; labels: (m,), limits: (m,) or (0,), theirs. starts, ends: (visited
+    like: (0, d), of the rows' type. rows: (m,), the addresses of the visited rows; labels: (m,), limits: (m,) or (0,), theirs. starts, ends: (visited
     batches,). rates: (steps,), step sizes over divisors; shrink: (steps,). noise: (steps, outputs, d), or none, (0, ...), of
     standard deviations std (steps,). radius: infinite for none. first: the batch of the first step.
     """
@@ -203,7 +215,7 @@ def steps(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     g, s = np.empty((outputs, features)), np.empty((outputs, _ROWS))
     for k in range(rates.size):
         batch = (first + k) % starts.size
-        _gradient(kind, width, w, x, labels, limits, rows, starts[batch], ends[batch], s, g)
+        _gradient(kind, width, w, like, labels, limits, rows, starts[batch], ends[batch], s, g)
         square = 0.0
         for c in range(outputs):
             for j in range(features):

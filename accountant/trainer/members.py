@@ -44,7 +44,7 @@ def without(run: Run, rows: NDArray[np.int64]) -> Run:
     left[rows] = False
     return replace(
         run,
-        features=run.features[left],
+        rows=run.rows.without(rows),
         labels=run.labels[left],
         zeroed=run.zeroed[left],
         orders=np.empty((0, int(left.sum())), dtype=np.int64),
@@ -61,7 +61,7 @@ def with_rows(run: Run, x: Array, y: Array, names: Sequence[Identifier], *, sinc
         draws = replace(draws, joined=joined)
     return replace(
         run,
-        features=np.concatenate([run.features, x.astype(run.features.dtype)]),
+        rows=run.rows.extended(x),
         labels=np.concatenate([run.labels, y.astype(run.labels.dtype)]),
         zeroed=np.append(run.zeroed, np.zeros(len(names), dtype=bool)),
         orders=np.empty((0, run.labels.size + len(names)), dtype=np.int64),

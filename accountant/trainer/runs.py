@@ -13,6 +13,7 @@ from accountant.problem import PNSGD, Schedule
 from accountant.trainer.draws import Draws
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.noise import Noise
+from accountant.trainer.rows import Rows
 
 
 class Origin(NamedTuple):
@@ -30,8 +31,9 @@ class Run:
 
     parameters: (outputs*d, trials), float64, one column a trial, its outputs one after the other; read-only.
     orders: batch orders, (trials, n), or (1, n) where all trials share one; (0, n) where records draw batches by themselves.
-    features (n, d) and labels (n,): the data now. steps: steps so far, learned: those of learning. batch_size, next_batch:
-    where in the cycle the next step is. requests: deletions answered. zeroed: (n,) whether a point was dropped by zero-out.
+    rows (n, d) and labels (n,): the data now; rows that did not change are shared with the runs before and after.
+    steps: steps so far, learned: those of learning. batch_size, next_batch: where in the cycle the next step is.
+    requests: deletions answered. zeroed: (n,) whether a point was dropped by zero-out.
     draws: by which records draw batches, secret for ever; None for a partition. origin: what made it.
     noise: the trials' generators. Copies of a run, pickled ones and those in forked processes draw fresh noise, unless a seed
         was given: then the same as the original.
@@ -39,7 +41,7 @@ class Run:
 
     parameters: Array
     orders: NDArray[np.int64]
-    features: Array
+    rows: Rows
     labels: Array
     steps: int
     learned: int
@@ -50,6 +52,11 @@ class Run:
     noise: Noise
     origin: Origin
     draws: Draws | None = None
+
+    @property
+    def features(self) -> Array:
+        """The rows as one array (n, d), read-only; of large data a copy."""
+        return self.rows.whole()
 
     @property
     def trials(self) -> int:

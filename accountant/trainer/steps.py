@@ -25,6 +25,7 @@ from accountant.trainer.losses import Array, Loss
 from accountant.trainer.noise import one_for_all
 from accountant.trainer.parts import Part
 from accountant.trainer.points import row_norms
+from accountant.trainer.rows import Rows
 
 #: Epochs from which reordering all rows once is faster than picking out every batch when it comes; and than reading the rows
 #: where they lie, as compiled steps do.
@@ -44,23 +45,38 @@ _REORDERED: Final = 1 << 28
 class Data(NamedTuple):
     """Rows with their labels and clipping limits, (m, ...) or a set (t, m, ...) for each trial.
 
-    rows: (m,) or (t, m), where each lies in ``features``; None if they lie there as they are.
+    features: an array, or rows in several blocks. rows: (m,) or (t, m), where each lies in ``features``; None if they lie there
+    as they are.
     """
 
-    features: Array
+    features: Array | Rows
     labels: Array
     limits: Array | None
     rows: NDArray[np.int64] | None = None
 
-    def take(self, rows: NDArray[np.int64], *, ahead: bool) -> Data:
-        """These rows, picked out ``ahead`` or batch by batch."""
+    @classmethod
+    def of(cls, rows: Rows, labels: Array, limits: Array | None) -> Data:
+        """All rows of a run as they lie."""
+        return cls(rows.whole() if len(rows.blocks) == 1 else rows, labels, limits)
+
+    def take(self, rows: NDArray[np.int64], *, ahead: bool, fast: bool) -> Data:
+        """These rows, picked out ``ahead`` or batch by batch; fast: or left where they are."""
         limits = None if self.limits is None else self.limits[rows]
-        if ahead:
+        if isinstance(self.features, Rows):
+            if ahead or not fast:
+                # Batches from many blocks take longer than their steps.
+                return Data(self.features.take(rows), self.labels[rows], limits)
+        elif ahead:
             return Data(self.features.take(rows, axis=0), self.labels[rows], limits)
         return Data(self.features, self.labels[rows], limits, rows)
 
+    def together(self) -> Data:
+        """The same with all rows in one array."""
+        return self._replace(features=self.features.whole()) if isinstance(self.features, Rows) else self
+
     def batch(self, at: slice) -> Array:
-        """Features of the rows ``at``, (b, d) or (t, b, d)."""
+        """Features of the rows ``at``, (b, d) or (t, b, d), which lie in one array."""
+        assert not isinstance(self.features, Rows)
         if self.rows is None:
             return self.features[..., at, :]
         return self.features.take(self.rows[..., at], axis=0)
@@ -181,13 +197,13 @@ def follow(
             if together:
                 # The one batch of a full pass is the same whatever the order.
                 whole = visits.points.size == data.labels.size and visits.starts.size == 1
-                rows = data if whole else data.take(orders[0][visits.points], ahead=visits.ahead)
+                rows = data if whole else data.take(orders[0][visits.points], ahead=visits.ahead, fast=alone)
                 advance(w, part, visits, update, rows, generators, ticks, fast=alone)
                 continue
             for first in range(0, w.shape[0], group):
                 some = slice(first, first + group)
                 points = orders[first][visits.points] if alone else orders[some][:, visits.points]
-                rows = data.take(points, ahead=visits.ahead)
+                rows = data.take(points, ahead=visits.ahead, fast=alone)
                 advance(w[some], part, visits, update, rows, generators[some], ticks, fast=alone)
                 # Before the next group's rows are picked out.
                 del rows
@@ -235,6 +251,7 @@ def advance(
     if fast:
         _advance_fast(w[0], visits, update, data, generators[0], ticks, eta=eta, shrink=shrinks, std=std)
         return
+    data = data.together()
     # Lists: taking single numbers out of arrays is slow.
     shrink, rates = shrinks.tolist(), eta.tolist()
     ends = visits.starts + visits.sizes

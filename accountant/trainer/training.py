@@ -147,7 +147,7 @@ class Trainer(Trials):
         parts = again(self._timeline, learned=run.learned, unlearned=unlearned, requested=run.requests > 0)
         if run.draws is not None:
             return self._retrain_drawn(run, parts, progress)
-        start = self._begin(run.features, run.labels, parts, run.orders, None)
+        start = self._begin(run.rows, run.labels, parts, run.orders, None)
         start = replace(start, zeroed=run.zeroed, requests=run.requests, learned=run.learned)
         return self._continue(start, parts, progress)
 
@@ -157,9 +157,9 @@ class Trainer(Trials):
         for rows, steps in waves(run, parts):
             called = [names[row] for row in rows]
             if new is None:
-                new = self._begin(run.features[rows], run.labels[rows], parts, None, called)
+                new = self._begin(run.rows.take(rows), run.labels[rows], parts, None, called)
             else:
-                new = with_rows(new, run.features[rows], run.labels[rows], called)
+                new = with_rows(new, run.rows.take(rows), run.labels[rows], called)
             new = self._continue(new, steps, _part(progress, new.steps, sum(part.steps for part in steps), total))
         assert new is not None
         return replace(new, requests=run.requests, learned=run.learned)
@@ -198,11 +198,12 @@ class Trainer(Trials):
             raise InputError(f"removed must name points that are still there, got {rows[run.zeroed[rows]][0]}")
         parts = unlearning(self._timeline, first=not run.requests, epochs=epochs, steps=steps)
         new_x, new_y = self._replacements(run, rows, features, labels)
-        self._check_memory(parts, run.features.shape[1], run.labels.size, own_orders=run.orders.shape[0] > 1)
-        x, y, zeroed = run.features.copy(), run.labels.copy(), run.zeroed.copy()
-        x[rows], y[rows] = new_x, new_y
+        self._check_memory(parts, run.rows.shape[1], run.labels.size, own_orders=run.orders.shape[0] > 1)
+        y, zeroed = run.labels.copy(), run.zeroed.copy()
+        y[rows] = new_y
         zeroed[rows] = self.algorithm.problem.adjacency == "zero-out"
-        changed = replace(run, features=x, labels=y, zeroed=zeroed, requests=run.requests + 1)
+        x = run.rows.changed(rows, new_x)
+        changed = replace(run, rows=x, labels=y, zeroed=zeroed, requests=run.requests + 1)
         return self._continue(changed, parts, progress)
 
     def _unlearn_drawn(
@@ -237,7 +238,7 @@ class Trainer(Trials):
         stood_in = features is not None or labels is not None
         if stood_in:
             new_x, new_y = self._replacements(run, rows, features, labels)
-        self._check_memory(parts, run.features.shape[1], run.labels.size, own_orders=True)
+        self._check_memory(parts, run.rows.shape[1], run.labels.size, own_orders=True)
         changed = without(run, rows)
         if stood_in:
             check_room(self.algorithm, draws.came, rows.size)
@@ -268,8 +269,8 @@ class Trainer(Trials):
         if self.algorithm.redraw:
             raise InputError("redraw must be False for records to join: it is proved for those that were there at the start")
         x, y = check_points(self.loss, self._stored(features), labels)
-        if not y.size or x.shape[1] != run.features.shape[1]:
-            raise InputError(f"features must have one or more rows of {run.features.shape[1]} features, got shape {x.shape}")
+        if not y.size or x.shape[1] != run.rows.shape[1]:
+            raise InputError(f"features must have one or more rows of {run.rows.shape[1]} features, got shape {x.shape}")
         check_room(self.algorithm, draws.came, y.size)
         parts = unlearning(self._timeline, first=False, epochs=epochs, steps=steps)
         self._check_memory(parts, x.shape[1], run.labels.size + y.size, own_orders=True)
@@ -278,13 +279,13 @@ class Trainer(Trials):
     def _check_run(self, run: Run) -> None:
         """InputError for a run that is not of this trainer's shape."""
         n = self.algorithm.problem.n
-        rows_fit = isinstance(run, Run) and (run.draws is not None or run.features.shape[0] == n)
+        rows_fit = isinstance(run, Run) and (run.draws is not None or run.rows.shape[0] == n)
         if not rows_fit or run.trials != self.trials or (run.draws is not None) != self.algorithm.own_draws:
             raise InputError(f"run must be a Run of this trainer's {self.trials} trials on {n} points")
-        if run.features.dtype != self.dtype or run.parameters.shape[0] != self.loss.outputs * run.features.shape[1]:
+        if run.rows.dtype != self.dtype or run.parameters.shape[0] != self.loss.outputs * run.rows.shape[1]:
             raise InputError(
                 f"run must have {self.dtype} rows, and {self.loss.outputs} parameters for each feature, got "
-                f"{run.features.dtype} and parameters of shape {run.parameters.shape}"
+                f"{run.rows.dtype} and parameters of shape {run.parameters.shape}"
             )
         for name, theirs, ours in zip(Origin._fields, run.origin, self._origin, strict=True):
             if theirs != ours:
@@ -294,7 +295,7 @@ class Trainer(Trials):
         self, run: Run, rows: NDArray[np.int64], features: ArrayLike | None, labels: ArrayLike | None
     ) -> tuple[Array, Array]:
         """Features (S, d) and labels (S,) that take the places of the removed rows."""
-        wanted = (rows.size, run.features.shape[1])
+        wanted = (rows.size, run.rows.shape[1])
         adjacency = self.algorithm.problem.adjacency
         if adjacency != "replace":
             if features is not None or labels is not None:

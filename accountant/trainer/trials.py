@@ -25,7 +25,7 @@ from accountant.trainer.losses import Array, Loss
 from accountant.trainer.needs import check_memory, needed_bytes
 from accountant.trainer.noise import Noise, Seeds
 from accountant.trainer.parts import Part
-from accountant.trainer.points import row_norms
+from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Origin, Run
 from accountant.trainer.steps import Cursor, Data, Update, follow, project
 
@@ -94,13 +94,13 @@ class Trials:
             return features
         try:
             with np.errstate(over="ignore"):
-                return np.asarray(features).astype(self.dtype)
+                return np.asarray(features).astype(self.dtype, copy=False)
         except (ValueError, TypeError):
             return features
 
     def _begin(
         self,
-        x: Array,
+        x: Array | Rows,
         y: Array,
         parts: Sequence[Part],
         order: NDArray[np.int64] | None,
@@ -127,7 +127,7 @@ class Trials:
             parameters=self._starts(self.loss.outputs * x.shape[1], noise.generators).T,
             orders=order,
             # A copy: the caller may change theirs.
-            features=np.array(x, dtype=self.dtype),
+            rows=x if isinstance(x, Rows) else Rows.of(x, self.dtype),
             labels=self.loss.kept(y, self.dtype),
             steps=0,
             learned=0,
@@ -197,8 +197,7 @@ class Trials:
 
     def _continue(self, run: Run, parts: Sequence[Part], progress: Progress | None) -> Run:
         w = np.array(run.parameters.T, order="C")
-        limits = self.loss.limits(row_norms(run.features))
-        data = Data(run.features, run.labels, limits)
+        data = Data.of(run.rows, run.labels, self.loss.limits(run.rows.norms))
         update = Update(self.loss, self.sigma, self.algorithm.radius)
         steps = run.steps + sum(part.steps for part in parts)
         if run.draws is not None:
