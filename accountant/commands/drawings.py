@@ -1,4 +1,4 @@
-"""The pictures of ``plan``, ``compare`` and ``reproduce``."""
+"""The pictures of ``plan``, ``compare``, ``tune`` and ``reproduce``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accountant.problem import Stepping
     from accountant.questions import Setup
     from accountant.reproduction import Record, Reproduction
-    from accountant.requests import Plan, PlannedRequest
+    from accountant.requests import Plan, PlannedRequest, Tried, Tuned
 
 #: More points than a picture can show make its file large.
 _MOST_POINTS: Final = 2000
@@ -135,6 +135,42 @@ def comparison_of_steps(
     title = f"{algorithm.name}: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}"
     _label(axes, "noisy steps", "noise σ of one step", title)
     axes.set_xscale("log")
+    pictures.save(figure, path, kind)
+
+
+def tuned(path: Path, kind: str, made: Tuned) -> None:
+    """Noise, or scores where there are some, against the cost of a request, in epochs; a line per regularisation."""
+    figure, (axes,) = pictures.figure(height=4.8)
+    scored = any(row.score is not None for row in made.front)
+    n = made.question.n
+
+    def at(row: Tried) -> tuple[float, float]:
+        across = row.setting.gradient_evaluations_per_request / n
+        return across, row.setting.noise if row.score is None or not scored else row.score
+
+    others = [at(row) for row in made.tried if not row.front and row.setting.refused is None]
+    if others and not scored:
+        axes.plot(*zip(*others, strict=True), ".", color="0.7", markersize=4, label="others")
+    penalties = sorted({row.setting.regularisation for row in made.front})
+    for style, penalty in enumerate(penalties):
+        points = sorted(at(row) for row in made.front if row.setting.regularisation == penalty)
+        across, up = zip(*points, strict=True)
+        pictures.line(axes, across, up, style, label=f"λ = {penalty:g}")
+    best = made.chosen_row
+    if not scored or best.score is not None:
+        axes.plot(
+            *at(best), "o", color="black", markersize=11, fillstyle="none", label=f"chosen: b = {best.setting.batch_size}"
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("gradient evaluations per request, in epochs")
+    if scored:
+        axes.set_ylabel("score")
+    else:
+        axes.set_yscale("log")
+        axes.set_ylabel("noise that stays in the model\n(standard deviation per coordinate)")
+    title = f"n = {n}, ε = {made.question.epsilon:g}, δ = {made.question.delta:.3g}, {made.question.requests} requests"
+    axes.set_title(title, loc="left", fontsize=11)
+    pictures.legend(axes)
     pictures.save(figure, path, kind)
 
 

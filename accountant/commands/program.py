@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Row]] = {
     "steps": Row("epochs", "stepping.steps", given={"steps": True}),
     "curve": Row("curve", "stepping.curve"),
     "plan": Row("plan", "stepping.plan"),
+    "tune": Row("tune", alone=True),
     "compare": Row("compare", "compare_steps.compare", needs="setup"),
     "verify": Row("verify", needs=None),
     "solve": Row("solve", needs=None),

@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from accountant.requests.planning import *
     from accountant.requests.settings import *
     from accountant.requests.stream import *
+    from accountant.requests.tuned import *
     from accountant.requests.tuning import *
     from accountant.requests.windows import *
 else:
     __getattr__, __all__ = face(
         __name__,
         adaptive="about_every_point",
-        arrivals="Arrival duration read_requests",
+        arrivals="Arrival Expected duration expected_requests read_requests",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",
         settings="AUTO TunedSetting redraws",
         stream="Followed UNITS UnlearningStream",
+        tuned="Tried Tuned tune",
         tuning="choose_setting",
         windows="optimize",
     )

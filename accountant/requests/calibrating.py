@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from accountant.curves import gdp_mu
-from accountant.numerics import LARGEST, SMALLEST, Progress, UnreachableError, geometric_sum
+from accountant.numerics import LARGEST, SMALLEST, UnreachableError, geometric_sum
 from accountant.problem import rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests.stream import UnlearningStream
@@ -120,24 +120,23 @@ def _room(accountant: UnlearningAccountant, target: Target, sigma: float, steps:
 
 
 def answered(
-    accountant: UnlearningAccountant, target: Target, sigma: float, *, exact: bool, progress: Progress | None = None
+    accountant: UnlearningAccountant, target: Target, sigma: float, *, exact: bool, points: int = 1, count: int | None = None
 ) -> tuple[int, ...]:
-    """The steps of every request, as the stream answers it.
+    """The steps of every request, as the stream answers it: ``count`` of so many ``points``, by default the target's.
 
     Not ``exact``: until the first is forgotten and the last few took the same, but for a step or two thousandths; the largest
     of these is then taken to stay.
     """
     stream = UnlearningStream(accountant, sigma=sigma, epsilon=target.epsilon, delta=target.delta)
     steps: list[int] = []
-    while len(steps) < target.requests:
-        steps.append(stream.request())
-        if progress is not None:
-            progress(len(steps), target.requests)
+    count = target.requests if count is None else count
+    while len(steps) < count:
+        steps.append(stream.request(points))
         last = steps[-_ALIKE:]
         if exact or len(last) < _ALIKE or max(last) - min(last) > max(1, max(last) // 500):
             continue
-        if last[-1] and len(steps) > _settling(accountant, target.requests, last[-1], _ROUGHLY):
-            steps += [max(last)] * (target.requests - len(steps))
+        if last[-1] and len(steps) > _settling(accountant, count, last[-1], _ROUGHLY):
+            steps += [max(last)] * (count - len(steps))
     return tuple(steps)
 
 

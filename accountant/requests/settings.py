@@ -6,7 +6,7 @@ Costs are those of :class:`UnlearningStream`, request by request. Nothing here l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, cast
 
@@ -32,6 +32,7 @@ HEARD: Final = 0.25
 LOUD: Final = 1.0
 #: The smallest batch that is tried.
 SMALLEST_BATCH: Final = 32
+_RISES: Final = 2
 #: Where the search for lambda starts: at this B^2 (M/(B n mu))^(2/3), mu of the target.
 _START: Final = 0.1
 #: How its logarithm is found, and how steeply noise falls at first: at least as its inverse.
@@ -61,6 +62,8 @@ class TunedSetting:
     steps: tuple[int, ...] = ()
     refused: str | None = None
     warning: str | None = None
+    #: Whether the costs are those that the stream answers; else a request is taken to cost all that it may.
+    confirmed: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -174,25 +177,34 @@ class Question:
         most = self.loss.curvature * bound**2
         return float(f"{min(_START * bound**2 * balance, most):.2g}")
 
-    def sizes(self) -> list[int]:
-        """Batch sizes that are tried: powers of two, and all records."""
-        powers = range(min(SMALLEST_BATCH, self.n).bit_length() - 1, self.n.bit_length())
+    def sizes(self, stride: int = 1) -> list[int]:
+        """Batch sizes that are tried: every ``stride``-th power of two, and all records."""
+        powers = range(min(SMALLEST_BATCH, self.n).bit_length() - 1, self.n.bit_length(), stride)
         return [*(1 << power for power in powers if 1 << power < self.n), self.n]
 
     def compared(
-        self, sizes: Sequence[int | str], step_size: float | str, regularisation: float, learn_epochs: int | str
-    ) -> list[TunedSetting]:
-        """Settings of these sizes, ascending, up to where two of them left more noise than one before."""
-        made: list[TunedSetting] = []
+        self,
+        offered: Sequence[int | str] | None,
+        step_size: float | str,
+        regularisation: float,
+        learn_epochs: int | str,
+        *,
+        stride: int = 1,
+    ) -> Iterator[TunedSetting]:
+        """Settings, read roughly, of these batch sizes; None: of every ``stride``-th of :meth:`sizes`.
+
+        Of these, which ascend, only up to where two in a row leave more noise than one before.
+        """
+        sizes: list[int | str] = [*(self.sizes(stride) if offered is None else offered)]
         least, rises = (True, math.inf, math.inf), 0
         for size in sizes:
-            made.append(self.setting(size, step_size, regularisation, learn_epochs, rough=True))
-            if made[-1].refused is None:
-                rises = rises + 1 if preference(made[-1], self.share) >= least else 0
-                least = min(least, preference(made[-1], self.share))
-            if rises == 2:
-                break
-        return made
+            made = self.setting(size, step_size, regularisation, learn_epochs, rough=True)
+            yield made
+            if made.refused is None:
+                rises = rises + 1 if preference(made, self.share) >= least else 0
+                least = min(least, preference(made, self.share))
+            if rises == _RISES and offered is None:
+                return
 
     def quiet(self, setting: Callable[[float], TunedSetting], start: float) -> float:
         """The smallest regularisation, to two digits, rounded up, with which noise moves no score by more than ``HEARD``.
@@ -219,7 +231,7 @@ class Question:
             heard = loudness(at)
             if math.isfinite(before) and math.isfinite(heard):
                 slope = min(max((before - heard) / math.log(at / last), 1.0), 20.0)
-        return most if math.isinf(high) else _two_digits_up(high)
+        return most if math.isinf(high) else two_digits_up(high)
 
     def setting(
         self,
@@ -270,6 +282,11 @@ class Question:
             algorithm = replace(algorithm, redraw=redraws(algorithm, self.epsilon, self.delta))
         return algorithm
 
+    def calibrated(self, setting: TunedSetting) -> TunedSetting:
+        """With the sigma that its requests need in the long run."""
+        accountant = UnlearningAccountant(setting.algorithm, bound=self.bound, batches=self.batches)
+        return replace(setting, sigma=steady_sigma(accountant, self, self.allowed(setting.algorithm)))
+
     def confirmed(self, setting: TunedSetting, *, exact: bool) -> TunedSetting:
         """With the smallest sigma at which the stream's own requests cost no more than allowed, and these costs.
 
@@ -285,7 +302,7 @@ class Question:
                 sigma, steps = smallest_sigma(accountant, self, sigma, most, exact=exact)
         except UnreachableError as error:
             return replace(setting, sigma=math.inf, steps=(), refused=str(error))
-        made = replace(setting, sigma=sigma, steps=steps)
+        made = replace(setting, sigma=sigma, steps=steps, confirmed=True)
         return replace(made, warning=self._warning(made))
 
     def _warning(self, setting: TunedSetting) -> str | None:
@@ -303,7 +320,12 @@ class Question:
         return "; ".join(told) or None
 
 
-def _two_digits_up(value: float) -> float:
+def two_digits_up(value: float) -> float:
+    """To two significant digits, rounded up.
+
+    >>> two_digits_up(0.01231), two_digits_up(0.012)
+    (0.013, 0.012)
+    """
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return float(f"{math.ceil(value / unit * (1 - 1e-12)) * unit:.2g}")
 

@@ -53,22 +53,22 @@ def choose_setting(
         assignment=assignment, largest_n=largest_n, radius=radius, rounding=rounding, dimension=dimension, bound=bound,
         batches=batches,
     )  # fmt: skip
-    return _chosen(question, batch_size, step_size, regularisation, learn_epochs, exact)
+    sizes = None if batch_size == AUTO else (batch_size,)
+    return chosen(question, sizes, step_size, regularisation, learn_epochs, exact)
 
 
 @lru_cache(maxsize=128)
-def _chosen(
+def chosen(
     question: Question,
-    batch_size: int | str,
+    offered: tuple[int | str, ...] | None,
     step_size: float | str,
     regularisation: float | str,
     learn_epochs: int | str,
     exact: bool,
 ) -> TunedSetting:
-    """Remembered: whoever fits again asks again."""
-    sizes = question.sizes() if batch_size == AUTO else [batch_size]
+    """The choice of :func:`choose_setting`, of these batch sizes or all; remembered: whoever fits again asks again."""
     penalty = question.penalty() if regularisation == AUTO else number("regularisation", regularisation, at_least=0)
-    rough = question.compared(sizes, step_size, penalty, learn_epochs)
+    rough = list(question.compared(offered, step_size, penalty, learn_epochs))
     able = [setting for setting in rough if setting.refused is None]
     able.sort(key=lambda setting: preference(setting, question.share))
     if regularisation == AUTO and able:
@@ -81,10 +81,10 @@ def _chosen(
         able = [at(question.quiet(at, penalty))]
     for setting in able:
         # What was found roughly is confirmed by the stream that answers the requests.
-        chosen = question.confirmed(setting, exact=exact)
-        if chosen.refused is None:
-            return chosen
-        rough.append(chosen)
+        found = question.confirmed(setting, exact=exact)
+        if found.refused is None:
+            return found
+        rough.append(found)
     reasons = {str(setting.refused): setting.batch_size for setting in rough if setting.refused is not None}
     if len(reasons) == 1:
         raise UnreachableError(next(iter(reasons)))
