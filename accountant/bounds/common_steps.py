@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from accountant.curves import BlockCurve, Curve, GDPCurve
+from accountant.curves import BlockCurve, Curve, EqualBlocks, GDPCurve
 from accountant.numerics import Floats, InputError
 from accountant.problem import ConvexNonsmooth, FineTuning, SmoothNonconvex, Stages, Stepping
 from accountant.shifts import (
@@ -125,7 +125,9 @@ class CommonSteps:
         """The curve after so many steps, (P,) or (1,); of single components at log mu = :meth:`log_first` - log sigma."""
         if not self.blocks or self.start == 0:
             return GDPCurve()
-        return BlockCurve(np.maximum(steps, 1.0), lambda n: self.log_first(n)[:, None], self.log_block)
+        # Without a modulus a block is as good as its last step, so that there are as many as steps.
+        kind = EqualBlocks if self.modulus is None else BlockCurve
+        return kind(np.maximum(steps, 1.0), lambda n: self.log_first(n)[:, None], self.log_block)
 
     def log_first(self, steps: Floats) -> Floats:
         """log mu at sigma = 1 of the string from the start, of at most so many steps, (P,); +inf for no step from apart."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from accountant.curves.block_curve import *
     from accountant.curves.contraction import *
     from accountant.curves.curves import *
+    from accountant.curves.equal_blocks import *
     from accountant.curves.gdp import *
     from accountant.curves.guarantee import *
     from accountant.curves.hockey_stick import *
@@ -24,6 +25,7 @@ else:
         block_curve="BlockCurve",
         contraction="CONTRACTION Chained certain chained contracted contracted_in",
         curves="Curve GAUSSIAN_MIXTURE GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
+        equal_blocks="EqualBlocks",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",
         guarantee="GAUSSIAN Guarantee",
