@@ -12,7 +12,7 @@ import pytest
 from accountant import PNSGD, InputError
 from accountant.problem import load_limit
 from accountant.trainer import FAULTS, Logistic, Ridge, SmoothedHinge, Trainer, audit, gaussian_instance, secret_instance
-from accountant.trainer.drawn import _pieces, drawn_visits
+from accountant.trainer.drawn import pieces_of, drawn_visits
 from accountant.trainer.drawn_auditing import epsilon_of_counts
 from accountant.trainer.draws import Places
 from accountant.trainer.faults import DRAW_FAULTS
@@ -117,7 +117,7 @@ def test_visits_of_several_trials_are_filled_up() -> None:
     assert visits.starts.tolist() == [0, 3]
     assert visits.sizes.tolist() == [3, 1]
     assert visits.divisors.tolist() == [7, 7]
-    pieces = list(_pieces(Part(algorithm(), 10, np.arange(10.0), 1.0), whole=False, period=4, start=3))
+    pieces = list(pieces_of(Part(algorithm(), 10, np.arange(10.0), 1.0), whole=False, period=4, start=3))
     assert [piece.steps for piece in pieces] == [1, 4, 4, 1]
     assert np.concatenate([piece.step_size for piece in pieces]).tolist() == list(range(10))
 

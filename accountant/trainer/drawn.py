@@ -35,7 +35,7 @@ def follow_draws(
     progress: Progress | None = None,
 ) -> None:
     """All parts one after the other, on parameters w (t, outputs*d), in place; the first step is number ``start``."""
-    pieces = [piece for part in parts for piece in _pieces(part, whole=draws.fixed, period=draws.batches, start=start)]
+    pieces = [piece for part in parts for piece in pieces_of(part, whole=draws.fixed, period=draws.batches, start=start)]
     (n, features), trials = data.features.shape, w.shape[0]
     # The one batch of all records is the same in all trials.
     together = draws.batches == 1 or n == 0
@@ -92,7 +92,7 @@ def drawn_rows(n: int, batches: int, trials: int) -> int:
     return int(min(batches * (mean + _SPREAD * (mean**0.5 + 1)), batches * n))
 
 
-def _pieces(part: Part, *, whole: bool, period: int, start: int) -> Iterator[Part]:
+def pieces_of(part: Part, *, whole: bool, period: int, start: int) -> Iterator[Part]:
     """The part, epoch by epoch where every epoch has other batches."""
     if whole or not part.steps:
         yield from [part] if part.steps else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def without(run: Run, rows: NDArray[np.int64]) -> Run:
     )
 
 
-def with_rows(run: Run, x: Array, y: Array, names: Sequence[Identifier], *, since: NDArray[np.int64] | None = None) -> Run:
+def with_rows(run: Run, x: Any, y: Array, names: Sequence[Identifier], *, since: NDArray[np.int64] | None = None) -> Run:
     """The run with these rows, of these identifiers, at its end. since: steps before the reference has them; default: now."""
     draws = drawn(run).with_records(names, run.steps)
     if since is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,10 +14,10 @@ from accountant.trainer.losses import ROUNDING, Array, Labels, Loss, first_row
 def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
     """Features (n, d), finite and of row norm at most ``feature_bound``, and labels (n,), or InputError; float32 is kept.
 
-    Rows longer by rounding only (1e-6) are scaled back.
+    Rows longer by rounding only (1e-6) are scaled back. Sparse features become a CSR matrix of float64, a copy.
     """
     try:
-        array = np.asarray(features)
+        array: Any = _as_csr(features) if is_sparse(features) else np.asarray(features)
         if array.dtype.kind not in "iuf":
             raise ValueError
         array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
@@ -29,7 +31,7 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
     norms = row_norms(array)
     bad = ~np.isfinite(norms)
     if bad.any():
-        raise InputError(f"features must be finite numbers, got {_odd(array[first_row(bad)])} in row {first_row(bad)}")
+        raise InputError(f"features must be finite numbers, got {_odd(_row(array, first_row(bad)))} in row {first_row(bad)}")
     long = norms > loss.feature_bound * (1 + ROUNDING)
     if long.any():
         row = first_row(long)
@@ -42,8 +44,34 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
         # The constants hold for rows within the bound: what rounding put outside is put back.
         array = array.copy()
         shrink = loss.feature_bound / norms[over] * (1 - 4 * np.finfo(array.dtype).eps)
-        array[over] *= shrink[:, None].astype(array.dtype)
+        if is_sparse(array):
+            factors = np.ones(norms.size)
+            factors[over] = shrink
+            array.data *= np.repeat(factors, np.diff(array.indptr))
+        else:
+            array[over] *= shrink[:, None].astype(array.dtype)
     return array, y
+
+
+def is_sparse(features: object) -> bool:
+    """Whether it is a sparse matrix of SciPy's, in any format; without importing that."""
+    return hasattr(features, "tocsr") and hasattr(features, "nnz")
+
+
+def _as_csr(features: Any) -> Any:
+    """A copy in canonical form, float64; ValueError for what are no real numbers in two dimensions."""
+    from scipy.sparse import csr_array
+
+    if features.ndim != 2 or np.dtype(features.dtype).kind not in "iuf":
+        raise ValueError
+    matrix = csr_array(features, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _row(features: Any, row: int) -> Array:
+    """The numbers of a row; of sparse features those that are stored."""
+    return features.data[features.indptr[row] : features.indptr[row + 1]] if is_sparse(features) else features[row]
 
 
 def _odd(row: Array) -> str:
@@ -51,9 +79,12 @@ def _odd(row: Array) -> str:
     return "numbers too large to square" if finite.all() else str(row[~finite][0])
 
 
-def row_norms(features: Array) -> Floats:
-    """2-norms of the rows, summed in float64."""
+def row_norms(features: Any) -> Floats:
+    """2-norms of the rows, an array or a CSR matrix, summed in float64."""
     with np.errstate(over="ignore", invalid="ignore"):
+        if is_sparse(features):
+            row = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
+            return np.sqrt(np.bincount(row, np.square(features.data), features.shape[0]))
         return np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
 
 
@@ -89,7 +120,7 @@ def row_numbers(name: str, value: ArrayLike, n: int) -> NDArray[np.int64]:
 
 def scores(loss: Loss, parameters: ArrayLike, features: ArrayLike) -> Array:
     """Scores (n, trials, outputs) of parameters (outputs*d, trials), or (outputs*d,) for one trial, on features (n, d)."""
-    x = np.asarray(features)
+    x: Any = features if is_sparse(features) else np.asarray(features)
     w = np.asarray(parameters)
     wanted = loss.outputs * x.shape[-1]
     if x.ndim != 2 or w.ndim not in (1, 2) or w.shape[0] != wanted:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from accountant.numerics import Floats
 from accountant.trainer.losses import Array
-from accountant.trainer.points import row_norms
+from accountant.trainer.points import is_sparse, row_norms
 
 #: Numbers of a block: small enough to be copied in a fraction of a millisecond, and few blocks of data of usual size.
 _BLOCK: Final = 1 << 18
@@ -107,6 +107,14 @@ class Rows:
         at = np.searchsorted(self._starts, rows, side="right") - 1
         begins = np.array([block.array.ctypes.data for block in self.blocks], dtype=np.int64)
         return begins[at] + (rows - self._starts[at]) * (self.shape[1] * self.itemsize)
+
+    def nothing(self, count: int) -> Array:
+        """So many rows of zeros."""
+        return np.zeros((count, self.shape[1]), self.dtype)
+
+    def like(self, features: Any) -> Array:
+        """Rows as these are: an array."""
+        return features.toarray() if is_sparse(features) else np.asarray(features)
 
     def changed(self, rows: NDArray[np.int64], new: Array) -> Self:
         """With these rows in the places of those with these numbers."""

@@ -14,6 +14,7 @@ from accountant.trainer.draws import Draws
 from accountant.trainer.losses import Array, Loss
 from accountant.trainer.noise import Noise
 from accountant.trainer.rows import Rows
+from accountant.trainer.sparse_rows import SparseRows
 
 
 class Origin(NamedTuple):
@@ -41,7 +42,7 @@ class Run:
 
     parameters: Array
     orders: NDArray[np.int64]
-    rows: Rows
+    rows: Rows | SparseRows
     labels: Array
     steps: int
     learned: int
@@ -55,7 +56,7 @@ class Run:
 
     @property
     def features(self) -> Array:
-        """The rows as one array (n, d), read-only; of large data a copy."""
+        """The rows as one array (n, d), read-only; of large data a copy. Sparse ones as a CSR matrix."""
         return self.rows.whole()
 
     @property

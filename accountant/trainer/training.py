@@ -198,7 +198,7 @@ class Trainer(Trials):
             raise InputError(f"removed must name points that are still there, got {rows[run.zeroed[rows]][0]}")
         parts = unlearning(self._timeline, first=not run.requests, epochs=epochs, steps=steps)
         new_x, new_y = self._replacements(run, rows, features, labels)
-        self._check_memory(parts, run.rows.shape[1], run.labels.size, own_orders=run.orders.shape[0] > 1)
+        self._check_memory(parts, run.rows, run.labels.size, own_orders=run.orders.shape[0] > 1)
         y, zeroed = run.labels.copy(), run.zeroed.copy()
         y[rows] = new_y
         zeroed[rows] = self.algorithm.problem.adjacency == "zero-out"
@@ -238,7 +238,7 @@ class Trainer(Trials):
         stood_in = features is not None or labels is not None
         if stood_in:
             new_x, new_y = self._replacements(run, rows, features, labels)
-        self._check_memory(parts, run.rows.shape[1], run.labels.size, own_orders=True)
+        self._check_memory(parts, run.rows, run.labels.size, own_orders=True)
         changed = without(run, rows)
         if stood_in:
             check_room(self.algorithm, draws.came, rows.size)
@@ -273,8 +273,8 @@ class Trainer(Trials):
             raise InputError(f"features must have one or more rows of {run.rows.shape[1]} features, got shape {x.shape}")
         check_room(self.algorithm, draws.came, y.size)
         parts = unlearning(self._timeline, first=False, epochs=epochs, steps=steps)
-        self._check_memory(parts, x.shape[1], run.labels.size + y.size, own_orders=True)
-        return self._continue(with_rows(run, x, y, draws.names_of(ids, y.size)), parts, progress)
+        self._check_memory(parts, run.rows, run.labels.size + y.size, own_orders=True)
+        return self._continue(with_rows(run, run.rows.like(x), y, draws.names_of(ids, y.size)), parts, progress)
 
     def _check_run(self, run: Run) -> None:
         """InputError for a run that is not of this trainer's shape."""
@@ -300,13 +300,13 @@ class Trainer(Trials):
         if adjacency != "replace":
             if features is not None or labels is not None:
                 raise InputError(f"features and labels must be left out under adjacency {adjacency}, which replaces nothing")
-            return np.zeros(wanted), run.labels[rows]
+            return run.rows.nothing(rows.size), run.labels[rows]
         if features is None or labels is None:
             raise InputError("features and labels must be given under adjacency replace: a row for each removed point")
         x, y = check_points(self.loss, self._stored(features), labels)
         if x.shape != wanted:
             raise InputError(f"features must have shape {wanted} to replace the removed points, got {x.shape}")
-        return x, y
+        return run.rows.like(x), y
 
 
 def _part(progress: Progress | None, begin: int, steps: int, total: int) -> Progress | None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,12 +25,17 @@ from accountant.trainer.losses import Array, Loss
 from accountant.trainer.needs import check_memory, needed_bytes
 from accountant.trainer.noise import Noise, Seeds
 from accountant.trainer.parts import Part
+from accountant.trainer.points import is_sparse
 from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Origin, Run
+from accountant.trainer.sparse import follow_sparse, follow_sparse_draws
+from accountant.trainer.sparse_rows import SparseRows, sparse_bytes
 from accountant.trainer.steps import Cursor, Data, Update, follow, project
 
 ORDERS: Final = ("own", "shared")
 DTYPES: Final = ("float32", "float64")
+#: Sparse rows of at most so many bytes become an array where there is a radius.
+DENSE_BYTES: Final = 1 << 30
 GENERATORS: Final = ("own", "one")
 
 
@@ -90,6 +95,8 @@ class Trials:
 
     def _stored(self, features: ArrayLike) -> ArrayLike:
         """In the type that rows are kept in, as what is checked must be what is run on."""
+        if is_sparse(features):
+            return self._sparse(features)
         if self.dtype == np.float64:
             return features
         try:
@@ -98,9 +105,22 @@ class Trials:
         except (ValueError, TypeError):
             return features
 
+    def _sparse(self, features: Any) -> Any:
+        """As they are, or, with a radius, dense: a projection looks at all parameters in every step."""
+        if self.dtype != np.float64:
+            raise InputError(f"dtype must be float64 for sparse features, got {self.dtype}")
+        if self.algorithm.radius is None:
+            return features
+        if 8 * math.prod(features.shape) > DENSE_BYTES:
+            raise InputError(
+                f"radius must be left out for sparse features that take more than {DENSE_BYTES / 1e9:.3g} GB as an array, got "
+                f"radius {self.algorithm.radius:g} and shape {features.shape}: a projection needs all of them in every step"
+            )
+        return features.toarray()
+
     def _begin(
         self,
-        x: Array | Rows,
+        x: Any,
         y: Array,
         parts: Sequence[Part],
         order: NDArray[np.int64] | None,
@@ -108,7 +128,7 @@ class Trials:
     ) -> Run:
         """A run before its first step, on checked points, over these orders or random ones, or by draws under these names."""
         own_orders = self.orders == "own" if order is None else order.shape[0] > 1
-        self._check_memory(parts, x.shape[1], y.size, own_orders=own_orders)
+        self._check_memory(parts, x, y.size, own_orders=own_orders)
         # Children of a child: what a trial draws depends on the call and on its number, not on how many there are.
         common, *own = self._seeds.spawn().spawn(2 if self.generators == "one" else self.trials + 1)
         made = [np.random.default_rng(seed) for seed in own]
@@ -127,7 +147,7 @@ class Trials:
             parameters=self._starts(self.loss.outputs * x.shape[1], noise.generators).T,
             orders=order,
             # A copy: the caller may change theirs.
-            rows=x if isinstance(x, Rows) else Rows.of(x, self.dtype),
+            rows=x if isinstance(x, (Rows, SparseRows)) else SparseRows.of(x) if is_sparse(x) else Rows.of(x, self.dtype),
             labels=self.loss.kept(y, self.dtype),
             steps=0,
             learned=0,
@@ -177,14 +197,19 @@ class Trials:
             project(w, self.algorithm.radius)
         return w
 
-    def _check_memory(self, parts: Sequence[Part], features: int, rows: int, *, own_orders: bool) -> None:
-        algorithm = self.algorithm
+    def _check_memory(self, parts: Sequence[Part], features: Any, rows: int, *, own_orders: bool) -> None:
+        algorithm, stored = self.algorithm, sparse_bytes(features)
+        if stored is not None:
+            # Rows, those that are visited in their order, and what a step makes of them; parameters and when they were seen.
+            need = 4 * stored + 8 * (self.trials * (rows + 4 * self.loss.outputs * features.shape[1]) + 4 * features.shape[1])
+            check_memory(need, lower=f"lower trials ({self.trials}), run them a part at a time")
+            return
         visited = drawn_rows(rows, algorithm.steps_per_epoch, self.trials) if algorithm.own_draws else None
         need = needed_bytes(
             parts,
             n=rows,
             visited=visited,
-            features=features,
+            features=features.shape[1],
             outputs=self.loss.outputs,
             trials=self.trials,
             own_orders=own_orders,
@@ -197,17 +222,27 @@ class Trials:
 
     def _continue(self, run: Run, parts: Sequence[Part], progress: Progress | None) -> Run:
         w = np.array(run.parameters.T, order="C")
-        data = Data.of(run.rows, run.labels, self.loss.limits(run.rows.norms))
-        update = Update(self.loss, self.sigma, self.algorithm.radius)
         steps = run.steps + sum(part.steps for part in parts)
+        end = self._run_steps(w, run, parts, progress)
         if run.draws is not None:
-            follow_draws(w, parts, run.steps, update, data, run.draws, run.generators, progress)
             end = Cursor(int(self.algorithm.batch_size), steps % self.algorithm.steps_per_epoch)
-        else:
-            start = Cursor(run.batch_size, run.next_batch)
-            end = follow(w, parts, start, update, data, run.orders, run.generators, progress)
         if not np.isfinite(w).all():
             raise InputError(f"sigma must be small enough for float64 parameters, got {self.sigma}: they overflowed")
         parameters = w.T
         parameters.flags.writeable = False
         return replace(run, parameters=parameters, steps=steps, batch_size=end.batch_size, next_batch=end.next_batch)
+
+    def _run_steps(self, w: Array, run: Run, parts: Sequence[Part], progress: Progress | None) -> Cursor:
+        """All steps of the parts on w (trials, outputs*d), in place, and where in its cycle a partition then is."""
+        start, limits = Cursor(run.batch_size, run.next_batch), self.loss.limits(run.rows.norms)
+        update, rows = Update(self.loss, self.sigma, self.algorithm.radius), run.rows
+        if isinstance(rows, SparseRows):
+            if run.draws is None:
+                return follow_sparse(w, parts, start, update, rows, run.labels, limits, run.orders, run.generators, progress)
+            follow_sparse_draws(w, parts, run.steps, update, rows, run.labels, limits, run.draws, run.generators, progress)
+            return start
+        data = Data.of(rows, run.labels, limits)
+        if run.draws is None:
+            return follow(w, parts, start, update, data, run.orders, run.generators, progress)
+        follow_draws(w, parts, run.steps, update, data, run.draws, run.generators, progress)
+        return start
