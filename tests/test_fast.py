@@ -198,6 +198,10 @@ def test_who_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not module.worthwhile(own, [part], size=D, trials=1)
     monkeypatch.setenv(module.VARIABLE, "never")
     assert not module.worthwhile(loss, [part_of(10**8)], size=D, trials=1)
+    monkeypatch.setenv(module.VARIABLE, "auto")
+    for kept in (True, False):
+        monkeypatch.setattr(module.kernels(), "kept", lambda kept=kept: kept)
+        assert module.worthwhile(loss, [part_of(10**5)], size=D, trials=1) == kept
     monkeypatch.setenv(module.VARIABLE, "perhaps")
     with pytest.raises(InputError, match=r"ACCOUNTANT_FAST must be .*perhaps"):
         module.worthwhile(loss, [part], size=D, trials=1)
@@ -229,11 +233,11 @@ def test_compiles_where_nothing_can_be_written(tmp_path: Path) -> None:
     code = (
         "import numpy as np\nfrom accountant.trainer import fast\n"
         "g = np.random.default_rng(0)\nout = np.empty(9)\nfast.fill(g, out)\n"
-        "print(np.array_equal(out, np.random.default_rng(0).standard_normal(9)), fast.__file__)"
+        "print(np.array_equal(out, np.random.default_rng(0).standard_normal(9)), fast.kernels().kept(), fast.__file__)"
     )
     environment = {**os.environ, "HOME": os.devnull, "XDG_CACHE_HOME": os.devnull, "PYTHONPATH": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
     said = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert said.stdout.split() == ["True", str(tmp_path / "accountant" / "trainer" / "fast.py")]
+    assert said.stdout.split() == ["True", "False", str(tmp_path / "accountant" / "trainer" / "fast.py")]

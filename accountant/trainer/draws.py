@@ -18,6 +18,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -154,7 +155,7 @@ class Draws:
             used[self._tag(self.identifiers[row])] = int(self.counters[row]) + 1
         return replace(
             self,
-            identifiers=tuple(name for name, stays in zip(self.identifiers, left.tolist(), strict=True) if stays),
+            identifiers=tuple(compress(self.identifiers, left.tolist())),
             counters=self.counters[left],
             numbers=self.numbers[left],
             joined=self.joined[left],

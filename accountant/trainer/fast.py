@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 #: The environment's say: never; auto, where numba is installed and the run long enough; always, however short it is.
 VARIABLE: Final = "ACCOUNTANT_FAST"
 _CHOICES: Final = ("auto", "never", "always")
-#: Numbers that a run reads and draws from which importing numba and its kernels (half a second) is worth while.
-_WORTH: Final = 1 << 30
+#: Numbers that a run reads and draws from which numba and its kernels are imported, which takes a process some 0.4 seconds
+#: once, if they were compiled before (4 seconds); and where compiled kernels cannot be kept.
+_WORTH: Final = 1 << 24
+_WORTH_COMPILING: Final = 1 << 30
 #: What a number of noise costs in numbers that are read.
 _NOISE: Final = 16
 #: Numbers that are read between two looks at progress and interrupts, some ten milliseconds.
@@ -51,15 +53,17 @@ def worthwhile(loss: Loss, parts: Sequence[Part], *, size: int, trials: int) -> 
             raise InputError(f"{VARIABLE} must be auto or never without numba (pip install 'unlearning-accountant[fast]')")
         return True
     work = trials * size * sum(part.steps * (part.batch_size + _NOISE) for part in parts)
-    return work >= _WORTH and find_spec("numba") is not None
+    if work < _WORTH or find_spec("numba") is None:
+        return False
+    return work >= _WORTH_COMPILING or kernels().kept()
 
 
 @lru_cache(maxsize=1)
-def _kernels() -> Any:
+def kernels() -> Any:
     """The kernels, imported when they are first needed."""
-    from accountant.trainer import kernels
+    from importlib import import_module
 
-    return kernels
+    return import_module("accountant.trainer.kernels")
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +90,7 @@ def _draw(generator: np.random.Generator, out: Array) -> None:
         whole: Any = bits.state
         state, increment = whole["state"]["state"], whole["state"]["inc"]
         words = np.array([state >> 64, state & _MASK, increment >> 64, increment & _MASK], dtype=np.uint64)
-        _kernels().normals(words, out.reshape(-1))
+        kernels().normals(words, out.reshape(-1))
         whole["state"]["state"] = int(words[0]) << 64 | int(words[1])
         bits.state = whole
 
@@ -109,9 +113,9 @@ class Fused:
         ends: NDArray[np.int64],
         radius: float | None,
     ) -> None:
-        kernels = _kernels()
-        self._steps = kernels.steps
-        self._model = getattr(kernels, _KINDS[type(loss)]), float(getattr(loss, "width", 1.0))
+        compiled = kernels()
+        self._steps = compiled.steps
+        self._model = getattr(compiled, _KINDS[type(loss)]), float(getattr(loss, "width", 1.0))
         # Nothing else may hold what is read by its address.
         self._kept = features if isinstance(features, Rows) else np.ascontiguousarray(features)
         self._data = (

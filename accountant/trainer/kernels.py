@@ -30,6 +30,12 @@ _MULTIPLIER: Final = 0x2360ED051FC65DA44385DF649FCCF645
 _KI, _WI, _FI = (np.asarray(ki_double, dtype=np.uint64), np.asarray(wi_double), np.asarray(fi_double))
 _R, _INVERSE_R = float(ziggurat_nor_r), float(ziggurat_nor_inv_r)
 _UNIT: Final = 2.0**-53
+_NOT_KEPT: Final[list[str]] = []
+
+
+def kept() -> bool:
+    """Whether what is compiled is kept for the next process."""
+    return not _NOT_KEPT
 
 
 def _compiled(fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -40,6 +46,7 @@ def _compiled(fastmath: frozenset[str] = frozenset()) -> Callable[[Callable[...,
         try:
             return njit(cache=True, **options)(function)
         except RuntimeError:
+            _NOT_KEPT.append(function.__name__)
             return njit(**options)(function)
 
     return decorate
@@ -207,9 +214,9 @@ def steps(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
 ):
     """All steps, in place on parameters w (outputs, d).
 
-    like: (0, d), of the rows' type. rows: (m,), the addresses of the visited rows; labels: (m,), limits: (m,) or (0,), theirs. starts, ends: (visited
-    batches,). rates: (steps,), step sizes over divisors; shrink: (steps,). noise: (steps, outputs, d), or none, (0, ...), of
-    standard deviations std (steps,). radius: infinite for none. first: the batch of the first step.
+    like: (0, d), of the rows' type. rows: (m,), the addresses of the visited rows; labels: (m,), limits: (m,) or (0,), theirs.
+    starts, ends: (visited batches,). rates: (steps,), step sizes over divisors; shrink: (steps,). noise: (steps, outputs, d), or
+    none, (0, ...), of standard deviations std (steps,). radius: infinite for none. first: the batch of the first step.
     """
     outputs, features = w.shape
     g, s = np.empty((outputs, features)), np.empty((outputs, _ROWS))
