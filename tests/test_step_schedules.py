@@ -9,7 +9,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
-from oracle_steps import Walk, hockey
+from oracle_steps import Walk, chain, hockey
 from typer.testing import CliRunner
 
 from accountant import (
@@ -259,14 +259,68 @@ def test_other_arguments_are_found_for_a_schedule() -> None:
         accountant.solve("step_size", **target)
 
 
-def test_a_clip_of_the_model_gives_a_start_and_no_blocks_to_steps_that_change() -> None:
-    clipped = FineTuning(step_size=0.01, gradient_clip=1.0, model_clip=1.0)
-    changing = asked(clipped, Unlearn(steps=50, step_size=0.02), Unlearn(steps=50))
-    alone = asked(CLIPPED, Unlearn(steps=50, step_size=0.02), Unlearn(steps=50))
-    assert changing.epsilon(sigma=1.0, delta=1e-5) == alone.epsilon(sigma=1.0, delta=1e-5)
-    assert any("no blocks" in line for line in changing.assumptions())
+def test_a_clip_of_the_model_makes_blocks_of_windows() -> None:
+    """The chain over the windows that are reported, each the least chord of its own steps from the diameter, by the formula."""
+    clipped = FineTuning(step_size=0.01, gradient_clip=1.0, model_clip=1.0, start_clip=0.5)
+    phases = [Unlearn(steps=50, step_size=0.02), Unlearn(steps=30, sigma=0.4), Unlearn(steps=40, step_size=0.005, sigma=2.0)]
+    accountant = asked(clipped, *phases)
+    steps = steps_of(clipped, [replace(phase, step_size=phase.step_size or 0.01) for phase in phases])
+    alone = asked(replace(clipped, model_clip=None), *phases)
+    for sigma in (0.1, 0.14, 0.2):
+        outcome = accountant.ask("delta", sigma=sigma, epsilon=1.0)
+        assert len(outcome.split) > 1
+        assert sum(outcome.split) == len(steps)
+        mus, first = [], 0
+        for length in outcome.split:
+            z, t, least = 2.0 if first else 1.0, 0.0, math.inf
+            for rho, gap, noise in steps[first : first + length]:
+                z, t = rho * z + gap, rho * rho * t + noise * noise
+                least = min(least, z / math.sqrt(t))
+            mus.append(least / sigma)
+            first += length
+        outcome = replace(outcome, epsilon=1.0)
+        assert outcome.answer == pytest.approx(float(chain(1.0, mus)), rel=1e-9)
+        assert outcome.answer < alone.delta(sigma=sigma, epsilon=1.0)
+        assert outcome.guarantee.delta(1.0) == pytest.approx(outcome.answer, rel=1e-9)
+        epsilon = accountant.epsilon(sigma=sigma, delta=1e-5)
+        assert accountant.delta(sigma=sigma, epsilon=epsilon) <= 1e-5 * (1 + 1e-12)
+        assert epsilon < 1e-9 or accountant.sigma(epsilon=epsilon, delta=1e-5) == pytest.approx(sigma, rel=1e-6)
+    # Steps without noise are post-processing at the end, and move the models apart at the start.
+    silent, delta = Unlearn(steps=500, sigma=0.0), accountant.delta(sigma=0.14, epsilon=1.0)
+    assert asked(clipped, *phases, silent).delta(sigma=0.14, epsilon=1.0) == pytest.approx(delta, rel=1e-9)
+    assert delta < asked(clipped, silent, *phases).delta(sigma=0.14, epsilon=1.0) < 1
+    found = enclose(accountant, "delta", epsilon=1.0, sigma=0.14, digits=15)
+    assert accountant.delta(sigma=0.14, epsilon=1.0) == pytest.approx(float(str(found)), rel=1e-10)
     constant = asked(clipped, Unlearn(steps=50), Unlearn(steps=50))
-    assert constant.epsilon(sigma=1.0, delta=1e-5) == StepAccountant(clipped).epsilon(sigma=1.0, delta=1e-5, steps=100)
+    assert constant.epsilon(sigma=0.3, delta=1e-5) == StepAccountant(clipped).epsilon(sigma=0.3, delta=1e-5, steps=100)
+    # Windows with equally much noise are nearly as good as what is searched for steps that stay the same.
+    nearly = asked(clipped, Unlearn(steps=50), Unlearn(steps=50, sigma=1 + 1e-13))
+    searched = StepAccountant(clipped).sigma(epsilon=1.0, delta=1e-5, steps=100)
+    assert searched * (1 - 1e-9) <= nearly.sigma(epsilon=1.0, delta=1e-5) <= searched * 1.02
+
+
+@pytest.mark.parametrize("cases", [8, pytest.param(60, marks=pytest.mark.slow)])
+def test_exact_laws_with_projection_are_never_further_apart_than_claimed(cases: int) -> None:
+    """The grid's ends hold what is beyond, which is the clip; rounding is paid for as above, and by a larger ball."""
+    rng = np.random.default_rng(cases + 100)
+    for _ in range(cases):
+        radius = float(rng.uniform(0.7, 1.5))
+        walk = Walk(radius, 601)
+        phases = [
+            Unlearn(
+                steps=int(rng.integers(1, 7)),
+                step_size=float(rng.uniform(0.02, 0.3)),
+                sigma=float(10 ** rng.uniform(-0.5, 0.3)),
+            )
+            for _ in range(3)
+        ]
+        sigma = float(rng.uniform(0.3, 1))
+        exact = FineTuning(step_size=0.1, gradient_clip=1.0, model_clip=radius)
+        laws = laws_of(steps_of(exact, phases), [-radius, radius], sigma, walk)
+        wide = FineTuning(step_size=0.1, gradient_clip=1.0 + walk.width / 0.04, model_clip=radius + walk.width)
+        accountant = asked(wide, *phases)
+        for epsilon in (0.1, 1.0, 2.0):
+            assert hockey(laws[0], laws[1], epsilon) <= float(accountant.delta(sigma=sigma, epsilon=epsilon)) + 1e-13
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,20 @@
 A string of n steps pays for the distance at the start and for all that the steps themselves can move two models apart
 (:mod:`accountant.shifts.moduli`). Where every step clips the model, a block of steps may start anywhere in the ball, and blocks
 contract what was proved before (:mod:`accountant.curves.contraction`). Strings stop where they are cheapest: the rest is
-post-processing.
+post-processing. Of steps that change on the way (:class:`~accountant.problem.Stages`) the blocks are windows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from accountant.curves import BlockCurve, Curve, EqualBlocks, GDPCurve
+from accountant.curves import BlockCurve, Curve, EqualBlocks, GDPCurve, WindowBlocks, Windows
 from accountant.numerics import Floats, InputError
 from accountant.problem import ConvexNonsmooth, FineTuning, SmoothNonconvex, Stages, Stepping
 from accountant.shifts import (
@@ -30,7 +30,9 @@ from accountant.shifts import (
     best_mu,
     best_shifts,
     chord_shifts,
+    cuts_of,
     least_chord,
+    windows_of,
 )
 
 _SAFE: Final = 1 + 1e-13
@@ -99,8 +101,8 @@ class CommonSteps:
 
     @property
     def blocks(self) -> bool:
-        """Whether the model is clipped in every step, so that blocks contract."""
-        return self.stages is None and math.isfinite(self.algorithm.diameter)
+        """Whether the model is clipped in every step, so that blocks contract, of steps that change, too."""
+        return math.isfinite(self.algorithm.diameter)
 
     @cached_property
     def _spans(self) -> tuple[Span, ...]:
@@ -125,9 +127,45 @@ class CommonSteps:
         """The curve after so many steps, (P,) or (1,); of single components at log mu = :meth:`log_first` - log sigma."""
         if not self.blocks or self.start == 0:
             return GDPCurve()
+        if self.stages is not None:
+            return WindowBlocks(
+                np.maximum(steps, 1.0), lambda n: self.log_first(n)[:, None], self.log_block, splits=self._splits
+            )
         # Without a modulus a block is as good as its last step, so that there are as many as steps.
         kind = EqualBlocks if self.modulus is None else BlockCurve
         return kind(np.maximum(steps, 1.0), lambda n: self.log_first(n)[:, None], self.log_block)
+
+    def _splits(self, steps: int) -> list[Windows]:
+        """Splits of so many steps of the schedule into windows with about equally much noise, few at first."""
+        assert self.stages is not None
+        if steps not in self._known:
+            spans = self._spans_of(steps)
+            self._known[steps] = [self._windows(spans, np.diff(cuts)) for cuts in cuts_of(spans, steps)]
+        return self._known[steps]
+
+    @cached_property
+    def _known(self) -> dict[int, list[Windows]]:
+        return {}
+
+    def _spans_of(self, steps: int) -> list[Span]:
+        """Those of so many steps in all, of known lengths."""
+        assert self.stages is not None
+        opened = steps - self.stages.fixed
+        found = (span if span.steps is not None else span._replace(steps=opened) for span in self._spans)
+        return [span for span in found if span.steps]
+
+    def _windows(self, spans: list[Span], lengths: Floats) -> Windows:
+        return Windows(lengths, np.array([log_mu for log_mu, _ in self._chords(spans, lengths)]))
+
+    def _chords(self, spans: list[Span], lengths: Floats) -> Iterator[tuple[float, int]]:
+        """log mu at sigma = 1 of each window, and after how many of its steps its string stops."""
+        for place, window in enumerate(windows_of(spans, lengths)):
+            log_mu, stop = least_chord(window, self.algorithm.diameter if place else self.start, np.zeros(1))
+            yield float(log_mu[0]), int(stop[0])
+
+    def stops(self, lengths: Floats) -> list[int]:
+        """After how many of its steps the string of each window of the schedule stops."""
+        return [stop for _, stop in self._chords(self._spans_of(int(lengths.sum())), lengths)]
 
     def log_first(self, steps: Floats) -> Floats:
         """log mu at sigma = 1 of the string from the start, of at most so many steps, (P,); +inf for no step from apart."""

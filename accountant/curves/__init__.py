@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accountant.curves.pair_curves import *
     from accountant.curves.precise import *
     from accountant.curves.renyi import *
+    from accountant.curves.window_blocks import *
 else:
     __getattr__, __all__ = face(
         __name__,
@@ -36,5 +37,6 @@ else:
         paid="AddedCurve CheapestCurve Paid RedrawnCurve cheapest settled unpaid",
         pair_curves="GaussianMixtureCurve",
         precise="PrivacyCurve",
+        window_blocks="WindowBlocks Windows",
         renyi="MAX_ALPHA mixture_rdp rdp_delta rdp_epsilon rdp_to_epsilon",
     )

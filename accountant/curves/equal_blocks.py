@@ -37,7 +37,7 @@ _CLOSE: Final = 1e-12
 #: Smaller epsilons are not told from zero.
 _FLOOR: Final = 1e-12
 #: log of a mu with which nothing is private.
-_LARGEST: Final = 345.0
+LARGEST: Final = 345.0
 
 Chain = tuple[float, float, float]
 
@@ -66,7 +66,7 @@ class EqualBlocks(BlockCurve):
             def chain(x: float, each: int, bound: float = bound, count: int = count) -> Chain:
                 return equal_chain(x, bound, count, each)
 
-            found[row] = _least(chain, 1, float(goal[row]), 0.0, float(found[row]), count)
+            found[row] = least_of_chain(chain, 1, float(goal[row]), 0.0, float(found[row]), count)
         if few.any():
             rows = np.flatnonzero(few)
             found[rows] = self._searched(rows).epsilon(log_delta[rows], log_weights, log_mu[rows])
@@ -82,7 +82,7 @@ class EqualBlocks(BlockCurve):
             def chain(x: float, each: int, at: float = at, count: int = count) -> Chain:
                 return equal_chain(at, float(rounded_up(np.array(-x))), count, each)
 
-            found[row] = -_least(chain, 2, float(goal[row]), -_LARGEST, -float(found[row]), count)
+            found[row] = -least_of_chain(chain, 2, float(goal[row]), -LARGEST, -float(found[row]), count)
         if few.any():
             rows = np.flatnonzero(few)
             found[rows] = self._searched(rows).log_scale(epsilon[rows], log_delta[rows], log_weights, log_shape[rows])
@@ -149,7 +149,7 @@ def _finished(state: Chain, epsilon: float, mu: float, count: int) -> Chain:
     return state
 
 
-def _least(chain: Callable[[float, int], Chain], which: int, goal: float, low: float, high: float, count: int) -> float:
+def least_of_chain(chain: Callable[[float, int], Chain], which: int, goal: float, low: float, high: float, count: int) -> float:
     """The least x >= ``low`` found at which log delta is at most ``goal``; at ``high`` a single block is enough.
 
     which: of the chain's slopes the one by x (1), or by -x (2). The chain falls with x, and log(log goal/log delta) is nearly

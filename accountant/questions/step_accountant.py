@@ -28,7 +28,7 @@ class StepAccountant(Answering[StepOutcome]):
     prove what the best number up to N proves.
 
     schedule: phases ``Unlearn(steps=..., step_size=..., sigma=...)``, noise in units of sigma; steps are then those of an open
-    last phase (left out, if there is none). Of clipped gradients, and of smooth losses without them; one string, no blocks.
+    last phase (left out, if there is none). Of clipped gradients, and of smooth losses without them.
 
     >>> from accountant import FineTuning, UnlearningAccountant
     >>> accountant = UnlearningAccountant(FineTuning(step_size=0.01, gradient_clip=1.0, start_clip=1.0))

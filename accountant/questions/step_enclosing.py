@@ -6,7 +6,7 @@ How many steps a string takes and into which blocks they are split was found in 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy as np
 
 from accountant.curves import GDPCurve, Mixture, PrivacyCurve, chained, contracted_in
 from accountant.numerics import SMALLEST, Enclosure, InputError, Numbers, Precise, refined_root, settle
-from accountant.problem import ConvexNonsmooth, FineTuning, Read, Stages, Stepping
+from accountant.problem import ConvexNonsmooth, FineTuning, Read, Stage, Stepping
 from accountant.questions.step_accountant import StepAccountant
 from accountant.questions.stepping import StepOutcome
-from accountant.shifts import Clipped, Least, Smooth, best_stop, clipped_mu, smooth_clipped
+from accountant.shifts import Clipped, Least, Smooth, best_stop, clipped_mu, smooth_clipped, windows_of
 
 
 def enclose_steps(
@@ -60,7 +60,7 @@ def enclose_steps(
         if len(split) == 1:
             mixture = Mixture(ar.asarray([0]), ar.log(ar.asarray([[string.first(split[0])]])), GDPCurve())
             return PrivacyCurve(mixture, ar, bits).answer(unknown, given, answer)
-        mus = [string.first(split[0]), *(string.block(length) for length in split[1:])]
+        mus = string.blocks(split)
         return _chain(unknown, given, mus, answer, ar, bits)
 
     return settle(evaluate, digits, arithmetic)
@@ -93,6 +93,17 @@ class _Strings:
     def first(self, steps: int) -> Numbers:
         return self._string(self.start, steps, False)
 
+    def blocks(self, split: tuple[int, ...]) -> list[Numbers]:
+        """mu of every block of a split."""
+        stages = self.bound.stages
+        if stages is None:
+            return [self.first(split[0]), *(self.block(length) for length in split[1:])]
+        assert self.diameter is not None
+        lengths = np.array(split, dtype=np.float64)
+        windows = windows_of(stages.of(sum(split)), lengths)
+        starts = [self.start, *[self.diameter] * (len(split) - 1)]
+        return [self._changing(*each) for each in zip(windows, starts, self.bound.stops(lengths), strict=True)]
+
     def block(self, steps: int) -> Numbers:
         assert self.diameter is not None
         return self._string(self.diameter, steps, True)
@@ -105,7 +116,8 @@ class _Strings:
     def _mu(self, start: Fraction, steps: int, block: bool) -> Numbers:
         ar, modulus = self.ar, self.bound.modulus
         if self.bound.stages is not None:
-            return self._changing(self.bound.stages, start, int(self.bound.chord(np.array([float(steps)]))[1][0]))
+            stop = int(self.bound.chord(np.array([float(steps)]))[1][0])
+            return self._changing(self.bound.stages.stages, start, stop)
         if isinstance(self.algorithm, FineTuning) and self.algorithm.clip_first:
             assert self.diameter is not None
             apart = start
@@ -134,11 +146,11 @@ class _Strings:
         waiting = self._sum(1 / self.c**2, steps - first) / self.c**2 if steps > first else ar.asarray(0)[()]
         return reached / ar.sqrt(squares + waiting)
 
-    def _changing(self, stages: Stages, start: Fraction, stop: int) -> Numbers:
-        """The chord of a schedule to step ``stop``; every chord holds, whichever it is."""
+    def _changing(self, stages: Sequence[Stage], start: Fraction, stop: int) -> Numbers:
+        """The chord of stages to step ``stop``; every chord holds, whichever it is."""
         ar = self.ar
         reached, noise, left = ar.asarray(start)[()], ar.asarray(0)[()], stop
-        for stage in stages.stages:
+        for stage in stages:
             n = left if stage.steps is None else min(stage.steps, left)
             size, nu = self.read(stage.step_size), self.read(stage.noise)
             rate = 1 + (self.c - self.rho) / self.size * size - (1 - self.rho) / self.size * size

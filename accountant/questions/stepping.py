@@ -237,10 +237,6 @@ def assumed(algorithm: Stepping, *, given: bool = False, stages: Stages | None =
         if not given and larger and not getattr(algorithm, "clip_first", False):
             lines.append(f"both models are clipped to norm {shown(algorithm.model_clip)} before the first step, too")
         lines.append(f"every step clips the model to norm {shown(algorithm.model_clip)}, {when}")
-        if stages is not None and not stages.plain:
-            lines.append(
-                "steps that change are proved by one string from the start: no blocks, so model_clip gains nothing more"
-            )
     scheduled = "" if stages is None else ", times the schedule's,"
     lines += [
         f"sigma{scheduled} is the standard deviation of the noise that each step adds to each parameter, buffers that are "
@@ -345,5 +341,4 @@ class StepAsking:
 
     def _most(self, target: Mapping[str, Floats]) -> int:
         """Steps beyond which nothing gets better, or nobody runs them."""
-        changing = self.stages is not None and not self.stages.plain
-        return MAX_COUNT if changing or math.isinf(self.algorithm.diameter) else 1_000_000
+        return MAX_COUNT if math.isinf(self.algorithm.diameter) else 1_000_000

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        chords="Span chord_shifts least_chord",
+        chords="Span chord_shifts cuts_of least_chord windows_of",
         cyclic="log_mu_cyclic log_mu_decay log_mu_restarted restarts",
         distance="NO_DISTANCE learned_distance log_learned_distance",
         enclosed="string_mu",

@@ -10,8 +10,8 @@ steps prove is the least chord, and *every* chord holds, whichever was looked at
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from accountant.numerics import Floats
 #: What a logarithm of sums of powers may be off by, and by how much more for each span, in units of its size.
 _SLACK: Final = 2e-13
 _EACH: Final = 2.0**-50
+#: Most windows that a schedule is cut into.
+_MOST_WINDOWS: Final = 512
 #: The logarithm of any number of steps is less.
 _LENGTHS: Final = 40.0
 
@@ -31,6 +33,10 @@ class Span(NamedTuple):
     log_rho: float
     gap: float
     noise: float
+
+
+#: What has ``steps``, spans or stages.
+Spans = TypeVar("Spans", bound=Any)
 
 
 class _State(NamedTuple):
@@ -86,6 +92,40 @@ def chord_shifts(spans: Sequence[Span], start: float, stop: int) -> tuple[list[f
         z = max(math.exp(step.log_rho) * z + step.gap - a, 0.0)
         left.append(z)
     return shifts, left
+
+
+def cuts_of(spans: Sequence[Span], steps: int) -> list[Floats]:
+    """Where ``steps`` of spans of known lengths may be cut, 0 and all of them included: windows of about equally much noise.
+
+    One window, two, three, ... eight, ten, twelve, fourteen, sixteen, twenty, ... of them.
+    """
+    lengths = np.array([float(span.steps or 0) for span in spans])
+    ends = np.concatenate([[0.0], np.cumsum(lengths)])
+    noise = np.concatenate([[0.0], np.cumsum(lengths * np.array([span.noise for span in spans]) ** 2)])
+    found, count = [np.array([0.0, float(steps)])], 2
+    while count <= min(steps, _MOST_WINDOWS):
+        # Where no noise comes the cut is anywhere in between.
+        inner = np.interp(noise[-1] * np.arange(1, count) / count, noise, ends)
+        cuts = np.unique(np.concatenate([[0.0], np.clip(np.rint(inner), 1, steps - 1), [float(steps)]]))
+        if cuts.size > found[-1].size:
+            found.append(cuts)
+        count += max(1 << (count.bit_length() - 3), 1) if count >= 4 else 1
+    return found
+
+
+def windows_of(spans: Sequence[Spans], lengths: Floats) -> Iterator[list[Spans]]:
+    """The spans (or stages) of each window, one after the other; ``lengths`` whole, as many steps as the spans have."""
+    left, place = [span.steps or 0 for span in spans], 0
+    for length in lengths.tolist():
+        window, missing = [], int(length)
+        while missing > 0:
+            taken = min(left[place], missing)
+            if taken:
+                window.append(spans[place]._replace(steps=taken))
+            left[place] -= taken
+            missing -= taken
+            place += left[place] == 0
+        yield window
 
 
 def _through(span: Span, state: _State, done: float) -> _State:
