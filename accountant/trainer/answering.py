@@ -232,12 +232,9 @@ class Answering(Fitting):
         """What to do about a request of so many rows that is refused, with its numbers."""
         again = f"fit again without the rows, which refit(...) with the same arguments does in {self._run.learned} steps"
         more = "a larger sigma or epsilon, or requests=... at fit leaves more room"
-        fewer = "" if points == 1 else "ask for fewer at a time, or "
-        try:
-            ten, one = self._stream.planned(10).steps, self._stream.planned(1).steps
-        except (InputError, UnreachableError):
-            return f"{fewer}{again}; {more}"
-        return f"{fewer}{again}; 10 rows in one request take {ten} steps, 1 row {one}, so lists cost less; {more}"
+        if points > 1:
+            return f"ask for fewer at a time, or {again}; {more}"
+        return f"{again}; rows in one list share their steps (planned_steps(10) says how many); {more}"
 
     def _replacements(
         self, count: int, X: ArrayLike | None, y: ArrayLike | None, sample_weight: ArrayLike | None

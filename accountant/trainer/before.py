@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from accountant.trainer.cautions import LearnedStepWarning
+from accountant.trainer.cautions import LearnedStepWarning, caution
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -90,7 +89,7 @@ def warn_of_pipeline() -> None:
             return
         owner = frame.f_locals.get("self") if frame.f_code.co_name in ("fit", "fit_predict") else None
         if isinstance(owner, Pipeline) and (found := learned_steps(owner)):
-            warnings.warn(f"the pipeline has {what_they_do(found)}", LearnedStepWarning, stacklevel=2)
+            caution(f"the pipeline has {what_they_do(found)}", LearnedStepWarning)
             return
 
 

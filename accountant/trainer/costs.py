@@ -11,21 +11,25 @@ from accountant.requests import UnlearningStream
 
 #: Requests that are looked ahead at most.
 AHEAD: Final = 300
-#: Rows of one request that a price is given for.
-TOGETHER: Final = (1, 10, 100)
+#: So many answers that differ by no more than this, or a step, are taken to stay.
+STEADY: Final = 16
+_ALIKE: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What the next requests cost; nothing here depends on the rows.
 
-    steps: of the next request of one row; None where no number is enough. together: {rows: steps} of one request of so many
-    rows, those that can be had. fit_steps: what learning ran. seconds_per_step: as learning took them, with this data on this
-    machine; None for files of earlier versions. max_steps: what a request may take unless ``max_steps`` says otherwise.
-    remaining: requests of one row, one after the other, from now on, that take at most max_steps each; looked_ahead: whether
-    these are all (False), or as many as were looked for (True), and more may follow.
+    steps: of the next request of one row; None where no number is enough. What a list of rows takes as one request, far less
+    than the rows one after the other, ``planned_steps(rows)`` says. fit_steps: what learning ran. seconds_per_step: as learning
+    took them, with this data on this machine; None for files of earlier versions. max_steps: what a request may take unless
+    ``max_steps`` says otherwise.
+    remaining: requests of one row, one after the other, from now on, that take at most max_steps each. ends: what ends them:
+    "steps" (the next one would take more, or no number is enough), "rows" (no row, or no room for a stand-in, is left),
+    "steady" (all rows: requests have come to take the same number of steps, last_steps, and nothing is seen to change that), or
+    "unknown" (so many were looked for; more may follow). last_steps: of the last one that was looked at.
 
-    >>> cost = Cost(steps=5, together={1: 5}, fit_steps=500, seconds_per_step=0.001, max_steps=500, remaining=40)
+    >>> cost = Cost(steps=5, fit_steps=500, seconds_per_step=0.001, max_steps=500, remaining=40)
     >>> cost.share, cost.seconds, cost.fit_seconds
     (0.01, 0.005, 0.5)
     >>> str(cost)[:75]
@@ -33,12 +37,12 @@ class Cost:
     """
 
     steps: int | None
-    together: dict[int, int]
     fit_steps: int
     seconds_per_step: float | None
     max_steps: int
     remaining: int
-    looked_ahead: bool = False
+    ends: str = "steps"
+    last_steps: int | None = None
 
     @property
     def share(self) -> float | None:
@@ -64,43 +68,59 @@ class Cost:
         if self.steps is None:
             return f"no number of steps answers another request: refit() takes {self.fit_steps} steps"
         spent = f"{self.share:.2g} of a fit" if self.seconds is None else f"{self.seconds:.2g} s, {self.share:.2g} of a fit"
-        lists = "".join(f"; one of {rows} rows {steps}" for rows, steps in self.together.items() if rows > 1)
-        said = f"the next request of one row takes {self.steps} steps ({spent}){lists}"
-        if self.looked_ahead:
-            return f"{said}; at least {self.remaining} such requests take at most {self.max_steps} steps each"
-        return f"{said}; {self.remaining} such requests take at most {self.max_steps} steps each, then refit()"
+        said = f"the next request of one row takes {self.steps} steps ({spent})"
+        if self.ends == "steady":
+            return f"{said}; requests go on to take about {self.last_steps} steps each"
+        least, then = ("at least " if self.ends == "unknown" else ""), ", then refit()" if self.ends == "steps" else ""
+        return f"{said}; {least}{self.remaining} such requests take at most {self.max_steps} steps each{then}"
 
 
 def cost_of(stream: UnlearningStream, *, learned: int, most: int, seconds_per_step: float | None) -> Cost:
     """The costs of a model whose requests are answered by this stream, after so many steps of learning."""
-    together = {rows: steps for rows in TOGETHER if (steps := _planned(stream, rows)) is not None}
-    remaining, ahead = remaining_requests(stream, most)
+    remaining, ends, last = remaining_requests(stream, most)
     return Cost(
-        steps=together.get(1),
-        together=together,
+        steps=_planned(stream),
         fit_steps=learned,
         seconds_per_step=seconds_per_step,
         max_steps=most,
         remaining=remaining,
-        looked_ahead=ahead,
+        ends=ends,
+        last_steps=last,
     )
 
 
-def remaining_requests(stream: UnlearningStream, most: int) -> tuple[int, bool]:
-    """Requests of one row each that this stream answers with at most so many steps each; and whether looking ended before."""
+def remaining_requests(stream: UnlearningStream, most: int) -> tuple[int, str, int | None]:
+    """Requests of one row each that this stream answers with at most so many steps each, what ends them, and the last one's."""
     ahead = copy(stream)
     ahead.state = copy(stream.state)
-    for count in range(AHEAD):
+    answers: list[int] = []
+    while len(answers) < AHEAD:
         try:
-            if ahead.request(1) > most:
-                return count, False
-        except (InputError, UnreachableError):
-            return count, False
-    return AHEAD, True
+            answers.append(ahead.request(1))
+        except UnreachableError:
+            return len(answers), "steps", answers[-1] if answers else None
+        except InputError:
+            return len(answers), "rows", answers[-1] if answers else None
+        if answers[-1] > most:
+            return len(answers) - 1, "steps", answers[-1]
+        last = answers[-STEADY:]
+        if len(last) == STEADY and max(last) - min(last) <= max(1, _ALIKE * max(last)):
+            return _rows_left(stream), "steady", answers[-1]
+    return AHEAD, "unknown", answers[-1]
 
 
-def _planned(stream: UnlearningStream, points: int) -> int | None:
+def _rows_left(stream: UnlearningStream) -> int:
+    """That may be deleted: all, or as many as others may take the places of."""
+    algorithm, state = stream.accountant.algorithm, stream.state
+    here = algorithm.problem.n + state.inserted
+    if algorithm.own_draws and algorithm.problem.adjacency == "replace":
+        assert algorithm.largest_n is not None
+        return algorithm.largest_n - here - state.points
+    return here - state.points
+
+
+def _planned(stream: UnlearningStream) -> int | None:
     try:
-        return stream.planned(points).steps
+        return stream.planned().steps
     except (InputError, UnreachableError):
         return None

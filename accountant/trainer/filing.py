@@ -13,6 +13,7 @@ from accountant.curves import Guarantee
 from accountant.numerics import InputError, integer, number
 from accountant.requests import UnlearningStream
 from accountant.trainer.answering import Answering
+from accountant.trainer.choosing import Chosen
 from accountant.trainer.fitting import serial
 from accountant.trainer.points import check_points, row_norms, row_numbers
 from accountant.trainer.rows import Rows
@@ -62,7 +63,9 @@ class Filing(Answering):
 
     def _fitted(self) -> dict[str, object]:
         """What else fit found out, as JSON types."""
-        return {"seconds": self._seconds, "count": self._row_labels.n, "refits": self._refits}
+        names = ("batch_size", "regularisation", "learn_epochs", "step_size")
+        chosen = {name: getattr(self, f"{name}_") for name in names}
+        return {"seconds": self._seconds, "count": self._row_labels.n, "refits": self._refits, "chosen": chosen}
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -89,8 +92,9 @@ class Filing(Answering):
         self._seconds = None if saved.fitted.get("seconds") is None else number("seconds", saved.fitted["seconds"], at_least=0)
         self._refits = integer("refits", saved.fitted.get("refits", 0), at_least=0)
         nominal = features.shape[0] if draws is None else integer("n", draws["n"], at_least=1)
-        sigma = number("sigma", saved.sigma, above=0)
-        self._set_up(row_norms(features), features.shape[1], sigma, n=nominal, rounding=rounding, redraw=redraw)
+        chosen = Chosen.read(saved.fitted.get("chosen"), saved.params, number("sigma", saved.sigma, above=0))
+        about: dict[str, Any] = {"n": nominal, "chosen": chosen, "rounding": rounding, "redraw": redraw}
+        self._set_up(row_norms(features), features.shape[1], **about)
         check_points(self._trainer.loss, features, saved.arrays["labels"])
         new = self._stream
         self._stream = UnlearningStream.from_json(saved.stream, new.accountant)
@@ -102,7 +106,7 @@ class Filing(Answering):
             # The first format had them in the type of the rows.
             parameters = parameters.astype(np.float64)
         algorithm, stream, trainer = self._trainer.algorithm, self._stream, self._trainer
-        learned = self.learn_epochs * algorithm.steps_per_epoch
+        learned = self.learn_epochs_ * algorithm.steps_per_epoch
         steps = learned + stream.total_steps
         rows = features.shape[0]
         run = Run(

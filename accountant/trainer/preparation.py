@@ -9,7 +9,6 @@ one row becomes depends on no other one, so whatever is proved of the rows that 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountant.numerics import Floats, InputError, choice, number
-from accountant.trainer.cautions import RescaledRowsWarning
+from accountant.trainer.cautions import RescaledRowsWarning, caution
 from accountant.trainer.losses import Array
 from accountant.trainer.points import row_norms, scaled
 
@@ -51,11 +50,13 @@ class Ranges(NamedTuple):
             if end.shape not in ((), (columns,)):
                 raise InputError(f"feature_range must have numbers, or arrays of shape ({columns},), got shape {end.shape}")
         low, high = np.broadcast_to(low, columns), np.broadcast_to(high, columns)
-        bad = ~(np.isfinite(low) & np.isfinite(high) & (low < high) & np.isfinite(high - low))
+        with np.errstate(over="ignore", invalid="ignore"):
+            wide = high - low
+        bad = ~(np.isfinite(low) & np.isfinite(high) & (low < high) & np.isfinite(wide))
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
             raise InputError(f"feature_range must have finite low < high, got {low[at]:g} and {high[at]:g} of feature {at}")
-        return cls(low + (high - low) / 2, (high - low) / 2, feature_bound * min(1.0, math.sqrt(3 / columns)))
+        return cls(low + wide / 2, wide / 2, feature_bound * min(1.0, math.sqrt(3 / columns)))
 
     def apply(self, part: Array) -> None:
         """In place."""
@@ -130,24 +131,22 @@ class Preparation:
         n = lost.norms.size
         if self.ranges is not None:
             if lost.outside > _FEW * n:
-                warnings.warn(
+                caution(
                     f"{lost.outside} of {n} rows ({lost.outside / n:.0%}) have values beyond feature_range, which are cut off: "
                     "give the ranges that values can have, not those of these rows",
                     RescaledRowsWarning,
-                    stacklevel=5,
                 )
             return
         long = lost.norms > self.feature_bound * (1 + _SLIGHTLY)
         count = int(long.sum())
         if self.long_rows == "scale" and count > _FEW * n:
             shrink = float(np.median(lost.norms[long])) / self.feature_bound
-            warnings.warn(
+            caution(
                 f"{count} of {n} rows ({count / n:.0%}) are longer than feature_bound = {self.feature_bound:g} and are scaled "
                 f"down to it, by a factor of {shrink:.3g} at the median, so that their lengths and scales tell nothing: give "
                 "feature_range=(low, high), the ranges that features can have, known without these rows; or a larger "
                 "feature_bound, which costs noise; or put Normalizer() before, if directions are what counts",
                 RescaledRowsWarning,
-                stacklevel=5,
             )
 
     def published(self, weights: Array, constants: Array) -> tuple[Array, Array]:

@@ -9,7 +9,6 @@ that is computed from other records, as "balanced" class weights are, remembers 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from accountant.numerics import InputError
-from accountant.trainer.cautions import WeightsCutWarning
+from accountant.trainer.cautions import WeightsCutWarning, caution
 from accountant.trainer.losses import Array, Labels, Loss, first_row
 
 _FIELDS: Final = ("label", "weight")
@@ -139,11 +138,10 @@ def checked_weights(name: str, weights: ArrayLike, n: int, bound: float = 1.0) -
         raise InputError(f"{name} must be finite numbers >= 0, got {array[bad][0]:g} in row {first_row(bad)}")
     cut = int((array > bound).sum())
     if cut:
-        warnings.warn(
+        caution(
             f"{cut} of {n} weights in {name} are larger than weight_bound = {bound:g} and are cut off at it: set a larger one, "
             "known without these rows",
             WeightsCutWarning,
-            stacklevel=6,
         )
     return np.minimum(array / bound, 1.0)
 
