@@ -4,14 +4,29 @@ With INTEGRATIONS=required in the environment, as in CI where everything is inst
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _REQUIRED: Final = os.environ.get("INTEGRATIONS") == "required"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Any]:
+    """A throw-away PostgreSQL of the deletion service's tests, which need it."""
+    from ledgers import server
+
+    with server() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Where a ledger is: a new database of the server; None for a file beside the model."""
+    return None if request.param == "sqlite" else request.getfixturevalue("postgresql").database()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,7 +20,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from accountant.commands import files, paths
-from accountant.commands.program import COMMANDS, app
+from accountant.commands.program import COMMANDS, GROUPS, app
 
 MNIST = ("--preset", "mnist", "--batch-size", "full")
 CERTIFY = ("certify", *MNIST, "--sigma", "0.03", "--batches", "worst")
@@ -174,8 +174,12 @@ def test_standard_streams_that_are_files_count(folder: Path) -> None:
 def test_every_option_that_names_a_file_says_what_is_done_with_it() -> None:
     named = {"FILE", "PATH", "DIR", "[TABLE]", "CERTIFICATE", "COUNT|FILE"}
     found: dict[str, set[str]] = {"read": set(), "written": set()}
-    for command in COMMANDS:
-        callback = get_command(app).commands[command].callback.__wrapped__  # type: ignore[attr-defined]
+    every: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
+    for group in GROUPS:
+        every |= {f"{group} {name}": one for name, one in every.pop(group).commands.items()}
+    assert len(every) >= len(COMMANDS) + len(GROUPS)
+    for command, one in every.items():
+        callback = one.callback.__wrapped__
         for name, annotation in callback.__annotations__.items():
             metavars = {getattr(part, "metavar", None) for part in get_args(annotation)[1:]}
             marked = [part for part in get_args(annotation)[1:] if isinstance(part, paths.Read | paths.Written)]
@@ -183,8 +187,20 @@ def test_every_option_that_names_a_file_says_what_is_done_with_it() -> None:
             for mark in marked:
                 found["read" if isinstance(mark, paths.Read) else "written"].add(name)
     assert found == {
-        "read": {"problem", "table", "certificate", "public_key", "key", "requests", "data"},
-        "written": {"html", "csv", "plot", "output", "out"},
+        "read": {
+            "problem",
+            "table",
+            "certificate",
+            "public_key",
+            "key",
+            "requests",
+            "data",
+            "model",
+            "subjects",
+            "sign",
+            "csv",
+        },
+        "written": {"html", "csv", "plot", "output", "out", "key"},
     }
 
 

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from accountant.commands import layout, streams
-from accountant.commands.program import COMMANDS, app
+from accountant.commands.program import COMMANDS, GROUPS, app
 from accountant.numerics import digits
 
 #: As most people's, whatever this one is: what is printed waits in a buffer.
@@ -201,7 +201,8 @@ def test_programs_of_their_own_in_every_encoding(encoding: str, folder: Path) ->
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_help_is_shown_everywhere(width: int) -> None:
-    for words in ((), *((command,) for command in COMMANDS)):
+    groups = [(group, *names) for group, (_, rows) in GROUPS.items() for names in ((), *((name,) for name in rows))]
+    for words in ((), *((command,) for command in COMMANDS), *groups):
         result = run((*words, "--help"), width=width, encoding="cp1252")
         assert result.exit_code == 0
         assert not re.search(r"[ \t]$", result.stdout, flags=re.MULTILINE)

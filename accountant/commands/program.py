@@ -51,6 +51,22 @@ COMMANDS: Final[dict[str, Row]] = {
     "audit": Row("audit", alone=True),
     "presets": Row("presets", alone=True),
 }
+#: Commands of commands: what the help says of each, and those that it has.
+GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
+    "ledger": (
+        "The deletion service: requests, deadlines, runs, and an account of all of it that nobody changes unseen.",
+        {
+            "init": Row("ledger", alone=True),
+            "add": Row("ledger", alone=True),
+            "status": Row("ledger_shows", alone=True),
+            "process": Row("ledger_runs", alone=True),
+            "refit": Row("ledger_runs", alone=True),
+            "refuse": Row("ledger", alone=True),
+            "verify": Row("ledger_shows", alone=True),
+            "entries": Row("ledger_shows", alone=True),
+        },
+    ),
+}
 
 
 def function_of(name: str) -> Callable[..., None]:
@@ -67,15 +83,20 @@ def _run(common: str, given: Mapping[str, bool], shared: Shared, **options: Any)
     _function(*common.split("."))(shared, **options, **given)
 
 
+#: How help is asked for.
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
 class _Made(MutableMapping[str, "click.Command"]):
     """Commands by name, each made when it is asked for: one command waits for the imports of no other."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Mapping[str, Row], groups: Mapping[str, tuple[str, Mapping[str, Row]]]) -> None:
         self._made: dict[str, click.Command] = {}
+        self._rows, self._groups = rows, groups
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._made:
-            self._made[name] = _command(name, COMMANDS[name])
+            self._made[name] = _group(name, *self._groups[name]) if name in self._groups else _command(name, self._rows[name])
         return self._made[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:
@@ -85,14 +106,22 @@ class _Made(MutableMapping[str, "click.Command"]):
         del self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
+        return iter((*self._rows, *self._groups))
 
     def __len__(self) -> int:
-        return len(COMMANDS)
+        return len(self._rows) + len(self._groups)
+
+
+def _group(name: str, help_: str, rows: Mapping[str, Row]) -> click.Command:
+    group = TyperGroup(
+        name=name, help=help_, no_args_is_help=True, rich_markup_mode=app.rich_markup_mode, context_settings=dict(_HELP)
+    )
+    group.commands = _Made(rows, {})
+    return group
 
 
 def _command(name: str, row: Row) -> click.Command:
-    one, function = typer.Typer(), function_of(name)
+    one, function = typer.Typer(), _function(row.file, name)
     if row.alone:
         register_alone(one, function)
     else:
@@ -108,7 +137,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Made()
+        self.commands = _Made(COMMANDS, GROUPS)
 
     def main(self, *args: Any, **options: Any) -> Any:
         with streams.standard(ends=options.get("standalone_mode", True)):
@@ -126,7 +155,7 @@ app = typer.Typer(
     name="accountant",
     cls=Commands,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=dict(_HELP),
     pretty_exceptions_enable=False,
     help="Certified unlearning by noisy SGD: how much noise, how many steps, what guarantee.",
     epilog="Example: accountant sigma --preset mnist --epsilon 1 --epochs 1",

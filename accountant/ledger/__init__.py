@@ -21,7 +21,7 @@ else:
     __getattr__, __all__ = face(
         __name__,
         adding="Added",
-        backends="BACKENDS Backend Certifying Checking Naming Plan Refitting Result Row RunFailedError",
+        backends="BACKENDS Backend Certifying Checking Naming Plan Refitting Result Row RunFailedError backend_of",
         chain="Entry",
         database="DatabaseError",
         lease="BusyError LeaseLostError",

@@ -10,17 +10,24 @@ import errno
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from accountant.ledger.book import Page, writing
 from accountant.ledger.database import Database, DatabaseError
 from accountant.ledger.schema import LEASE
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError, locked_file
+
+#: Seconds for which an advisory lock is asked for, and between two tries.
+_PATIENCE: Final = 2.0
+_PAUSE: Final = 0.05
 
 
 class BusyError(RuntimeError):
@@ -84,13 +91,17 @@ def _advisory(database: Database, ledger: str) -> Iterator[None]:
     """A lock of this connection, which PostgreSQL lets go when it breaks."""
     number = int(ledger[:15], 16)
     with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
-            raise BusyError(_busy(database))
+        until = time.monotonic() + _PATIENCE
+        # The server may need a moment to see that a process is gone.
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
+            if time.monotonic() >= until:
+                raise BusyError(_busy(database))
+            time.sleep(_PAUSE)
         try:
             yield
         finally:
-            # Not to be reused while it holds the lock.
-            connection.invalidate()
+            with suppress(DBAPIError):
+                connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
 
 
 def _take(database: Database, token: str, seconds: float) -> None:

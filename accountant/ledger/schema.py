@@ -110,4 +110,11 @@ SUBJECTS: Final = Table(
     Column("subject", String(64), primary_key=True),
     Column("rows", Text, nullable=False),
 )
+#: Of records that are about to join.
+ANNOUNCED: Final = Table(
+    "announced",
+    APART,
+    Column("subject", String(64), primary_key=True),
+    Column("rows", Text, nullable=False),
+)
 ORIGIN: Final = Table("origin", APART, Column("ledger", String(32), primary_key=True))

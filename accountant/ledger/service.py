@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -157,6 +157,18 @@ class Ledger:
         """Learn again without the rows of all that waits, and from the start; the guarantees then begin anew."""
         with self._working(backend) as worker:
             return worker.refit()
+
+    def join(self, change: Callable[[Path], object], subjects: Mapping[str, Sequence[Row]]) -> Processed:
+        """Let records join: ``change`` gets the path of the model file and returns the model with them, which is saved.
+
+        subjects: who has which of the new rows, by name; none that the ledger knows already. What ``change`` raises is recorded
+        and raised as RunFailedError.
+
+        >>> ledger.join(lambda path: PNSGDClassifier.load(path).learn_more(X, y, ids=["n1"]), {"n1": ["n1"]})  # doctest: +SKIP
+        """
+        known = hashed(self.key, subjects)
+        with self._working(None) as worker:
+            return worker.join(change, known)
 
     def refuse(self, subject: str, reason: str) -> int:
         """Record that a waiting request is refused, and why; returns its number."""

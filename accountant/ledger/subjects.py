@@ -15,11 +15,11 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from accountant.ledger.backends import Row
 from accountant.ledger.database import Database
-from accountant.ledger.schema import APART, ORIGIN, SUBJECTS
+from accountant.ledger.schema import ANNOUNCED, APART, ORIGIN, SUBJECTS
 from accountant.numerics import InputError, all_bytes
 
 #: Bytes of a key.
@@ -111,17 +111,26 @@ class Subjects:
     def close(self) -> None:
         self.database.close()
 
-    def add(self, known: Iterable[tuple[str, Sequence[Row]]]) -> None:
-        """Those that joined; who is there with the same rows may come again."""
+    def announce(self, known: Iterable[tuple[str, Sequence[Row]]]) -> None:
+        """Those that are about to join, instead of others that were."""
         with self.database.writing() as connection:
-            listed = list(known)
-            there = self._found(connection, [subject for subject, _ in listed])
-            changed = [subject for subject, rows in listed if there.get(subject, list(rows)) != list(rows)]
-            if changed:
-                raise InputError(
-                    "subjects must have no other rows than those that are known of them: ask for these to be removed first"
-                )
-            _insert(connection, [(subject, rows) for subject, rows in listed if subject not in there])
+            connection.execute(delete(ANNOUNCED))
+            _insert(connection, known, ANNOUNCED)
+
+    def admit_announced(self) -> None:
+        """They have joined. To be called again at will."""
+        with self.database.writing() as connection:
+            new = select(ANNOUNCED).where(ANNOUNCED.c.subject.not_in(select(SUBJECTS.c.subject)))
+            connection.execute(insert(SUBJECTS).from_select(["subject", "rows"], new))
+            connection.execute(delete(ANNOUNCED))
+
+    def forget_announced(self) -> None:
+        """They have not."""
+        with self.database.reading() as connection:
+            some = connection.scalar(select(func.count()).select_from(ANNOUNCED))
+        if some:
+            with self.database.writing() as connection:
+                connection.execute(delete(ANNOUNCED))
 
     def rows(self, subjects: Sequence[str]) -> dict[str, list[Row]]:
         """The rows of those that are there."""
@@ -138,14 +147,7 @@ class Subjects:
         with self.database.writing() as connection:
             for some in _parts(subjects):
                 connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject.in_(some)))
-        command = "VACUUM" if self.database.sqlite else "VACUUM FULL subjects"
-        with self.database.engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            if self.database.sqlite:
-                driver.execute(command)
-            else:
-                connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(command))
+        self.database.vacuum(SUBJECTS.name)
 
     @staticmethod
     def _found(connection: Connection, subjects: Sequence[str]) -> dict[str, list[Row]]:
@@ -177,12 +179,12 @@ def hashed(key: Key, known: Mapping[str, Sequence[Row]]) -> list[tuple[str, Sequ
     return [(key.of(subject), rows) for subject, rows in known.items()]
 
 
-def _insert(connection: Connection, known: Iterable[tuple[str, Sequence[Row]]]) -> None:
+def _insert(connection: Connection, known: Iterable[tuple[str, Sequence[Row]]], table: Table = SUBJECTS) -> None:
     values = [{"subject": subject, "rows": json.dumps(list(rows))} for subject, rows in known]
     # Without an order nobody can tell who is who from the place in the file.
     values.sort(key=lambda value: value["subject"])
     for at in range(0, len(values), 10_000):
-        connection.execute(insert(SUBJECTS), values[at : at + 10_000])
+        connection.execute(insert(table), values[at : at + 10_000])
 
 
 def _parts(values: Sequence[str]) -> Iterable[Sequence[str]]:

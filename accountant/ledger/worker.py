@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
 
-from accountant.ledger.backends import Plan, Refitting
-from accountant.ledger.book import writing
+from accountant.ledger.backends import Plan, Refitting, Result, Row, RunFailedError
+from accountant.ledger.book import Page, writing
+from accountant.ledger.chain import canonical_text
+from accountant.ledger.database import DatabaseError
 from accountant.ledger.guarding import guarded
-from accountant.ledger.schema import FAILED, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
+from accountant.ledger.lease import LeaseLostError
+from accountant.ledger.schema import ENTRIES, FAILED, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
 from accountant.ledger.staging import discard, staged_path
 from accountant.ledger.when import acts, latest_start
 from accountant.ledger.working import Phases, Run, Waiting, reason_of
@@ -42,7 +46,7 @@ class Worker(Phases):
     def process(self, *, everything: bool = False) -> Processed:
         """Finish, then run all that waits, if it is due, urgent or ``everything`` is asked for.
 
-        What the backend refuses (UnreachableError, InputError) or fails at is recorded and raised.
+        What the backend refuses or fails at is recorded, and raised as RunFailedError; its own error is the cause of that.
         """
         finished = self.recover()
         waiting, now = self._waiting()
@@ -66,6 +70,26 @@ class Worker(Phases):
         self.check_model()
         return Processed(finished=finished, run=self._refit(waiting), waiting=0)
 
+    def join(self, change: Callable[[Path], object], subjects: Sequence[tuple[str, Sequence[Row]]]) -> Processed:
+        """Finish, then put in the place of the model what ``change`` makes of it; these subjects are in it then."""
+        finished = self.recover()
+        self.check_model()
+        known = self._subjects()
+        there = known.rows([subject for subject, _ in subjects])
+        if there:
+            raise InputError(
+                f"subjects must be new to the ledger, got {len(there)} that it knows: ask for their rows to be removed first"
+            )
+        known.announce(subjects)
+        count = sum(len(rows) for _, rows in subjects)
+        statement = f"{count} {'record' if count == 1 else 'records'} joined. What held of earlier requests goes on to hold."
+        plan = Plan(points=0, steps=0, sigma=None, epsilon=0.0, delta=0.0)
+
+        def act() -> Result:
+            return Result(model=change(self.model), steps=0, statement=statement)
+
+        return Processed(finished=finished, run=self.carry_out("join", [], plan, act), waiting=0)
+
     def recover(self) -> tuple[Run, ...]:
         """Finish the runs that a crash left, in their order, and remove what is left of others."""
         with self.database.reading() as connection:
@@ -75,7 +99,10 @@ class Worker(Phases):
             old = [int(number) for number in connection.scalars(failed)]
         for number in old:
             discard(staged_path(self.model, number))
-        return tuple(run for number, what, state in runs for run in self._recovered(number, what, state))
+        finished = [run for number, what, state in runs for run in self._recovered(number, what, state)]
+        # Of insertions that came to nothing.
+        self._subjects().forget_announced()
+        return tuple(finished)
 
     def _recovered(self, number: int, what: str, state: str) -> list[Run]:
         if state != RUNNING:
@@ -103,14 +130,23 @@ class Worker(Phases):
         """A plan; what is refused is recorded, once, and raised."""
         try:
             plan = guarded(self.lease, call, self.settings.timeout)
+        except (DatabaseError, LeaseLostError):
+            raise
         except Exception as error:
             with writing(self.database) as page:
                 self.lease.check(page)
-                page.append("failed", {"intent": None, "reason": reason_of(error)})
-            raise
+                self._refused(page, {"intent": None, "reason": reason_of(error)})
+            raise RunFailedError(reason_of(error)) from error
         if not isinstance(plan, Plan):
-            raise InputError(f"plan must return a Plan, got {type(plan).__name__}")
+            raise RunFailedError(f"the backend must return a Plan, got {type(plan).__name__}")
         return plan
+
+    @staticmethod
+    def _refused(page: Page, body: dict[str, object]) -> None:
+        """Not once more where nothing has changed since, as when a timer tries again every hour."""
+        last = page.connection.execute(select(ENTRIES.c.kind, ENTRIES.c.body).where(ENTRIES.c.number == page.last)).one()
+        if tuple(last) != ("failed", canonical_text(body)):
+            page.append("failed", body)
 
     def _waiting(self, run: int | None = None) -> tuple[list[Waiting], int]:
         """The requests that wait, or those of a run, in their order, and the time."""

@@ -21,9 +21,9 @@ from accountant._version import __version__
 from accountant.ledger.backends import Backend, Certifying, Plan, Result, Row, RunFailedError, checked_result
 from accountant.ledger.book import Page, writing
 from accountant.ledger.chain import CLOSES, spans
-from accountant.ledger.database import Database
+from accountant.ledger.database import Database, DatabaseError
 from accountant.ledger.guarding import guarded
-from accountant.ledger.lease import Lease
+from accountant.ledger.lease import Lease, LeaseLostError
 from accountant.ledger.schema import (
     DONE,
     ENTRIES,
@@ -117,9 +117,12 @@ class Phases:
             result = checked_result(plan if what == "unlearn" else None, guarded(self.lease, act, self.settings.timeout))
             self._ran(intent, result, time.monotonic() - began)
             after = self._save(result, staged)
-        except Exception as error:
-            self.fail(intent, error)
+        except (DatabaseError, LeaseLostError):
+            # Not to be recorded now: who works next finds the run as it is.
             raise
+        except Exception as error:
+            self.fail(intent, reason_of(error))
+            raise RunFailedError(reason_of(error)) from error
         self._saved(intent, what, result, before, after)
         return self.close(intent)
 
@@ -169,6 +172,9 @@ class Phases:
         certificate, without = run.certificate, None
         if run.state == SAVED:
             self._put_in_place(intent, saved)
+            if run.what == "join":
+                # Before the entry says so; again after a crash.
+                self._subjects().admit_announced()
             certificate, without = self._certify(intent, run.what)
             self._release(run, saved, certificate, without, RELEASED if requests else DONE)
         self._purge(intent, [subject for _, subject in requests])
@@ -243,11 +249,11 @@ class Phases:
             page.append("purged", body)
             page.connection.execute(update(RUNS).where(RUNS.c.number == intent).values(state=DONE))
 
-    def fail(self, intent: int, error: BaseException | str) -> None:
+    def fail(self, intent: int, reason: str) -> None:
         """Record that a run came to nothing: its requests wait again, and nothing of it is left."""
         with writing(self.database) as page:
             self.lease.check(page)
-            page.append("failed", {"intent": intent, "reason": error if isinstance(error, str) else reason_of(error)})
+            page.append("failed", {"intent": intent, "reason": reason})
             page.connection.execute(update(RUNS).where(RUNS.c.number == intent).values(state=FAILED))
             page.connection.execute(update(REQUESTS).where(REQUESTS.c.run == intent).values(state=WAITING, run=None))
         discard(staged_path(self.model, intent))
@@ -259,7 +265,7 @@ class Phases:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why, for an entry: in full where it is known to hold no identifier, else the kind of error only."""
+    """Why, for an entry: in full where it is known to hold no identifier, else only the kind of error."""
     if isinstance(error, UnreachableError | RunFailedError):
         return str(error)
     return f"{type(error).__name__}, whose message may name somebody and is not kept"

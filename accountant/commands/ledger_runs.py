@@ -1,0 +1,69 @@
+"""``accountant ledger process`` and ``refit``: what changes the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accountant.commands.ledger import DB, DbOption, JsonOption, OperatorOption, PlaceOption, date, opened, show
+from accountant.commands.present import plural
+
+if TYPE_CHECKING:
+    from accountant.ledger import Processed, Run
+
+
+def process(
+    *,
+    db: DbOption = DB,
+    everything: Annotated[bool, typer.Option("--all", help="Do not wait for the deadline: answer all that waits now.")] = False,
+    operator: OperatorOption = None,
+    place: PlaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Finish what a crash left, then answer all that waits in one run, if something is urgent or nearly due.
+
+    Exit code 1: the run was refused or failed, or files are damaged, which standard error says; requests wait on. 75: another
+    process works on the ledger, or the database is away; try again later.
+
+    Example: accountant ledger process
+    """
+    with opened(db, operator=operator, place=place) as ledger:
+        _show(json, "ledger process", ledger.process(everything=everything))
+
+
+def refit(*, db: DbOption = DB, operator: OperatorOption = None, place: PlaceOption = None, json: JsonOption = False) -> None:
+    """Learn again, from the start, without the records of all that waits; exit codes as for process.
+
+    Example: accountant ledger refit
+    """
+    with opened(db, operator=operator, place=place) as ledger:
+        _show(json, "ledger refit", ledger.refit())
+
+
+def _show(json: bool, command: str, done: Processed) -> None:
+    result = {"command": command, **asdict(done)}
+    rows: list[tuple[str, str]] = []
+    for run in done.finished:
+        rows += [("finished", "a run that was interrupted"), *_rows(run)]
+    if done.run is not None:
+        rows += _rows(done.run)
+    elif done.waiting and done.plan is not None:
+        rows.append(("nothing to do", f"{plural(done.waiting, 'request')} can wait until {date(done.start)}"))
+        rows.append(("all of them now", f"would take {plural(done.plan.steps, 'step')}"))
+    elif not done.finished:
+        rows.append(("nothing to do", "no request waits"))
+    show(json, result, rows)
+
+
+def _rows(run: Run) -> list[tuple[str, Any]]:
+    word = {"unlearn": "unlearned", "refit": "learned again", "join": "joined"}[run.what]
+    rows = [
+        (f"run {run.number}", f"{word}: {plural(len(run.requests), 'request')} in {plural(run.steps, 'step')}"),
+        ("holds now", run.statement),
+    ]
+    if run.epsilon is not None:
+        rows.append(("guarantee", f"epsilon = {run.epsilon:g} at delta = {run.delta:g}"))
+    rows.append(("certificate", run.certificate or f"none: {run.without}"))
+    return rows
