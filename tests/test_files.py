@@ -195,6 +195,7 @@ def test_every_option_that_names_a_file_says_what_is_done_with_it() -> None:
             "key",
             "requests",
             "data",
+            "scores",
             "model",
             "subjects",
             "sign",
