@@ -33,7 +33,7 @@ def test_never_above_the_worst_order() -> None:
         steps = int(rng.integers(0, 3 * algorithm.steps_per_epoch))
         accountant = UnlearningAccountant(algorithm, batches="reshuffle")
         worst = accountant.with_(batches="worst")
-        one = worst.guarantee(sigma=1.0, steps=steps).mu_worst
+        one = float(worst.gdp(sigma=1.0, steps=steps).max())
         sigma = one * float(10 ** rng.uniform(-0.5, 1)) if one > 0 else 1.0
         for delta in (0.1, 1e-5):
             found = accountant.epsilon(sigma=sigma, delta=delta, steps=steps)

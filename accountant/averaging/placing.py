@@ -162,7 +162,11 @@ class Placing:
                 return OnePoint(np.array([float(self.batches)]), np.ones(1))
             return Placed(np.where(self.positions == self.batches, float(self.group_size), 0.0))
         if isinstance(self.batches, tuple):
-            return Placed(np.array(self.batches, dtype=np.float64))
+            counts = np.array(self.batches, dtype=np.float64)
+            if self.group_size == 1 and not scheduled:
+                # As its position, which any reference has a bound for.
+                return OnePoint(np.flatnonzero(counts).astype(np.float64), np.ones(1))
+            return Placed(counts)
         if self.batches == WORST:
             if self.group_size > 1:
                 return WorstSum(self.sizes, self.group_size) if scheduled else Placed(self.fullest())
@@ -201,8 +205,10 @@ class Placing:
 
     @property
     def bounds_average(self) -> bool:
-        """Whether a group's average is bounded, not computed: then the worst placement may prove more."""
-        return isinstance(self.components, (RandomGroup, Reshuffled)) and self.group_size > 1
+        """Whether an average is bounded, not computed, or not contracted by blocks: then the worst placement may prove more."""
+        if not isinstance(self.components, (RandomGroup, Reshuffled)):
+            return False
+        return self.group_size > 1 or self.bound.ball(self.setting) is not None
 
     def fullest(self) -> Floats:
         """Points per batch at the worst placement: the last batch is filled first, then the one before it."""
@@ -211,6 +217,8 @@ class Placing:
     def judged(self, steps: Floats) -> Floats | None:
         """Points per batch that tightness is about: as placed, or the worst; None where that is not one placement."""
         components, scheduled = self.components, self.setting.timeline is not None
+        if isinstance(self.batches, tuple):
+            return np.array(self.batches, dtype=np.float64)
         if isinstance(components, Placed):
             return components.counts
         algorithm = self.setting.algorithm

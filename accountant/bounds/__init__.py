@@ -15,7 +15,7 @@ else:
     __getattr__, __all__ = face(
         __name__,
         assumptions="assumptions_of",
-        base="Bound Setting log_total",
+        base="Blocks Bound Setting log_total",
         common_steps="CommonSteps Witness",
         names="BOUNDS",
         optimal="Optimal",

@@ -57,6 +57,18 @@ class Setting:
         return np.minimum(float(self.reference) - steps // algorithm.steps_per_epoch, learned)
 
 
+class Blocks(Protocol):
+    """Blocks of common steps from any two points of a set."""
+
+    def log_block(self, steps: Floats) -> Numbers:
+        """log mu at sigma = 1 of so many steps >= 1, (P,)."""
+        ...
+
+    def worth(self, log_mu: Floats) -> Floats:
+        """Of how many steps, no whole number, a block has this log mu at sigma = 1, (P,); it steers only."""
+        ...
+
+
 class Bound(Protocol):
     """One file per bound; ``names.py`` has the table of names."""
 
@@ -83,6 +95,10 @@ class Bound(Protocol):
 
     def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
         """log mu (Rényi: log sqrt(2 rho)) at sigma = 1 of a sum of addends (P, C), after ``steps`` (P,)."""
+        ...
+
+    def ball(self, setting: Setting) -> Blocks | None:
+        """What blocks of common steps prove between projections; None where they are not known to contract."""
         ...
 
     def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:

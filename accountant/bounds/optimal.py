@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
+from accountant.bounds.ball import Ball
 from accountant.bounds.base import Setting, log_total
 from accountant.curves import Curve, GaussianMixtureCurve, GDPCurve
 from accountant.numerics import DOUBLE, SMALLEST, Floats, InputError, Numbers, Precise, geometric_sum, log_power
@@ -54,6 +55,10 @@ class Optimal:
 
     def log_scale(self, setting: Setting, log_sum: Numbers, steps: Floats) -> Numbers:
         return log_sum - setting.constants.log_unit_noise
+
+    def ball(self, setting: Setting) -> Ball | None:
+        known = setting.algorithm.radius is not None and setting.timeline is None and not setting.algorithm.own_draws
+        return Ball(setting) if known else None
 
     def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         """The string of all points' differences together, which the sum of their own mu never beats."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from accountant.bounds.base import Setting, log_total
+from accountant.bounds.base import Blocks, Setting, log_total
 from accountant.curves import Curve, RenyiCurve
 from accountant.numerics import Floats, InputError, Numbers, log_add, log_power
 from accountant.problem import MATCHED
@@ -25,6 +25,9 @@ class _Published:
 
     def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         return _placed_distance(setting, counts, steps)
+
+    def ball(self, setting: Setting) -> Blocks | None:
+        return None
 
     def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
         return None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from accountant.numerics import face
 
 if TYPE_CHECKING:
+    from accountant.curves.ball_curve import *
     from accountant.curves.block_curve import *
     from accountant.curves.contraction import *
     from accountant.curves.curves import *
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
+        ball_curve="BallCurve",
         block_curve="BlockCurve",
-        contraction="CONTRACTION Chained certain chained contracted contracted_in",
+        contraction="CONTRACTION Chained averaged certain chained contracted contracted_in",
         curves="Curve GAUSSIAN_MIXTURE GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
         equal_blocks="EqualBlocks",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from accountant.curves.contraction import CONTRACTION, Chained, averaged, certain, chained, contracted
 from accountant.curves.curves import GDPCurve, rounded_up
 from accountant.curves.hockey_stick import mixture_log_scale, mixture_tail, mixture_tail_epsilon, rounded_down
-from accountant.curves.splits import best_counts, sizes_of
+from accountant.curves.splits import best_counts, next_counts, sizes_of
 from accountant.numerics import Floats, Indices, decreasing_root
 
 #: Epsilon and log sigma are searched no finer than this.
@@ -28,6 +28,8 @@ _NEAR, _TOLERANCE = 1e-3, 4 * 2.0**-52
 #: Numbers per array: rows times blocks; and problems times components up to which they are worked off one by one.
 _ROOM: Final = 1 << 21
 _FEW: Final = 40
+#: log of a mu with which delta is 1 to the last bit, whatever epsilon is.
+_APART: Final = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class BlockCurve:
     """
 
     steps: Floats
-    log_first: Callable[[Floats], Floats]
+    log_first: Callable[..., Floats]
     log_block: Callable[[Floats], Floats]
 
     @property
@@ -64,12 +66,15 @@ class BlockCurve:
     def epsilon(self, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         target, fine = rounded_down(log_delta), self._fineness(log_mu)
         alone = mixture_tail_epsilon(log_delta, log_weights, rounded_up(log_mu))
+        room = self._room(alone, log_delta, fine)
+        if not np.any(room > 1):
+            return alone
         chain = _Excess(
             self, target, np.zeros(alone.size), alone,
-            lambda counts, rows, x: self._at(counts, rows, x, log_weights, fine[rows]),
-            lambda found: found.by_epsilon, True,
+            lambda counts, rows, x, scouts: self._at(counts, rows, x, log_weights, fine[rows], scouts),
+            lambda found: found.by_epsilon, True, self._scout(alone, log_delta, log_mu.max(axis=1), log_weights),
         )  # fmt: skip
-        return chain.solved(np.broadcast_to(self.steps, alone.shape))
+        return chain.solved(room)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
         goal = rounded_down(log_delta)
@@ -81,14 +86,18 @@ class BlockCurve:
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
         # At log sigma x the first components are exp(peak - x) times the shape.
-        peak = np.broadcast_to(self.log_first(self.steps).max(axis=1), epsilon.shape)
-        alone = peak - mixture_log_scale(epsilon, log_delta, log_weights, log_shape)
+        peak = np.broadcast_to(self._peak(), epsilon.shape)
+        scale = mixture_log_scale(epsilon, log_delta, log_weights, log_shape)
+        alone = peak - scale
+        room = self._room(epsilon, log_delta, -alone)
+        if not np.any(room > 1):
+            return scale
         chain = _Excess(
             self, rounded_down(log_delta), alone - _WIDEST, alone,
-            lambda counts, rows, x: self._at(counts, rows, epsilon[rows], log_weights, -x),
-            lambda found: -found.by_log_mu, False,
+            lambda counts, rows, x, scouts: self._at(counts, rows, epsilon[rows], log_weights, -x, scouts),
+            lambda found: -found.by_log_mu, False, self._scout(epsilon, log_delta, peak - alone, log_weights),
         )  # fmt: skip
-        return peak - chain.solved(np.broadcast_to(self.steps, alone.shape))
+        return peak - chain.solved(room)
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         """That of the string alone: a contraction gives points of a curve only."""
@@ -97,46 +106,94 @@ class BlockCurve:
     def split(self, epsilon: float, log_weights: Floats, log_mu: Floats) -> Floats:
         """Lengths of the blocks with which delta(epsilon) was found smallest, one for the string alone; log_mu (1, C)."""
         at, fine = np.array([epsilon]), self._fineness(log_mu)
-        return sizes_of(self.steps, self._best(at, log_weights, fine, self._alone(at, log_weights, log_mu)))[0][0]
+        counts = self._best(at, log_weights, fine, self._alone(at, log_weights, log_mu))
+        return self._sizes(counts, np.zeros(1, dtype=np.intp))[0][0]
 
     def bounds(self, split: Floats, log_mu: Floats) -> tuple[Floats, Floats]:
         """mu of the components (C,) of the first block, and of the blocks after it; log_mu (1, C)."""
         fine = self._fineness(log_mu)
         others = self.log_block(split[1:]) + fine if split.size > 1 else np.zeros(0)
-        return rounded_up(self.log_first(split[:1])[0] + fine), rounded_up(others)
+        return rounded_up(self._first(split[None])[0] + fine), rounded_up(others)
 
     def _alone(self, epsilon: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
         return np.minimum(mixture_tail(epsilon, log_weights, rounded_up(log_mu)).log_delta, 0.0)
 
     def _best(self, epsilon: Floats, log_weights: Floats, fine: Floats, alone: Floats) -> Indices:
         """The numbers of blocks with which delta is smallest."""
+        room = self._room(epsilon, alone, fine)
+        if not np.any(room > 1):
+            return np.ones(alone.size, dtype=np.intp)
+        scout = self._scout(epsilon, alone, self._peak() + fine, log_weights)
 
         def value(counts: Indices, rows: Indices) -> Floats:
-            return self._at(counts, rows, epsilon[rows], log_weights, fine[rows]).log_delta
+            scouts = None if scout is None else scout[rows]
+            return self._at(counts, rows, epsilon[rows], log_weights, fine[rows], scouts).log_delta
 
-        return best_counts(np.broadcast_to(self.steps, alone.shape), value, alone)
+        counts = best_counts(room, value, alone)
+        rows = np.flatnonzero(counts > 1)
+        if scout is not None and rows.size:
+            scout, found = None, np.full(alone.size, -np.inf)
+            found[rows] = value(counts[rows], rows)
+            counts = next_counts(room, value, counts, found)
+        return counts
 
     def _fineness(self, log_mu: Floats) -> Floats:
         """-log sigma, (P,)."""
-        reference = self.log_first(self.steps)
-        column = reference.argmax(axis=1)
-        at = np.broadcast_to(column, log_mu.shape[:1])
-        return log_mu[np.arange(at.size), at] - reference[np.arange(column.size), column]
+        with np.errstate(invalid="ignore"):
+            return log_mu.max(axis=1) - self._peak()
 
-    def _at(self, counts: Indices, rows: Indices, epsilon: Floats, log_weights: Floats, fine: Floats) -> Chained:
-        """log delta with numbers of blocks at -log sigma for some rows of the curve, rounded up."""
+    def _peak(self) -> Floats:
+        """log mu at sigma = 1 of the largest component of the string alone, of all rows or (1,)."""
+        return self.log_first(self.steps).max(axis=1)
+
+    def _scout(self, epsilon: Floats, log_delta: Floats, log_peak: Floats, log_weights: Floats) -> Floats | None:
+        """By how much a single component's log mu is below the largest's, (P,), that proves as much as all of them: with it
+        numbers of blocks are compared, quicker and nearly as well. Only what all components prove counts."""
+        if log_weights.size == 1:
+            return None
+        with np.errstate(all="ignore"):
+            alone = mixture_log_scale(epsilon, np.maximum(log_delta, -1e300), np.zeros(1), np.zeros((epsilon.size, 1)))
+            return np.nan_to_num(np.minimum(alone - log_peak, 0.0), nan=0.0, neginf=0.0)
+
+    def _room(self, epsilon: Floats, log_delta: Floats, fine: Floats) -> Floats:
+        """The most blocks that are looked for, (P,); where the string alone proves (epsilon, delta), at -log sigma."""
+        return np.broadcast_to(self.steps, epsilon.shape)
+
+    def _sizes(self, counts: Indices, rows: Indices) -> tuple[Floats, Indices]:
+        """Lengths (U, K) of so many blocks for some rows, 0 beyond their number, and of which kind the rows are."""
+        return sizes_of(np.full(rows.size, self.steps[0]) if self.steps.size == 1 else self.steps[rows], counts)
+
+    def _first(self, sizes: Floats) -> Floats:
+        """log mu at sigma = 1, (U, C), of the first of blocks of so many steps (U, K)."""
+        return self.log_first(sizes[:, 0])
+
+    def _at(
+        self, counts: Indices, rows: Indices, epsilon: Floats, log_weights: Floats, fine: Floats, scouts: Floats | None = None
+    ) -> Chained:
+        """log delta with numbers of blocks at -log sigma for some rows of the curve, rounded up; ``scouts``: of one component
+        that much smaller than the largest."""
         if rows.size > (most := max(_ROOM // int(counts.max(initial=1)), 1)):
             parts = [slice(k, k + most) for k in range(0, rows.size, most)]
-            found = [self._at(counts[part], rows[part], epsilon[part], log_weights, fine[part]) for part in parts]
+            found = [
+                self._at(
+                    counts[part], rows[part], epsilon[part], log_weights, fine[part], None if scouts is None else scouts[part]
+                )
+                for part in parts
+            ]
             return Chained(*(np.concatenate(each) for each in zip(*found, strict=True)))
         if not rows.size:
             return Chained(*(np.zeros(0) for _ in range(3)))
         # The rows with most blocks first.
         order = np.argsort(-counts, kind="stable")
         counts, rows, epsilon, fine = counts[order], rows[order], epsilon[order], fine[order]
-        steps = np.full(rows.size, self.steps[0]) if self.steps.size == 1 else self.steps[rows]
-        sizes, where = sizes_of(steps, counts)
-        first = rounded_up(self.log_first(sizes[:, 0])[where] + fine[:, None])
+        sizes, where = self._sizes(counts, rows)
+        # Of what is further apart than curves are read nothing is proved either way: delta is 1.
+        log_first = self._first(sizes)
+        if scouts is not None:
+            log_first, fine_first, log_weights = log_first.max(axis=1, keepdims=True), fine + scouts[order], np.zeros(1)
+        else:
+            fine_first = fine
+        first = rounded_up(np.minimum(log_first[where] + fine_first[:, None], _APART))
         each, at = np.unique(sizes, return_inverse=True)
         logs = (
             np.append(np.full(1, np.nan), self.log_block(each[1:]))[at.reshape(sizes.shape)]
@@ -154,20 +211,22 @@ class _Excess:
     """log delta beyond a target as a falling function of an unknown x, which is searched for the best number of blocks.
 
     low: the least x there is; alone: where the string alone meets the target. chain: log delta with numbers of blocks for
-    some rows at x. slope: its part that is the slope. relative: whether x is measured by itself.
+    some rows at x, of a single component where there are ``scouts``. slope: its part that is the slope. relative: whether x is
+    measured by itself.
     """
 
     curve: BlockCurve
     target: Floats
     low: Floats
     alone: Floats
-    chain: Callable[[Indices, Indices, Floats], Chained]
+    chain: Callable[[Indices, Indices, Floats, Floats | None], Chained]
     slope: Callable[[Chained], Floats]
     relative: bool
+    scouts: Floats | None = None
 
     def __call__(self, counts: Indices, rows: Indices, x: Floats) -> tuple[Floats, Floats]:
         """log(target/log delta) and its slope: chains fall super-exponentially, and this is nearly affine."""
-        found = self.chain(counts, rows, x)
+        found = self.chain(counts, rows, x, None if self.scouts is None else self.scouts[rows])
         log_delta = np.clip(found.log_delta, -1e300, -1e-300)
         with np.errstate(all="ignore"):
             return np.log(self.target[rows] / log_delta), self.slope(found) / -log_delta
@@ -175,30 +234,45 @@ class _Excess:
     def solved(self, steps: Floats) -> Floats:
         """The smallest x found, row by row."""
         x, done = self.alone.copy(), self.alone <= self.low
-
-        def value(counts: Indices, rows: Indices) -> Floats:
-            return self(counts, rows, x[rows])[0]
-
-        def settle(counts: Indices, rows: Indices) -> Floats:
-            """From where blocks that scored less are known to meet the target downwards, as far as the search needs it."""
-            x[rows] = self._below(counts, rows, x[rows], _NEAR)
-            return self(counts, rows, x[rows])[0]
-
-        counts = best_counts(steps, value, np.where(done, -np.inf, 0.0), settle)
+        counts = best_counts(steps, self._value(x), np.where(done, -np.inf, 0.0), self._settling(x))
         best = self.alone.copy()
         rows = np.flatnonzero(counts > 1)
         if rows.size:
-            # The search kept to where its blocks meet the target, but for what it counts as equal.
-            counts, high = counts[rows], x[rows]
-            unmet = np.flatnonzero(self(counts, rows, high)[0] > 0)
-            gap = 1e-9 * self._scale(high)
-            while unmet.size:
-                high[unmet] = np.minimum(high[unmet] + gap[unmet], self.alone[rows[unmet]])
-                gap[unmet] *= 8
-                beyond = high[unmet] >= self.alone[rows[unmet]]
-                unmet = unmet[~beyond & (self(counts[unmet], rows[unmet], high[unmet])[0] > 0)]
-            some = np.flatnonzero(high < self.alone[rows])
-            best[rows[some]] = self._below(counts[some], rows[some], high[some], 0.0)
+            full = replace(self, scouts=None)
+            if self.scouts is not None:
+                x[rows] = full._settled(counts[rows], rows, x[rows], _NEAR)
+                value, settle = full._value(x), full._settling(x)
+                found = np.full(x.size, -np.inf)
+                found[rows] = value(counts[rows], rows)
+                counts = next_counts(steps, value, counts, found, settle)
+            best[rows] = full._settled(counts[rows], rows, x[rows], 0.0)
+        return best
+
+    def _value(self, x: Floats) -> Callable[[Indices, Indices], Floats]:
+        return lambda counts, rows: self(counts, rows, x[rows])[0]
+
+    def _settling(self, x: Floats) -> Callable[[Indices, Indices], Floats]:
+        def settle(counts: Indices, rows: Indices) -> Floats:
+            """From where blocks that scored less are known to meet the target downwards, as far as the search needs it."""
+            x[rows] = self._below(counts, rows, x[rows], _NEAR)
+            # Nothing is less than the least.
+            return np.where(x[rows] > self.low[rows], self(counts, rows, x[rows])[0], -np.inf)
+
+        return settle
+
+    def _settled(self, counts: Indices, rows: Indices, high: Floats, near: float) -> Floats:
+        """Where the blocks that were found meet the target, to so much; at most where the string alone does."""
+        # The search kept to where its blocks meet the target, but for what it counts as equal.
+        best, most = self.alone[rows].copy(), self.alone[rows]
+        unmet = np.flatnonzero(self(counts, rows, high)[0] > 0)
+        gap = 1e-9 * self._scale(high)
+        while unmet.size:
+            high[unmet] = np.minimum(high[unmet] + gap[unmet], most[unmet])
+            gap[unmet] *= 8
+            unmet = unmet[high[unmet] < most[unmet]]
+            unmet = unmet[self(counts[unmet], rows[unmet], high[unmet])[0] > 0]
+        some = np.flatnonzero(high < most)
+        best[some] = self._below(counts[some], rows[some], high[some], near)
         return best
 
     def _scale(self, x: Floats) -> Floats:

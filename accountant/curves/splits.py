@@ -99,7 +99,10 @@ class _Search:
         short = rows[4 * self.count[rows] >= self.steps[rows]]
         single = np.minimum(self.steps[short], _MOST_BLOCKS).astype(np.intp)
         self.settle(short[self.look(single, short)], settle)
-        stride = np.maximum(self.count[rows] // 4, 1)
+        self.stride(rows, np.maximum(self.count[rows] // 4, 1), settle)
+
+    def stride(self, rows: Indices, stride: Indices, settle: Value | None) -> None:
+        """To neighbours so far away that prove more, and nearer and nearer ones."""
         while rows.size:
             more = self.look(self.count[rows] + stride, rows)
             less = np.zeros(rows.size, dtype=np.bool_)
@@ -120,4 +123,12 @@ def best_counts(steps: Floats, value: Value, alone: Floats, settle: Value | None
     search = _Search(steps, value, alone.copy())
     search.climb(settle)
     search.narrow(settle)
+    return search.count
+
+
+def next_counts(steps: Floats, value: Value, counts: Indices, best: Floats, settle: Value | None = None) -> Indices:
+    """Better numbers of blocks next to ``counts`` (R,), whose value is ``best`` (R,), if there are any; else these."""
+    search = _Search(steps, value, best)
+    search.count = counts
+    search.stride(np.arange(steps.size), np.ones(steps.size, dtype=np.intp), settle)
     return search.count

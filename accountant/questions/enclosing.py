@@ -27,6 +27,7 @@ from accountant.numerics import (
 )
 from accountant.problem import Number, Read, decimal, exact_step_size
 from accountant.questions.accountant import UnlearningAccountant
+from accountant.questions.ball_enclosing import enclose_blocks
 from accountant.questions.step_accountant import StepAccountant
 from accountant.questions.step_enclosing import enclose_steps
 
@@ -52,8 +53,9 @@ def enclose(
     """The accountant's ``unknown`` ("sigma", "epsilon", "delta" or "rdp") to ``digits`` digits, 1 to 1000; scalars only.
 
     The question as in the methods of :class:`UnlearningAccountant`; fractions are taken exactly, floats through ``read``.
-    Raises what they raise, and InputError where an average over placements is bounded on a grid. Of common steps (a
-    :class:`StepAccountant`): strings of affine moduli, and chains of blocks as they were split in doubles.
+    Raises what they raise, and InputError where an average over placements is bounded on a grid. Blocks, behind a radius or
+    of common steps (a :class:`StepAccountant`), are those into which the run was split in doubles; of common steps strings are
+    those of affine moduli.
     """
     choice("unknown", unknown, get_args(Enclosed))
     integer("precision", digits, at_least=1, at_most=MAX_DIGITS)
@@ -80,6 +82,10 @@ def enclose(
         )
     # The double answer checks the question, and is where the search starts.
     question = {key: float(value) for key, value in exact.items()}
+    if unknown != "rdp" and accountant.setting.algorithm.radius is not None:
+        outcome = accountant.ask(unknown, **question, **length)
+        if not outcome.refusals and outcome.blocks > 1:
+            return enclose_blocks(outcome, unknown, exact, digits=digits, arithmetic=name, read=read)
     double = accountant.rdp(**question, **length) if unknown == "rdp" else accountant.answer(unknown, **question, **length)
     start = float(double)
 

@@ -11,13 +11,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from accountant.averaging import EveryPlacement, OnePoint, OwnDraw, OwnPlacements, Placed, Placing, WorstSum
-from accountant.bounds import assumptions_of
-from accountant.curves import GAUSSIAN, MAX_ALPHA, Guarantee, Mixture, Paid, rounded_up, settled, too_far_apart
-from accountant.numerics import Floats, InputError, UnreachableError, broadcast, numbers, plain, shown
+from accountant.bounds import Setting, assumptions_of
+from accountant.curves import (
+    CONTRACTION,
+    GAUSSIAN,
+    MAX_ALPHA,
+    BallCurve,
+    GDPCurve,
+    Guarantee,
+    Mixture,
+    Paid,
+    rounded_up,
+    settled,
+    too_far_apart,
+)
+from accountant.numerics import Floats, InputError, Numbers, UnreachableError, broadcast, numbers, plain, shown
 from accountant.problem import RESHUFFLE, Number, Schedule, rounding_of
 from accountant.questions.answers import epsilon_of, rdp_of, share_of_rounding
 from accountant.questions.length import Length
-from accountant.questions.query import Query, log_of
+from accountant.questions.query import Query, before, log_of
 from accountant.questions.question import Refusals
 
 #: What the accountant itself can be asked for.
@@ -80,8 +92,32 @@ class Outcome:
         return self.query.components.method(self.query.bound, self.query.setting, self.query.steps[None])
 
     @cached_property
+    def split(self) -> tuple[int, ...]:
+        """The unlearning steps of each block where blocks behind a radius prove most, in their order; one for a single string.
+
+        The first block has all of learning, too, and may have no step more.
+        """
+        mixture = self._mixture
+        if self.sigma is None or not isinstance(mixture.curve, BallCurve):
+            return (self.step_count,)
+        log_mu = mixture.log_mu(np.array([self._noise]))
+        if self.epsilon is not None:
+            epsilon = float(self.epsilon)
+        elif self.delta is not None or self.length.setup.problem.n > 1:
+            delta = self.length.setup.default_delta if self.delta is None else self.delta
+            epsilon = float(mixture.curve.epsilon(np.log(np.array([delta])), mixture.log_weights, log_mu)[0])
+        else:
+            epsilon = 0.0
+        return tuple(int(length) for length in mixture.curve.split(epsilon, mixture.log_weights, log_mu))
+
+    @property
+    def blocks(self) -> int:
+        """Into how many blocks the run was split, where a radius lets them contract; 1: a single string."""
+        return len(self.split)
+
+    @cached_property
     def tightness(self) -> float | None:
-        """mu/mu_exact where the points are said to be, or at their worst; None where no exact case is known."""
+        """mu/mu_exact where the points are said to be, or at their worst; None where no exact case is known, or with blocks."""
         return self._tightness(self.placing)
 
     @cached_property
@@ -92,7 +128,7 @@ class Outcome:
 
     def _tightness(self, placing: Placing) -> float | None:
         query = self._single("tightness", "epochs, steps and start_distance").query
-        if placing.setting.algorithm.rounding is not None:
+        if placing.setting.algorithm.rounding is not None or (query.ball is not None and self.blocks > 1):
             return None
         counts = np.ones(1) if query.setting.given_distance else placing.judged(query.steps)
         if counts is None:
@@ -127,15 +163,18 @@ class Outcome:
 
     @property
     def mu_worst(self) -> float | None:
-        """GDP bound whatever the batch order, None for the published bounds."""
+        """GDP bound whatever the batch order, None for the published bounds, and where blocks contract: they prove points of a
+        curve, and no mu."""
+        if self.query.ball is not None and self.blocks > 1:
+            return None
         query, noise = self._single("mu_worst", "epochs, steps and start_distance")._at_worst, np.array([self._noise])
         mixture = query.mixture(query.steps[None], query.start[None])
         mu = rounded_up(mixture.log_mu(noise)[0])
-        return float(mu.max()) if mixture.curve.kind in GAUSSIAN else None
+        return float(mu.max()) if mixture.curve.kind in (*GAUSSIAN, CONTRACTION) else None
 
     @property
     def gdp(self) -> Floats:
-        """mu of one point in every batch position 0 ... J-1 (cell, for a schedule); shape (..., J)."""
+        """mu of one point in every batch position 0 ... J-1 (cell, for a schedule), of strings; shape (..., J)."""
         query = self.query
         if not query.setting.given_distance:
             query = replace(query, components=self.placing.every_position)
@@ -193,7 +232,7 @@ class Outcome:
 
     @cached_property
     def guarantee(self) -> Guarantee:
-        """The whole privacy curve, with what it rests on."""
+        """The whole privacy curve, with what it rests on; of blocks, of the split that was found for the outcome's epsilon."""
         query, noise, mixture = self.query, self._noise, self._mixture
         assert isinstance(noise, float)
         setup, at = self.length.setup, np.array([noise])
@@ -203,12 +242,21 @@ class Outcome:
             surely = self._at_worst.mixture(query.steps[None], query.start[None])
             if surely.curve.epsilon(log_delta, surely.log_weights, surely.log_mu(at))[0] < average:
                 return replace(self, placing=self.placing.worst, query=self._at_worst).guarantee
-        mu = rounded_up(mixture.log_mu(at)[0])
+        mu, blocks = rounded_up(mixture.log_mu(at)[0]), None
         bound, placing, kind = query.bound, self.placing, mixture.curve.kind
+        if isinstance(mixture.curve, BallCurve):
+            kind = CONTRACTION if self.blocks > 1 else GDPCurve().kind
+            if self.blocks > 1:
+                mu, blocks = mixture.curve.bounds(np.array(self.split, dtype=np.float64), mixture.log_mu(at))
         weights, paid = np.exp(mixture.log_weights), self._paid(mixture, mu)
         return Guarantee(
             kind=kind,
-            **(paid if paid is not None else {"weights": weights, "values": mu if kind in GAUSSIAN else 0.5 * mu**2}),
+            blocks=blocks,
+            **(
+                paid
+                if paid is not None
+                else {"weights": weights, "values": mu if kind in (*GAUSSIAN, CONTRACTION) else 0.5 * mu**2}
+            ),
             conversion=getattr(mixture.curve, "conversion", "exact"),
             statement=f"After {self.step_count} unlearning steps with noise sigma={shown(noise)}, the unlearned model is "
             f"indistinguishable from a retrained one, up to the curve given here ({bound.name} bound, batches "
@@ -246,6 +294,23 @@ class Outcome:
         InputError where the average over placements is bounded on a grid, which more digits do not make finer.
         """
         query = self._single("components_at", "epochs, steps and start_distance").query
+        setting, start = self._in(number)
+        return query.components.mixture(query.bound, setting, query.steps[None], start)
+
+    def chain_in(self, number: Number) -> tuple[Numbers, Numbers, Numbers]:
+        """Of blocks: log weights (C,) and log mu at sigma = 1 of the first block's components (C,) and of the others (B,)."""
+        query, split = self.query, np.array(self.split, dtype=np.float64)
+        setting, start = self._in(number)
+        ball = query.bound.ball(setting)
+        assert ball is not None
+        log_weights = query.components.mixture(query.bound, setting, query.steps[None], start).log_weights
+        first = before(query, setting, ball, split[:1], split.sum(keepdims=True), start, width=log_weights.size)
+        each, where = np.unique(split[1:], return_inverse=True)
+        return log_weights, first[0], np.asarray(ball.log_block(each))[where]
+
+    def _in(self, number: Number) -> tuple[Setting, Numbers]:
+        """The setting and log of the start distance (1,) as numbers of any arithmetic; InputError of averages on grids."""
+        query = self.query
         if self.placing.setting.algorithm.rounding is not None:
             raise InputError("rounding is accounted for in doubles only: leave it out for answers to many digits")
         if not isinstance(query.components, (OnePoint, OwnDraw, OwnPlacements, Placed, WorstSum, EveryPlacement)):
@@ -256,7 +321,7 @@ class Outcome:
         given = 0.0 if self.start_distance is None else float(self.start_distance)
         with np.errstate(divide="ignore"):
             start = ar.log(ar.minimum(ar.asarray(number.read(given)), ar.exp(setting.constants.log_diameter)))
-        return query.components.mixture(query.bound, setting, query.steps[None], np.reshape(np.asarray(start), 1))
+        return setting, np.reshape(np.asarray(start), 1)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from accountant.averaging import Components
-from accountant.bounds import Bound, Setting
-from accountant.curves import Curve, Mixture
-from accountant.numerics import DOUBLE, Floats, broadcast, in_blocks
+from accountant.bounds import Blocks, Bound, Setting
+from accountant.curves import BallCurve, Curve, Mixture
+from accountant.numerics import DOUBLE, Floats, Numbers, broadcast, in_blocks
 from accountant.problem import PNSGD, Rounding, rounding_of
 
 
@@ -73,21 +73,79 @@ class Query:
             mixture = self.components.mixture(self.bound, self.setting, steps, log_of(start))
         mixture = mixture._replace(log_scale=raised(self.setting.algorithm, mixture.log_scale))
         rounding = rounding_of(self.setting.algorithm)
-        return mixture if rounding is None else _rounded(mixture, rounding, steps)
+        mixture = mixture if rounding is None else _rounded(mixture, rounding, steps)
+        ball = self.ball
+        return mixture if ball is None else mixture._replace(curve=_behind(ball, self, mixture, steps, start[:1]))
+
+    @property
+    def ball(self) -> Blocks | None:
+        """What blocks prove where they contract each component by itself: not where an average has a law for every length."""
+        return self.bound.ball(self.setting) if self.components.fixed else None
 
     def solve(self, block: Callable[..., Floats], *arguments: Floats) -> Floats:
         """``block(steps, start, *arguments)`` on flattened rows, in blocks within which one mixture serves all rows."""
         arrays = (self.steps, self.start, *arguments)
-        if self.components.fixed:
+        if self.components.fixed and (self.start.ndim == 0 or self.ball is None):
             return in_blocks(block, *arrays, width=self.components.width)
         arrays = tuple(broadcast(*arrays))
         shape = arrays[0].shape
         flat = [array.ravel() for array in arrays]
         result = np.empty(flat[0].size)
-        for steps in np.unique(flat[0]).tolist():
-            rows = flat[0] == steps
+        # All of one start, or all of so many steps.
+        keys = flat[1 if self.components.fixed else 0]
+        for key in np.unique(keys).tolist():
+            rows = keys == key
             result[rows] = in_blocks(block, *(array[rows] for array in flat), width=self.components.width)
         return result.reshape(shape)
+
+
+def _behind(ball: Blocks, query: Query, mixture: Mixture, steps: Floats, start: Floats) -> Curve:
+    """The curve of strings and of blocks behind them, for rows of one start."""
+    setting = query.setting
+    algorithm, reference = setting.algorithm, setting.reference
+    rounding = rounding_of(algorithm)
+
+    def finished(log_mu: Floats, n: Floats) -> Floats:
+        log_mu = raised(algorithm, log_mu)
+        # What rounding costs in all of learning and n steps is enough for these alone.
+        return log_mu if rounding is None else np.logaddexp(log_mu, rounding.parts(n)[0][:, None])
+
+    def block(n: Floats) -> Floats:
+        return finished(np.asarray(ball.log_block(n))[:, None], n)[:, 0]
+
+    def first(n: Floats, total: Floats) -> Floats:
+        log_start = np.broadcast_to(log_of(start), n.shape)
+        return finished(before(query, setting, ball, n, total, log_start, width=mixture.log_weights.size), n)
+
+    common = steps
+    if isinstance(reference, int):
+        common = np.minimum(steps, reference * algorithm.steps_per_epoch + steps % algorithm.steps_per_epoch)
+    log_c = float(setting.constants.log_contraction)
+    return BallCurve(common, first, block, ball.worth, mixture.log_scale.max(axis=1), log_c)
+
+
+def before(
+    query: Query, setting: Setting, ball: Blocks, n: Floats, total: Floats, log_start: Numbers, *, width: int
+) -> Numbers:
+    """log mu at sigma = 1 (U, C) of learning and the first ``n`` (U,) of ``total`` (U,) common steps, of ``width`` components.
+
+    The query's question in the setting's arithmetic; ``ball`` of that setting.
+    """
+    reference, period = setting.reference, setting.algorithm.steps_per_epoch
+    if not isinstance(reference, int):
+        return query.components.mixture(query.bound, setting, n, log_start).log_scale
+    # Retraining is aligned at the end of all steps, of which those before its beginning are not common.
+    keys = np.stack([reference - total // period, n // period])
+    result: Numbers = np.empty((n.size, width), dtype=float if setting.arithmetic is DOUBLE else object)
+    for shared, epochs in np.unique(keys, axis=1).T.tolist():
+        rows = np.flatnonzero((keys[0] == shared) & (keys[1] == epochs))
+        if shared >= 1:
+            aligned = replace(setting, reference=int(shared + epochs))
+            result[rows] = query.components.mixture(query.bound, aligned, n[rows], log_start[rows]).log_scale
+        else:
+            apart = ball.log_block(np.maximum(n[rows], 1.0))
+            result[rows] = np.where(n[rows] >= 1, apart, np.inf)[:, None]
+    return result
 
 
 def _rounded(mixture: Mixture, rounding: Rounding, steps: Floats) -> Mixture:
