@@ -316,7 +316,7 @@ def test_the_bound_is_within_five_per_cent_and_never_above_in_fifty_seeds() -> N
     assert min(shares) >= 0.88
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"wrong-batch"}))
+@pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_broken_draws_and_broken_trainers_are_found(fault: str) -> None:
     found = audit(secret_instance(), trials=20_000, seed=3, fault=fault)
     assert found.violated == ("optimal",)

@@ -35,8 +35,8 @@ FaultOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Break the trainer first, to see that it is found: half-noise, short (one epoch too few), one-step (too few), kept, "
-        "silent-step, wrong-batch (not with secret) or divisor; with --preset secret also one-draw, ordered, stand-in or sizes.",
+        help="Break the trainer first, to see that it is found: half-noise, short (one epoch too few), one-step (too few), "
+        "kept, silent-step, wrong-batch or divisor; with --preset secret also one-draw, ordered, stand-in or sizes.",
     ),
 ]
 JobsOption = Annotated[

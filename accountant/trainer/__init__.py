@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from accountant.trainer.constants import *
     from accountant.trainer.costs import *
     from accountant.trainer.data import *
+    from accountant.trainer.estimator_auditing import *
     from accountant.trainer.faults import *
     from accountant.trainer.fine_tuning import *
     from accountant.trainer.history import *
@@ -37,6 +38,7 @@ else:
         constants="check_constants measure",
         costs="Cost",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
+        estimator_auditing="EstimatorAudit audit_estimator",
         faults="DRAW_FAULTS FAULTS Faulty check_fault",
         fine_tuning="STEP_FAULTS fine_tune",
         history="OvertakenError",

@@ -25,11 +25,11 @@ DRAW_FAULTS: Final[dict[str, str]] = {
     "stand-in": "a stand-in stays in the removed record's batch",
     "sizes": "batch sizes are published, before the deletion and after it",
 }
-#: Of steps, in whatever is run after a request.
+#: In whatever is run after a request.
 _RUN_FAULTS: Final[dict[str, str]] = {
     "one-step": "unlearning stops one step early",
     "silent-step": "the last step of unlearning adds no noise",
-    "wrong-batch": "unlearning visits every record one batch later than learning did",
+    "wrong-batch": "the request changes a record of another batch instead",
     "divisor": "unlearning divides gradients by one record too few",
 }
 #: All of them, for audits of the audit.
@@ -49,8 +49,8 @@ def check_fault(fault: str | None, algorithm: PNSGD, name: str) -> None:
     choice("fault", fault, tuple(FAULTS))
     if fault in DRAW_FAULTS and algorithm.assignment != SECRET:
         raise InputError(f"fault={fault} needs an instance with secret draws, got {name}")
-    if fault == "wrong-batch" and (algorithm.own_draws or algorithm.steps_per_epoch == 1):
-        raise InputError(f"fault=wrong-batch needs an instance with a partition into several batches, got {name}")
+    if fault == "wrong-batch" and algorithm.steps_per_epoch == 1:
+        raise InputError(f"fault=wrong-batch needs an instance with several batches, got {name}")
     if fault == "divisor" and int(algorithm.batch_size) == 1:
         raise InputError(f"fault=divisor needs an instance with batches of two records or more, got {name}")
 
@@ -78,17 +78,27 @@ class Faulty(Trainer):
             labels[removed] *= -1
             parts = unlearning(self._timeline, first=True, epochs=options.get("epochs"), steps=options.get("steps"))
             return self._continue(replace(run, labels=labels, requests=run.requests + 1), parts, options.get("progress"))
-        return self._as_if_right(run, super().unlearn(run, removed, **options))
+        # Of a broken answer all but the parameters is as it should be: nothing else tells of the fault.
+        if self.fault == "wrong-batch":
+            wrong = super().unlearn(run, self._others(run, removed), **options)
+            right = super().unlearn(run, removed, **{**options, "epochs": None, "steps": 0, "progress": None})
+            return replace(
+                right, parameters=wrong.parameters, steps=wrong.steps, next_batch=wrong.next_batch, noise=wrong.noise
+            )
+        after = super().unlearn(run, removed, **options)
+        return replace(after, steps=after.steps + 1) if self.fault == "one-step" else after
 
-    def _as_if_right(self, before: Run, after: Run) -> Run:
-        """Of a broken answer all but its parameters, as it should be: nothing else tells of the fault."""
-        if self.fault == "one-step":
-            return replace(after, steps=after.steps + 1)
-        return replace(after, orders=before.orders) if self.fault == "wrong-batch" else after
+    def _others(self, run: Run, removed: Any) -> NDArray[np.int64]:
+        """As many records, which are visited one batch earlier where batches are a partition."""
+        size, rows = int(self.algorithm.batch_size), np.asarray(removed)
+        if run.draws is not None:
+            return run.draws.numbers[run.draws.find_numbers("removed", rows) - size]
+        order = run.orders[0]
+        return order[np.argsort(order)[rows] - size]
 
     def _continue(self, run: Run, parts: Sequence[Part], progress: Progress | None) -> Run:
         # Retraining has requests, too, but begins with the first step.
-        if not run.requests or not run.steps or self.fault not in _RUN_FAULTS:
+        if not run.requests or not run.steps or self.fault not in ("one-step", "silent-step", "divisor"):
             return super()._continue(run, parts, progress)
         *first, last = parts
         if self.fault == "one-step":
@@ -96,15 +106,9 @@ class Faulty(Trainer):
         if self.fault == "silent-step":
             silent = last._replace(steps=min(last.steps, 1), sigma=0.0)
             return super()._continue(run, [*first, last._replace(steps=last.steps - silent.steps), silent], progress)
-        if self.fault == "wrong-batch":
-            return super()._continue(replace(run, orders=_rolled(run.orders, last.batch_size)), parts, progress)
         # A longer step with less regularisation and noise, so that nothing but the data's gradients grows.
         longer = last.batch_size / (last.batch_size - 1)
         broken = copy(self)
         broken.fault, broken.loss = None, replace(self.loss, regularisation=self.loss.regularisation / longer)
         wrong = [part._replace(step_size=longer * part.step_size, sigma=part.sigma / longer**0.5) for part in parts]
         return broken._continue(run, wrong, progress)
-
-
-def _rolled(orders: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    return np.roll(orders, size, axis=1)
