@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle_ball import Run
 from oracle_steps import chain, theta
 
-from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant
+from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, UnlearningStream
 from accountant.bounds.optimal import Optimal
 from accountant.curves import gdp_mu
 from accountant.problem import rounding_of
@@ -247,3 +247,62 @@ def test_one_placed_point_is_the_point_at_its_position() -> None:
         assert alone(lambda placed=placed, asked=asked: placed.epsilon(**asked)) == alone(
             lambda at=at, asked=asked: at.epsilon(**asked)
         )
+
+
+def check_streams(seed: int, count: int) -> int:
+    """Three requests at any positions, answered by a stream: exact laws against retraining; how many had blocks."""
+    rng, fewer = np.random.default_rng(seed), 0
+    for _ in range(count):
+        period, eta, radius = int(rng.integers(3, 5)), float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.3, 1.0))
+        convexity, lipschitz = float(rng.choice([0.0, 0.02])), float(10 ** rng.uniform(-0.5, 0.5))
+        steepness = float(min(rng.uniform(0, 1), (1.9 / eta - convexity) / lipschitz))
+        problem = Problem(
+            n=period, smoothness=convexity + max(lipschitz * steepness, 1e-3), strong_convexity=convexity, lipschitz=lipschitz
+        )
+        learned, epsilon, delta = int(rng.integers(1, 4)), float(rng.choice([0.3, 1.0])), 1e-3
+        accountant = UnlearningAccountant(
+            PNSGD(problem, 1, step_size=eta, radius=radius, learn_epochs=learned), batches="worst"
+        )
+        sigma = float(accountant.sigma(epsilon=epsilon, delta=delta, steps=int(rng.integers(2, 12))))
+        run, now = (
+            Run(radius, eta, sigma, convexity, lipschitz, steepness),
+            UnlearningStream(accountant, sigma=sigma, epsilon=epsilon, delta=delta),
+        )
+        data = rng.choice([-9.0, 9.0, 0.0], size=period).tolist()
+        visited = [[data[k % period]] for k in range(learned * period)]
+        for at in rng.permutation(period)[:3].tolist():
+            data[at] = float(rng.choice([-9.0, 9.0]))
+            planned = now.planned()
+            steps = now.request()
+            assert steps == planned.steps
+            assert planned.guarantee.epsilon(delta) <= epsilon * (1 + 1e-9)
+            fewer += planned.guarantee.kind == "contraction"
+            visited += [[data[k % period]] for k in range(len(visited), len(visited) + steps)]
+            again = [[data[k % period]] for k in range(len(visited))]
+            if len(visited) > 1:
+                assert run.delta((visited, again), (0.0, 0.0), epsilon) <= delta * (1 + 1e-4), (accountant, sigma, now.state)
+    return fewer
+
+
+def test_streams_keep_to_their_target_by_exact_laws() -> None:
+    assert check_streams(3, 15) > 15
+
+
+@pytest.mark.slow
+def test_many_streams_keep_to_their_target() -> None:
+    assert check_streams(4, 300) > 300
+
+
+def test_the_first_request_of_a_stream_is_the_question_of_one_and_later_ones_do_not_pile_up() -> None:
+    for convexity, learned in ((0.002, None), (0.0, 20)):
+        problem = Problem(n=100, smoothness=1.0, strong_convexity=convexity)
+        accountant = UnlearningAccountant(PNSGD(problem, 5, radius=0.5, step_size=0.5, learn_epochs=learned))
+        sigma = float(accountant.sigma(epsilon=1.0, delta=1e-5, steps=60))
+        stream = UnlearningStream(accountant, sigma=sigma, epsilon=1.0, delta=1e-5)
+        steps = [stream.request() for _ in range(5)]
+        assert steps[0] == 60
+        assert steps[1:] == [steps[1]] * 4
+        followed = stream.fresh().follow(steps)
+        assert np.all(followed.epsilon <= 1.0)
+        fresh = UnlearningStream(accountant, sigma=sigma, epsilon=1.0, delta=1e-5)
+        assert alone(fresh.request) > 3 * steps[1]

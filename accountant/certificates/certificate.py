@@ -58,6 +58,12 @@ def digest(value: object) -> str:
     """SHA-256 of the canonical form."""
     return _digest_of(canonical(value))
 
+#: What is said where a claim of a run with a radius is refused.
+_BLOCKS: Final = (
+    "; blocks behind the radius, with which epsilon and sigma are computed, may prove the claim, but certificates of noisy SGD "
+    "show strings alone"
+)
+
 
 def _digest_of(data: bytes) -> str:
     """SHA-256 of bytes."""
@@ -108,7 +114,8 @@ def certify(
     else:
         proof = Proof(witness)
         mu, proved = proof.mu(), proof.epsilon(exact_delta)
-        exact_epsilon = claimed_epsilon(epsilon, proved.lower, proved.upper, exact_delta)
+        more = _BLOCKS if accountant.algorithm.radius is not None else ""
+        exact_epsilon = claimed_epsilon(epsilon, proved.lower, proved.upper, exact_delta, more=more)
         inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta)
         result = _result(proof, mu, proved, exact_epsilon, progress)
     drawn_ones = accountant.algorithm.own_draws
@@ -126,15 +133,15 @@ def certify(
     )
 
 
-def claimed_epsilon(claimed: float | None, lower: Fraction, upper: Fraction, delta: Fraction) -> Fraction:
-    """The claimed epsilon, or the smallest that is proved to twelve digits."""
+def claimed_epsilon(claimed: float | None, lower: Fraction, upper: Fraction, delta: Fraction, *, more: str = "") -> Fraction:
+    """The claimed epsilon, or the smallest that is proved to twelve digits; ``more`` is said where the claim is refused."""
     smallest = Fraction(rounded_text(upper, 12, up=True))
     epsilon = smallest if claimed is None else decimal(number("epsilon", claimed, at_least=0))
     check_small(lower)
     if upper > epsilon:
         raise ClaimError(
             f"epsilon = {exact_text(epsilon)} at delta = {exact_text(delta)} is not proved: the witness proves "
-            f"epsilon = {rounded_text(upper, 12, up=True)}"
+            f"epsilon = {rounded_text(upper, 12, up=True)}{more}"
         )
     return epsilon
 

@@ -48,6 +48,8 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "contraction": algorithm.contraction,
         "mu_worst": outcome.mu_worst,
         "tightness": outcome.tightness_worst,
+        "blocks": outcome.blocks,
+        "split": list(outcome.split),
         "noise_std": algorithm.noise_std(sigma),
         "noise_multiplier": algorithm.noise_multiplier(sigma),
         "noise_in_units": in_units if math.isfinite(in_units) else None,
@@ -221,6 +223,12 @@ def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]
             )
         worst = "mu, worst batch" if result["group_size"] == 1 else "mu, worst placement"
         rows.append((worst, f"{digits(result['mu_worst'])}{says}"))
+    if result.get("blocks", 1) > 1:
+        first, *others = result["split"]
+        lengths = f"{others[0]} to {others[-1]}" if others[0] != others[-1] else f"{others[0]}"
+        after = "learning" if first == 0 else f"learning and {plural(first, 'step')}"
+        told = f"{plural(len(others), 'block')} of {lengths} steps contract what {after} proved; no mu, points of a curve"
+        rows.append(("blocks", told))
     if result.get("oversize") is not None:
         rows += _oversize_rows(result)
     if result["averaging"] != "exact":

@@ -46,6 +46,14 @@ class BallCurve(BlockCurve):
     def rows(self, some: Indices) -> BallCurve:
         return replace(self, steps=self.steps[some], peak=self.peak[some])
 
+    def from_anywhere(self) -> BallCurve:
+        """Of the same steps from any two points of the ball, whatever was before them; some step."""
+
+        def first(steps: Floats, totals: Floats) -> Floats:
+            return np.where(steps >= 1, self.log_block(np.maximum(steps, 1.0)), np.inf)[:, None]
+
+        return replace(self, log_first=first, head=np.zeros_like, peak=self._whole(), _known={})
+
     def _peak(self) -> Floats:
         return self.peak
 

@@ -144,10 +144,17 @@ class Search:
             return np.min([np.pad(array, (0, size - array.size), constant_values=-np.inf) for array in arrays], axis=0)
 
         log_weights = least(end.log_weights for end in ends)
+        if self.accountant(low).algorithm.radius is not None and self._may_contract(low, high, length):
+            return False
         log_mu = least(end.log_mu(np.array([self.settings["sigma"]]))[0] for end in ends)
         rest = max(1 - float(np.exp(log_weights).sum()), SMALLEST)
         weights = np.append(log_weights, math.log(rest))
         return not self._met(Mixture(weights, np.append(log_mu, -np.inf)[None], ends[0].curve), sigma=1.0)
+
+    def _may_contract(self, low: int, high: int, length: Mapping[str, Any]) -> bool:
+        """Whether blocks are looked for at an end: then nothing is excluded by what strings prove."""
+        target = {name: self.settings[name] for name in ("sigma", "delta")}
+        return any(self.accountant(value).ask("epsilon", **target, **length).blocks > 1 for value in (low, high))
 
     def _met(self, mixture: Mixture, sigma: float | None = None) -> bool:
         """Whether one row of components meets the target, or nearly."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accountant.bounds import Bound, Setting
-from accountant.curves import GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
+from accountant.curves import BallCurve, GDPCurve, Mixture, mixture_log_scale, mixture_tail, rounded_down, rounded_up
 from accountant.numerics import (
     MAX_COUNT,
     Floats,
@@ -58,6 +58,8 @@ class OptimalRule(Rule):
         self._decay: dict[int, Any] = {}
         self._lone: dict[tuple[int, float], Any] = {}
         self.bounded = math.isfinite(float(self.limit))
+        self._accountant = accountant
+        self._blocks_meet: dict[tuple[int, int], bool] = {}
         #: Whether old requests are carried as a distance, on the infinite chord of converged learning.
         self.endless = math.isinf(self.learned) and self.log_c < 0
 
@@ -71,7 +73,42 @@ class OptimalRule(Rule):
                 return True
         elif self._old(state, steps) + self.piled(state, steps) <= self.room(place, steps):
             return True
-        return self.bounded and self._restarted(state, place, steps) + self.rounded + self.piled(state, steps) <= self.most
+        if not self.bounded:
+            return False
+        if self._restarted(state, place, steps) + self.rounded + self.piled(state, steps) <= self.most:
+            return True
+        return self._blocks(state, place, steps)
+
+    def _blocks(self, state: StreamState, place: Place, steps: int) -> bool:
+        """Whether blocks meet the target; of the first request they are those of its points alone."""
+        key = (0 if state.requests else place.points, steps)
+        found = self._blocks_meet.get(key)
+        if found is None:
+            found = self._blocks_meet[key] = any(
+                one.curve.meets(self.epsilon, self.log_delta, one.log_weights, one.log_scale)[0]
+                for one in self.contracted(state, place, steps)
+            )
+        return found
+
+    def contracted(self, state: StreamState, place: Place, steps: int) -> list[Mixture]:
+        """The steps since this request cover all points gone by then at once, from anywhere in the ball, whatever was before.
+
+        The first request is the question of a single one, whose answer it has.
+        """
+        own = self._accountant
+        if not self.double or not steps or own.placing.bound.ball(own.setting) is None:
+            return []
+        if not state.requests and place.points != own.group_size:
+            own = own.with_(group_size=place.points)
+        query = own.run(steps=steps).query
+        alone = query.mixture(query.steps[None], query.start[None])
+        alone = alone._replace(log_scale=alone.log_mu(np.exp(np.array([self.log_sigma]))), law=None, constant=None)
+        if not isinstance(alone.curve, BallCurve):
+            return []
+        if not state.requests:
+            return [alone]
+        blocks = alone.curve.from_anywhere()
+        return [Mixture(np.zeros(1), blocks.peak[:, None] - self.log_sigma, blocks)]
 
     def piled(self, state: StreamState, steps: int) -> float:
         """mu of the rounding that piles up in all steps, so many more included; inf where it is more than may be."""

@@ -29,7 +29,7 @@ import numpy as np
 
 from accountant.averaging import sampled_sum, worst_counts
 from accountant.bounds import Bound
-from accountant.curves import GAUSSIAN_MIXTURE, TANGENT, Mixture, rounded_up, settled
+from accountant.curves import CONTRACTION, GAUSSIAN_MIXTURE, TANGENT, BlockCurve, GDPCurve, Mixture, rounded_up, settled
 from accountant.numerics import DOUBLE, MAX_COUNT, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
 from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of, in_exact_numbers
 from accountant.questions import UnlearningAccountant, raised
@@ -76,13 +76,16 @@ class CurveAfter(NamedTuple):
     stand_in: tuple[Floats, Floats] | None = None
     added: float = 0.0
     redrawn: float = 0.0
+    blocks: Floats | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of a Guarantee."""
         own = self._asdict()
         return (
-            own if self.kind == GAUSSIAN_MIXTURE else {name: own[name] for name in ("kind", "weights", "values", "conversion")}
+            own
+            if self.kind == GAUSSIAN_MIXTURE
+            else {name: own[name] for name in ("kind", "weights", "values", "conversion", "blocks")}
         )
 
 
@@ -175,6 +178,16 @@ class Rule(ABC):
         """epsilon of that curve; inf where there is none."""
         return math.inf
 
+    def contracted(self, state: StreamState, place: Place, steps: int) -> list[Mixture]:
+        """Curves of blocks that contract between projections, whatever the past was, where the rule has any."""
+        return []
+
+    def contracted_epsilon(self, state: StreamState, place: Place, steps: int) -> float:
+        """The least epsilon of these curves; inf where there is none."""
+        found = self.contracted(state, place, steps)
+        each = [float(one.curve.epsilon(self.log_delta, one.log_weights, one.log_scale)[0]) for one in found]
+        return min(each, default=math.inf)
+
     def passes(self, state: StreamState, steps: int) -> None:
         """Carry what all requests left past steps without a request."""
         raise InputError("records join only where they draw their batches by themselves, under bound=optimal")
@@ -193,7 +206,8 @@ class Rule(ABC):
     def curve_after(self, state: StreamState, place: Place, steps: int) -> CurveAfter:
         """The curve that proves the smallest epsilon after this request; UnreachableError where nothing is proved."""
         best, least = None, math.inf
-        found = [*self.mixtures(place, steps, np.array([self.before(state, place, steps)])), self.averaged(state, place, steps)]
+        found: list[Mixture | None] = [*self.mixtures(place, steps, np.array([self.before(state, place, steps)]))]
+        found += [self.averaged(state, place, steps), *self.contracted(state, place, steps)]
         for mixture in found:
             if mixture is None:
                 continue
@@ -211,6 +225,12 @@ class Rule(ABC):
             weights, mu = weights[:inside] / weights[:inside].sum(), mu[:inside]
             return CurveAfter(GAUSSIAN_MIXTURE, weights, mu, "exact", stand_in, way.added, way.redrawn)
         curve = best.curve
+        if isinstance(curve, BlockCurve):
+            split = curve.split(least, best.log_weights, best.log_scale)
+            if split.size > 1:
+                mu, blocks = curve.bounds(split, best.log_scale)
+                return CurveAfter(CONTRACTION, weights / weights.sum(), mu, blocks=blocks)
+            curve = GDPCurve()
         gaussian = curve.kind in ("gdp", TANGENT)
         values = mu if gaussian else 0.5 * mu**2
         return CurveAfter(curve.kind, weights / weights.sum(), values, getattr(curve, "conversion", "exact"))

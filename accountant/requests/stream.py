@@ -290,7 +290,8 @@ class UnlearningStream(Alone):
                 *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
                 rows.append(at)
                 states.append(rule.before(self.state, place, count * self._stride))
-                averaged[at] = rule.averaged_epsilon(self.state, place, count * self._stride)
+                at_once = rule.contracted_epsilon(self.state, place, count * self._stride)
+                averaged[at] = min(rule.averaged_epsilon(self.state, place, count * self._stride), at_once)
             try:
                 self._advance(rule, place, size, count)
             except UnreachableError:
