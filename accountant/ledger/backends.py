@@ -11,7 +11,7 @@ it begins again with ``plan``, of a new object. ``run`` must draw fresh noise ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +43,15 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """JSON types, as entries hold them."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """A run that the ledger closed. what: "unlearn", "refit" or "join". points: records that it removed."""
+
+    what: str
+    points: int
+    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +116,46 @@ class Checking(Protocol):
     def check(self) -> None: ...
 
 
-#: Backends by name: module and class, which is called with the Settings.
+@runtime_checkable
+class Following(Protocol):
+    """Keeps no account of earlier runs itself: gets them all, in order, before ``plan``, ``foreseen`` and ``certify``.
+
+    Before ``certify`` the run of the certificate is the last of them.
+    """
+
+    def follow(self, past: Sequence[Past]) -> None: ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """Knows what requests of so many records each would take, one after the other, from now on: the steps of each.
+
+    The list is shorter where no number of steps is enough for the next one.
+    """
+
+    def foreseen(self, points: Sequence[int]) -> list[int]: ...
+
+
+@runtime_checkable
+class Numbering(Protocol):
+    """Takes some rows only: InputError at ``init`` for others."""
+
+    def check_rows(self, rows: Iterable[Row]) -> None: ...
+
+
+@runtime_checkable
+class Stopping(Protocol):
+    """Can end what ``run`` began, and remove what it wrote: called where a run is given up, at any time, from another thread."""
+
+    def stop(self) -> None: ...
+
+
+#: Backends by name: module and what makes one of the Settings.
 BACKENDS: Final[dict[str, str]] = {
     "estimator": "accountant.ledger.estimator:EstimatorBackend",
+    "command": "accountant.ledger.command:command_backend",
+    "python": "accountant.ledger.entry:EntryBackend",
+    "torch": "accountant.ledger.pytorch:TorchBackend",
 }
 
 

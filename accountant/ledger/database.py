@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from accountant.ledger.schema import OLDER, REVISION
 from accountant.numerics import InputError, MissingExtraError
 
 # After the schema, which says what is missing.
-from sqlalchemy import Connection, Engine, create_engine, event, text  # isort: skip
+from sqlalchemy import Connection, Engine, Select, create_engine, event, text  # isort: skip
 from sqlalchemy.engine import URL, make_url  # isort: skip
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError  # isort: skip
 from sqlalchemy.pool import QueuePool  # isort: skip
@@ -25,6 +25,8 @@ from sqlalchemy.pool import QueuePool  # isort: skip
 Clock = Callable[[], int]
 #: Seconds that one writer waits for the others.
 _PATIENCE: Final = 120
+#: Rows that are fetched at a time where there may be many.
+_ROWS: Final = 2000
 _WRITES: Final = "ledger_writes"
 SQLITE: Final = "sqlite"
 
@@ -158,6 +160,13 @@ class Database:
             raise DatabaseError(f"database {self.shown}: {error}") from None
         except SQLAlchemyError as error:
             raise DatabaseError(f"database {self.shown}: {type(error).__name__}") from None
+
+
+def streamed(connection: Connection, query: Select[Any]) -> Generator[Any, None, None]:
+    """The rows of a query, however many, in constant memory; to be closed where it is not read to its end."""
+    with connection.execute(query.execution_options(yield_per=_ROWS)) as result:
+        for some in result.partitions():
+            yield from some
 
 
 def url_of(address: str | PathLike[str], name: str = "db") -> URL:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from accountant.ledger.chain import CLOSES, Entry, canonical_text, spans
+from accountant.ledger.database import streamed
 from accountant.ledger.schema import (
     DONE,
     FAILED,
@@ -24,7 +25,6 @@ from accountant.ledger.schema import (
 from accountant.ledger.settings import Settings
 from accountant.ledger.subjects import purge_digest
 
-_SOME: Final = 2000
 #: States of a run and of its requests.
 _OF_REQUESTS: Final = {RUNNING: RUNNING, SAVED: SAVED, RELEASED: RELEASED, DONE: RELEASED}
 
@@ -35,16 +35,15 @@ class Replay:
     def __init__(self, connection: Connection, tell: Callable[[str], None]) -> None:
         self._connection, self._tell = connection, tell
         self.requests = self.runs = self._refused = self._in_runs = 0
-        self._stored = self._rows()
+        self._stored = streamed(connection, select(REQUESTS).order_by(REQUESTS.c.number))
         #: The open run, by the body of its intent, its state, and the model as the last closed one left it.
         self._run: dict[str, Any] | None = None
         self._state, self._model, self._after = "", "", ""
         self._closed: dict[str, object] = {}
 
-    def _rows(self) -> Iterator[Any]:
-        query = select(REQUESTS).order_by(REQUESTS.c.number).execution_options(yield_per=_SOME)
-        for some in self._connection.execute(query).partitions():
-            yield from some
+    def close(self) -> None:
+        """Let go of the rows that were not read."""
+        self._stored.close()
 
     def take(self, entry: Entry) -> None:
         """The next entry."""

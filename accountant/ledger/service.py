@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ from accountant.ledger.adding import Added, Asked, checked_subjects, receive, re
 from accountant.ledger.backends import Backend, Checking, Naming, Row, backend_of
 from accountant.ledger.book import writing
 from accountant.ledger.chain import Entry
-from accountant.ledger.database import SQLITE, Clock, Database, url_of
+from accountant.ledger.database import SQLITE, Clock, Database, streamed, url_of
 from accountant.ledger.lease import leased
 from accountant.ledger.migrating import migrate
 from accountant.ledger.schema import ENTRIES, LEDGER
@@ -182,8 +182,9 @@ class Ledger:
         """All entries from this number on, as they are stored, without checking them."""
         with self._database.reading() as connection:
             query = select(ENTRIES).where(ENTRIES.c.number >= first).order_by(ENTRIES.c.number)
-            for row in connection.execution_options(yield_per=1000).execute(query):
-                yield Entry(*row)
+            with closing(streamed(connection, query)) as rows:
+                for row in rows:
+                    yield Entry(*row)
 
     def verify(self, *, head: str | None = None, certificates: int | None = 0, model: bool = True) -> Verified:
         """Whether all is as it was written: the chain, what follows from it, the files. See :class:`Verified`.

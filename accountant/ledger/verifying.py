@@ -6,7 +6,7 @@ and make the rest fit, or write a whole other chain: a head that was kept elsewh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from accountant.ledger.chain import KINDS, NOTHING, Entry, entry_digest
-from accountant.ledger.database import Database
+from accountant.ledger.database import Database, streamed
 from accountant.ledger.replaying import Replay
 from accountant.ledger.schema import ENTRIES, HEAD, RUNS
 from accountant.ledger.settings import Settings
@@ -22,8 +22,6 @@ from accountant.ledger.staging import certificate_path, digest_there
 from accountant.ledger.state import model_digest
 from accountant.numerics import InputError, MissingExtraError
 
-#: Rows fetched at a time.
-_SOME: Final = 2000
 #: Findings that are told.
 _MOST: Final = 100
 
@@ -103,14 +101,16 @@ class Counts:
 def _chain(connection: Connection, found: _Findings, kept: tuple[int, str] | None, counts: Counts) -> Entry:
     """The entries, one by one, with what follows from them; returns the last one."""
     last = Entry(-1, 0, "", "", "", NOTHING)
-    replay = Replay(connection, found.tell)
-    for entry in _entries(connection):
-        _follows(entry, last, found)
-        if kept is not None and entry.number == kept[0] and entry.digest != kept[1]:
-            found.tell(f"entry {entry.number} is not the one whose digest was kept: the chain was written anew")
-        replay.take(entry)
-        last, counts.entries = entry, counts.entries + 1
-    replay.end()
+    query = select(ENTRIES).order_by(ENTRIES.c.number)
+    with closing(Replay(connection, found.tell)) as replay, closing(streamed(connection, query)) as rows:
+        for row in rows:
+            entry = Entry(*row)
+            _follows(entry, last, found)
+            if kept is not None and entry.number == kept[0] and entry.digest != kept[1]:
+                found.tell(f"entry {entry.number} is not the one whose digest was kept: the chain was written anew")
+            replay.take(entry)
+            last, counts.entries = entry, counts.entries + 1
+        replay.end()
     counts.requests, counts.runs = replay.requests, replay.runs
     if kept is not None and last.number < kept[0]:
         found.tell(f"the chain ends at entry {last.number}, and entry {kept[0]} was kept: what came after was cut off")
@@ -131,13 +131,6 @@ def _follows(entry: Entry, last: Entry, found: _Findings) -> None:
         found.tell(f"entry {number} has an earlier time than the one before it")
     if entry.kind not in KINDS:
         found.tell(f"entry {number} is of a kind that nobody writes")
-
-
-def _entries(connection: Connection) -> Iterator[Entry]:
-    query = select(ENTRIES).order_by(ENTRIES.c.number).execution_options(yield_per=_SOME)
-    for some in connection.execute(query).partitions():
-        for row in some:
-            yield Entry(*row)
 
 
 def _head(connection: Connection, found: _Findings, last: Entry) -> None:
@@ -161,18 +154,19 @@ def _certificates(
     """The files are there with their digests; ``most`` of them, the latest first, are checked by the checker."""
     query = select(RUNS.c.number, RUNS.c.certificate).where(RUNS.c.certificate.is_not(None)).order_by(RUNS.c.number.desc())
     checked = count = 0
-    for number, digest in connection.execute(query.execution_options(yield_per=_SOME)):
-        count += 1
-        if not files:
-            continue
-        path = certificate_path(Path(settings.certificates), digest)
-        there = digest_there(path)
-        if there != digest:
-            found.tell(f"certificate {path} of run {number} is {'not there' if there is None else 'changed'}")
-        elif most is None or checked < most:
-            checked += 1
-            for reason in _refusals(path):
-                found.tell(f"certificate {path} of run {number} is refused by the checker: {reason}")
+    with closing(streamed(connection, query)) as rows:
+        for number, digest in rows:
+            count += 1
+            if not files:
+                continue
+            path = certificate_path(Path(settings.certificates), digest)
+            there = digest_there(path)
+            if there != digest:
+                found.tell(f"certificate {path} of run {number} is {'not there' if there is None else 'changed'}")
+            elif most is None or checked < most:
+                checked += 1
+                for reason in _refusals(path):
+                    found.tell(f"certificate {path} of run {number} is refused by the checker: {reason}")
     return checked, count
 
 

@@ -1,0 +1,88 @@
+"""The backend of any other trainer, as a Python function: what it did is declared by the operator, and not checked.
+
+    def unlearn(*, model: Path, output: Path, rows: list[int], steps: int, sigma: float) -> int | None: ...
+
+named ``module:function``; the module is looked for beside the model, too. It reads the model before from ``model``, a copy,
+takes ``steps`` noisy steps without ``rows``, and writes the new model to ``output``, one file. It may return its steps: a run
+whose number is not the planned one has failed. After a time-out nobody can end it; what it makes then goes nowhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from accountant.ledger.backends import Plan, Result, Row
+from accountant.ledger.declared import Declared
+from accountant.ledger.exchange import Exchange
+from accountant.ledger.settings import Settings
+from accountant.numerics import InputError
+
+
+class EntryBackend(Declared):
+    """Argument beside those of the problem: ``call``, as module:function."""
+
+    name = "python"
+    declared = True
+    own = ("call",)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._call = entry_point(settings.arguments.get("call"), settings.model_path.parent)
+        self._exchange: Exchange | None = None
+
+    def run(self, plan: Plan, rows: Sequence[Row]) -> Result:
+        exchange = self._exchange = Exchange(self.settings.model_path, rows)
+        try:
+            said = self._call(
+                model=exchange.before, output=exchange.output, rows=list(rows), steps=plan.steps, sigma=plan.sigma
+            )
+            steps = exchange.taken(said, plan.steps)
+        except BaseException:
+            exchange.close()
+            raise
+        finally:
+            exchange.forget_rows()
+        statement, assumptions = self.stated
+        declared = (
+            f"that {plan.steps} noisy steps ran as the problem says is declared by the operator, and was not looked into",
+            "the rows are gone from the data that the function reads",
+        )
+        return Result(
+            model=exchange, steps=steps, statement=f"As declared, not checked: {statement}",
+            assumptions=(*declared, *assumptions), epsilon=plan.epsilon, delta=plan.delta,
+        )  # fmt: skip
+
+    def save(self, model: Exchange, path: Path) -> None:
+        model.hand_over(path)
+
+    def certify(self, model: Path, path: Path, key: Path | None) -> None:
+        """Of the numbers: that so many steps as the problem says prove this. That they ran stays declared."""
+        self.write_certificate(path, key)
+
+    def stop(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
+
+
+def entry_point(name: object, folder: Path) -> Callable[..., Any]:
+    """The function that ``module:function`` names; InputError where there is none. folder: where modules are found, too."""
+    if not isinstance(name, str) or len(name.split(":")) != 2 or not all(name.split(":")):
+        got = "nothing" if name is None else repr(name)
+        raise InputError(f"call must be module:function, got {got}")
+    module, function = name.split(":")
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    try:
+        found = getattr(import_module(module), function)
+    except ImportError as error:
+        raise InputError(f"call must name a module that can be imported, got {name!r}: {error}") from None
+    except AttributeError:
+        raise InputError(f"call must name a function of the module, got {name!r}") from None
+    if not callable(found):
+        raise InputError(f"call must name a function, got {name!r}, which is {type(found).__name__}")
+    made: Callable[..., Any] = found
+    return made
