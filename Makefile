@@ -16,6 +16,7 @@ lint:
 docs:  ## every example of the pages and the docstrings, and the picture of the README
 	pytest tests/test_docs.py
 	python docs/pictures/noise.py
+	accountant tune --n 5000 --epsilon 1 --delta 1e-5 --requests 2/week --for 1y --plot docs/pictures/tune.svg
 
 bench:
 	pytest benchmarks -n 0

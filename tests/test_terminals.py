@@ -57,6 +57,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "plan": ("plan", *FULL, "--requests", "40"),
     "plan dates": ("plan", *FULL, "--requests", "times.csv", "--window", "2d", "--deadline", "9d", "--batches", "worst"),
     "plan digits": ("plan", *FULL, "--requests", "3", "--precision", "30", "--batches", "worst"),
+    "tune": ("tune", "--n", "900", "--epsilon", "1", "--requests", "20/week", "--for", "9w", "--window", "4w", "--share", ".1"),
     "compare": ("compare", *MNIST, "--epsilon", "1", "--requests", "0"),
     "compare streams": ("compare", *MNIST, "--epsilon", "1", "--requests", "5", "--group-size", "12", "--method", "optimal"),
     "compare digits": ("compare", *MNIST, "--epsilon", "1", "--requests", "0", "--method", "optimal", "--precision", "50"),

@@ -158,8 +158,8 @@ def _listed(name: str, text: str, convert: Callable[[str], float], *words: str) 
             values.append(word if word in words else convert(word))
         except ValueError:
             kind = "whole numbers" if convert is int else "numbers"
-            more = "".join(f", {each}" for each in words)
-            raise InputError(f"{name} must be auto, or {kind}{more} with commas between them, got {text!r}") from None
+            more = "".join(f" or {each}" for each in words)
+            raise InputError(f"{name} must be auto, or {kind}{more}, with commas between them, got {text!r}") from None
     return values
 
 

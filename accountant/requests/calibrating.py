@@ -157,7 +157,7 @@ def smallest_sigma(
             reason = str(error)
         if steps is not None and sum(steps) <= most:
             best = sigma, steps
-            if sum(steps) >= _FULL * most or sum(steps) > most - len(steps):
+            if sum(steps) >= _FULL * most:
                 return best
         else:
             low = sigma

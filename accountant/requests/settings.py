@@ -280,7 +280,18 @@ class Question:
             algorithm = replace(algorithm, learn_epochs=long_enough(algorithm))
         if algorithm.own_draws:
             algorithm = replace(algorithm, redraw=redraws(algorithm, self.epsilon, self.delta))
+            self._check_stand_ins(algorithm)
         return algorithm
+
+    def _check_stand_ins(self, algorithm: PNSGD) -> None:
+        """Where others take the places, no more can go than may come."""
+        assert algorithm.largest_n is not None
+        room = algorithm.largest_n - self.n
+        if self.adjacency == "replace" and self.requests > room:
+            raise InputError(
+                f"requests must be at most {room}, each with a stand-in, as at most largest_n = {algorithm.largest_n} records "
+                f"are ever in, got {self.requests}"
+            )
 
     def calibrated(self, setting: TunedSetting) -> TunedSetting:
         """With the sigma that its requests need in the long run."""

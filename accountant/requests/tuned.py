@@ -1,8 +1,8 @@
 """All settings of a grid beside one another: which are on the Pareto front, and which are refused and why.
 
 A setting is on the front if no other is as good in everything and better in something: regularisation (the less, the less it
-biases), noise that stays in the model, gradient evaluations per request, and in all with learning, to two digits. With scores
-of the user: score, and gradient evaluations per request and in all.
+biases), noise that stays in the model, gradient evaluations per request, and in all with learning. With scores of the user:
+score, and both costs. Costs within a tenth are as good as equal.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from accountant.requests.tuning import chosen
 PENALTIES: Final = (0.5, 1.0, 2.0)
 SHARES: Final = (SHARE / 4, SHARE, 4 * SHARE)
 _STRIDE: Final = 2
+#: Costs that differ by no more than this factor are as good as equal: steps are whole.
+NEARLY: Final = 1.1
 #: What scores may tell apart.
 SCORED: Final = ("batch_size", "step_size", "regularisation", "learn_epochs", "share")
 _SAME: Final = 1e-9
@@ -57,14 +59,14 @@ class Tried:
         return self.setting.learning_gradient_evaluations + self.setting.gradient_evaluations
 
     @property
-    def costs(self) -> tuple[float, ...]:
-        """What is wanted small."""
-        setting = self.setting
-        # Whole steps of batches of several sizes make costs that are meant to be equal differ a little.
-        spent = (_in_steps(setting.gradient_evaluations_per_request), _in_steps(self.evaluations_in_all))
-        if self.score is not None:
-            return (-self.score, *spent)
-        return (setting.regularisation, setting.noise, *spent)
+    def goods(self) -> tuple[float, ...]:
+        """What is wanted small, besides the costs."""
+        return (self.setting.regularisation, self.setting.noise) if self.score is None else (-self.score,)
+
+    @property
+    def costs(self) -> tuple[float, float]:
+        """Gradient evaluations per request, and in all."""
+        return self.setting.gradient_evaluations_per_request, self.evaluations_in_all
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types; null where there is none."""
@@ -93,11 +95,6 @@ class Tried:
             "warning": setting.warning,
         }
         return {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in values.items()}
-
-
-def _in_steps(cost: float) -> float:
-    """To two significant digits."""
-    return float(f"{cost:.1e}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +178,8 @@ def tune(
     # What is chosen is chosen at the cost that a request should have.
     question = min(questions, key=lambda each: abs(math.log(each.share / SHARE)))
     if question.requests < expected.requests:
-        raise InputError(f"requests must be at most n = {question.n} records in all, got {expected.requests}")
+        came = f" ({requests} for {over})" if over is not None else ""
+        raise InputError(f"requests must be at most n = {question.n} records in all, got {expected.requests}{came}")
     marks = _marks(scores)
     sizes = None if _auto(batch_size) else _several("batch_size", batch_size)
     lengths = _several("learn_epochs", learn_epochs)
@@ -286,10 +284,12 @@ def marked(tried: Sequence[Tried]) -> list[Tried]:
     """With the front marked: of those with scores, if there are any, or else of all that are not refused."""
     able = [row for row in tried if row.setting.refused is None]
     scored = [row for row in able if row.score is not None]
-    costs = np.array([row.costs for row in (scored or able)]).reshape(len(scored or able), -1)
+    goods = np.array([row.goods for row in scored or able])
+    costs = np.array([row.costs for row in scored or able])
     front = set()
-    for row, mine in zip(scored or able, costs, strict=True):
-        if not (np.all(costs <= mine, axis=1) & np.any(costs < mine, axis=1)).any():
+    for row, good, cost in zip(scored or able, goods, costs, strict=True):
+        as_good = np.all(goods <= good, axis=1) & np.all(costs <= cost * NEARLY, axis=1)
+        if not (as_good & (np.any(goods < good, axis=1) | np.any(costs * NEARLY < cost, axis=1))).any():
             front.add(id(row))
     return [replace(row, front=id(row) in front) for row in tried]
 
