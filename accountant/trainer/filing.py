@@ -15,18 +15,19 @@ from accountant.requests import UnlearningStream
 from accountant.trainer.answering import Answering
 from accountant.trainer.choosing import Chosen
 from accountant.trainer.fitting import serial
-from accountant.trainer.points import check_points, row_norms, row_numbers
+from accountant.trainer.points import check_points, is_sparse, row_norms, row_numbers
 from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Origin, Run
 from accountant.trainer.saved import Saved, arrays_of, reading, write
 from accountant.trainer.saved_draws import draws_header, read_draws
+from accountant.trainer.sparse_rows import SparseRows
 
 
 class Filing(Answering):
     """An estimator with the state that goes on from a file."""
 
     @serial
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, rows_apart: bool = False) -> None:
         """Write the state to one .npz file without pickles, from which :meth:`load` goes on.
 
         The file is replaced whole, after whoever is saving to it now, and is on the disk when this returns: a request is done
@@ -34,12 +35,15 @@ class Filing(Answering):
         where somebody else has saved since to the file that this estimator was loaded from or saved to, or a state of this fit
         that it does not come from: load it again, and repeat the request. InputError for what cannot be written.
         It holds the training data, which unlearning needs, and the batch order: keep it secret. Noise after loading is fresh.
+        rows_apart: keep the rows in the folder ``NAME.rows`` beside the file, in blocks. Those that are there already are not
+        written again, and those that had removed rows are removed. The two belong together.
         Only if ``random_state`` was given the file holds the state of the noise, which can then be drawn again, and says so.
         """
         self._check_fitted()
         before, after = self._history, self._history.saved(path)
         # Known even if an interrupt comes between the file and the next line but one.
         self._history = replace(before, states=after.states)
+        arrays = arrays_of(self._run, apart=rows_apart)
         saved = Saved(
             kind=type(self).__name__,
             params=_written(self.get_params(deep=False)),
@@ -51,7 +55,8 @@ class Filing(Answering):
             requests=self.requests_,
             steps=self.steps_run_,
             guarantee=None if self._guarantee is None else self._guarantee.to_json(),
-            arrays=arrays_of(self._run) if self._kept is None else {**arrays_of(self._run), "kept": self._kept},
+            arrays=arrays if self._kept is None else {**arrays, "kept": self._kept},
+            rows=self._run.rows if rows_apart else None,
             noise=self._run.noise,
             row_labels=self._row_labels,
             history=after,
@@ -65,7 +70,13 @@ class Filing(Answering):
         """What else fit found out, as JSON types."""
         names = ("batch_size", "regularisation", "learn_epochs", "step_size")
         chosen = {name: getattr(self, f"{name}_") for name in names}
-        return {"seconds": self._seconds, "count": self._row_labels.n, "refits": self._refits, "chosen": chosen}
+        return {
+            "seconds": self._seconds,
+            "count": self._row_labels.n,
+            "refits": self._refits,
+            "chosen": chosen,
+            "columns": self._run.rows.shape[1],
+        }
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -112,7 +123,7 @@ class Filing(Answering):
         run = Run(
             parameters=parameters,
             orders=saved.arrays["order"][None] if draws is None else np.empty((0, rows), dtype=np.int64),
-            rows=Rows.of(features),
+            rows=saved.rows or (SparseRows.of(features) if is_sparse(features) else Rows.of(features)),
             labels=saved.arrays["labels"],
             steps=steps,
             learned=learned,

@@ -6,6 +6,7 @@ removed row lies in a block of the earlier run alone, and is gone from memory as
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,13 @@ class Block:
     def norms(self) -> Floats:
         """2-norms of the rows, (k,)."""
         return row_norms(self.array)
+
+    @cached_property
+    def digest(self) -> str:
+        """A name of the content, 32 hexadecimal digits."""
+        digest = hashlib.blake2b(f"{self.array.dtype.str} {self.array.shape}".encode(), digest_size=16)
+        digest.update(self.array.data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ Arrays: header (UTF-8 bytes), parameters (outputs*d, 1), order (n,), features (n
 its stream, the requests so far, the guarantee, the history of the file and, only if ``random_state`` was given, the state of
 the noise. Where records draw their batches by themselves order is empty, and there are the key of the draws and what records
 are called, with arrays (n,) of :mod:`accountant.trainer.saved_draws`. kept (m,), after ``refit``: the numbers that its rows had
-before. Labels of records with weights have two fields, label and weight.
+before. Labels of records with weights have two fields, label and weight. Sparse rows are features (m,), those that are not
+zero, indices (m,) and indptr (n + 1,) of CSR.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, Final
 
@@ -26,18 +27,25 @@ from numpy.typing import NDArray
 
 from accountant.numerics import InputError, atomic_file, locked_file, remove_unfinished
 from accountant.problem import PARTITION
+from accountant.trainer.apart import folder_of, read_rows, remove_others, write_rows
 from accountant.trainer.history import History
 from accountant.trainer.labels import LOST, NONE, NUMBERS, OWN, RowLabels, as_objects
 from accountant.trainer.noise import Noise, fresh_noise
+from accountant.trainer.points import is_sparse
+from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Run
 from accountant.trainer.saved_draws import DRAW_ARRAYS, draws_arrays
+from accountant.trainer.sparse_rows import SparseRows
 
 #: Version of the file format. In the first there was no history, and always the state of the noise; before the third no draws.
 FORMAT: Final = 3
-_FORMATS: Final = (1, 2, 3)
+#: Of a file whose rows are apart, in blocks that its header lists.
+_APART: Final = 4
+_FORMATS: Final = (1, 2, 3, 4)
 _ARRAYS: Final = ("header", "parameters", "order", "features", "labels", "zeroed")
 _LABELS: Final = ("row_labels", "row_label_rows")
 _KEPT: Final = "kept"
+_SPARSE: Final = ("indices", "indptr")
 #: Of a file whose noise comes again.
 REPLAYABLE: Final = "random_state was given: whoever has this file can draw the noise of all later requests, and subtract it"
 #: What reading a damaged file may raise.
@@ -64,7 +72,8 @@ class Saved:
     any. classes: (k,), of a classifier. sigma: the noise. stream, guarantee: as their ``to_json`` wrote them. requests: the
     rows of each, steps: its length. run: parameters (outputs*d, 1), order (n,), features (n, d), labels (n,), zeroed (n,).
     noise: of one trial. row_labels: what X called its rows. history: of the file. draws: as ``draws_header`` has them; None for
-    a partition. fitted: what else fit found out, as JSON types. What tells of rows, noise or key is in no repr.
+    a partition. fitted: what else fit found out, as JSON types. rows: those that are kept apart, as they lie in blocks. What
+    tells of rows, noise or key is in no repr.
     """
 
     kind: str
@@ -83,18 +92,28 @@ class Saved:
     history: History
     draws: Mapping[str, Any] | None = field(repr=False)
     fitted: Mapping[str, Any] = field(default_factory=dict)
+    rows: Rows | SparseRows | None = field(default=None, repr=False)
 
 
-def arrays_of(run: Run) -> dict[str, NDArray[Any]]:
-    """What a file holds of a run of one trial."""
+def arrays_of(run: Run, *, apart: bool = False) -> dict[str, NDArray[Any]]:
+    """What a file holds of a run of one trial, without rows that are kept apart."""
     return {
         "parameters": run.parameters,
         "order": run.orders[0] if run.draws is None else np.empty(0, dtype=np.int64),
-        "features": run.features,
+        **({} if apart else _row_arrays(run)),
         "labels": run.labels,
         "zeroed": run.zeroed,
         **draws_arrays(run.draws),
     }
+
+
+def _row_arrays(run: Run) -> dict[str, NDArray[Any]]:
+    """The rows; sparse ones as the three arrays of CSR, features those that are not zero."""
+    rows = run.features
+    if not is_sparse(rows):
+        return {"features": rows}
+    sparse: Any = rows
+    return {"features": sparse.data, "indices": sparse.indices, "indptr": sparse.indptr}
 
 
 def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
@@ -104,7 +123,7 @@ def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
     """
     header, arrays = _header(saved), {**saved.arrays, **_label_arrays(saved.row_labels)}
     try:
-        text = json.dumps(header, default=_plain, allow_nan=False)
+        json.dumps(header, default=_plain, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"parameters and classes must be text, finite numbers or booleans to be saved: {error}") from None
     try:
@@ -113,8 +132,11 @@ def write(saved: Saved, path: str | PathLike[str], *, before: History) -> None:
             _check_place(before, path)
             # A process that was killed may have left rows that are removed since.
             remove_unfinished(path)
+            blocks = [] if saved.rows is None else write_rows(path, saved.rows)
+            text = json.dumps({**header, "blocks": blocks} if blocks else header, default=_plain, allow_nan=False)
             with atomic_file(path, mode=0o600, sync=True, secret=saved.draws is not None) as part, open(part, "wb") as file:
                 np.savez(file, header=np.frombuffer(text.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+            remove_others(path, blocks)
     except OSError as error:
         raise InputError(f"path {os.fspath(path)} cannot be written: {error.strerror}") from None
 
@@ -124,16 +146,7 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
     """What :func:`write` wrote of an estimator of this class; what goes wrong in the block becomes an InputError, too."""
     name = os.fspath(path)
     try:
-        with open(path, "rb") as file:
-            with np.load(file, allow_pickle=False) as archive:
-                known = (*_ARRAYS, *_LABELS, *DRAW_ARRAYS, _KEPT)
-                arrays = {key: archive[key] for key in known if key in _ARRAYS or key in archive.files}
-            header = _read_header(arrays)
-            if header["kind"] != kind:
-                raise InputError(f"it holds a {header['kind']}, not a {kind}")
-            file.seek(0)
-            history = _history(header, file).at(path)
-        yield _saved(header, arrays, history)
+        yield _read(path, kind)
     except OSError as error:
         raise InputError(f"path {name} cannot be read: {error.strerror}") from None
     except InputError as error:
@@ -142,12 +155,36 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Saved]:
         raise InputError(f"path {name} must be a file that save wrote, undamaged ({type(error).__name__})") from None
 
 
+def _read(path: str | PathLike[str], kind: str) -> Saved:
+    for left in (2, 1, 0):
+        with open(path, "rb") as file:
+            with np.load(file, allow_pickle=False) as archive:
+                known = (*_ARRAYS, *_LABELS, *DRAW_ARRAYS, _KEPT, *_SPARSE)
+                arrays = {key: archive[key] for key in known if key in archive.files}
+            header = _read_header(arrays)
+            if header["kind"] != kind:
+                raise InputError(f"it holds a {header['kind']}, not a {kind}")
+            file.seek(0)
+            history = _history(header, file).at(path)
+        if header["format"] != _APART:
+            return _saved(header, arrays, history)
+        try:
+            rows = read_rows(path, header["blocks"])
+        except FileNotFoundError:
+            # Somebody may have saved in between, and removed what this state listed.
+            if left:
+                continue
+            raise InputError(f"its rows must be in the folder {folder_of(path)} beside it, and some are not") from None
+        return replace(_saved(header, {**arrays, "features": rows.whole()}, history), rows=rows)
+    raise AssertionError
+
+
 def _header(saved: Saved) -> dict[str, object]:
     classes, noise, labels = saved.classes, saved.noise, saved.row_labels
     texts = labels.values is not None and all(type(label) is str for label in labels.values.tolist())
     kept = labels.kind != OWN or texts or labels.values is None or labels.values.dtype != object
     header = {
-        "format": FORMAT,
+        "format": FORMAT if saved.rows is None else _APART,
         "kind": saved.kind,
         "params": saved.params,
         "n_features": saved.n_features,
@@ -214,6 +251,7 @@ def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], histor
         classes = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
         if classes.ndim != 1 or classes.size < 2:
             raise ValueError("classes")
+    arrays = _with_sparse(header, arrays)
     features, labels, zeroed, order = (arrays[name] for name in ("features", "labels", "zeroed", "order"))
     n = zeroed.size
     if features.ndim != 2 or not n or not (features.shape[0] == labels.size == n) or zeroed.dtype != bool:
@@ -248,6 +286,20 @@ def _saved(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], histor
         draws=draws,
         fitted=fitted,
     )
+
+
+def _with_sparse(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
+    """With sparse rows as a matrix; ValueError where the arrays of one do not fit together."""
+    if not set(_SPARSE) & set(arrays):
+        return arrays
+    from scipy.sparse import csr_array
+
+    parts = (arrays["features"], arrays["indices"], arrays["indptr"])
+    if parts[0].dtype != np.float64:
+        raise ValueError("features")
+    rows = csr_array(parts, shape=(arrays["zeroed"].size, int(header["fitted"]["columns"])))
+    rows.check_format()
+    return {**{name: array for name, array in arrays.items() if name not in _SPARSE}, "features": rows}
 
 
 def _noise(header: Mapping[str, Any]) -> Noise:
