@@ -81,8 +81,8 @@ def stop(sentence: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def show(json_: bool, result: dict[str, Any], rows: Sequence[tuple[str, str]]) -> None:
-    """One JSON object, or a table of names and values."""
+def show(json_: bool, result: dict[str, Any], rows: Sequence[tuple[str, str]], *, head: str | None = None) -> None:
+    """One JSON object, or a table of names and values; the head, which people copy, in a line of its own that is not broken."""
     if json_:
         print(json.dumps(result, allow_nan=False))
         return
@@ -90,6 +90,8 @@ def show(json_: bool, result: dict[str, Any], rows: Sequence[tuple[str, str]]) -
     for name, value in rows:
         table.add_row(name, value)
     layout.console().print(table)
+    if head is not None:
+        print(f"  head {head}")
 
 
 def date(microseconds: int | None) -> str:
@@ -152,9 +154,9 @@ def init(
         ("key", f"{settings.key}: keep it apart from the ledger, and a copy of it"),
         ("subjects", settings.subjects),
         ("certificates", settings.certificates),
-        ("head", f"{head}: keep it elsewhere, for verify --head"),
+        ("head", "keep it elsewhere, for verify --head:"),
     ]
-    show(json, result, rows)
+    show(json, result, rows, head=head)
 
 
 def add(

@@ -37,8 +37,8 @@ def status(
     ]
     if found.running + found.saved:
         rows.insert(2, ("in a run", f"{found.running + found.saved}: process finishes it, if nobody works now"))
-    rows += [("works now", found.worker or "nobody"), ("head", found.head)]
-    show(json, {"command": "ledger status", **found.to_dict()}, rows)
+    rows += [("works now", found.worker or "nobody")]
+    show(json, {"command": "ledger status", **found.to_dict()}, rows, head=found.head)
     if check and found.overdue:
         raise typer.Exit(VERDICT)
 
@@ -69,11 +69,10 @@ def verify(
         ("gone through", f"{plural(found.entries, 'entry').replace('entrys', 'entries')}, {plural(found.requests, 'request')}, "
          f"{plural(found.runs, 'run')}"),
         ("certificates", f"{found.certificates} of {found.certificates_of} checked by the checker"),
-        ("head", found.head),
         *(("WRONG", finding) for finding in found.findings),
         ("verdict", "all is as it was written" if found.valid else "NOT as it was written"),
     ]  # fmt: skip
-    show(json, {"command": "ledger verify", **found.to_dict()}, rows)
+    show(json, {"command": "ledger verify", **found.to_dict()}, rows, head=found.head)
     if not found.valid:
         raise typer.Exit(VERDICT)
 

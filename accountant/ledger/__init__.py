@@ -2,14 +2,22 @@
 
 from typing import TYPE_CHECKING
 
-from accountant.numerics import face
+from accountant.numerics import MissingExtraError, face
+
+try:
+    # Every file needs it, and none says so as well as here.
+    import sqlalchemy as sqlalchemy
+except ImportError:
+    raise MissingExtraError("the ledger", "SQLAlchemy", "ledger") from None
 
 if TYPE_CHECKING:
     from accountant.ledger.adding import *
     from accountant.ledger.backends import *
     from accountant.ledger.chain import *
     from accountant.ledger.database import *
+    from accountant.ledger.declared import *
     from accountant.ledger.lease import *
+    from accountant.ledger.outlook import *
     from accountant.ledger.service import *
     from accountant.ledger.settings import *
     from accountant.ledger.staging import *
@@ -21,10 +29,12 @@ else:
     __getattr__, __all__ = face(
         __name__,
         adding="Added",
-        backends="BACKENDS Backend Certifying Checking Naming Plan Refitting Result Row RunFailedError backend_of",
+        backends="BACKENDS Backend Certifying Checking Following Foreseeing Naming Numbering Past Plan Refitting Result Row RunFailedError Stopping backend_of",
         chain="Entry",
         database="DatabaseError",
         lease="BusyError LeaseLostError",
+        declared="read_problem",
+        outlook="Outlook",
         service="Ledger",
         settings="Settings",
         staging="DamageError",

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from sqlalchemy import Connection, Engine, Select, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
 from accountant.ledger.schema import OLDER, REVISION
 from accountant.numerics import InputError, MissingExtraError
-
-# After the schema, which says what is missing.
-from sqlalchemy import Connection, Engine, Select, create_engine, event, text  # isort: skip
-from sqlalchemy.engine import URL, make_url  # isort: skip
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError  # isort: skip
-from sqlalchemy.pool import QueuePool  # isort: skip
 
 #: Reads a clock: microseconds since 1970, UTC.
 Clock = Callable[[], int]

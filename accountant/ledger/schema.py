@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from accountant.numerics import MissingExtraError
-
-try:
-    from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, MetaData, String, Table, Text, text
-except ImportError:
-    raise MissingExtraError("the ledger", "SQLAlchemy", "ledger") from None
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, MetaData, String, Table, Text, text
 
 #: The version of the tables that this program reads and writes, and those that it can bring up to it.
 REVISION: Final = "0001"

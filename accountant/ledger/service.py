@@ -231,6 +231,7 @@ def _begin(
     """Make the key, the database of subjects, the folder and the ledger; what was made goes again if one of them cannot be."""
     ledger = secrets.token_hex(16)
     made: list[str] = []
+    create = _is_new_file(database)
     try:
         key = Key.create(settings.key, ledger)
         made.append(settings.key)
@@ -239,7 +240,8 @@ def _begin(
             made.append(settings.subjects)
         Subjects.create(settings.subjects, ledger, known).close()
         Path(settings.certificates).mkdir(mode=0o700, parents=True, exist_ok=True)
-        where = Database(database, create=_new_file(database, made), clock=clock)
+        where = Database(database, create=create, clock=clock)
+        made += [str(where.path)] if create else []
         try:
             _write_beginning(where, settings, model, ledger, key, len(known), operator)
         finally:
@@ -251,7 +253,7 @@ def _begin(
         raise
 
 
-def _new_file(database: str | PathLike[str], made: list[str]) -> bool:
+def _is_new_file(database: str | PathLike[str]) -> bool:
     """Whether a SQLite file is to be made; InputError where one is there."""
     url = url_of(database)
     if url.get_backend_name() != SQLITE:
@@ -259,7 +261,6 @@ def _new_file(database: str | PathLike[str], made: list[str]) -> bool:
     path = str(url.database)
     if Path(path).exists():
         raise InputError(f"db {path} is there already: a ledger begins in a new file")
-    made.append(path)
     return True
 
 

@@ -50,6 +50,8 @@ class Key:
                 file.write(secret.hex() + "\n")
                 file.flush()
                 os.fsync(handle)
+        except FileExistsError:
+            raise InputError(f"key file {path} is there already: the model has a ledger, or had one") from None
         except OSError as error:
             raise InputError(f"key file {path} cannot be made: {error.strerror}") from None
         return cls(secret, ledger)
