@@ -32,6 +32,8 @@ class Answering(Fitting):
     _row_labels: RowLabels
     #: Row numbers of those rows that ``refit`` learned from and that joined since, rising; None before.
     _kept: NDArray[np.int64] | None
+    #: Of those that joined: requests before them, how many, and the steps that ran then.
+    _joined: tuple[tuple[int, int, int], ...] = ()
     requests_: tuple[tuple[int, ...], ...]
     steps_run_: tuple[int, ...]
 
@@ -113,7 +115,7 @@ class Answering(Fitting):
         self._check_fitted()
         epochs = integer("epochs", epochs, at_least=0)
         named = RowLabels.of(X, np.shape(X)[0] if np.ndim(X) else 0)
-        x, labels = validate_data(self, X, y, reset=False, dtype=FLOATS)
+        x, labels = validate_data(self, X, y, reset=False, dtype=FLOATS, accept_sparse="csr")
         if self._run.draws is None:
             raise InputError("assignment must be secret for rows to join: a partition has no place for them")
         names = self._names(ids, named, x.shape[0])
@@ -128,6 +130,7 @@ class Answering(Fitting):
                 "_history": self._history.moved(),
                 "_row_labels": self._row_labels.with_rows(named),
                 "_kept": self._kept_with(x.shape[0]),
+                "_joined": (*self._joined, (len(self.requests_), x.shape[0], steps)),
             }
         )
         return self
@@ -245,10 +248,10 @@ class Answering(Fitting):
         if X is None:
             if sample_weight is not None:
                 raise InputError("sample_weight must be left out where no rows take the places of those that leave")
-            return np.zeros((count, self._run.rows.shape[1])), self._later_filler(count)
+            return self._run.rows.nothing(count), self._later_filler(count)
         if self.adjacency != "replace":
             raise InputError(f"X and y must be left out under adjacency {self.adjacency}, which replaces nothing")
-        x, labels = validate_data(self, X, y, reset=False, dtype=FLOATS)
+        x, labels = validate_data(self, X, y, reset=False, dtype=FLOATS, accept_sparse="csr")
         if x.shape[0] != count:
             raise InputError(f"X must have a row for each of the {count} removed ones, got {x.shape[0]}")
         return self._taken(x), self._later_labels(labels, sample_weight)

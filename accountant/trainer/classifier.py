@@ -140,7 +140,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         sample_weight: (n,) from 0 to ``weight_bound``; each must be the row's own, computed from no other rows. Default ones.
         """
         self._forget()
-        x, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
+        x, labels = validate_data(self, X, y, dtype=FLOATS, accept_sparse="csr", ensure_min_samples=2)
         named = RowLabels.of(X, x.shape[0])
         check_classification_targets(labels)
         self.classes_ = np.unique(labels if self.classes is None else np.asarray(self.classes))

@@ -36,6 +36,8 @@ _GAPS: Final = b"gaps"
 _USED: Final = b"used"
 #: 64-bit words of a digest of gaps.
 _WORDS: Final = 8
+#: Records that are hashed at a time: of a million messages and digests there should never be all.
+_AT_ONCE: Final = 1 << 16
 #: Keys that are tried until no batch is too large.
 _TRIES: Final = 1000
 
@@ -210,8 +212,12 @@ class Draws:
     ) -> Positions:
         """The batch of every record in an epoch of every trial, (trials, n)."""
         keys = self.keys if keys is None else keys
-        words = _digests(keys, _messages(names, counters, epoch), _BATCH, 16)
-        return _modulo(words, self.batches).reshape(len(keys), len(names))
+        found = np.empty((len(keys), len(names)), dtype=np.int64)
+        for first in range(0, len(names), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            words = _digests(keys, _messages(names[some], counters[some], epoch), _BATCH, 16)
+            found[:, some] = _modulo(words, self.batches).reshape(len(keys), -1)
+        return found
 
     def _visits(self, epoch: int, keys: Sequence[bytes]) -> Places:
         """The steps of an epoch that every record is in."""

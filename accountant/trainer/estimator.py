@@ -4,6 +4,7 @@
     model.unlearn(ids=["a17", "b3"])              # two records, as one request
     model.learn_more(X_new, y_new, ids=new_ids)   # others join
     model.guarantee_                              # what holds now, of every request so far
+    model.certify("certificate.json")             # a proof of that, which others can check
     model.cost_                                   # what the next request takes, and how many cost less than a fit
     model.refit()                                 # learn again on the rows that are left
 
@@ -18,6 +19,7 @@ been learned from the deleted rows. A ``StandardScaler`` before this estimator, 
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -32,6 +34,9 @@ from accountant.trainer.history import History
 from accountant.trainer.identifiers import Identifier
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array
+from accountant.trainer.points import is_sparse
+from accountant.trainer.rows import Rows
+from accountant.trainer.sparse_rows import SparseRows
 from accountant.trainer.weights import plain
 
 
@@ -56,7 +61,7 @@ class Estimator(Filing):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("requests_", "steps_run_", "_guarantee", "_history", "_row_labels", "_kept"):
+        for name in ("requests_", "steps_run_", "_guarantee", "_history", "_row_labels", "_kept", "_joined"):
             self.__dict__.pop(name, None)
 
     def _learn(self, X: Array, labels: Array, row_labels: RowLabels, ids: object, sample_weight: object) -> None:
@@ -65,7 +70,7 @@ class Estimator(Filing):
 
     def _begin(self, history: History, row_labels: RowLabels) -> None:
         """Before the first request."""
-        self._guarantee, self.requests_, self.steps_run_, self._kept = None, (), (), None
+        self._guarantee, self.requests_, self.steps_run_, self._kept, self._joined = None, (), (), None, ()
         self._history, self._row_labels = history, row_labels
 
     @property
@@ -75,6 +80,32 @@ class Estimator(Filing):
         if guarantee is None:
             raise AttributeError("guarantee_ is there after the first unlearn(...): nothing has been unlearned yet")
         return guarantee
+
+    @serial
+    def certify(self, path: str | PathLike[str], key: str | PathLike[str] | None = None) -> None:
+        """Write a certificate of ``guarantee_`` to a file, which ``accountant check`` or the one-file checker verifies.
+
+        It proves ``guarantee_.epsilon(delta_)``, to twelve digits, of all requests so far, and holds no data and no key of the
+        draws; for assignment "secret" under bound "optimal". Needs the extra ``certify``. key: the private Ed25519 key that
+        signs it, in PEM (extra ``sign``). Raises InputError, and writes nothing, where there is no certificate, with the reason:
+        before the first request, right after :meth:`refit`, of a partition and of published bounds.
+
+        >>> import numpy as np
+        >>> from accountant.trainer import PNSGDClassifier
+        >>> X = np.array([[0.6, 0.8], [1.0, 0.0], [-1.0, 0.0], [-0.6, -0.8]] * 25)
+        >>> model = PNSGDClassifier(epsilon=1.0, delta=1e-3).fit(X, X[:, 0] > 0)
+        >>> model.certify("certificate.json")
+        Traceback (most recent call last):
+        accountant.numerics.errors.InputError: nothing has been unlearned yet: there is no guarantee to certify
+        """
+        self._check_fitted()
+        if self._guarantee is None:
+            raise InputError("nothing has been unlearned yet: there is no guarantee to certify")
+        # Slow to import, and needed here only.
+        from accountant.trainer.certifying import certified, happened, write_certificate
+
+        events = happened(self.requests_, self.steps_run_, self._joined)
+        write_certificate(certified(self._stream, self._guarantee, events), path, key)
 
     @property
     def cost_(self) -> Cost:
@@ -147,10 +178,19 @@ class Estimator(Filing):
         row_labels = self._row_labels.without(rows)
         new._begin(self._history.moved(), row_labels.with_rows(RowLabels(int((numbers >= row_labels.n).sum()))))
         new._kept = None if numbers.size == new._row_labels.n else numbers
-        new._learn_again(self._run.rows.take(stay), labels, names)
+        new._learn_again(self._rows_at(stay), labels, names)
         # All at once, as a request.
         self.__dict__.update(new.__dict__)
         return self
+
+    def _rows_at(self, places: NDArray[np.int64]) -> Rows | SparseRows:
+        """The rows that lie there, in this order; blocks of which all stay are shared."""
+        rows = self._run.rows
+        gone = np.setdiff1d(np.arange(rows.shape[0]), places)
+        if (np.diff(places) > 0).all():
+            return rows.without(gone) if gone.size else rows
+        taken = rows.take(places)
+        return SparseRows.of(taken) if is_sparse(taken) else Rows.of(taken)
 
     def _unfitted(self) -> Self:
         """An estimator of the same parameters that knows of X and y what follows from no row that may go."""

@@ -9,7 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import copy
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,12 +20,16 @@ from accountant.trainer.choosing import Choosing
 from accountant.trainer.identifiers import Identifier, identifiers
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array
-from accountant.trainer.points import row_norms, scores
 from accountant.trainer.preparation import Preparation
+from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import check_is_fitted, validate_data
+from accountant.trainer.sparse_rows import SparseRows
 from accountant.trainer.trials import DTYPES
 from accountant.trainer.weights import checked_weights, weighted_labels
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 FLOATS: Final = (np.float64, np.float32)
 _P = ParamSpec("_P")
@@ -75,6 +79,12 @@ class Fitting(Choosing):
         """Unfitted, lest a fit that fails leaves parts of two."""
         self.__dict__.pop("coef_", None)
 
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
+        # What centres, or keeps float32, has no rows that are sparse.
+        tags.input_tags.sparse = self.dtype == "float64" and self.feature_range is None
+        return tags
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
 
@@ -94,26 +104,27 @@ class Fitting(Choosing):
         weights = self._weights(labels, sample_weight)
         self._weighted = weights is not None
         rows, lost = self._ready.prepared(X, dtype)
-        self._set_up(row_norms(rows), rows.shape[1], n=rows.shape[0])
+        self._set_up(rows.norms, rows.shape[1], n=rows.shape[0])
         names = self._names(ids, row_labels, rows.shape[0])
         self._check_rounding(
             (1 if self.unlearn_epochs is None else self.unlearn_epochs) * self._trainer.algorithm.steps_per_epoch
         )
         self._ready.warn(lost)
+        del lost
         warn_of_pipeline()
         self._learn_rows(rows, labels if weights is None else weighted_labels(labels, weights), names)
 
-    def _learn_rows(self, rows: Array, labels: Array, names: tuple[Identifier, ...] | None) -> None:
+    def _learn_rows(self, rows: Rows | SparseRows, labels: Array, names: tuple[Identifier, ...] | None) -> None:
         """Learn from prepared rows (n, d), labels (n,) with their weights and identifiers (n,)."""
         began = time.perf_counter()
         run = self._trainer.learn(rows, labels, epochs=self.learn_epochs_, ids=names)
         self._seconds = (time.perf_counter() - began) / run.steps
         self.__dict__.update(self._released(run))
 
-    def _learn_again(self, rows: Array, labels: Array, names: tuple[Identifier, ...] | None) -> None:
+    def _learn_again(self, rows: Rows | SparseRows, labels: Array, names: tuple[Identifier, ...] | None) -> None:
         """Learn from prepared rows (n, d) and labels (n,) that are left of earlier ones."""
         self._prepare(self.n_features_in_)
-        self._set_up(row_norms(rows), rows.shape[1], n=rows.shape[0])
+        self._set_up(rows.norms, rows.shape[1], n=rows.shape[0])
         self._check_rounding(
             (1 if self.unlearn_epochs is None else self.unlearn_epochs) * self._trainer.algorithm.steps_per_epoch
         )
@@ -177,8 +188,8 @@ class Fitting(Choosing):
     def _scores(self, X: ArrayLike) -> Array:
         """Scores (n, outputs)."""
         self._check_fitted()
-        x = validate_data(self, X, reset=False, dtype=FLOATS)
-        return scores(self._loss, self._run.parameters, self._ready.rows(x, x.dtype))[:, 0]
+        x = validate_data(self, X, reset=False, dtype=FLOATS, accept_sparse="csr")
+        return self._ready.scores(self._loss, self._run.parameters, x)
 
 
 def _said(value: object) -> str:

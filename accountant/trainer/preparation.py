@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from accountant.numerics import Floats, InputError, choice, number
 from accountant.trainer.cautions import RescaledRowsWarning, caution
-from accountant.trainer.losses import Array
-from accountant.trainer.points import row_norms, scaled
+from accountant.trainer.losses import Array, Loss
+from accountant.trainer.points import is_sparse, row_norms, scaled, scores
+from accountant.trainer.rows import Block, Rows
+from accountant.trainer.sparse_rows import SparseRows
 
 LONG_ROWS: Final = ("scale", "leave")
 #: Share of rows that may lose their lengths without a word.
@@ -104,27 +106,73 @@ class Preparation:
         """On the norm of what :meth:`rows` gives."""
         return float(np.hypot(self.feature_bound, 1.0)) if self.intercept else self.feature_bound
 
-    def rows(self, X: Array, dtype: np.dtype[Any]) -> Array:
-        """The rows (n, d), or (n, d + 1) with the constant feature, for X (n, d), in an array of their own."""
-        return self.prepared(X, dtype)[0]
+    def rows(self, X: Any, dtype: np.dtype[Any]) -> Any:
+        """The rows (n, d), or (n, d + 1) with the constant feature, for X (n, d): an array, or a CSR matrix of a sparse X."""
+        if is_sparse(X):
+            return self._sparse(X)[0]
+        return np.concatenate([rows for rows, _, _ in self._prepared(X, dtype)])
 
-    def prepared(self, X: Array, dtype: np.dtype[Any]) -> tuple[Array, Lost]:
-        """The rows, and what they lost."""
+    def prepared(self, X: Any, dtype: np.dtype[Any]) -> tuple[Rows | SparseRows, Lost]:
+        """The rows, in blocks that runs share, and what they lost."""
+        if is_sparse(X):
+            rows, lengths = self._sparse(X)
+            return SparseRows.of(rows), Lost(lengths, 0)
+        blocks: list[Block] = []
+        norms: list[Floats] = []
+        outside = 0
+        for part, own, beyond in self._prepared(X, dtype):
+            blocks.append(Block(part))
+            norms.append(own)
+            outside += beyond
+        return Rows(tuple(blocks)), Lost(np.concatenate(norms), outside)
+
+    def scores(self, loss: Loss, parameters: Array, X: Any) -> Array:
+        """Scores (n, outputs) of parameters (outputs*d, 1) for X (n, d), some rows at a time."""
+        if is_sparse(X):
+            return scores(loss, parameters, self._sparse(X)[0])[:, 0]
+        parts = [scores(loss, parameters, rows)[:, 0] for rows, _, _ in self._prepared(X, X.dtype)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _prepared(self, X: Array, dtype: np.dtype[Any]) -> Iterator[tuple[Array, Floats, int]]:
+        """Some rows at a time, with their norms before scaling and how many of them had values beyond their ranges."""
         n, d = X.shape
-        rows = np.empty((n, d + self.intercept), dtype)
-        rows[:, d:] = 1
-        norms, outside = np.empty(n), 0
         # Rounding leaves rows on either side of the norm they are scaled to.
         most = self.feature_bound * (1 - (2.0**-22 if np.float32 in (dtype, X.dtype) else 2.0**-40))
-        for some in self._pieces(n, d):
-            part = X[some]
+        step = max(1, _AT_ONCE // (d + 1))
+        for first in range(0, n, step):
+            part, outside = X[first : first + step], 0
             if self.ranges is not None:
                 part = part.astype(np.float64)
-                outside += int((np.abs(part - self.ranges.middle) > self.ranges.half * (1 + 1e-9)).any(axis=1).sum())
+                outside = int((np.abs(part - self.ranges.middle) > self.ranges.half * (1 + 1e-9)).any(axis=1).sum())
                 self.ranges.apply(part)
-            norms[some] = row_norms(part)
-            rows[some, :d] = scaled(part, most) if self.long_rows == "scale" else part
-        return rows, Lost(norms, outside)
+            rows = np.empty((part.shape[0], d + self.intercept), dtype)
+            rows[:, :d] = scaled(part, most) if self.long_rows == "scale" else part
+            rows[:, d:] = 1
+            yield rows, row_norms(part), outside
+
+    def _sparse(self, X: Any) -> tuple[Any, Floats]:
+        """The rows of a sparse X, a CSR matrix of float64, and their norms before scaling."""
+        from scipy.sparse import csr_array, hstack
+
+        if self.ranges is not None:
+            raise InputError("feature_range must be left out for sparse X, of which centring would leave nothing sparse")
+        rows = csr_array(X, dtype=np.float64, copy=True)
+        rows.sum_duplicates()
+        norms = row_norms(rows)
+        if self.long_rows == "scale":
+            most = self.feature_bound * (1 - 2.0**-40)
+            long = ~(norms <= most)
+            shrink = np.ones(norms.size)
+            # In two steps: squares of large numbers overflow.
+            largest = np.maximum(abs(rows).max(axis=1).toarray().ravel(), np.finfo(np.float64).tiny)
+            shrink[long] /= largest[long]
+            rows.data *= np.repeat(shrink, np.diff(rows.indptr))
+            shrink[:] = 1
+            shrink[long] = most / row_norms(rows)[long]
+            rows.data *= np.repeat(shrink, np.diff(rows.indptr))
+        if self.intercept:
+            rows = csr_array(hstack([rows, np.ones((rows.shape[0], 1))], format="csr"))
+        return rows, norms
 
     def warn(self, lost: Lost) -> None:
         """RescaledRowsWarning where more than 5 % of the rows lost their lengths, or values beyond their ranges."""
@@ -164,7 +212,3 @@ class Preparation:
         if self.long_rows == "scale":
             done.append(f"scaled down to norm {self.feature_bound:g}")
         return f"every row is {', then '.join(done)} by itself, in learning and in prediction" if done else None
-
-    def _pieces(self, n: int, d: int) -> Iterator[slice]:
-        step = max(1, _AT_ONCE // d)
-        return (slice(first, first + step) for first in range(0, n, step))

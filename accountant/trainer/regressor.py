@@ -88,7 +88,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         ids, sample_weight: (n,) identifiers and weights, as :meth:`PNSGDClassifier.fit` has them.
         """
         self._forget()
-        x, labels = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, ensure_min_samples=2)
+        x, labels = validate_data(self, X, y, dtype=FLOATS, accept_sparse="csr", y_numeric=True, ensure_min_samples=2)
         self._learn(x, self._labels(labels), RowLabels.of(X, x.shape[0]), ids, sample_weight)
         return self
 

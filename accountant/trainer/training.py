@@ -31,7 +31,9 @@ from accountant.trainer.losses import Array
 from accountant.trainer.members import check_room, drawn, waves, with_rows, without
 from accountant.trainer.parts import Part, again, epochs_of, learning, unlearning
 from accountant.trainer.points import check_points, row_numbers
+from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Origin, Run
+from accountant.trainer.sparse_rows import SparseRows
 from accountant.trainer.trials import Trials
 
 
@@ -96,7 +98,7 @@ class Trainer(Trials):
 
     def learn(
         self,
-        features: ArrayLike,
+        features: ArrayLike | Rows | SparseRows,
         labels: ArrayLike,
         *,
         epochs: int | None = None,
@@ -112,7 +114,7 @@ class Trainer(Trials):
         orders: batch orders (trials, n) or (1, n) to use instead of random ones, as a :class:`Run` has them.
         ids: identifiers (n,) by which records draw their batches, text or integers; by default their row numbers.
         """
-        x, y = check_points(self.loss, self._stored(features), labels)
+        x, y = self._points(features, labels)
         n = self.algorithm.problem.n
         if x.shape[0] != n:
             raise InputError(f"features must have n = {n} rows, as many as the problem has points, got {x.shape[0]}")

@@ -25,7 +25,7 @@ from accountant.trainer.losses import Array, Loss
 from accountant.trainer.needs import check_memory, needed_bytes
 from accountant.trainer.noise import Noise, Seeds
 from accountant.trainer.parts import Part
-from accountant.trainer.points import is_sparse
+from accountant.trainer.points import check_points, is_sparse
 from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Origin, Run
 from accountant.trainer.sparse import follow_sparse, follow_sparse_draws
@@ -92,6 +92,18 @@ class Trials:
     def __getstate__(self) -> dict[str, object]:
         # A shallow copy would take turns at the seeds of the original.
         return {**self.__dict__, "_seeds": copy(self._seeds)}
+
+    def _points(self, features: Any, labels: ArrayLike) -> tuple[Any, Array]:
+        """What learning begins with, checked: rows in blocks, which are nobody else's and are not copied, or an array."""
+        if not isinstance(features, (Rows, SparseRows)):
+            return check_points(self.loss, self._stored(features), labels)
+        y = self.loss.check_labels(labels)
+        # A projection looks at all parameters in every step, and at arrays only.
+        fit = y.size == features.shape[0] and features.dtype == self.dtype
+        fit &= self.algorithm.radius is None or isinstance(features, Rows)
+        if fit and (features.norms <= self.loss.feature_bound).all():
+            return features, y
+        return check_points(self.loss, self._stored(features.whole()), labels)
 
     def _stored(self, features: ArrayLike) -> ArrayLike:
         """In the type that rows are kept in, as what is checked must be what is run on."""
