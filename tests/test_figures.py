@@ -5,6 +5,10 @@ import errno
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -153,6 +157,77 @@ def test_rows_follow_the_cells_and_depend_on_the_seed_alone() -> None:
         assert row.difference is None
 
 
+def interrupted(plan: figures.Experiment, path: Path | None, cells: int, **options: Any) -> figures.Kept:
+    """A run that was ended after so many cells."""
+    kept = figures.Kept(path, figures.key_of(plan, synthetic(), trials=2, seed=1))
+
+    def stop(number: int) -> None:
+        if len(kept) == cells:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        figures.run(plan, synthetic(), trials=2, seed=1, kept=kept, finished=stop, **options)
+    return kept
+
+
+@pytest.mark.parametrize("cells", [1, 2, 5, 11])
+def test_a_run_goes_on_after_the_cells_that_it_finished(cells: int, tmp_path: Path) -> None:
+    """Between cells that share learned models, too, whose requests draw one after the other."""
+    plan = figures.experiment("figure3b", 200)
+    whole = figures.run(plan, synthetic(), trials=2, seed=1)
+    interrupted(plan, tmp_path / "kept.json", cells)
+    again = figures.Kept(tmp_path / "kept.json", figures.key_of(plan, synthetic(), trials=2, seed=1))
+    ran: list[int] = []
+    assert len(again) == cells
+    assert figures.run(plan, synthetic(), trials=2, seed=1, kept=again, finished=ran.append) == whole
+    assert ran == list(range(cells, len(plan.cells)))
+
+
+def test_rows_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    plan = figures.experiment("figure3b", 200)
+    whole = figures.run(plan, synthetic(), trials=2, seed=1)
+    assert figures.run(plan, synthetic(), trials=2, seed=1, jobs=2) == whole
+    kept = interrupted(plan, tmp_path / "kept.json", 3)
+    assert figures.run(plan, synthetic(), trials=2, seed=1, kept=kept, jobs=2) == whole
+
+
+def test_cells_of_other_settings_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, digits = figures.experiment("figure3b", 200), synthetic()
+    interrupted(plan, tmp_path / "kept.json", 3)
+    key = figures.key_of(plan, digits, trials=2, seed=1)
+    others = {
+        figures.key_of(plan, digits, trials=3, seed=1),
+        figures.key_of(plan, digits, trials=2, seed=2),
+        figures.key_of(replace(plan, cells=plan.cells[1:]), digits, trials=2, seed=1),
+        figures.key_of(plan, replace(digits, features=-digits.features), trials=2, seed=1),
+    }
+    monkeypatch.setattr("accountant.reproduction.kept.__version__", "0.0")
+    others.add(figures.key_of(plan, digits, trials=2, seed=1))
+    assert len(others | {key}) == 6
+    assert len(figures.Kept(tmp_path / "kept.json", key)) == 3
+    assert not any(len(figures.Kept(tmp_path / "kept.json", other)) for other in others)
+
+
+def test_cells_of_no_seed_are_not_kept(tmp_path: Path) -> None:
+    kept = figures.Kept(tmp_path / "kept.json", "any")
+    with pytest.raises(InputError, match="seed must be given"):
+        figures.run(figures.experiment("figure3b", 200), synthetic(), trials=1, seed=None, kept=kept)
+
+
+def test_what_is_left_is_told_from_what_cells_took(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    monkeypatch.setattr(experiments.time, "perf_counter", lambda: now[0])
+    clock = experiments.Clock("figure3b", [10.0] * 8, figures.Kept(None, ""), share=2)
+    assert clock.left == 40
+    clock.start()
+    for number, seconds in enumerate([5.0, 5.0, 20.0, 20.0]):
+        now[0] += seconds
+        clock.finished(number)
+    # Twice as slow as it was said to be: four of eight settings in 50 s.
+    assert clock.left == 50
+    assert capsys.readouterr().err == "figure3b: 3 of 8 settings done, about 50 seconds left\n"
+
+
 def test_less_noise_learns_better_and_one_trial_has_no_spread() -> None:
     plan = figures.experiment("figure3a", 200)
     chosen = [cell for cell in plan.cells if cell.batch_size == "full" and cell.epsilon in (0.0, 5.0)]
@@ -229,6 +304,27 @@ def test_the_same_seed_gives_the_same_rows(made: tuple[Path, Any], tmp_path: Pat
     assert other["experiments"][0]["rows"] != json.loads(made[1].stdout)["experiments"][0]["rows"]
 
 
+def test_a_run_that_was_killed_goes_on_where_it_was(made: tuple[Path, Any], tmp_path: Path) -> None:
+    """kill -9 in the middle, then the same command: the same files, and settings that were finished are not run again."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "accountant", "reproduce", "figure3a", "--out", str(out), "--trials", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until = time.monotonic() + 300
+    while not (out / experiments.KEPT).exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not list(out.glob("figure3a.*"))
+    (cells,) = json.loads((out / experiments.KEPT).read_text())["experiments"].values()
+    assert 0 < len(cells) < 67
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f", {len(cells)} of them kept in {out / experiments.KEPT}: about" in again.stderr
+    assert (out / "figure3a.csv").read_bytes() == (made[0] / "figure3a.csv").read_bytes()
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == FILES
+
+
 def test_all_runs_every_experiment_and_shared_ones_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     real, runs = figures.run, []
@@ -258,6 +354,11 @@ def test_all_runs_every_experiment_and_shared_ones_once(tmp_path: Path, monkeypa
         (("table3", "--out", "new"), "figure3a, figure3b, figure3c, figure3d"),
         (("figure3d", "--trials", "3"), "trials must go with out or data"),
         (("figure3d", "--seed", "3"), "seed must go with out or data"),
+        (("figure3d", "--jobs", "2"), "jobs must go with out or data"),
+        (("figure3d", "--keep", "a.json"), "keep must go with out or data"),
+        (("figure3a", "--out", "new", "--jobs", "0"), "jobs must be an integer from 1, or -1"),
+        (("figure3a", "--out", "new", "--keep", "file.npz"), "keep must be a file of finished cells"),
+        (("figure3a", "--out", "new", "--keep", "taken"), "keep file taken cannot be read"),
         (("figure3a", "--out", "new", "--trials", "0"), "trials must be an integer from 1, got 0"),
         (("figure3a", "--out", "new", "--seed", "-1"), "seed must be an integer from 0, got -1"),
         (("figure3a", "--out", "file.npz"), "out folder file.npz cannot be written"),
@@ -283,7 +384,7 @@ def test_bad_input_is_refused_before_any_work(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_nothing_is_left_of_a_run_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_but_finished_settings_is_left_of_a_run_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
 
     def broken(*args: Any, **options: Any) -> None:
@@ -293,7 +394,8 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path: Path, monkeypatch: pytest
     result = run("figure3a", "--out", str(tmp_path / "new"), "--trials", "1")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == "Error: sigma must be small enough"
-    assert list(tmp_path.iterdir()) == []
+    # But for what it took to run.
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [experiments.KEPT]
 
 
 def test_data_alone_prints_without_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

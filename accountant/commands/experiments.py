@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accountant.commands import files, layout, pictures, present
 from accountant.commands.figures import write_picture
-from accountant.numerics import InputError, integer
+from accountant.numerics import InputError, check_jobs, integer, processes, remove_unfinished
 
 if TYPE_CHECKING:
-    from accountant.reproduction import Experiment, Row
+    from accountant.reproduction import Experiment, Kept, Row
     from accountant.trainer import Digits
 
     #: What was run, its rows, and the seconds it took.
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 TRIALS: Final = 20
 #: Rows that are kept of scikit-learn's digits, so that batches of 8 and 32 come out even.
 _SMALL_ROWS: Final = 256
+#: Finished settings beside the output, until it is there.
+KEPT: Final = "unfinished.json"
+#: Seconds before an estimate is corrected, and how wrong it must be.
+_SOON: Final = 10.0
+_WRONG: Final = 1.5
 _KINDS: Final = ("csv", "png", "svg")
 _TITLES: Final = (
     "method",
@@ -42,15 +47,25 @@ _TITLES: Final = (
 
 
 def run(
-    names: tuple[str, ...], *, out: str | None, data: str | None, trials: int, seed: int, as_json: bool, everything: bool
+    names: tuple[str, ...],
+    *,
+    out: str | None,
+    data: str | None,
+    trials: int,
+    seed: int,
+    jobs: int | None,
+    keep: str | None,
+    as_json: bool,
+    everything: bool,
 ) -> None:
     """Run the experiments of these figures, write their files to the folder ``out``, and print what was found."""
-    from accountant.reproduction import experiment
+    from accountant.reproduction import Kept, experiment, key_of
     from accountant.reproduction import run as run_experiment
     from accountant.reproduction import seconds as expected_seconds
 
     integer("trials", trials, at_least=1)
     integer("seed", seed, at_least=0)
+    check_jobs(jobs)
     if out is not None:
         pictures.check("figure.png")
     digits, source = _data(data)
@@ -62,22 +77,37 @@ def run(
         plans = [experiment(name, digits.labels.size) for name in names]
         # Figures of one experiment share its rows.
         cells = {plan.cells: plan for plan in plans}
-        expected = sum(expected_seconds(plan, digits, trials=trials) for plan in cells.values())
+        place = keep if keep is not None or out is None else os.path.join(out, KEPT)
+        kept = {key: Kept(place, key_of(plan, digits, trials=trials, seed=seed)) for key, plan in cells.items()}
+        clocks = {
+            key: Clock(plan.name, expected_seconds(plan, digits, trials=trials), kept[key], share=processes(jobs))
+            for key, plan in cells.items()
+        }
         settings = present.plural(sum(len(plan.cells) for plan in cells.values()), "setting")
         what = f"{', '.join(names)}: {settings}, {present.plural(trials, 'trial')} each, on {source}"
-        print(f"{what}: about {_duration(expected)}", file=sys.stderr, flush=True)
+        done = sum(map(len, kept.values()))
+        there = f", {done} of them kept in {place}" if done else ""
+        print(f"{what}{there}: about {_duration(sum(clock.left for clock in clocks.values()))}", file=sys.stderr, flush=True)
         found: dict[Any, list[Row]] = {}
         for plan, (stack, paths) in zip(plans, pending, strict=True):
             started = time.perf_counter()
             if plan.cells not in found:
+                clocks[plan.cells].start()
                 with files.progress(f"training for {plan.name}") as progress:
-                    found[plan.cells] = run_experiment(plan, digits, trials=trials, seed=seed, progress=progress)
+                    found[plan.cells] = run_experiment(
+                        plan, digits, trials=trials, seed=seed, jobs=jobs, kept=kept[plan.cells],
+                        finished=clocks[plan.cells].finished, progress=progress,
+                    )  # fmt: skip
             rows = found[plan.cells]
             for kind, path in paths.items():
                 _WRITERS[kind](path, plan, rows)
             # These files are complete, whatever happens to the next figure.
             stack.close()
             results.append((plan, rows, time.perf_counter() - started))
+        if keep is None and place is not None:
+            # All that it was for is written.
+            Path(place).unlink(missing_ok=True)
+            remove_unfinished(place)
     if as_json:
         record = _record(results, out=out, source=source, digits=digits, trials=trials, seed=seed)
         print(json_module.dumps(record, allow_nan=False))
@@ -156,10 +186,40 @@ def places(out: str, name: str) -> dict[str, str]:
     return {kind: os.path.join(out, f"{name}.{kind}") for kind in _KINDS}
 
 
+class Clock:
+    """How long an experiment still takes, in seconds: as the trial of each batch size said, then as finished cells took.
+
+    costs: expected of every cell in one process. share: processes that share them. What was said is corrected on standard error
+    once that has turned out wrong by half, after ten seconds or more.
+    """
+
+    def __init__(self, name: str, costs: list[float], kept: Kept, *, share: int) -> None:
+        self.name = name
+        self.waiting = {number: cost / share for number, cost in enumerate(costs) if number not in kept}
+        self.total = len(self.waiting)
+        self.left = self.said = sum(self.waiting.values())
+        self.began, self.done = time.perf_counter(), 0.0
+
+    def start(self) -> None:
+        """Now."""
+        self.began = time.perf_counter()
+
+    def finished(self, number: int) -> None:
+        """A cell is done."""
+        self.done += self.waiting.pop(number, 0.0)
+        elapsed = time.perf_counter() - self.began
+        self.left = elapsed / self.done * sum(self.waiting.values()) if self.done > 0 else self.left
+        whole = elapsed + self.left
+        if elapsed > _SOON and self.waiting and not 1 / _WRONG < whole / max(self.said, 1.0) < _WRONG:
+            self.said = whole
+            ready = f"{self.total - len(self.waiting)} of {self.total} settings done"
+            print(f"{self.name}: {ready}, about {_duration(self.left)} left", file=sys.stderr, flush=True)
+
+
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return present.plural(max(round(seconds), 1), "second")
-    return f"{round(seconds / 60)} minutes"
+    return f"{round(seconds / 60)} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def _write_rows(path: Path, plan: Experiment, rows: list[Row]) -> None:

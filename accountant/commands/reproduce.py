@@ -64,6 +64,24 @@ SeedOption = Annotated[
         **COUNT, help="Of all randomness, >= 0; the same files from the same seed; default 0.", rich_help_panel=_EXPERIMENTS
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        **COUNT,
+        help="Processes that share the settings, or -1 for one on each processor; default 1. The rows are the same.",
+        rich_help_panel=_EXPERIMENTS,
+    ),
+]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep finished settings in this file, and go on from those that it has; default unfinished.json in --out, until "
+        "all is written.",
+        rich_help_panel=_EXPERIMENTS,
+    ),
+    paths.Written(),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file."), paths.Written()]
 PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw a figure: a .png or .svg file."), paths.Written()]
@@ -85,6 +103,8 @@ def reproduce(
     data: DataOption = None,
     trials: TrialsOption = None,
     seed: SeedOption = None,
+    jobs: JobsOption = None,
+    keep: KeepOption = None,
     json: JsonOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
@@ -98,14 +118,14 @@ def reproduce(
     Examples: accountant reproduce table3; accountant reproduce figure3a --data mnist.npz --out figures --trials 20
     """
     if out is None and data is None:
-        given = {"trials": trials, "seed": seed}
+        given = {"trials": trials, "seed": seed, "jobs": jobs, "keep": keep}
         for name in (name for name, value in given.items() if value is not None):
             raise InputError(f"{name} must go with out or data: without them nothing is run")
         _reproduce(what, json, csv, plot, all, precision)
     else:
         if precision is not None:
             raise InputError("precision must be left out where an experiment is run")
-        _experiment(what, out, data, trials, seed, json, csv, plot, all)
+        _experiment(what, out, data, trials, seed, jobs, keep, json, csv, plot, all)
 
 
 def _experiment(
@@ -114,6 +134,8 @@ def _experiment(
     data: str | None,
     trials: int | None,
     seed: int | None,
+    jobs: int | None,
+    keep: str | None,
     as_json: bool,
     csv: str | None,
     plot: str | None,
@@ -133,6 +155,8 @@ def _experiment(
         data=data,
         trials=experiments.TRIALS if trials is None else trials,
         seed=0 if seed is None else seed,
+        jobs=jobs,
+        keep=keep,
         as_json=as_json,
         everything=everything and what is not None,
     )

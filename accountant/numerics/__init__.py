@@ -30,7 +30,7 @@ else:
         files="all_bytes first_bytes read_json",
         geometry="geometric_sum log_add log_power",
         interval="Interval",
-        jobs="check_jobs spread",
+        jobs="check_jobs processes spread",
         laws="Law NEGLIGIBLE rounded_law",
         printed="Printed digits parse_number",
         roots="decreasing_root refined_root smallest_count smallest_whole",

@@ -37,6 +37,11 @@ def check_jobs(jobs: object) -> int | None:
     return count
 
 
+def processes(jobs: int | None) -> int:
+    """How many workers :func:`spread` would have."""
+    return _workers(jobs)[0]
+
+
 def spread(
     work: Callable[[_Task, Progress | None], _Result],
     tasks: Sequence[_Task],

@@ -7,6 +7,7 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.reproduction.accounting import *
     from accountant.reproduction.experiments import *
+    from accountant.reproduction.kept import *
     from accountant.reproduction.records import *
     from accountant.reproduction.running import *
 else:
@@ -14,6 +15,7 @@ else:
         __name__,
         accounting="TARGETS check_digits reproduce",
         experiments="EXPERIMENTS Experiment experiment",
+        kept="Kept key_of",
         records="Record Reproduction",
         running="Row run seconds",
     )
