@@ -121,7 +121,7 @@ def test_among_batch_sizes_the_least_noise_is_taken() -> None:
         assert chosen.noise == pytest.approx(min(other.noise for other in others), rel=0.03)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(scale=st.floats(0.05, 20.0))
 def test_units_of_the_features_change_nothing(scale: float) -> None:
     """Rows s times as long, with parameters s times as small: the same model, with the same noise in its scores."""
@@ -137,7 +137,7 @@ def test_units_of_the_features_change_nothing(scale: float) -> None:
     assert other.noise * scale <= HEARD
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(share=st.floats(0.01, 0.2), factor=st.floats(1.3, 5.0), penalty=st.floats(0.01, 0.2))
 def test_whoever_pays_more_or_asks_for_less_has_less_noise(share: float, factor: float, penalty: float) -> None:
     one = {**SMALL, "regularisation": penalty, "batch_size": 32, "learn_epochs": 50, "requests": 30}

@@ -57,7 +57,7 @@ def steady_sigma(accountant: UnlearningAccountant, target: Target, steps: int, *
         # Rounded up on a grid, of which what is left must not be a few cells.
         if rough and 0 <= room < _FAR:
             return best
-        if -PRECISION / 8 <= room <= PRECISION / 2 or (sigma == least and room >= 0):
+        if room >= 0 and (room <= PRECISION / 2 or sigma == least):
             return sigma
         sigma = max(sigma * math.exp(-room) * (1 + PRECISION / 8), least)
         if not SMALLEST < sigma < LARGEST:
