@@ -13,6 +13,7 @@ from oracle_steps import chain, theta
 
 from accountant import PNSGD, Guarantee, InputError, Problem, UnlearningAccountant, UnlearningStream
 from accountant.bounds.optimal import Optimal
+from accountant.certificates import ClaimError, certify
 from accountant.curves import gdp_mu
 from accountant.problem import rounding_of
 from accountant.questions import enclose
@@ -306,3 +307,12 @@ def test_the_first_request_of_a_stream_is_the_question_of_one_and_later_ones_do_
         assert np.all(followed.epsilon <= 1.0)
         fresh = UnlearningStream(accountant, sigma=sigma, epsilon=1.0, delta=1e-5)
         assert alone(fresh.request) > 3 * steps[1]
+
+
+def test_certificates_show_strings_and_say_so() -> None:
+    pytest.importorskip("flint")
+    algorithm = PNSGD(Problem(n=100, smoothness=1.0), 5, radius=0.5, step_size=0.5, learn_epochs=20)
+    accountant = UnlearningAccountant(algorithm)
+    claimed = float(accountant.epsilon(sigma=0.1, delta=1e-5, steps=100))
+    with pytest.raises(ClaimError, match="blocks behind the radius"):
+        certify(accountant, sigma=0.1, epsilon=claimed, delta=1e-5, steps=100)
