@@ -59,6 +59,7 @@ def agree(ours: Run, theirs: Run) -> None:
 
 def test_noise_is_numpys_bit_for_bit() -> None:
     """Two million numbers, of which some thirty thousand lie on edges and five hundred in tails; and whatever is drawn next."""
+    assert module._same_noise()
     ours, theirs = np.random.default_rng(7), np.random.default_rng(7)
     # Half of a 64-bit word is kept by the generator, and not touched by normals.
     assert ours.integers(0, 100, dtype=np.uint32) == theirs.integers(0, 100, dtype=np.uint32)
@@ -94,15 +95,16 @@ def test_compiled_steps_agree_with_numpy(monkeypatch: pytest.MonkeyPatch, name: 
     agree(*both(monkeypatch, make))
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.01])
 @pytest.mark.parametrize("name", ["logistic", "multinomial"])
-def test_projection(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """On a ball that every step leaves: both ends on the sphere."""
+def test_projection(monkeypatch: pytest.MonkeyPatch, name: str, sigma: float) -> None:
+    """On a ball that every step leaves, and on one that some steps leave by little."""
     loss = LOSSES[name]
     x, y = points(loss)
     algorithm = PNSGD(loss.problem(N), 7, learn_epochs=3, radius=0.2)
-    ours, theirs = both(monkeypatch, lambda: Trainer(loss, algorithm, sigma=0.1, seed=2).learn(x, y))
+    ours, theirs = both(monkeypatch, lambda: Trainer(loss, algorithm, sigma=sigma, seed=2).learn(x, y))
     agree(ours, theirs)
-    assert np.linalg.norm(ours.parameters) == pytest.approx(0.2, rel=1e-12)
+    assert np.linalg.norm(ours.parameters) <= 0.2 * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("assignment", ["secret", "fresh", "poisson"])

@@ -215,8 +215,8 @@ def steps(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """All steps, in place on parameters w (outputs, d).
 
     like: (0, d), of the rows' type. rows: (m,), the addresses of the visited rows; labels: (m,), limits: (m,) or (0,), theirs.
-    starts, ends: (visited batches,). rates: (steps,), step sizes over divisors; shrink: (steps,). noise: (steps, outputs, d), or
-    none, (0, ...), of standard deviations std (steps,). radius: infinite for none. first: the batch of the first step.
+    starts, ends: (visited batches,). rates: (steps,), step sizes over divisors; shrink: (steps,). noise: (steps, outputs, d),
+    or none, (0, ...), of standard deviations std (steps,). radius: infinite for none. first: the batch of the first step.
     """
     outputs, features = w.shape
     g, s = np.empty((outputs, features)), np.empty((outputs, _ROWS))
