@@ -29,7 +29,8 @@ else:
     __getattr__, __all__ = face(
         __name__,
         adding="Added",
-        backends="BACKENDS Backend Certifying Checking Following Foreseeing Naming Numbering Past Plan Refitting Result Row RunFailedError Stopping backend_of",
+        backends="BACKENDS Backend Certifying Checking Following Foreseeing Naming Numbering Past Plan Refitting Result Row "
+        "RunFailedError Stopping backend_of",
         chain="Entry",
         database="DatabaseError",
         lease="BusyError LeaseLostError",

@@ -145,7 +145,7 @@ class Numbering(Protocol):
 
 @runtime_checkable
 class Stopping(Protocol):
-    """Can end what ``run`` began, and remove what it wrote: called where a run is given up, at any time, from another thread."""
+    """Can end what ``run`` began, and remove what it wrote: called where a run is given up, from another thread."""
 
     def stop(self) -> None: ...
 

@@ -64,15 +64,7 @@ class CommandBackend(Declared):
 
     def run(self, plan: Plan, rows: Sequence[Row]) -> Result:
         model, steps = self._carried_out(self._words, plan, rows)
-        statement, assumptions = self.stated
-        declared = (
-            f"that {plan.steps} noisy steps ran as the problem says is declared by the operator; a command ran, and was not looked into",
-            "the rows are gone from the data that the command reads",
-        )
-        return Result(
-            model=model, steps=steps, statement=f"As declared, not checked: {statement}",
-            assumptions=(*declared, *assumptions), epsilon=plan.epsilon, delta=plan.delta,
-        )  # fmt: skip
+        return self.declared_result(model, plan, steps, "a command ran")
 
     def save(self, model: Exchange, path: Path) -> None:
         model.hand_over(path)
@@ -109,11 +101,14 @@ class CommandBackend(Declared):
     def _ended(self, words: Sequence[str], told: Mapping[str, str]) -> int:
         """The exit code, when the command is done; what it says goes where this program's errors go."""
         environment = {**os.environ, **{f"ACCOUNTANT_{name.upper()}": value for name, value in told.items()}}
-        with suppress(OSError):
-            sys.stderr.flush()
         program = [sys.executable, "-I", "-S", os.fspath(_WARDEN), *words]
         self._process = process = subprocess.Popen(
-            program, stdin=subprocess.PIPE, stdout=_errors(), stderr=_errors(), env=environment, cwd=self.settings.model_path.parent
+            program,
+            stdin=subprocess.PIPE,
+            stdout=_errors(),
+            stderr=_errors(),
+            env=environment,
+            cwd=self.settings.model_path.parent,
         )
         try:
             return process.wait()
@@ -135,16 +130,10 @@ class RefittingCommand(CommandBackend):
         return Result(
             model=model,
             steps=steps,
-            statement="As declared, not checked: the model was learned again, from the start, on the rows that are left: nothing "
-            "of the removed rows is in it.",
+            statement="As declared, not checked: the model was learned again, from the start, on the rows that are left: "
+            "nothing of the removed rows is in it.",
             assumptions=("that the command learned from the start, without the removed rows, is declared by the operator",),
         )
-
-
-class _Plain(CommandBackend):
-    """Nothing to learn again with: ``plan_refit`` is not there."""
-
-    plan_refit = None  # type: ignore[assignment]
 
 
 def command_backend(settings: Settings) -> CommandBackend:

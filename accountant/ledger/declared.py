@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from accountant.curves import Guarantee
-from accountant.ledger.backends import Past, Plan, Row, RunFailedError
+from accountant.ledger.backends import Past, Plan, Result, Row, RunFailedError
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError, UnreachableError, integer, number
+from accountant.problem import SECRET
 from accountant.questions import (
     SCHEDULE,
     TARGET,
@@ -30,6 +31,7 @@ from accountant.questions import (
     stepping_of,
 )
 from accountant.requests import UnlearningStream
+from accountant.trainer import requested
 
 #: Arguments that every such backend has.
 ARGUMENTS: Final = ("problem", "steps", "refit_steps")
@@ -98,10 +100,6 @@ class Declared:
             raise RunFailedError("refit_steps must be given: nobody can tell what learning again takes")
         return Plan(points=len(rows), steps=int(steps), sigma=None, epsilon=0.0, delta=planning.delta)
 
-    def certificate(self, plan_points: int, steps: int) -> Any:
-        """The certificate of what holds after the last run; InputError where there is none."""
-        return self._planning().certificate(plan_points, steps)
-
     def write_certificate(self, path: Path, key: Path | None) -> None:
         """Of the last run that was followed."""
         from accountant.certificates import ClaimError, load_key, save, sign
@@ -109,16 +107,22 @@ class Declared:
         last = self._past[-1]
         self.follow(self._past[:-1])
         try:
-            made = self.certificate(last.points, last.steps)
+            made = self._planning().certificate(last.points, last.steps)
         except ClaimError as error:
             raise InputError(str(error)) from None
         save(made if key is None else sign(made, load_key(key.read_bytes())), path)
 
-    @property
-    def stated(self) -> tuple[str, tuple[str, ...]]:
-        """The guarantee's sentence, and what it rests on."""
+    def declared_result(self, model: object, plan: Plan, steps: int, what: str) -> Result:
+        """The result of a run that nobody looked into. what: what ran, "a command ran"."""
         assert self.guarantee is not None
-        return self.guarantee.statement, tuple(self.guarantee.assumptions)
+        own = (
+            f"that {plan.steps} noisy steps ran as the problem says is declared by the operator: {what}, nobody looked into it",
+            "the removed rows are gone from the data that it reads, those of earlier requests, too",
+        )
+        return Result(
+            model=model, steps=steps, statement=f"As declared, not checked: {self.guarantee.statement}",
+            assumptions=(*own, *self.guarantee.assumptions), epsilon=plan.epsilon, delta=plan.delta,
+        )  # fmt: skip
 
     def _planning(self) -> _Common | _Stream:
         if self._made is None:
@@ -225,30 +229,19 @@ class _Stream:
         return plan, planned.guarantee
 
     def foreseen(self, points: Sequence[int]) -> list[int]:
-        ahead = _stream(*self._options, self.delta)
-        for before, ran in self.past:
-            ahead.answer(before, ran)
-        return requested(ahead, points)
+        return requested(self.stream, points)
 
     def certificate(self, points: int, steps: int) -> Any:
-        from accountant.certificates import certify
+        from accountant.certificates import certify, certify_stream
 
         accountant, target = self._options
+        if accountant.algorithm.assignment == SECRET:
+            stream = _stream(accountant, target, self.delta)
+            return certify_stream(stream, [*self.past, (points, steps)], epsilon=stream.epsilon)
         return certify(
             accountant, sigma=target["sigma"], epsilon=target["epsilon"], delta=self.delta,
             requests=[*self.past, (points, steps)],
         )  # fmt: skip
-
-
-def requested(stream: UnlearningStream, points: Sequence[int]) -> list[int]:
-    """Steps of requests of so many points, one after the other, up to the first that no number of steps is enough for."""
-    found: list[int] = []
-    for each in points:
-        try:
-            found.append(stream.request(each))
-        except (InputError, UnreachableError):
-            break
-    return found
 
 
 def _stream(accountant: UnlearningAccountant, target: Mapping[str, float], delta: float) -> UnlearningStream:

@@ -9,7 +9,7 @@ from typing import Any
 from accountant.ledger.backends import Plan, Result, Row
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError
-from accountant.trainer import PNSGDClassifier, PNSGDRegressor
+from accountant.trainer import PNSGDClassifier, PNSGDRegressor, foreseen_steps
 
 Model = PNSGDClassifier | PNSGDRegressor
 
@@ -61,6 +61,9 @@ class EstimatorBackend:
             epsilon=model.epsilon,
             delta=model.delta_,
         )
+
+    def foreseen(self, points: Sequence[int]) -> list[int]:
+        return foreseen_steps(self._model(), points)
 
     def plan_refit(self, rows: Sequence[Row]) -> Plan:
         self.check()

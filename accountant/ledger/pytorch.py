@@ -2,14 +2,16 @@
 
     def parts(*, model: Path, rows: list[int]) -> tuple[nn.Module, Iterable, Callable]: ...
 
-named ``module:function``, gives the module with the parameters of the file ``model``, the loader of the rows that are retained,
-without ``rows`` and all that were removed before, and the loss. The steps and their noise are the program's own; that the loader
-gives no removed row is for the function to see to. The new model is saved as ``torch.save(module.state_dict(), path)`` does.
+named ``module:function``, gives the module with the parameters of the file ``model``, the loader of the rows that are retained
+(without ``rows`` and all that were removed before), and the loss. The steps and their noise are the program's own; that the
+loader gives no removed row is for the function to see to. The new model is saved as ``torch.save(module.state_dict(), path)``
+does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ from accountant.ledger.entry import entry_point
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError
 from accountant.problem import FineTuning
-from accountant.questions import step_schedule, stepping_of
+from accountant.questions import StepAccountant, step_schedule, stepping_of
 
 
 class TorchBackend(Declared):
-    """Arguments beside those of the problem: ``call``, as module:function; ``public`` and ``buffers``, as ``unlearn`` has them."""
+    """Arguments beside those of the problem: ``call``, as module:function; ``public`` and ``buffers`` of ``unlearn``."""
 
     name = "torch"
     declared = False
@@ -45,17 +47,19 @@ class TorchBackend(Declared):
 
     def check(self) -> None:
         # Says which extra is missing before a ledger begins.
-        from accountant.interop import torch as _
-
+        import_module("accountant.interop.torch")
         super().check()
 
     def run(self, plan: Plan, rows: Sequence[Row]) -> Result:
         from accountant.interop.torch import unlearn
 
+        algorithm, schedule = self._algorithm, step_schedule(self._problem)
+        # Checked when the backend was made.
+        assert algorithm.gradient_clip is not None
+        assert algorithm.start_clip is not None
         parts = self._call(model=self.settings.model_path, rows=list(rows))
         if not isinstance(parts, tuple) or len(parts) != 3:
             raise RunFailedError("the function must return a module, a loader and a loss")
-        algorithm, schedule = self._algorithm, step_schedule(self._problem)
         module, guarantee = unlearn(
             *parts, delta=plan.delta, sigma=plan.sigma, steps=self._open_steps(plan), schedule=schedule,
             step_size=algorithm.step_size, gradient_clip=algorithm.gradient_clip, start_clip=algorithm.start_clip,
@@ -78,7 +82,7 @@ class TorchBackend(Declared):
 
     def _open_steps(self, plan: Plan) -> int | None:
         """Of the open last phase of a schedule, None where there is none; without a schedule all of them."""
-        stages = self.step_stages
+        stages = StepAccountant(self._algorithm, schedule=step_schedule(self._problem)).stages
         if stages is None:
             return plan.steps
-        return plan.steps - stages.total(0) if stages.open else None
+        return plan.steps - stages.fixed if stages.open else None

@@ -14,12 +14,13 @@ from sqlalchemy import insert, select
 
 from accountant._version import __version__
 from accountant.ledger.adding import Added, Asked, checked_subjects, receive, refuse
-from accountant.ledger.backends import Backend, Checking, Naming, Row, backend_of
+from accountant.ledger.backends import Backend, Checking, Naming, Numbering, Row, backend_of
 from accountant.ledger.book import writing
 from accountant.ledger.chain import Entry
 from accountant.ledger.database import SQLITE, Clock, Database, streamed, url_of
 from accountant.ledger.lease import leased
 from accountant.ledger.migrating import migrate
+from accountant.ledger.outlook import Outlook, outlook_of
 from accountant.ledger.schema import ENTRIES, LEDGER
 from accountant.ledger.settings import Settings, beside
 from accountant.ledger.staging import file_digest
@@ -105,6 +106,8 @@ class Ledger:
             if not isinstance(backend, Naming):
                 raise InputError(f"subjects must be given with backend {chosen.backend}: who has which rows")
             subjects = backend.subjects()
+        if isinstance(backend, Numbering):
+            backend.check_rows(row for rows in subjects.values() for row in rows)
         _begin(database, chosen, digest, subjects, operator if operator is not None else _user(), clock)
         return cls(database, operator=operator, clock=clock)
 
@@ -144,14 +147,21 @@ class Ledger:
         """What waits and when it is due, from the tables alone: no model is read."""
         return status_of(self._database)
 
-    def process(self, backend: Backend | None = None, *, everything: bool = False) -> Processed:
+    def outlook(self, backend: Backend | None = None) -> Outlook:
+        """What waiting saves, and whether learning again is cheaper; reads the model through the backend, changes nothing."""
+        return outlook_of(self._database, self.settings, backend_of(self.settings) if backend is None else backend)
+
+    def process(
+        self, backend: Backend | None = None, *, everything: bool = False, refit_when_cheaper: bool = False
+    ) -> Processed:
         """Finish what a crash left, then run what is due, if anything is: all that waits, in one run.
 
-        backend: default that of the settings. everything: do not wait for the deadline. Raises BusyError where another worker
-        is at it, DamageError where the files are not what the ledger says.
+        backend: default that of the settings. everything: do not wait for the deadline. refit_when_cheaper: learn again
+        instead, if that takes fewer steps, or no number of steps is enough. Raises BusyError where another worker is at it,
+        DamageError where the files are not what the ledger says.
         """
         with self._working(backend) as worker:
-            return worker.process(everything=everything)
+            return worker.process(everything=everything, refit_when_cheaper=refit_when_cheaper)
 
     def refit(self, backend: Backend | None = None) -> Processed:
         """Learn again without the rows of all that waits, and from the start; the guarantees then begin anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def discard(staged: Path) -> None:
     with suppress(FileNotFoundError):
         staged.with_name(f".{staged.name}.lock").unlink()
     sync_folder(staged.parent)
+
+
+def run_folder_prefix(model: Path) -> str:
+    """How the names of folders begin in which runs that are declared keep their files, beside the model."""
+    return f".{model.name}.run-"
+
+
+def discard_folders(model: Path) -> None:
+    """Remove those that a crash left: they hold rows."""
+    left = [path for path in model.parent.iterdir() if path.name.startswith(run_folder_prefix(model))]
+    for path in left:
+        shutil.rmtree(path)
+    if left:
+        sync_folder(model.parent)
 
 
 def filed(part: Path, folder: Path) -> str:

@@ -18,7 +18,7 @@ def main(words: list[str]) -> int:
     try:
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
-        print(f"{words[0]}: {error.strerror}", file=sys.stderr)
+        os.write(2, f"{words[0]}: {error.strerror}\n".encode())
         return 127
 
     def watch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,12 @@ from accountant.ledger.chain import canonical_text
 from accountant.ledger.database import DatabaseError
 from accountant.ledger.guarding import guarded
 from accountant.ledger.lease import LeaseLostError
+from accountant.ledger.past import measured
 from accountant.ledger.schema import ENTRIES, FAILED, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
-from accountant.ledger.staging import discard, staged_path
-from accountant.ledger.when import acts, latest_start
+from accountant.ledger.staging import discard, discard_folders, staged_path
+from accountant.ledger.when import acts, estimated_seconds, latest_start, refit_cheaper
 from accountant.ledger.working import Phases, Run, Waiting, reason_of
-from accountant.numerics import InputError
+from accountant.numerics import InputError, UnreachableError
 
 #: Failed runs whose files are looked for.
 _LAST: Final = 20
@@ -43,8 +45,10 @@ class Processed:
 class Worker(Phases):
     """A worker that has the lease."""
 
-    def process(self, *, everything: bool = False) -> Processed:
+    def process(self, *, everything: bool = False, refit_when_cheaper: bool = False) -> Processed:
         """Finish, then run all that waits, if it is due, urgent or ``everything`` is asked for.
+
+        refit_when_cheaper: learn again instead, where that takes fewer steps, or no number of steps is enough.
 
         What the backend refuses or fails at is recorded, and raised as RunFailedError; its own error is the cause of that.
         """
@@ -54,13 +58,22 @@ class Worker(Phases):
             return Processed(finished=finished, run=None, waiting=0)
         self.check_model()
         rows = self.rows(waiting)
-        plan = self._planned(lambda: self.backend().plan(rows))
+        try:
+            plan = self._planned(lambda: self.told().plan(rows))
+        except RunFailedError as error:
+            if not (refit_when_cheaper and isinstance(error.__cause__, UnreachableError)):
+                raise
+            plan = None
         earliest = min(request.due for request in waiting)
-        start = latest_start(earliest, seconds=plan.seconds, margin=self.settings.margin, floor=self.settings.floor)
+        seconds = None if plan is None else self._seconds(plan)
+        start = latest_start(earliest, seconds=seconds, margin=self.settings.margin, floor=self.settings.floor)
         urgent = sum(request.urgent for request in waiting)
         if not (everything or acts(now, earliest_due=earliest, urgent=urgent, start=start)):
             return Processed(finished=finished, run=None, waiting=len(waiting), plan=plan, start=start)
-        run = self.carry_out("unlearn", waiting, plan, lambda: self.backend().run(plan, rows))
+        if plan is None or (refit_when_cheaper and self._refit_cheaper(plan, rows)):
+            run = self._refit(waiting)
+        else:
+            run = self.carry_out("unlearn", waiting, plan, partial(self._run, plan, rows))
         return Processed(finished=finished, run=run, waiting=0, plan=plan, start=start)
 
     def refit(self) -> Processed:
@@ -97,6 +110,8 @@ class Worker(Phases):
             runs = [(int(run.number), str(run.what), str(run.state)) for run in connection.execute(left)]
             failed = select(RUNS.c.number).where(RUNS.c.state == FAILED).order_by(RUNS.c.number.desc()).limit(_LAST)
             old = [int(number) for number in connection.scalars(failed)]
+        # Of a worker that was killed: no command of its goes on.
+        discard_folders(self.model)
         for number in old:
             discard(staged_path(self.model, number))
         finished = [run for number, what, state in runs for run in self._recovered(number, what, state)]
@@ -115,11 +130,30 @@ class Worker(Phases):
         if what != "unlearn":
             return []
         rows = self.rows(waiting)
-        plan = self._planned(lambda: self.backend().plan(rows))
-        return [self.carry_out(what, waiting, plan, lambda: self.backend().run(plan, rows))]
+        plan = self._planned(lambda: self.told().plan(rows))
+        return [self.carry_out(what, waiting, plan, partial(self._run, plan, rows))]
+
+    def _run(self, plan: Plan, rows: Sequence[Row]) -> Result:
+        return self.backend().run(plan, rows)
+
+    def _refit_cheaper(self, plan: Plan, rows: Sequence[Row]) -> bool:
+        """Where the backend can, and knows what it takes."""
+        backend = self.told()
+        if not isinstance(backend, Refitting):
+            return False
+        try:
+            refit = guarded(self.lease, lambda: backend.plan_refit(rows), self.settings.timeout)
+        except RunFailedError:
+            return False
+        return refit_cheaper(plan.steps, refit.steps)
+
+    def _seconds(self, plan: Plan) -> float | None:
+        """How long a run of this plan takes, as it says itself and as earlier ones took."""
+        with self.database.reading() as connection:
+            return estimated_seconds(plan.steps, planned=plan.seconds, measured=measured(connection, "unlearn"))
 
     def _refit(self, waiting: Sequence[Waiting]) -> Run:
-        backend = self.backend()
+        backend = self.told()
         if not isinstance(backend, Refitting):
             raise InputError(f"backend must be one that can learn again for refit, got {self.settings.backend}")
         rows = self.rows(waiting)

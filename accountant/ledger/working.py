@@ -18,12 +18,23 @@ from sqlalchemy import Row as Record
 from sqlalchemy import insert, select, update
 
 from accountant._version import __version__
-from accountant.ledger.backends import Backend, Certifying, Plan, Result, Row, RunFailedError, checked_result
+from accountant.ledger.backends import (
+    Backend,
+    Certifying,
+    Following,
+    Plan,
+    Result,
+    Row,
+    RunFailedError,
+    Stopping,
+    checked_result,
+)
 from accountant.ledger.book import Page, writing
 from accountant.ledger.chain import CLOSES, spans
 from accountant.ledger.database import Database, DatabaseError
 from accountant.ledger.guarding import guarded
 from accountant.ledger.lease import Lease, LeaseLostError
+from accountant.ledger.past import past_of
 from accountant.ledger.schema import (
     DONE,
     ENTRIES,
@@ -117,14 +128,29 @@ class Phases:
             result = checked_result(plan if what == "unlearn" else None, guarded(self.lease, act, self.settings.timeout))
             self._ran(intent, result, time.monotonic() - began)
             after = self._save(result, staged)
-        except (DatabaseError, LeaseLostError):
-            # Not to be recorded now: who works next finds the run as it is.
-            raise
-        except Exception as error:
+        except BaseException as error:
+            self._stop()
+            if isinstance(error, DatabaseError | LeaseLostError) or not isinstance(error, Exception):
+                # Not to be recorded now: who works next finds the run as it is.
+                raise
             self.fail(intent, reason_of(error))
             raise RunFailedError(reason_of(error)) from error
         self._saved(intent, what, result, before, after)
         return self.close(intent)
+
+    def _stop(self) -> None:
+        """Nothing goes on of a run that is given up."""
+        backend = self.backend()
+        if isinstance(backend, Stopping):
+            backend.stop()
+
+    def told(self, *, and_run: int | None = None) -> Backend:
+        """The backend, which knows now what ran before; and_run: with this run, which is saved."""
+        backend = self.backend()
+        if isinstance(backend, Following):
+            with self.database.reading() as connection:
+                backend.follow(past_of(connection, and_run=and_run))
+        return backend
 
     def _intend(self, what: str, requests: Sequence[Waiting], plan: Plan, before: str) -> int:
         numbers = [request.number for request in requests]
@@ -205,7 +231,7 @@ class Phases:
 
     def _certify(self, intent: int, what: str) -> tuple[str | None, str | None]:
         """The digest of the certificate, or why there is none."""
-        backend, folder = self.backend(), Path(self.settings.certificates)
+        backend, folder = self.told(and_run=intent), Path(self.settings.certificates)
         if what != "unlearn":
             return None, "nothing was unlearned in this run"
         if not isinstance(backend, Certifying):

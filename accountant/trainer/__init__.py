@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from accountant.trainer.estimator_auditing import *
     from accountant.trainer.faults import *
     from accountant.trainer.fine_tuning import *
+    from accountant.trainer.foreseeing import *
     from accountant.trainer.history import *
     from accountant.trainer.instances import *
     from accountant.trainer.losses import *
@@ -36,11 +37,12 @@ else:
         cautions="LearnedStepWarning RescaledRowsWarning UnlearningWarning WeightsCutWarning",
         classifier="PNSGDClassifier",
         constants="check_constants measure",
-        costs="Cost",
+        costs="Cost requested",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
         estimator_auditing="EstimatorAudit audit_estimator",
         faults="DRAW_FAULTS FAULTS Faulty check_fault",
         fine_tuning="STEP_FAULTS fine_tune",
+        foreseeing="foreseen_steps",
         history="OvertakenError",
         instances="Asked Claim Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",

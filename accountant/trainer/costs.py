@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Final
@@ -107,6 +108,22 @@ def remaining_requests(stream: UnlearningStream, most: int) -> tuple[int, str, i
         if len(last) == STEADY and max(last) - min(last) <= max(1, _ALIKE * max(last)):
             return _rows_left(stream), "steady", answers[-1]
     return AHEAD, "unknown", answers[-1]
+
+
+def requested(stream: UnlearningStream, points: Sequence[int]) -> list[int]:
+    """Steps of requests of so many records, one after the other, up to the first that no number of steps is enough for.
+
+    The stream stays as it is.
+    """
+    ahead = copy(stream)
+    ahead.state = copy(stream.state)
+    answers: list[int] = []
+    for each in points:
+        try:
+            answers.append(ahead.request(each))
+        except (InputError, UnreachableError):
+            break
+    return answers
 
 
 def _rows_left(stream: UnlearningStream) -> int:
