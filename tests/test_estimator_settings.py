@@ -68,9 +68,17 @@ def test_nothing_follows_from_rows_or_labels() -> None:
 def test_what_is_given_stays() -> None:
     model = PNSGDClassifier(**SETTINGS, batch_size=50, regularisation=0.03, learn_epochs=60).fit(X, Y)
     assert chosen(model)[:3] == (50, 0.03, 60)
+    assert PNSGDClassifier(**SETTINGS, step_size=0.5).fit(X, Y).step_size_ == 0.5
+    assert PNSGDClassifier(**QUICK, step_size=0.5).fit(X, Y).step_size_ == 0.5
+    assert PNSGDClassifier(**QUICK).fit(X, Y).step_size_ == pytest.approx(1 / (2 / 4 + 0.1))
     assert PNSGDClassifier(**SETTINGS, batch_size=None).fit(X, Y).batch_size_ == N
     given = PNSGDClassifier(**(SETTINGS | {"sigma": 0.3})).fit(X, Y)
     assert given.sigma_ == 0.3
+    # And all that follows can be given.
+    auto = PNSGDClassifier(**SETTINGS).fit(X, Y)
+    again = PNSGDClassifier(**{name[:-1]: getattr(auto, name) for name in CHOSEN}, random_state=0).fit(X, Y)
+    assert chosen(again) == chosen(auto)
+    np.testing.assert_array_equal(again.coef_, auto.coef_)
     assert chosen(given)[:4] == chosen(PNSGDClassifier(**SETTINGS).fit(X, Y))[:4]
 
 
@@ -160,6 +168,9 @@ def test_files_without_what_follows_are_read(tmp_path: Path) -> None:
         ({"learn_epochs": "long"}, "learn_epochs must be auto or a number, got 'long'"),
         ({"learn_epochs": 0}, "learn_epochs"),
         ({"learn_epochs": None}, "learn_epochs"),
+        ({"step_size": "small"}, "step_size must be auto or a number or None, got 'small'"),
+        ({"step_size": 0.0}, "step_size"),
+        ({"step_size": 1e9}, "step_size"),
         ({"unlearn_epochs": -1}, "unlearn_epochs"),
         ({"unlearn_epochs": "auto"}, "unlearn_epochs"),
     ],

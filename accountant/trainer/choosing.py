@@ -32,6 +32,10 @@ SHARE: Final = 1 / 40
 LEFT_ROUNDING: Final = 1e-14
 
 
+#: What says "auto".
+_NAMES: Final = ("batch_size", "step_size", "regularisation", "learn_epochs")
+
+
 class Chosen(NamedTuple):
     """What learning runs with, as given or as it follows. step_size None: 1/L. sigma None: calibrated for unlearn_epochs."""
 
@@ -47,7 +51,7 @@ class Chosen(NamedTuple):
         if data is None:
             size = "full" if params["batch_size"] is None else params["batch_size"]
             return cls(size, params["regularisation"], params["learn_epochs"], None, sigma)
-        told = [name for name in ("batch_size", "regularisation", "learn_epochs") if params[name] not in (AUTO, None)]
+        told = [name for name in _NAMES if params.get(name, AUTO) not in (AUTO, None)]
         if any(params[name] != data[name] for name in told):
             raise InputError("its settings are not those that were given")
         step = number("step_size", data["step_size"], above=0)
@@ -61,6 +65,7 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
     delta: float | None
     requests: int
     batch_size: int | str | None
+    step_size: float | str | None
     learn_epochs: int | str
     unlearn_epochs: int | None
     regularisation: float | str
@@ -149,16 +154,20 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
     def _chosen(self, loss: Loss, columns: int, n: int) -> Chosen:
         """What was given, and what follows of the rest; loss: its constants, without regularisation."""
         requests = integer("requests", self.requests, at_least=1)
-        given = {name: getattr(self, name) for name in ("batch_size", "regularisation", "learn_epochs")}
+        given = {name: getattr(self, name) for name in _NAMES}
         for name, value in given.items():
             if isinstance(value, str) and value != AUTO:
-                raise InputError(f"{name} must be auto or a number{' or None' * (name == 'batch_size')}, got {value!r}")
+                raise InputError(
+                    f"{name} must be auto or a number{' or None' * (name in ('batch_size', 'step_size'))}, got {value!r}"
+                )
         if given["batch_size"] is None:
             given["batch_size"] = "full"
         # Published bounds know no law of all requests, and are calibrated for one.
         alone = self.unlearn_epochs is not None or self.bound != "optimal"
-        if AUTO not in given.values() and (alone or self.sigma is not None):
-            return Chosen(**given, sigma=self.sigma)
+        whole = all(given[name] != AUTO for name in _NAMES if name != "step_size")
+        if whole and (alone or self.sigma is not None):
+            step = None if given["step_size"] in (AUTO, None) else number("step_size", given["step_size"], above=0)
+            return Chosen(**{**given, "step_size": step}, sigma=self.sigma)
         setting = choose_setting(
             loss=loss,
             n=n,

@@ -32,8 +32,9 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     requests >= 1: how many, of one row each, the noise is calibrated for: together they cost at most requests/40 fits (an epoch
         each, if learn_epochs says fewer than 40). More of them may come; ``cost_`` says what they cost.
     loss: "logistic" (multinomial for more than two classes) or "smoothed-hinge" (two classes, no probabilities).
-    batch_size: rows per batch, at most n; None: all; "auto": that which leaves least noise. learn_epochs >= 1: epochs of
-        learning, accounted for as so many; "auto": until the start is forgotten, at least 10.
+    batch_size: rows per batch, at most n; None: all; "auto": that which leaves least noise. step_size: of (0, 1/L], L the
+        smoothness with regularisation; None: 1/L; "auto": that, or less where batches that come out too large would cost too much.
+    learn_epochs >= 1: epochs of learning, accounted for as so many; "auto": until the start is forgotten, at least 10.
     regularisation: lambda >= 0 of lambda/2 ||w||^2, the intercept included; "auto": so large that noise drowns no score.
     unlearn_epochs >= 0: if given, noise is calibrated so that one row takes so many epochs, and not for requests.
     feature_bound: B > 0, bound on the 2-norm of rows, set without looking at them. long_rows: "scale" rows down to it, each by
@@ -81,6 +82,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         loss: str = "logistic",
         requests: int = 100,
         batch_size: int | str | None = "auto",
+        step_size: float | str | None = "auto",
         learn_epochs: int | str = "auto",
         unlearn_epochs: int | None = None,
         regularisation: float | str = "auto",
@@ -106,6 +108,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.loss = loss
         self.requests = requests
         self.batch_size = batch_size
+        self.step_size = step_size
         self.learn_epochs = learn_epochs
         self.unlearn_epochs = unlearn_epochs
         self.regularisation = regularisation

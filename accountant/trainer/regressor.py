@@ -40,6 +40,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         clip: float = 1.0,
         requests: int = 100,
         batch_size: int | str | None = "auto",
+        step_size: float | str | None = "auto",
         learn_epochs: int | str = "auto",
         unlearn_epochs: int | None = None,
         regularisation: float | str = "auto",
@@ -63,6 +64,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.clip = clip
         self.requests = requests
         self.batch_size = batch_size
+        self.step_size = step_size
         self.learn_epochs = learn_epochs
         self.unlearn_epochs = unlearn_epochs
         self.regularisation = regularisation
