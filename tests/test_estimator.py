@@ -49,7 +49,7 @@ THIRDS = np.digitize(X[:, 1], [-0.15, 0.15])
 #: One partition of all rows; rows that draw their batches by themselves are in test_secret_estimator.py.
 SETTINGS = {
     "assignment": "partition", "adjacency": "zero-out", "batch_size": 20, "learn_epochs": 10, "regularisation": 0.05,
-    "random_state": 0,
+    "unlearn_epochs": 1, "random_state": 0,
 }  # fmt: skip
 
 
@@ -72,6 +72,18 @@ def accountant_of(model: Any, loss: Any) -> UnlearningAccountant:
 # scikit-learn
 
 
+def expected_failures(estimator: Any) -> dict[str, str]:
+    """What no estimator can do that adds noise for so many rows, as scikit-learn's own tests say of SGDClassifier."""
+    failures = {
+        "check_sample_weight_equivalence_on_dense_data": "rows that are repeated are more rows, and other noise",
+        "check_sample_weight_equivalence_on_sparse_data": "rows that are repeated are more rows, and other noise",
+    }
+    if not estimator.fit_intercept or estimator.long_rows == "leave":
+        failures["check_class_weight_classifiers"] = "without an intercept, or beside long rows, rows are in two half spaces"
+    return failures
+
+
+@pytest.mark.filterwarnings("ignore::accountant.trainer.cautions.WeightsCutWarning")
 @parametrize_with_checks(
     [
         PNSGDClassifier(),
@@ -81,10 +93,11 @@ def accountant_of(model: Any, loss: Any) -> UnlearningAccountant:
         PNSGDClassifier(adjacency="replace", dtype="float32", fit_intercept=False),
         PNSGDRegressor(),
         PNSGDRegressor(assignment="partition", adjacency="zero-out"),
-    ]
+    ],
+    expected_failed_checks=expected_failures,
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
-    """All of them; two skip themselves without pandas and without SCIPY_ARRAY_API."""
+    """All of them, but those; two skip themselves without pandas and without SCIPY_ARRAY_API."""
     check(estimator)
 
 
@@ -573,13 +586,13 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
 def test_digits() -> None:
     digits, shares = load_digits(), []
     for seed in range(4):
-        model = PNSGDClassifier(batch_size=32, fit_intercept=False, random_state=seed).fit(digits.features, digits.labels)
+        model = PNSGDClassifier(fit_intercept=False, random_state=seed).fit(digits.features, digits.labels)
         for row in range(5):
             model.unlearn([row])
         shares.append(model.score(digits.test_features, digits.test_labels))
         assert model.guarantee_.epsilon(model.delta_) <= 1.0
     assert np.mean(shares) > 0.75
-    assert model.steps_run_[0] == model._trainer.algorithm.steps_per_epoch < max(model.steps_run_)
+    assert sum(model.steps_run_) <= 5 / 40 * model._run.learned
 
 
 def test_streams_plan_what_they_then_do() -> None:

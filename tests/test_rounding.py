@@ -205,9 +205,11 @@ def test_estimators_refuse_noise_that_rounding_outweighs(dtype: str) -> None:
     pytest.importorskip("sklearn")
     from accountant.trainer import PNSGDClassifier
 
-    partition: dict[str, Any] = {"assignment": "partition", "adjacency": "zero-out", "dtype": dtype}
+    partition: dict[str, Any] = {
+        "assignment": "partition", "adjacency": "zero-out", "dtype": dtype, "unlearn_epochs": 1, "regularisation": 0.01,
+    }  # fmt: skip
     rng = np.random.default_rng(3)
-    features = rng.standard_normal((40_000, 5))
+    features = rng.standard_normal((40_000, 5)) / 6
     labels = features[:, 0] > 0
     small = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=16, learn_epochs=2, **partition)
     with pytest.raises(InputError, match="more noise, float64, a larger batch_size or fewer steps would help"):
@@ -216,7 +218,7 @@ def test_estimators_refuse_noise_that_rounding_outweighs(dtype: str) -> None:
     plain = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=2, **partition).fit(features, labels)
     assert any("computed in float64" in line for line in plain.unlearn([0]).guarantee_.assumptions)
     # Without contraction rounding piles up, and is counted.
-    convex = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, regularisation=0.0, **partition)
+    convex = PNSGDClassifier(epsilon=1.0, delta=1e-5, batch_size=4000, learn_epochs=1, **(partition | {"regularisation": 0.0}))
     lines = convex.fit(features, labels).unlearn([0]).guarantee_.assumptions
     assert any("computed in float64" in line for line in lines)
     assert any("learning starts at zero" in line for line in lines)

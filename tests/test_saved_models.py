@@ -300,7 +300,8 @@ def first_format(path: Path, generator: Any) -> None:
 @pytest.mark.parametrize("random_state", [None, 4])
 def test_files_of_the_first_format_are_read(dtype: str, random_state: int | None, tmp_path: Path) -> None:
     file = tmp_path / "model.npz"
-    settings: dict[str, Any] = {"batch_size": 20, "learn_epochs": 5, "regularisation": 0.1, "random_state": random_state}
+    settings: dict[str, Any] = {"batch_size": 20, "learn_epochs": 5, "unlearn_epochs": 1, "regularisation": 0.1}
+    settings |= {"random_state": random_state}
     own = PNSGDRegressor(dtype=dtype, **PARTITION, **settings).fit(X, X[:, 1])
     own.unlearn([1])
     own.save(file)

@@ -30,7 +30,7 @@ IDS = [f"person {k}" for k in range(N)]
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    return {"batch_size": 20, "learn_epochs": 10, "regularisation": 0.05} | changes
+    return {"batch_size": 20, "learn_epochs": 10, "unlearn_epochs": 1, "regularisation": 0.05} | changes
 
 
 def fitted(ids: Any = IDS, **changes: Any) -> Any:

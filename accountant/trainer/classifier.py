@@ -33,7 +33,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         each, if learn_epochs says fewer than 40). More of them may come; ``cost_`` says what they cost.
     loss: "logistic" (multinomial for more than two classes) or "smoothed-hinge" (two classes, no probabilities).
     batch_size: rows per batch, at most n; None: all; "auto": that which leaves least noise. step_size: of (0, 1/L], L the
-        smoothness with regularisation; None: 1/L; "auto": that, or less where batches that come out too large would cost too much.
+        smoothness with regularisation; None: 1/L; "auto": that, or less where too large batches would cost too much.
     learn_epochs >= 1: epochs of learning, accounted for as so many; "auto": until the start is forgotten, at least 10.
     regularisation: lambda >= 0 of lambda/2 ||w||^2, the intercept included; "auto": so large that noise drowns no score.
     unlearn_epochs >= 0: if given, noise is calibrated so that one row takes so many epochs, and not for requests.

@@ -70,7 +70,9 @@ class Filing(Answering):
         """What else fit found out, as JSON types."""
         names = ("batch_size", "regularisation", "learn_epochs", "step_size")
         chosen = {name: getattr(self, f"{name}_") for name in names}
+        joined = {"joined": self._joined} if self._joined else {}
         return {
+            **joined,
             "seconds": self._seconds,
             "count": self._row_labels.n,
             "refits": self._refits,
@@ -101,6 +103,10 @@ class Filing(Answering):
         self._prepare(self.n_features_in_)
         self._weighted, self._kept = saved.arrays["labels"].dtype.names is not None, saved.arrays.get("kept")
         self._seconds = None if saved.fitted.get("seconds") is None else number("seconds", saved.fitted["seconds"], at_least=0)
+        self._joined = tuple(
+            (integer("joined", before, at_least=0), integer("joined", count, at_least=1), integer("joined", steps, at_least=0))
+            for before, count, steps in saved.fitted.get("joined", ())
+        )
         self._refits = integer("refits", saved.fitted.get("refits", 0), at_least=0)
         nominal = features.shape[0] if draws is None else integer("n", draws["n"], at_least=1)
         chosen = Chosen.read(saved.fitted.get("chosen"), saved.params, number("sigma", saved.sigma, above=0))
@@ -162,7 +168,7 @@ class Filing(Answering):
             whole = not (there & removed) and len(there) + len(removed) == run.draws.came and not run.zeroed.any()
             whole &= run.draws.came == (self._row_labels.n if self._kept is None else self._kept.size)
         else:
-            whole = set(np.flatnonzero(run.zeroed).tolist()) <= removed and not run.rows.take(np.flatnonzero(run.zeroed)).any()
+            whole = set(np.flatnonzero(run.zeroed).tolist()) <= removed and not run.rows.norms[run.zeroed].any()
         size = self._loss.outputs * run.rows.shape[1]
         whole &= run.parameters.shape == (size, 1) and bool(np.isfinite(run.parameters).all())
         kept = self._loss.kept(run.labels[:0], self._trainer.dtype).dtype
