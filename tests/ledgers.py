@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -26,20 +26,20 @@ DAY = 86_400_000_000
 
 
 @cache
-def _saved() -> bytes:
-    """A model file of N records, two features."""
+def _saved(names: tuple[str, ...]) -> bytes:
+    """A model file of as many records, two features."""
     draws = np.random.default_rng(5)
-    X = draws.uniform(-0.5, 0.5, (N, 2))
+    X = draws.uniform(-0.5, 0.5, (len(names), 2))
     model = PNSGDClassifier(epsilon=1.0, delta=1e-3, batch_size=40, regularisation=0.2, learn_epochs=3)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
-        model.fit(X, X[:, 0] > 0, ids=NAMES).save(path)
+        model.fit(X, X[:, 0] > 0, ids=names).save(path)
         return path.read_bytes()
 
 
-def model_file(folder: Path) -> Path:
+def model_file(folder: Path, names: Sequence[str] = NAMES) -> Path:
     path = folder / "model.npz"
-    path.write_bytes(_saved())
+    path.write_bytes(_saved(tuple(names)))
     return path
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from ledgers import model_file
 from test_optimal import TABLE
 from typer.testing import CliRunner
 
@@ -42,6 +43,8 @@ def test_examples_of_docstrings_run(name: str) -> None:
 def test_shell_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = page.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    if "--model model.npz" in text:
+        model_file(tmp_path, [f"{letter}{number:02d}" for letter in "abc" for number in range(40)])
     # In the order of the page: a command reads the file that was shown last before it.
     parts = r"```toml\n(.*?)```|```csv\n(.*?)```|^    (accountant .*?)$"
     for toml, table, line in re.findall(parts, text, re.DOTALL | re.MULTILINE):

@@ -213,6 +213,32 @@ def test_a_model_that_is_damaged_replaced_or_gone_stops_everything(tmp_path: Pat
         check_end(ledger, released=1, gone=(NAMES[0],))
 
 
+def test_a_key_that_signs_and_is_missing_stops_a_run_before_it_begins_and_before_its_release(tmp_path: Path) -> None:
+    key = tmp_path / "sign.pem"
+    key.write_text("a key")
+    with begun(tmp_path, sign=str(key)) as ledger:
+        ledger.add([NAMES[0]])
+        good: Any = backend_of(ledger.settings)
+
+        def runs(plan: Any, rows: Any) -> Any:
+            key.unlink()
+            return good.run(good.plan(rows), rows)
+
+        with pytest.raises(DamageError, match=r"sign key file .* cannot be read"):
+            ledger.process(Wrong(ledger.settings, run=runs, certify=good.certify), everything=True)
+        assert kinds(ledger)[-1] == "saved"
+        assert ledger.verify().findings == ()
+        with pytest.raises(DamageError, match=r"sign key file .* cannot be read"):
+            ledger.process()
+        key.write_text("a key")
+        assert len(ledger.process().finished) == 1
+        ledger.add([NAMES[1]])
+        key.unlink()
+        with pytest.raises(DamageError, match=r"sign key file .* cannot be read"):
+            ledger.process(everything=True)
+        assert kinds(ledger)[-1] == "received"
+
+
 def test_a_model_of_another_ledger_is_told(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
@@ -317,7 +343,9 @@ class Wrong:
     def __init__(self, settings: Settings, **calls: Callable[..., Any]) -> None:
         self._inner: Any = backend_of(settings)
         for call in ("plan", "run", "save"):
-            setattr(self, call, calls.get(call, getattr(self._inner, call)))
+            setattr(self, call, calls.pop(call, getattr(self._inner, call)))
+        for call, other in calls.items():
+            setattr(self, call, other)
 
 
 def test_a_backend_that_fails_lies_or_hangs_changes_nothing_and_requests_wait_on(tmp_path: Path, url: str | None) -> None:

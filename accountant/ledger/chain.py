@@ -59,7 +59,7 @@ def entry_digest(previous: str, number: int, time: int, kind: str, body: str) ->
     """The digest of an entry, as the head of this file says.
 
     >>> entry_digest(NOTHING, 0, 0, "begun", "{}")[:16]
-    '0b8c1a4d'
+    '2c5a22cb39af23a3'
     """
     return hashlib.sha256(f'{previous}[{number},{time},"{kind}",{body}]'.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -40,9 +40,9 @@ class Ledger:
 
     Raises InputError for a database that holds no ledger or one of a newer version, DatabaseError where it cannot be had.
 
-    >>> with Ledger("deletions.db") as ledger:  # doctest: +SKIP
-    ...     ledger.add(["a17", "b02"])
-    ...     ledger.process()
+    with Ledger("deletions.db") as ledger:
+        ledger.add(["a17", "b02"])
+        ledger.process()
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Ledger:
         subjects: who has which of the new rows, by name; none that the ledger knows already. What ``change`` raises is recorded
         and raised as RunFailedError.
 
-        >>> ledger.join(lambda path: PNSGDClassifier.load(path).learn_more(X, y, ids=["n1"]), {"n1": ["n1"]})  # doctest: +SKIP
+        As in ``ledger.join(lambda path: PNSGDClassifier.load(path).learn_more(X, y, ids=["n1"]), {"n1": ["n1"]})``.
         """
         known = hashed(self.key, subjects)
         with self._working(None) as worker:

@@ -8,6 +8,7 @@ and nothing runs.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ class Phases:
     def carry_out(self, what: str, requests: Sequence[Waiting], plan: Plan, act: Callable[[], Result]) -> Run:
         """A whole run, from its intent on; RunFailedError, recorded, where it comes to nothing."""
         before = self.check_model()
+        self._signing_key()
         intent = self._intend(what, requests, plan, before)
         staged = staged_path(self.model, intent)
         try:
@@ -236,10 +238,7 @@ class Phases:
             return None, "nothing was unlearned in this run"
         if not isinstance(backend, Certifying):
             return None, f"backend {self.settings.backend} makes no certificates"
-        key = None if self.settings.sign is None else Path(self.settings.sign)
-        if key is not None:
-            # Before anything is released without it.
-            key.open("rb").close()
+        key = self._signing_key()
         part = folder / f".run{intent}.json"
         part.unlink(missing_ok=True)
         try:
@@ -247,6 +246,15 @@ class Phases:
         except (InputError, RunFailedError) as error:
             return None, str(error)
         return filed(part, folder), None
+
+    def _signing_key(self) -> Path | None:
+        """The file of the key that signs; DamageError where it is gone: nothing is to be released without it."""
+        if self.settings.sign is None:
+            return None
+        key = Path(self.settings.sign)
+        if not os.access(key, os.R_OK):
+            raise DamageError(f"sign key file {key} cannot be read, and nothing is released without a signature: put it back")
+        return key
 
     def _release(
         self, run: Record[Any], saved: Mapping[str, Any], certificate: str | None, without: str | None, state: str
