@@ -90,9 +90,9 @@ def audit_estimator(
     another step size or number of batches.
 
     >>> from accountant.trainer import PNSGDRegressor
-    >>> X, y = np.eye(4).repeat(3, axis=0), np.full(12, 9.0)
-    >>> model = PNSGDRegressor(epsilon=3.0, delta=0.05, batch_size=4, regularisation=1.0, fit_intercept=False, clip=1.0)
-    >>> audit_estimator(model, X, y, [11], trials=60, seed=0).violated
+    >>> settings = {"batch_size": 4, "regularisation": 1.0, "learn_epochs": 10, "unlearn_epochs": 1, "fit_intercept": False}
+    >>> model = PNSGDRegressor(epsilon=0.5, delta=0.1, clip=1.0, **settings)
+    >>> audit_estimator(model, np.eye(4).repeat(3, axis=0), np.full(12, 9.0), [11], trials=30, seed=0).violated
     False
     """
     count, workers = integer("trials", trials, at_least=LEAST_SAMPLES), check_jobs(jobs)
