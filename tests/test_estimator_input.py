@@ -179,7 +179,7 @@ import sys, threading, time
 import numpy as np, psutil
 from accountant.trainer import PNSGDClassifier
 n, d = int(sys.argv[1]), 100
-settings = {"dtype": "float32", "batch_size": 32, "learn_epochs": 2, "regularisation": 0.01, "sigma": 0.1}
+settings = {"dtype": "float32"}
 def rows(n):
     rng = np.random.default_rng(0)
     X = np.empty((n, d), np.float32)
