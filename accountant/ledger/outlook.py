@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
-from accountant.ledger.backends import Backend, Following, Foreseeing, Refitting, RunFailedError
+from accountant.ledger.backends import Backend, Following, Foreseeing, Plan, Refitting, RunFailedError
 from accountant.ledger.database import Database
 from accountant.ledger.past import measured, past_of
 from accountant.ledger.schema import ENTRIES, REQUESTS, WAITING
@@ -87,7 +87,8 @@ def outlook_of(database: Database, settings: Settings, backend: Backend) -> Outl
             backend.follow(past_of(connection))
         points, due = _waiting(connection)
         ran, rate = measured(connection, "unlearn"), _rate(connection, now, settings.deadline)
-    refit = _refit_steps(backend)
+    again = _refit_plan(backend)
+    refit = None if again is None else again.steps
     if not isinstance(backend, Foreseeing):
         return Outlook(points=points, refit=refit, why=f"backend {settings.backend} does not say what requests will take")
     try:
@@ -95,7 +96,7 @@ def outlook_of(database: Database, settings: Settings, backend: Backend) -> Outl
     except (UnreachableError, RunFailedError) as error:
         return Outlook(points=points, refit=refit, why=str(error))
     steps = first[0] if first else None
-    seconds = None if steps is None else estimated_seconds(steps, planned=None, measured=ran)
+    seconds = None if steps is None else estimated_seconds(steps, planned=_as_learning(again, steps), measured=ran)
     start = due and latest_start(due, seconds=seconds, margin=settings.margin, floor=settings.floor)
     expected = 0 if start is None else expected_points(rate[0], over=rate[1], ahead=(start - now) / 1e6)
     each = backend.foreseen([points or 1] * AHEAD)
@@ -131,13 +132,18 @@ def _sum(backend: Foreseeing, points: Sequence[int]) -> int | None:
     return sum(found) if len(found) == len(points) else None
 
 
-def _refit_steps(backend: Backend) -> int | None:
+def _refit_plan(backend: Backend) -> Plan | None:
     if not isinstance(backend, Refitting):
         return None
     try:
-        return backend.plan_refit([]).steps
+        return backend.plan_refit([])
     except RunFailedError:
         return None
+
+
+def _as_learning(again: Plan | None, steps: int) -> float | None:
+    """Seconds of so many steps, each of which takes what one of learning again does."""
+    return None if again is None or again.seconds is None else again.seconds * steps / max(again.steps, 1)
 
 
 def _waiting(connection: Connection) -> tuple[int, int | None]:
