@@ -25,11 +25,15 @@ START = 1_700_000_000_000_000
 DAY = 86_400_000_000
 
 
+def features(count: int = N) -> np.ndarray:
+    """The rows of the models here, (count, 2)."""
+    return np.random.default_rng(5).uniform(-0.5, 0.5, (count, 2))
+
+
 @cache
 def _saved(names: tuple[str, ...]) -> bytes:
     """A model file of as many records, two features."""
-    draws = np.random.default_rng(5)
-    X = draws.uniform(-0.5, 0.5, (len(names), 2))
+    X = features(len(names))
     model = PNSGDClassifier(epsilon=1.0, delta=1e-3, batch_size=40, regularisation=0.2, learn_epochs=3)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
@@ -81,11 +85,17 @@ def check_end(ledger: Ledger, *, released: int, waiting: int = 0, gone: tuple[st
 
 
 def check_no_rows(folder: Path, gone: tuple[str, ...]) -> None:
-    """No file of the folder names one that is gone, and none of a run is left."""
+    """No file of the folder names one that is gone or has his row, and none of a run is left."""
+    rows = features()
+    searched = [name.encode() for name in gone] + [rows[NAMES.index(name)].tobytes() for name in gone if name in NAMES]
+    model = (folder / "model.npz").read_bytes()
+    stays = NAMES.index(next(name for name in PNSGDClassifier.load(folder / "model.npz").ids_ if name in NAMES))
+    # What is not gone is found that way.
+    assert rows[stays].tobytes() in model
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".json" and "data" not in path.parts:
             content = path.read_bytes()
-            assert [name for name in gone if name.encode() in content] == [], path
+            assert [each for each in searched if each in content] == [], path
             assert ".run" not in path.name, path
             assert path.stat().st_mode & 0o077 == 0 or path.suffix in (".py", ".csv", ".lock"), path
 

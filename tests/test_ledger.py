@@ -423,6 +423,27 @@ def test_one_works_and_the_others_say_so(tmp_path: Path, url: str | None) -> Non
         check_end(ledger, released=2, gone=tuple(NAMES[:2]))
 
 
+def test_a_worker_on_another_machine_is_believed_until_its_lease_ends(tmp_path: Path, url: str | None) -> None:
+    from sqlalchemy import update
+
+    from accountant.ledger.schema import LEASE
+
+    clock = Clock()
+    with begun(tmp_path, url, clock=clock) as ledger:
+        ledger.add([NAMES[0]])
+        there = {"host": "elsewhere", "who": "process 7 on elsewhere", "since": START, "expires": START + 60}
+        with ledger._database.writing() as connection:
+            connection.execute(update(LEASE).values(holder="0" * 32, **there))
+        clock.now = START + 59
+        with pytest.raises(BusyError, match=r"^process 7 on elsewhere works on this ledger since 2023-11-14T22:13:20Z$"):
+            ledger.process(everything=True)
+        assert ledger.status().worker == "process 7 on elsewhere works on this ledger since 2023-11-14T22:13:20Z"
+        clock.now = START + 60
+        ledger.process(everything=True)
+        check_end(ledger, released=1, gone=(NAMES[0],))
+        assert ledger.status().worker is None
+
+
 def test_reading_needs_no_key_and_writes_nothing(tmp_path: Path) -> None:
     with begun(tmp_path) as ledger:
         ledger.add([NAMES[0]])

@@ -240,11 +240,20 @@ class Phases:
             return None, f"backend {self.settings.backend} makes no certificates"
         key = self._signing_key()
         part = folder / f".run{intent}.json"
-        part.unlink(missing_ok=True)
+        # With what is left of an earlier try.
+        discard(part)
         try:
             guarded(self.lease, lambda: backend.certify(self.model, part, key), self.settings.timeout)
         except (InputError, RunFailedError) as error:
             return None, str(error)
+        except OSError as error:
+            # As of a full disk: to be tried again.
+            raise RunFailedError(f"the certificate of run {intent} cannot be written: {error.strerror}") from error
+        except (DatabaseError, LeaseLostError):
+            raise
+        except Exception as error:
+            # Nobody waits for a release because there is a fault in what writes certificates.
+            return None, reason_of(error)
         return filed(part, folder), None
 
     def _signing_key(self) -> Path | None:
