@@ -343,3 +343,51 @@ def test_a_plan_depends_on_nothing_but_numbers(tmp_path: Path) -> None:
     assert backend.plan([1]).steps == backend.plan([5, 6, 7]).steps
     accountant = UnlearningAccountant(FineTuning(step_size=0.1, gradient_clip=1.0, start_clip=1.0))
     assert backend.plan([1]).steps == accountant.steps(sigma=5.0, epsilon=1.0, delta=1e-4)
+
+
+def _shell(folder: Path, *words: str, code: int = 0) -> Any:
+    from typer.testing import CliRunner
+
+    from accountant.commands.program import app
+
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        result = CliRunner().invoke(app, ["ledger", *words])
+    finally:
+        os.chdir(here)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_shell_takes_a_command_with_its_constants_in_a_file(tmp_path: Path) -> None:
+    trainer(tmp_path)
+    (tmp_path / "problem.toml").write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in PROBLEM.items()))
+    (tmp_path / "subjects.csv").write_text(
+        "subject,row\n" + "".join(f"{p},{r}\n" for p, rows in people().items() for r in rows)
+    )
+    begins = ["init", "--model", "model.npz", "--subjects", "subjects.csv", "--problem", "problem.toml"]
+    for words, said in (
+        (["--run", LINE, "--call", "a:b"], "call must be left out for backend command: it goes with python or torch"),
+        (["--steps", "20"], "problem must be left out for backend estimator"),
+        (["--backend", "command"], "run must be given for backend command"),
+        (["--call", "a:b", "--public", "w"], "public must be left out for backend python: it goes with torch"),
+        (["--run", LINE, "--backend", "commands"], "backend must be one of estimator, command, python, torch"),
+    ):
+        assert said in _shell(tmp_path, *begins, *words, code=2).stderr
+    _shell(tmp_path, *begins, "--run", LINE, "--steps", "20", "--refit-run", LINE, "--refit-steps", "19")
+    _shell(tmp_path, "add", "--subject", PEOPLE[3], "--subject", PEOPLE[4])
+    seen = json.loads(_shell(tmp_path, "status", "--json").stdout)["outlook"]
+    assert (seen["now"], seen["singly"], seen["saving_by_merging"], seen["refit"], seen["refit_cheaper"]) == (
+        20,
+        40,
+        2,
+        19,
+        True,
+    )
+    assert "cheaper now: accountant ledger refit" in " ".join(_shell(tmp_path, "status").stdout.split())
+    assert json.loads(_shell(tmp_path, "status", "--check", "--json").stdout)["outlook"] is None
+    done = json.loads(_shell(tmp_path, "process", "--all", "--refit-when-cheaper", "--json").stdout)
+    assert done["run"]["what"] == "refit"
+    with Ledger(tmp_path / "deletions.db") as ledger:
+        check_end(ledger, released=2, gone=(1003, 1004))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 
 from accountant.commands import files, layout, paths
+from accountant.commands import ledger_backends as backends
 from accountant.commands.options import NUMBER
 from accountant.numerics import InputError
 
@@ -106,7 +107,15 @@ def init(
     model: ModelOption,
     db: DbOption = DB,
     deadline: Annotated[str, typer.Option(metavar="DURATION", help="From receipt until it must be done, as in 30d.")] = "30d",
-    backend: Annotated[str, typer.Option(metavar="NAME", help="What runs.")] = "estimator",
+    backend: backends.BackendOption = None,
+    run: backends.RunOption = None,
+    refit_run: backends.AgainOption = None,
+    call: backends.CallOption = None,
+    problem: backends.ProblemOption = None,
+    steps: backends.StepsOption = None,
+    refit_steps: backends.RefitStepsOption = None,
+    public: backends.PublicOption = None,
+    buffers: backends.BuffersOption = None,
     subjects: SubjectsOption = None,
     key: KeyOption = None,
     subjects_db: Annotated[
@@ -134,12 +143,17 @@ def init(
     from accountant.ledger import DatabaseError, Ledger
     from accountant.requests import duration
 
+    runs, arguments = backends.chosen(
+        backend, run=run, refit_run=refit_run, call=call, problem=problem, steps=steps, refit_steps=refit_steps, public=public,
+        buffers=buffers,
+    )  # fmt: skip
     known = None if subjects is None else _subject_rows(subjects)
     try:
         made = Ledger.create(
             db, model=model, subjects=known, key=key, subjects_database=subjects_db, certificates=certificates, sign=sign,
             operator=operator, deadline=duration(deadline, name="deadline"), floor=duration(floor, name="floor"), margin=margin,
-            timeout=None if timeout is None else duration(timeout, name="timeout"), backend=backend,
+            timeout=None if timeout is None else duration(timeout, name="timeout"), backend=runs,
+            arguments=arguments,
         )  # fmt: skip
     except DatabaseError as error:
         stop(str(error), LATER)

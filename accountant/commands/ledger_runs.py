@@ -18,6 +18,10 @@ def process(
     *,
     db: DbOption = DB,
     everything: Annotated[bool, typer.Option("--all", help="Do not wait for the deadline: answer all that waits now.")] = False,
+    refit_when_cheaper: Annotated[
+        bool,
+        typer.Option("--refit-when-cheaper", help="Learn again instead, if that takes fewer steps or nothing else is enough."),
+    ] = False,
     operator: OperatorOption = None,
     place: PlaceOption = None,
     json: JsonOption = False,
@@ -30,7 +34,7 @@ def process(
     Example: accountant ledger process
     """
     with opened(db, operator=operator, place=place) as ledger:
-        _show(json, "ledger process", ledger.process(everything=everything))
+        _show(json, "ledger process", ledger.process(everything=everything, refit_when_cheaper=refit_when_cheaper))
 
 
 def refit(*, db: DbOption = DB, operator: OperatorOption = None, place: PlaceOption = None, json: JsonOption = False) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from accountant.commands.ledger import DB, VERDICT, DbOption, JsonOption, PlaceOption, date, opened, show
+from accountant.commands.ledger_costs import costs_of
 from accountant.commands.present import plural
 from accountant.numerics import InputError
 
@@ -17,16 +18,26 @@ def status(
     *,
     db: DbOption = DB,
     check: Annotated[bool, typer.Option("--check", help="Exit code 1 if a request is overdue, for monitoring.")] = False,
+    costs: Annotated[
+        bool, typer.Option("--costs/--no-costs", help="Say what acting now and later costs, for which the model is read.")
+    ] = True,
+    place: PlaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Requests by state, what is due, who works; reads the database only, and needs no key.
+    """Requests by state, what is due, who works; what acting now costs, and when learning again is cheaper. Needs no key.
+
+    With --check the database alone is read, as with --no-costs.
 
     Exit code 1 with --check: a request is overdue. 75: the database is away.
 
     Example: accountant ledger status --check
     """
-    with opened(db, read_only=True) as ledger:
+    outlook: dict[str, Any] | None = None
+    told: list[tuple[str, str]] = []
+    with opened(db, read_only=True, place=place) as ledger:
         found = ledger.status()
+        if costs and not check:
+            outlook, told = costs_of(ledger)
     rows = [
         ("received", str(found.received)),
         ("waiting", f"{found.waiting}, of {plural(found.points, 'record')}, {found.urgent} urgent"),
@@ -37,8 +48,8 @@ def status(
     ]
     if found.running + found.saved:
         rows.insert(2, ("in a run", f"{found.running + found.saved}: process finishes it, if nobody works now"))
-    rows += [("works now", found.worker or "nobody")]
-    show(json, {"command": "ledger status", **found.to_dict()}, rows, head=found.head)
+    rows += [*told, ("works now", found.worker or "nobody")]
+    show(json, {"command": "ledger status", **found.to_dict(), "outlook": outlook}, rows, head=found.head)
     if check and found.overdue:
         raise typer.Exit(VERDICT)
 
@@ -64,7 +75,7 @@ def verify(
     Example: accountant ledger verify --certificates all
     """
     with opened(db, read_only=True, place=place) as ledger:
-        found = ledger.verify(head=head, certificates=_count(certificates), model=files)
+        found = ledger.verify(head=head, certificates=certificates_count(certificates), model=files)
     rows = [
         ("gone through", f"{plural(found.entries, 'entry').replace('entrys', 'entries')}, {plural(found.requests, 'request')}, "
          f"{plural(found.runs, 'run')}"),
@@ -91,7 +102,8 @@ def entries(
             print(json_module.dumps({**asdict(entry), "body": entry.content}))
 
 
-def _count(text: str) -> int | None:
+def certificates_count(text: str) -> int | None:
+    """How many certificates are to be checked; None: all."""
     if text == "all":
         return None
     if not (text.isascii() and text.isdigit()):

@@ -70,10 +70,11 @@ def entry_point(name: object, folder: Path) -> Callable[..., Any]:
         sys.path.append(str(folder))
     try:
         found = getattr(import_module(module), function)
-    except ImportError as error:
-        raise InputError(f"call must name a module that can be imported, got {name!r}: {error}") from None
     except AttributeError:
         raise InputError(f"call must name a function of the module, got {name!r}") from None
+    except Exception as error:
+        # Whatever the module does when it is imported.
+        raise InputError(f"call must name a module that can be imported, got {name!r}: {error}") from None
     if not callable(found):
         raise InputError(f"call must name a function, got {name!r}, which is {type(found).__name__}")
     made: Callable[..., Any] = found
