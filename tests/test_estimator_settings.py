@@ -171,12 +171,17 @@ def test_files_without_what_follows_are_read(tmp_path: Path) -> None:
         ({"step_size": "small"}, "step_size must be auto or a number or None, got 'small'"),
         ({"step_size": 0.0}, "step_size"),
         ({"step_size": 1e9}, "step_size"),
+        (
+            {"adjacency": "replace", "largest_n": N, "sigma": None},
+            "largest_n must be more than the 200 rows under adjacency replace",
+        ),
+        ({"epsilon": 0.0, "delta": 1e-300}, "epsilon and delta allow|no batch size is possible"),
         ({"unlearn_epochs": -1}, "unlearn_epochs"),
         ({"unlearn_epochs": "auto"}, "unlearn_epochs"),
     ],
 )
 def test_what_is_no_setting_is_refused(changes: dict[str, Any], message: str) -> None:
-    for more in ({}, {"sigma": 0.1} if "unlearn_epochs" not in changes else {}):
+    for more in ({}, {"sigma": 0.1} if "unlearn_epochs" not in changes and "epsilon" not in changes else {}):
         with pytest.raises(InputError, match=message):
             PNSGDClassifier(**(SETTINGS | more | changes)).fit(X, Y)
 

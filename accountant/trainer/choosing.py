@@ -200,7 +200,11 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
         problem = loss.problem(n, adjacency=self.adjacency)
         largest = PNSGD(problem, 1, assignment=SECRET, largest_n=self.largest_n).largest_n
         assert largest is not None
-        return max(min(n, largest - n), 1)
+        if largest == n:
+            raise InputError(
+                f"largest_n must be more than the {n} rows under adjacency replace, where others take their places and count, got {n}"
+            )
+        return min(n, largest - n)
 
     def _calibrated(self, accountant: UnlearningAccountant, epsilon: float) -> float:
         """The noise with which unlearn_epochs, one by default, are enough for one row."""
