@@ -127,6 +127,11 @@ def test_records_join_and_can_be_asked_for(tmp_path: Path, url: str | None) -> N
         assert run is not None
         assert set(PNSGDClassifier.load(ledger.settings.model).ids_) == set(NAMES[1:])
         assert ledger.verify().findings == ()
+        # Who comes back may be asked for again, with what he has then.
+        ledger.join(lambda path: PNSGDClassifier.load(path).learn_more(X, X[:, 0] > 0, ids=["z1", "z2"]), {"zoe": ["z1", "z2"]})
+        assert ledger.add(["zoe"])[0].new
+        assert ledger.process(everything=True).run is not None
+        assert set(PNSGDClassifier.load(ledger.settings.model).ids_) == set(NAMES[1:])
         # What fails joins nobody.
         with pytest.raises(RunFailedError):
             ledger.join(lambda path: 1 / 0, {"amy": ["new-3"]})
@@ -472,6 +477,14 @@ def test_a_role_that_only_reads_is_enough_on_postgresql(tmp_path: Path, postgres
             assert reader.verify().findings == ()
             with pytest.raises(DatabaseError, match="permission denied"):
                 reader.process()
+
+
+def test_the_space_of_those_who_are_gone_is_given_back(tmp_path: Path) -> None:
+    with begun(tmp_path) as ledger:
+        before = (tmp_path / "model.subjects.db").stat().st_size
+        ledger.add(NAMES[: N // 2])
+        ledger.refit()
+        assert (tmp_path / "model.subjects.db").stat().st_size < before
 
 
 def test_a_key_shows_itself_to_nobody(tmp_path: Path) -> None:
