@@ -202,7 +202,7 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
         assert largest is not None
         if largest == n:
             raise InputError(
-                f"largest_n must be more than the {n} rows under adjacency replace, where others take their places and count, got {n}"
+                f"largest_n must be more than the {n} rows under adjacency replace, whose stand-ins count, got {n}"
             )
         return min(n, largest - n)
 
