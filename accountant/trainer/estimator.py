@@ -96,7 +96,7 @@ class Estimator(Filing):
         >>> model = PNSGDClassifier(epsilon=1.0, delta=1e-3).fit(X, X[:, 0] > 0)
         >>> model.certify("certificate.json")
         Traceback (most recent call last):
-        accountant.numerics.errors.InputError: nothing has been unlearned yet: there is no guarantee to certify
+        accountant.numerics.validation.InputError: nothing has been unlearned yet: there is no guarantee to certify
         """
         self._check_fitted()
         if self._guarantee is None:
