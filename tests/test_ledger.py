@@ -218,6 +218,27 @@ def test_a_model_that_is_damaged_replaced_or_gone_stops_everything(tmp_path: Pat
         check_end(ledger, released=1, gone=(NAMES[0],))
 
 
+def test_every_release_has_a_certificate_that_the_checker_accepts(tmp_path: Path, url: str | None) -> None:
+    pytest.importorskip("flint")
+    with begun(tmp_path, url) as ledger:
+        for at in range(2):
+            ledger.add([NAMES[2 * at], NAMES[2 * at + 1]])
+            run = ledger.process(everything=True).run
+            assert run is not None
+            assert run.certificate is not None, run.without
+        found = ledger.verify(certificates=None)
+        assert (found.findings, found.certificates, found.certificates_of) == ((), 2, 2)
+        assert ledger.verify(certificates=1).certificates == 1
+        path = Path(ledger.settings.certificates) / f"{run.certificate}.json"
+        content = path.read_bytes()
+        assert b"subject-" not in content
+        # What the checker would refuse is changed, and told as such, before it is asked.
+        for spoil in (lambda: path.write_bytes(content + b" "), path.unlink):
+            spoil()
+            assert [finding.split(" of run")[0] for finding in ledger.verify().findings] == [f"certificate {path}"]
+        assert ledger.verify(model=False).findings == ()
+
+
 def test_a_key_that_signs_and_is_missing_stops_a_run_before_it_begins_and_before_its_release(tmp_path: Path) -> None:
     key = tmp_path / "sign.pem"
     key.write_text("a key")
