@@ -81,6 +81,32 @@ def test_requests_of_batches_pile_up_as_a_stream_has_them_and_begin_anew_after_a
         check_end(ledger, released=20, gone=tuple(range(1000, 1018)))
 
 
+def test_what_a_model_answered_before_the_ledger_began_counts(tmp_path: Path) -> None:
+    batched = {name: value for name, value in BATCHED.items() if name not in ("sigma", "epsilon", "delta")}
+    target = {name: BATCHED[name] for name in ("sigma", "epsilon", "delta")}
+    stream = UnlearningStream(_accountant(**batched), **target)
+    fresh = stream.planned(1).steps
+    # Answered late and little, so that what they left matters.
+    told = [[5, 3], [5, 3]]
+    model = _accountant(**batched)
+    other = UnlearningStream(model, **target)
+    for points, steps in told:
+        other.answer(points, steps)
+    arguments = {"problem": BATCHED, "steps": None, "past": told}
+    with commanded(tmp_path, arguments=arguments) as ledger:
+        ledger.add([PEOPLE[0]])
+        run = ledger.process(everything=True).run
+        assert run is not None
+        assert run.steps == other.request(1) > fresh
+        ledger.add([PEOPLE[1]])
+        run = ledger.process(everything=True).run
+        assert run is not None
+        assert run.steps == other.request(1)
+        saved = next(entry.content for entry in ledger.entries() if entry.kind == "saved")
+        assert "answered no request when this ledger began but those that past says" in saved["assumptions"][0]
+        check_end(ledger, released=2, gone=(1000, 1001))
+
+
 def _accountant(**values: Any) -> UnlearningAccountant:
     from accountant.questions import load
 
@@ -212,7 +238,13 @@ def test_command_lines_that_cannot_run_are_refused_before_a_ledger_is_made(tmp_p
         ({"steps": 0}, "steps must be an integer from 1, got 0"),
         ({"steps": "many"}, "steps must be"),
         ({"refit_steps": 0}, "refit_steps must be an integer from 1"),
-        ({"stepps": 3}, "arguments must be some of problem, steps, refit_steps, run, refit for backend command, got 'stepps'"),
+        ({"past": [[1, 20]]}, "past must be left out for fine-tuning: its requests do not pile up"),
+        ({"past": [1, 20], "problem": BATCHED, "steps": None}, "past must be a list of [points, steps]"),
+        ({"past": [[0, 20]], "problem": BATCHED, "steps": None}, "past must be an integer from 1"),
+        (
+            {"stepps": 3},
+            "arguments must be some of problem, steps, past, refit_steps, run, refit for backend command, got 'stepps'",
+        ),
         ({"refit": "python again.py"}, "refit must say where {file} goes"),
     ],
 )

@@ -139,8 +139,8 @@ def test_the_outlook_is_what_the_model_itself_says(tmp_path: Path) -> None:
         assert found.now == model.planned_steps(5)
         assert found.start is not None
         assert found.seconds is not None
-        # Five in twenty days, and as fast until the last moment.
-        assert found.expected == math.ceil(5 * (found.start - clock.now) / (20 * DAY))
+        # Five in a ledger that counts as a deadline old, and as fast until the last moment.
+        assert found.expected == math.ceil(5 * (found.start - clock.now) / (30 * DAY))
         assert found.merged == model.planned_steps(5 + found.expected)
         assert found.refit == model.planned_refit(0).steps
         assert found.refit_cheaper == (found.now > found.refit)
@@ -150,6 +150,9 @@ def test_the_outlook_is_what_the_model_itself_says(tmp_path: Path) -> None:
             model.unlearn(ids=[name])
         assert (found.singly, found.singly_of) == (sum(one_by_one), 5)
         assert found.saving_by_merging == sum(one_by_one) / found.now
+        apart = PNSGDClassifier.load(ledger.settings.model)
+        apart.unlearn(ids=NAMES[:5])
+        assert found.apart == found.now + apart.planned_steps(found.expected)
         # Only looked at.
         assert ledger.outlook() == found
         assert ledger.status().waiting == 5

@@ -113,6 +113,7 @@ def init(
     call: backends.CallOption = None,
     problem: backends.ProblemOption = None,
     steps: backends.StepsOption = None,
+    past: backends.PastOption = None,
     refit_steps: backends.RefitStepsOption = None,
     public: backends.PublicOption = None,
     buffers: backends.BuffersOption = None,
@@ -144,8 +145,8 @@ def init(
     from accountant.requests import duration
 
     runs, arguments = backends.chosen(
-        backend, run=run, refit_run=refit_run, call=call, problem=problem, steps=steps, refit_steps=refit_steps, public=public,
-        buffers=buffers,
+        backend, run=run, refit_run=refit_run, call=call, problem=problem, steps=steps, past=past, refit_steps=refit_steps,
+        public=public, buffers=buffers,
     )  # fmt: skip
     known = None if subjects is None else _subject_rows(subjects)
     try:

@@ -51,6 +51,14 @@ StepsOption = Annotated[
     int | None,
     typer.Option(**COUNT, help="Noisy steps of every run, where sigma or epsilon is left out.", rich_help_panel=_PANEL),
 ]
+PastOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RECORDS:STEPS",
+        help="Of noisy SGD: a request that the model answered before this ledger began; given in order, each.",
+        rich_help_panel=_PANEL,
+    ),
+]
 RefitStepsOption = Annotated[
     int | None, typer.Option(**COUNT, help="Steps of learning again, to be compared with.", rich_help_panel=_PANEL)
 ]
@@ -71,7 +79,8 @@ _HAVE: Final = {
     "call": ("python", "torch"),
     "problem": ("command", "python", "torch"),
     "steps": ("command", "python", "torch"),
-    "refit_steps": ("command", "python", "torch"),
+    "past": ("command", "python"),
+    "refit_steps": ("command", "python"),
     "public": ("torch",),
     "buffers": ("torch",),
 }
@@ -95,4 +104,15 @@ def chosen(backend: str | None, **options: Any) -> tuple[str, dict[str, Any]]:
             raise InputError(f"{name} must be given for backend {backend}")
     if "problem" in given:
         given["problem"] = read_problem(given["problem"])
+    if "past" in given:
+        given["past"] = [_pair(each) for each in given["past"]]
     return backend, {_CALLED.get(name, name): value for name, value in given.items()}
+
+
+def _pair(text: str) -> list[int]:
+    """RECORDS:STEPS."""
+    records, _, steps = text.partition(":")
+    try:
+        return [int(records), int(steps)]
+    except ValueError:
+        raise InputError(f"past must be RECORDS:STEPS, as 1:77, got {text!r}") from None

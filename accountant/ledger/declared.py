@@ -2,6 +2,7 @@
 
     problem      what ``accountant sigma --problem FILE`` takes, with the target: sigma and epsilon, and delta
     steps        of common steps, such as fine-tuning, instead of sigma or epsilon
+    past         of noisy SGD, what the model has answered before this ledger began: [[points, steps], ...]
 
 Of noisy SGD on batches every request goes on from the one before, as :class:`~accountant.requests.UnlearningStream` counts
 them; of common steps every request begins anew with a clipped model, and takes as many steps as any other.
@@ -34,7 +35,7 @@ from accountant.requests import UnlearningStream
 from accountant.trainer import requested
 
 #: Arguments that every such backend has.
-ARGUMENTS: Final = ("problem", "steps", "refit_steps")
+ARGUMENTS: Final = ("problem", "steps", "past", "refit_steps")
 
 
 def read_problem(path: str | PathLike[str]) -> dict[str, Any]:
@@ -62,7 +63,8 @@ class Declared:
             integer("steps", self._steps, at_least=1)
         if arguments.get("refit_steps") is not None:
             integer("refit_steps", arguments["refit_steps"], at_least=1)
-        self._past: list[Past] = []
+        self._before = _checked_past(arguments.get("past", ()))
+        self._past: list[Past] = list(self._before)
         self._made: _Common | _Stream | None = None
         self.guarantee: Guarantee | None = None
 
@@ -79,7 +81,7 @@ class Declared:
                 )
 
     def follow(self, past: Sequence[Past]) -> None:
-        self._past, self._made = list(past), None
+        self._past, self._made = [*self._before, *past], None
 
     def plan(self, rows: Sequence[Row]) -> Plan:
         try:
@@ -105,7 +107,7 @@ class Declared:
         from accountant.certificates import ClaimError, load_key, save, sign
 
         last = self._past[-1]
-        self.follow(self._past[:-1])
+        self._past, self._made = self._past[:-1], None
         try:
             made = self._planning().certificate(last.points, last.steps)
         except ClaimError as error:
@@ -116,6 +118,7 @@ class Declared:
         """The result of a run that nobody looked into. what: what ran, "a command ran"."""
         assert self.guarantee is not None
         own = (
+            *self._planning().taken,
             f"that {plan.steps} noisy steps ran as the problem says is declared by the operator: {what}, nobody looked into it",
             "the removed rows are gone from the data that it reads, those of earlier requests, too",
         )
@@ -127,6 +130,8 @@ class Declared:
     def _planning(self) -> _Common | _Stream:
         if self._made is None:
             algorithm = stepping_of(self._problem, scheduled=True)
+            if algorithm is not None and self._before:
+                raise InputError(f"past must be left out for {algorithm.name}: its requests do not pile up")
             self._made = _Stream(self._problem, self._steps, self._past) if algorithm is None else self._common()
         return self._made
 
@@ -140,6 +145,8 @@ class _Common:
     """Steps that both runs share: requests do not pile up."""
 
     learned: int | None = None
+    #: What is taken for granted besides.
+    taken: tuple[str, ...] = ()
 
     def __init__(self, accountant: StepAccountant, target: Mapping[str, float], steps: int | None) -> None:
         accountant.check()
@@ -211,6 +218,10 @@ class _Stream:
             accountant = load({**options, "n": accountant.algorithm.problem.n - gone}).accountant
         if any(run.what == "join" for run in past):
             raise RunFailedError("records have joined, which the constants of the problem do not count: begin a new ledger")
+        self.taken = (
+            "the model had answered no request when this ledger began but those that past says, and what was learned, in which "
+            "order, is what the problem says",
+        )
         self.stream = _stream(accountant, target, self.delta)
         self.past = [(run.points, run.steps) for run in past[begins:]]
         self._options = accountant, target
@@ -246,6 +257,15 @@ class _Stream:
 
 def _stream(accountant: UnlearningAccountant, target: Mapping[str, float], delta: float) -> UnlearningStream:
     return UnlearningStream(accountant, sigma=target["sigma"], epsilon=target["epsilon"], delta=delta)
+
+
+def _checked_past(past: object) -> list[Past]:
+    if not isinstance(past, list | tuple) or not all(isinstance(each, list | tuple) and len(each) == 2 for each in past):
+        raise InputError(f"past must be a list of [points, steps], got {past!r}")
+    return [
+        Past(what="unlearn", points=integer("past", points, at_least=1), steps=integer("past", steps, at_least=0))
+        for points, steps in past
+    ]
 
 
 def _target(problem: Mapping[str, Any]) -> dict[str, float]:

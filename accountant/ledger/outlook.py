@@ -154,8 +154,11 @@ def _waiting(connection: Connection) -> tuple[int, int | None]:
 
 
 def _rate(connection: Connection, now: int, deadline: float) -> tuple[int, float]:
-    """Records that were asked for, and the seconds within which: the last four deadlines, or since the ledger began."""
+    """Records that were asked for, and the seconds within which: the last four deadlines, or since the ledger began.
+
+    A ledger that is younger than one deadline counts as that old: what comes on its first day says little.
+    """
     begun = connection.scalar(select(ENTRIES.c.time).where(ENTRIES.c.number == 0)) or now
     since = max(int(begun), now - int(_RATE_OVER * deadline * 1e6))
     asked = select(func.coalesce(func.sum(REQUESTS.c.points), 0)).where(REQUESTS.c.received >= since)
-    return int(connection.scalar(asked) or 0), max((now - since) / 1e6, 0.0)
+    return int(connection.scalar(asked) or 0), max((now - since) / 1e6, deadline)
