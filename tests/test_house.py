@@ -37,6 +37,7 @@ LATE_LIBRARIES = {
     "pandas",
     "sqlalchemy",
     "alembic",
+    "jinja2",
 }
 #: Not imported by name, and found by Alembic where it looks for them.
 MIGRATIONS = "ledger/migrations/versions/"

@@ -62,6 +62,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
             "process": Row("ledger_runs", alone=True),
             "refit": Row("ledger_runs", alone=True),
             "refuse": Row("ledger", alone=True),
+            "report": Row("ledger_report", alone=True),
             "verify": Row("ledger_shows", alone=True),
             "entries": Row("ledger_shows", alone=True),
         },

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from accountant.ledger.declared import *
     from accountant.ledger.lease import *
     from accountant.ledger.outlook import *
+    from accountant.ledger.reporting import *
     from accountant.ledger.service import *
     from accountant.ledger.settings import *
     from accountant.ledger.staging import *
@@ -36,9 +37,10 @@ else:
         lease="BusyError LeaseLostError",
         declared="read_problem",
         outlook="Outlook",
+        reporting="REQUESTS_LISTED Report ReportedRequest ReportedRun",
         service="Ledger",
         settings="Settings",
-        staging="DamageError",
+        staging="DamageError file_digest",
         state="Status",
         verifying="Verified",
         worker="Processed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from accountant.ledger.database import SQLITE, Clock, Database, streamed, url_of
 from accountant.ledger.lease import leased
 from accountant.ledger.migrating import migrate
 from accountant.ledger.outlook import Outlook, outlook_of
+from accountant.ledger.reporting import REQUESTS_LISTED, Report, reported
 from accountant.ledger.schema import ENTRIES, LEDGER
 from accountant.ledger.settings import Settings, beside
 from accountant.ledger.staging import file_digest
@@ -146,6 +147,10 @@ class Ledger:
     def status(self) -> Status:
         """What waits and when it is due, from the tables alone: no model is read."""
         return status_of(self._database)
+
+    def report(self, *, requests: int = REQUESTS_LISTED) -> AbstractContextManager[Report]:
+        """What an outsider is told, of one moment, while the block lasts; requests: how many of the last ones, and of runs."""
+        return reported(self._database, requests)
 
     def outlook(self, backend: Backend | None = None) -> Outlook:
         """What waiting saves, and whether learning again is cheaper; reads the model through the backend, changes nothing."""

@@ -57,37 +57,41 @@ class Status:
 def status_of(database: Database) -> Status:
     """The status of a ledger."""
     with database.reading() as connection:
-        now, columns = database.now(connection), REQUESTS.c
-        counts = {
-            state: int(count)
-            for state, count in connection.execute(select(columns.state, func.count()).group_by(columns.state))
-        }
-        not_done = columns.state.in_(OPEN)
-        points, earliest = connection.execute(
-            select(func.coalesce(func.sum(columns.points), 0), func.min(columns.due)).where(not_done)
-        ).one()
-        overdue = connection.scalar(select(func.count()).select_from(REQUESTS).where(not_done, columns.due < now))
-        urgent = connection.scalar(select(func.count()).select_from(REQUESTS).where(columns.state == WAITING, columns.urgent))
-        ledger, head, works = (
-            connection.execute(select(LEDGER)).one(),
-            connection.execute(select(HEAD)).one(),
-            worker(connection),
-        )
-        settings = Settings.from_json(ledger.settings)
-        return Status(
-            ledger=ledger.id,
-            now=now,
-            **{state: counts.get(state, 0) for state in (*OPEN, "released", "refused")},
-            points=int(points),
-            overdue=int(overdue or 0),
-            urgent=int(urgent or 0),
-            earliest_due=earliest,
-            deadline=settings.deadline,
-            backend=settings.backend,
-            model=model_digest(connection),
-            head=f"{head.number}:{head.digest}",
-            worker=None if works is None else told(works),
-        )
+        return status_in(connection, database)
+
+
+def status_in(connection: Connection, database: Database) -> Status:
+    """The same, in a transaction that has begun."""
+    now, columns = database.now(connection), REQUESTS.c
+    counts = {
+        state: int(count) for state, count in connection.execute(select(columns.state, func.count()).group_by(columns.state))
+    }
+    not_done = columns.state.in_(OPEN)
+    points, earliest = connection.execute(
+        select(func.coalesce(func.sum(columns.points), 0), func.min(columns.due)).where(not_done)
+    ).one()
+    overdue = connection.scalar(select(func.count()).select_from(REQUESTS).where(not_done, columns.due < now))
+    urgent = connection.scalar(select(func.count()).select_from(REQUESTS).where(columns.state == WAITING, columns.urgent))
+    ledger, head, works = (
+        connection.execute(select(LEDGER)).one(),
+        connection.execute(select(HEAD)).one(),
+        worker(connection),
+    )
+    settings = Settings.from_json(ledger.settings)
+    return Status(
+        ledger=ledger.id,
+        now=now,
+        **{state: counts.get(state, 0) for state in (*OPEN, "released", "refused")},
+        points=int(points),
+        overdue=int(overdue or 0),
+        urgent=int(urgent or 0),
+        earliest_due=earliest,
+        deadline=settings.deadline,
+        backend=settings.backend,
+        model=model_digest(connection),
+        head=f"{head.number}:{head.digest}",
+        worker=None if works is None else told(works),
+    )
 
 
 def model_digest(connection: Connection) -> str:
