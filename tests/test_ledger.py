@@ -1,13 +1,17 @@
 """The deletion service: every request is recorded once and answered once, and what is recorded stays as it was."""
 
+import base64
 import contextlib
+import json
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ import pytest
 from ledgers import DAY, NAMES, START, Clock, N, begun, check_end, kinds, model_file
 
 from accountant import InputError
+from accountant.certificates import verify
 from accountant.ledger import BACKENDS, BusyError, DamageError, DatabaseError, Ledger, RunFailedError, Settings, backend_of
 from accountant.trainer import PNSGDClassifier, PNSGDRegressor
 
@@ -239,6 +244,24 @@ def test_every_release_has_a_certificate_that_the_checker_accepts(tmp_path: Path
         assert ledger.verify(model=False).findings == ()
 
 
+def test_certificates_are_signed_where_a_key_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("flint")
+    keys = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    formats = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    key = keys.Ed25519PrivateKey.generate()
+    pem = key.private_bytes(formats.Encoding.PEM, formats.PrivateFormat.PKCS8, formats.NoEncryption())
+    (tmp_path / "sign.pem").write_bytes(pem)
+    with begun(tmp_path, sign=str(tmp_path / "sign.pem")) as ledger:
+        ledger.add([NAMES[0]])
+        run = ledger.process(everything=True).run
+        assert run is not None
+        certificate = json.loads((Path(ledger.settings.certificates) / f"{run.certificate}.json").read_text())
+        assert verify(certificate, key.public_key())
+        # Neither entries nor certificates hold anything of the private key.
+        secret = base64.b64encode(key.private_bytes_raw()).decode()
+        assert secret not in json.dumps(certificate) + "".join(entry.body for entry in ledger.entries())
+
+
 def test_a_key_that_signs_and_is_missing_stops_a_run_before_it_begins_and_before_its_release(tmp_path: Path) -> None:
     key = tmp_path / "sign.pem"
     key.write_text("a key")
@@ -449,6 +472,35 @@ def test_one_works_and_the_others_say_so(tmp_path: Path, url: str | None) -> Non
         check_end(ledger, released=2, gone=tuple(NAMES[:2]))
 
 
+@pytest.mark.integration
+def test_two_machines_with_folders_of_their_own_work_one_after_the_other(tmp_path: Path, postgresql: Any) -> None:
+    url, folders = postgresql.database(), [tmp_path / "one", tmp_path / "two"]
+    folders[0].mkdir()
+    names = {"model": "model.npz", "key": "model.key", "subjects": "model.subjects.db", "certificates": "model.certificates"}
+    begun(folders[0], url).close()
+    shutil.copytree(*folders)
+    with Ledger(url) as one, Ledger(url, places={name: str(folders[1] / file) for name, file in names.items()}) as two:
+        one.add([NAMES[0]])
+        told: list[str] = []
+        good: Any = backend_of(one.settings)
+
+        def run(plan: Any, rows: Any) -> Any:
+            # No lock of a file tells the other one, but the server does.
+            with pytest.raises(BusyError) as busy:
+                two.process(everything=True)
+            told.append(str(busy.value))
+            return good.run(good.plan(rows), rows)
+
+        one.process(Wrong(one.settings, run=run), everything=True)
+        assert [text.split(" works on this ledger since ")[0] for text in told] == [f"process {os.getpid()} on {gethostname()}"]
+        # The other one's copy is not what the ledger left.
+        two.add([NAMES[1]])
+        with pytest.raises(DamageError, match="is not the file that this ledger left"):
+            two.process(everything=True)
+        one.process(everything=True)
+        check_end(one, released=2, gone=tuple(NAMES[:2]))
+
+
 def test_a_worker_on_another_machine_is_believed_until_its_lease_ends(tmp_path: Path, url: str | None) -> None:
     from sqlalchemy import update
 
@@ -468,6 +520,13 @@ def test_a_worker_on_another_machine_is_believed_until_its_lease_ends(tmp_path: 
         ledger.process(everything=True)
         check_end(ledger, released=1, gone=(NAMES[0],))
         assert ledger.status().worker is None
+        # Where the clock was set back a lease does not last for longer than it could, and a new one is no shorter.
+        with ledger._database.writing() as connection:
+            connection.execute(update(LEASE).values(holder="0" * 32, **there))
+        clock.now = START - DAY
+        ledger.add([NAMES[1]])
+        ledger.process(everything=True)
+        check_end(ledger, released=2, gone=tuple(NAMES[:2]))
 
 
 def test_reading_needs_no_key_and_writes_nothing(tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ from accountant.ledger.schema import ENTRIES, HEAD
 
 
 class Page:
-    """A transaction that is alone in appending. now: its time, which never falls from one transaction to the next."""
+    """A transaction that is alone in appending.
+
+    now: its time, which never falls from one transaction to the next. clock: what the database's clock said.
+    """
 
     def __init__(self, connection: Connection, number: int, time: int, digest: str, held: int | None, clock: int) -> None:
         self.connection, self.last, self._digest = connection, number, digest
-        self.now, self._held = max(time, clock), held
+        self.now, self.clock, self._held = max(time, clock), clock, held
         self._entries: list[Entry] = []
         self._tell_time(time, clock)
 

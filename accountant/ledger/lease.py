@@ -46,7 +46,8 @@ class Lease:
 
     def check(self, page: Page) -> None:
         """LeaseLostError, which undoes the transaction, where it is another's now; prolongs it otherwise."""
-        self._prolong(page.connection, page.now)
+        # A lease is short, so the clock counts as it is, even where it was set back.
+        self._prolong(page.connection, page.clock)
 
     def prolong(self) -> None:
         """The same, while the run goes on."""
@@ -108,12 +109,13 @@ def _take(database: Database, token: str, seconds: float) -> None:
     with writing(database) as page:
         lease = page.connection.execute(select(LEASE)).one()
         host = socket.gethostname()[:80]
-        # A dead worker of this machine holds no lock, and we have it.
-        if lease.holder is not None and lease.host != host and lease.expires > page.now:
+        # A dead worker of this machine holds no lock, and we have it. A lease that ends later than any could is one of before
+        # the clock was set back.
+        if lease.holder is not None and lease.host != host and 0 < lease.expires - page.clock <= seconds * 1e6:
             raise BusyError(told(lease))
         who = f"process {os.getpid()} on {host}"
         page.connection.execute(
-            update(LEASE).values(holder=token, host=host, who=who, since=page.now, expires=page.now + int(seconds * 1e6))
+            update(LEASE).values(holder=token, host=host, who=who, since=page.clock, expires=page.clock + int(seconds * 1e6))
         )
 
 
