@@ -119,8 +119,7 @@ class OwnPlacements:
 
     def _scale(self, bound: Bound, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         plain = _without_ball(setting)
-        placed = np.concatenate([bound.log_placed(plain, each, steps) for each in counts], axis=1)
-        return bound.log_scale(setting, placed, steps)
+        return bound.log_scale(setting, bound.log_placed_each(plain, counts, steps), steps)
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:
         return EVERY if len(self.chances) > 1 else "exact"

@@ -142,7 +142,7 @@ class EveryPlacement:
         return len(self.chances)
 
     def mixture(self, bound: Bound, setting: Setting, steps: Floats, log_start: Numbers) -> Mixture:
-        placed = np.concatenate([bound.log_placed(setting, counts, steps) for counts in self.counts], axis=1)
+        placed = bound.log_placed_each(setting, self.counts, steps)
         return Mixture(log_shares(self.chances, setting), bound.log_scale(setting, placed, steps), bound.curve(setting))
 
     def method(self, bound: Bound, setting: Setting, steps: Floats) -> str:

@@ -105,6 +105,10 @@ class Bound(Protocol):
         """The sum for a group with ``counts`` (J,) points in the batches, or what is proved below it, (P, 1)."""
         ...
 
+    def log_placed_each(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
+        """The same of several groups, counts (C, J): (P, C)."""
+        ...
+
     def log_tightness(self, setting: Setting, counts: Floats, steps: int, log_start: float) -> float | None:
         """log(mu/mu_exact) of points placed as ``counts`` (J,) says; None where no exact case is known."""
         ...

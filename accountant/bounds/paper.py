@@ -26,6 +26,9 @@ class _Published:
     def log_placed(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
         return _placed_distance(setting, counts, steps)
 
+    def log_placed_each(self, setting: Setting, counts: Floats, steps: Floats) -> Numbers:
+        return np.concatenate([_placed_distance(setting, each, steps) for each in counts], axis=1)
+
     def ball(self, setting: Setting) -> Blocks | None:
         return None
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from accountant.shifts.cyclic import *
     from accountant.shifts.distance import *
     from accountant.shifts.enclosed import *
+    from accountant.shifts.many import *
     from accountant.shifts.minorant import *
     from accountant.shifts.moduli import *
     from accountant.shifts.optimal import *
@@ -23,6 +24,7 @@ else:
         cyclic="log_mu_cyclic log_mu_decay log_mu_restarted restarts",
         distance="NO_DISTANCE learned_distance log_learned_distance",
         enclosed="string_mu",
+        many="each_joined taut_strings",
         minorant="taut_string",
         moduli="Clipped Hoelder Least Modulus Nonsmooth Smooth best_clipped_mu best_stop clipped_mu smooth_clipped smooth_mu",
         optimal="Shifts optimal_shifts",

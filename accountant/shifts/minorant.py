@@ -76,7 +76,7 @@ def taut_string(log_c: Floats, h: Floats, nu: Floats, start_distance: float, dia
     active = np.flatnonzero((h > 0) | (nu > 0))
     size = max(int(active[-1]) + 1 if active.size else 0, 1)
     log_c, h, nu = log_c[:size], h[:size], nu[:size]
-    log_weights = _log_weights(log_c)
+    log_weights = weights_left(log_c)
     tracked = tracked_distances(np.exp(log_c), h, start_distance, diameter)
     start, rough = _pieces(log_weights, h, nu, tracked, diameter)
     pieces = [
@@ -217,7 +217,7 @@ def _summed(first: int, last: int, log_weights: Floats, h: Floats, nu: Floats, s
     return _piece(first, last, scale, rise, root)
 
 
-def _log_weights(log_c: Floats) -> Floats:
+def weights_left(log_c: Floats) -> Floats:
     """log W_0 ... log W_N, the contraction still to come after each step; compensated summation (Neumaier)."""
     total, lost = 0.0, 0.0
     logs = [0.0]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from accountant.numerics import DOUBLE, Arithmetic, Floats, Numbers, log_power
 from accountant.problem import DOUBLES, PNSGD, Learn, Number, Schedule, Unlearn, constants_of, exact_step_size
 from accountant.shifts import runs
+from accountant.shifts.many import each_cyclic
 from accountant.shifts.runs import Runs
 from accountant.shifts.stretches import Stretch, layout_of, resolved
 
@@ -123,6 +124,20 @@ class Timeline:
             [self._run(s, counts, s.steps, restarts_from, number) for s in self.stretches if s.learn] or [_NO_RUNS]
         )
 
+    def learning_each(self, counts: Floats) -> Runs | None:
+        """The same for several groups, counts (C, cells): sensitivities (C, runs). None but for a stretch of constant steps."""
+        learning = [stretch for stretch in self.stretches if stretch.learn]
+        if len(learning) != 1 or isinstance(learning[0].step_size, np.ndarray) or isinstance(learning[0].sigma, np.ndarray):
+            return None
+        (stretch,) = learning
+        eta = stretch.step_size
+        log_c = 0.0 if callable(eta) else float(self._log_contraction(eta, DOUBLES))
+        if not math.isfinite(log_c) or not stretch.steps or stretch.first or callable(eta) or callable(stretch.sigma):
+            return None
+        ratio = eta / self.algorithm.eta
+        noise = math.sqrt(ratio) * stretch.sigma
+        return each_cyclic(log_c=log_c, patterns=self._pattern(stretch, counts) * ratio, steps=stretch.steps, noise=noise)
+
     def unlearning(self, steps: float, *, number: Number = DOUBLES) -> Runs:
         """Runs of all unlearning, ``steps`` in all."""
         scheduled = float(self.unlearn_steps)
@@ -157,13 +172,14 @@ class Timeline:
         return int(min(2 * epochs, _MOST_EPOCHS)) + 4
 
     def _pattern(self, stretch: Stretch, counts: Floats, arithmetic: Arithmetic = DOUBLE) -> Numbers:
-        """Deleted points over batch size, for every batch of the stretch, (J,)."""
+        """Deleted points over batch size, for every batch of the stretch, (..., J) of counts (..., cells)."""
         layout = layout_of(self.algorithm, stretch.batch_size)
-        pattern = np.zeros(layout.steps_per_epoch)
+        batches = layout.steps_per_epoch
+        pattern = np.zeros((*counts.shape[:-1], batches))
         batch = self.edges[:-1] // stretch.batch_size
-        used = batch < pattern.size
-        np.add.at(pattern, batch[used], counts[used])
-        sizes = layout.batch_sizes(np.arange(pattern.size))
+        used = batch < batches
+        np.add.at(pattern.T, batch[used], counts[..., used].T)
+        sizes = layout.batch_sizes(np.arange(batches))
         return pattern / sizes if arithmetic is DOUBLE else arithmetic.asarray(pattern) / sizes
 
     def _run(
