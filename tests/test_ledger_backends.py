@@ -1,5 +1,6 @@
 """Backends whose trainer is somebody else's: what is declared is said to be, and what fails leaves all as it was."""
 
+import itertools
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from crashes import killed_at_statement
 from ledger_commands import LINE, PEOPLE, PROBLEM, STEPS, check_end, commanded, log, people, trainer
 
 from accountant import FineTuning, InputError, UnlearningAccountant, UnlearningStream
@@ -154,7 +156,8 @@ def test_a_worker_that_is_killed_takes_its_command_along_and_the_next_one_runs_a
     database = str(tmp_path / "deletions.db") if url is None else url
     code = "import sys; from accountant.ledger import Ledger; Ledger(sys.argv[1]).process(everything=True)"
     worker = subprocess.Popen([sys.executable, "-c", code, database])
-    _until(lambda: bool(log(tmp_path)))
+    _until(lambda: bool(log(tmp_path)) or worker.poll() is not None)
+    assert worker.poll() is None
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     assert _ended(log(tmp_path)[0]["pid"])
@@ -170,6 +173,37 @@ def test_a_worker_that_is_killed_takes_its_command_along_and_the_next_one_runs_a
         assert kinds(ledger).count("intent") == 2
         assert [call["rows"] for call in log(tmp_path)] == [[1003, 1004]] * 2
         check_end(ledger, released=2, gone=(1003, 1004))
+
+
+@pytest.mark.parametrize(("first", "step"), [(3, 12), *(pytest.param(at, 12, marks=pytest.mark.slow) for at in (0, 6, 9))])
+def test_killed_at_any_statement_of_a_run_by_command(
+    tmp_path: Path, url: str | None, first: int, step: int, request: pytest.FixtureRequest
+) -> None:
+    for number in itertools.count(first, step):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        database = folder / "deletions.db" if url is None else request.getfixturevalue("postgresql").database()
+        with commanded(folder, str(database)) as ledger:
+            ledger.add([PEOPLE[3], PEOPLE[4]])
+
+        def job(database: Any = database) -> None:
+            with Ledger(database) as ledger:
+                ledger.process(everything=True)
+
+        killed = killed_at_statement(job, number)
+        with Ledger(database) as ledger:
+            assert ledger.verify().findings == ()
+            before = kinds(ledger)
+            ledger.process(everything=True)
+            after = kinds(ledger)
+            # What was saved is released, and not run again; what was not runs again, with a noise of its own.
+            assert after.count("intent") == before.count("intent") + ("saved" not in before)
+            assert after.count("saved") == after.count("released") == after.count("purged") == 1
+            assert after.count("run") <= len(log(folder)) <= after.count("intent")
+            check_end(ledger, released=2, gone=(1003, 1004))
+        if not killed:
+            break
+    assert number > 40
 
 
 def _until(true: Any) -> None:

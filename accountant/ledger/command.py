@@ -109,6 +109,8 @@ class CommandBackend(Declared):
             stderr=_errors(),
             env=environment,
             cwd=self.settings.model_path.parent,
+            # Who interrupts this program from a terminal interrupts it, and not the one that tidies up.
+            start_new_session=True,
         )
         try:
             return process.wait()

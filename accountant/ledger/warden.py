@@ -26,10 +26,13 @@ def main(words: list[str]) -> int:
             pass
         end(child)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=watch, daemon=True).start()
-    code = child.wait()
-    # What it left running would go on reading the rows.
-    end(child)
+    try:
+        code = child.wait()
+    finally:
+        # What it left running would go on reading the rows.
+        end(child)
     return code if code >= 0 else 128 - code
 
 
