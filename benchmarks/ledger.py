@@ -1,6 +1,7 @@
 """The deletion service with many requests: how long adding, ``status`` and ``verify`` take, and what memory they need.
 
-``verify`` runs in a process of its own, whose largest memory counts, once for a tenth of the entries and once for all.
+``verify`` and the report, which lists all requests as overdue ones, run in processes of their own, whose largest memory counts,
+once for a tenth of the entries and once for all.
 Run: OMP_NUM_THREADS=1 python benchmarks/ledger.py [--requests 1000000] [--db postgresql://host/name]
 """
 
@@ -14,9 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import numpy as np
 
+from accountant.commands.program import app
 from accountant.ledger import Ledger
 from accountant.trainer import PNSGDClassifier
 
@@ -47,15 +50,29 @@ def verify(database: str) -> None:
         print(f"{'verify':>28}: {seconds:8.2f} s, {found.entries} entries, {found.findings}, {peak() - before:.1f} MB more")
 
 
+def report(database: str) -> None:
+    """The page of a year later: everything is overdue, so everything is listed. And its numbers alone, as of now."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, started = peak(), time.perf_counter()
+        page = f"{folder}/report.html"
+        later = time.time_ns() // 1000 + 366 * 86_400_000_000
+        with patch("accountant.ledger.database.Database.now", lambda self, connection: later):
+            app(["ledger", "report", "--db", database, "-o", page, "--no-verify"], standalone_mode=False)
+        seconds, size = time.perf_counter() - started, Path(page).stat().st_size / 1e6
+        print(f"{'report':>28}: {seconds:8.2f} s, {size:.0f} MB, {peak() - before:.1f} MB more")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--db", help="an empty database on PostgreSQL; default a SQLite file")
     parser.add_argument("--verify", help=argparse.SUPPRESS)
+    parser.add_argument("--report", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.verify is not None:
-        verify(arguments.verify)
-        return
+    for run, database in ((verify, arguments.verify), (report, arguments.report)):
+        if database is not None:
+            run(database)
+            return
     count = arguments.requests
     with tempfile.TemporaryDirectory() as folder:
         X = np.random.default_rng(0).uniform(-0.5, 0.5, (100, 2))
@@ -69,7 +86,8 @@ def main() -> None:
                 for_each = range(0, len(names), SOME)
                 timed(f"add {part}", lambda: [ledger.add(names[at : at + SOME]) for at in for_each])  # noqa: B023
                 timed("status", ledger.status)
-                subprocess.run([sys.executable, __file__, "--verify", database], check=True)
+                for what in ("--verify", "--report"):
+                    subprocess.run([sys.executable, __file__, what, database], check=True)
 
 
 if __name__ == "__main__":

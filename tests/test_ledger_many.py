@@ -66,11 +66,12 @@ def test_ten_thousand_requests_of_four_processes_while_a_fifth_processes(tmp_pat
 
 
 @pytest.mark.slow
-def test_memory_of_verify_does_not_grow_with_the_ledger() -> None:
+def test_memory_of_verify_and_of_the_report_does_not_grow_with_the_ledger() -> None:
     script = Path(__file__).parents[1] / "benchmarks" / "ledger.py"
     line = [sys.executable, str(script), "--requests", "100000"]
     output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    tenth, whole = (float(text.split(", ")[-1].split(" MB")[0]) for text in output.splitlines() if "entries" in text)
+    for what in ("verify", "report"):
+        tenth, whole = (float(text.split(", ")[-1].split(" MB")[0]) for text in output.splitlines() if f" {what}: " in text)
+        # Ten times as many entries: a few buffers at most.
+        assert whole < tenth + 20, what
     assert output.count("()") == 2
-    # Ten times as many entries: a few buffers at most.
-    assert whole < tenth + 20
