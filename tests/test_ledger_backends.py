@@ -20,8 +20,8 @@ from accountant import FineTuning, InputError, UnlearningAccountant, UnlearningS
 from accountant.ledger import Ledger, Plan, RunFailedError, Settings, backend_of, read_problem
 
 BATCHED: dict[str, Any] = {
-    "n": 60, "smoothness": 1.0, "strong_convexity": 0.1, "lipschitz": 1.0, "batch_size": 20, "step_size": 0.5, "radius": 5.0,
-    "learn_epochs": 20, "sigma": 0.4, "epsilon": 1.0, "delta": 1e-3,
+    "n": 60, "smoothness": 1.0, "strong_convexity": 0.02, "lipschitz": 1.0, "batch_size": 20, "step_size": 0.1, "radius": 5.0,
+    "learn_epochs": 20, "sigma": 0.3, "epsilon": 1.0, "delta": 1e-3,
 }  # fmt: skip
 
 
@@ -76,11 +76,24 @@ def test_requests_of_batches_pile_up_as_a_stream_has_them_and_begin_anew_after_a
         assert (refit.what, refit.epsilon) == ("refit", None)
         # What is left is a smaller problem, and nothing of the past counts.
         anew = UnlearningStream(_accountant(**{**batched, "n": 40}), **target)
-        ledger.add([PEOPLE[20]])
+        for number in (20, 21):
+            ledger.add([PEOPLE[number]])
+            run = ledger.process(everything=True).run
+            assert run is not None
+            assert run.steps == anew.request(1) < stream.planned(1).steps
+        check_end(ledger, released=21, gone=(*range(1000, 1018), 1020, 1021, 1058, 1059))
+
+
+def test_where_no_steps_are_needed_the_model_may_stay_as_it_is(tmp_path: Path) -> None:
+    with commanded(tmp_path, be="same", arguments={"problem": BATCHED, "steps": None}) as ledger:
+        ledger.add([PEOPLE[0]])
         run = ledger.process(everything=True).run
         assert run is not None
-        assert run.steps == anew.request(1)
-        check_end(ledger, released=20, gone=tuple(range(1000, 1018)))
+        assert run.steps == 0
+        assert ledger.verify().findings == ()
+        ledger.add([PEOPLE[1], PEOPLE[2]])
+        with pytest.raises(RunFailedError, match="byte for byte"):
+            ledger.process(everything=True)
 
 
 def test_what_a_model_answered_before_the_ledger_began_counts(tmp_path: Path) -> None:

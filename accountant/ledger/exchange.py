@@ -57,8 +57,8 @@ class Exchange:
             raise RunFailedError("it must write the model to one file where it was told to, and made something else there")
         if not found.st_size:
             raise RunFailedError("it wrote an empty file instead of a model")
-        # Neither the copy, which it may have changed, nor the file's times, which say nothing.
-        if filecmp.cmp(self.output, self.model, shallow=False):
+        # Neither the copy, which it may have changed, nor the file's times, which say nothing. No step may change nothing.
+        if planned and filecmp.cmp(self.output, self.model, shallow=False):
             raise RunFailedError("it gave the model before, byte for byte: nothing was unlearned")
         return steps
 
