@@ -175,6 +175,31 @@ def test_never_more_than_strings_and_never_more_with_more_steps(
     assert float(accountant.epsilon(sigma=noise_needed, delta=delta, steps=fewest)) <= epsilon * 1.001
 
 
+def splits(steps: int) -> list[list[int]]:
+    """Every way of splitting so many steps into blocks."""
+    return [[]] if steps == 0 else [[first, *rest] for first in range(1, steps + 1) for rest in splits(steps - first)]
+
+
+@pytest.mark.parametrize(
+    ("radius", "epochs", "steps", "sigma", "epsilon", "factor"),
+    # A step here is worth more than all of learning is, and still pays more in a block of its own.
+    [(0.3, 2, 4, 0.29, 2.0, 1.0), (0.27, None, 5, 0.22, 1.0, 1.0), (0.35, 1, 6, 0.29, 0.5, 1.0), (2.0, 3, 7, 1.0, 0.1, 1.1)],
+)
+def test_few_steps_are_split_nearly_as_well_as_can_be(
+    radius: float, epochs: int | None, steps: int, sigma: float, epsilon: float, factor: float
+) -> None:
+    algorithm = PNSGD(Problem(n=1, smoothness=2.0, adjacency="zero-out"), step_size=0.5, radius=radius, learn_epochs=epochs)
+    accountant = UnlearningAccountant(algorithm, batches=0)
+    strings = [float(accountant.run(sigma=sigma, steps=n).gdp[0]) for n in range(steps + 1)]
+    ways = [
+        [strings[n], *(2 * radius / (sigma * math.sqrt(m)) for m in rest)]
+        for n in range(steps + 1)
+        for rest in splits(steps - n)
+    ]
+    least = min(chain(epsilon, way) for way in ways)
+    assert least * (1 - 1e-9) <= accountant.delta(sigma=sigma, epsilon=epsilon, steps=steps) <= least * factor * (1 + 1e-6)
+
+
 def test_what_a_guarantee_of_blocks_says() -> None:
     algorithm = PNSGD(Problem(n=100, smoothness=1.0), 5, radius=0.5, step_size=0.5)
     accountant = UnlearningAccountant(algorithm)

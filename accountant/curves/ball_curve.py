@@ -76,7 +76,8 @@ class BallCurve(BlockCurve):
         if pays.any():
             steps = np.broadcast_to(self.steps, room.shape)[pays]
             each, where = np.unique(steps, return_inverse=True)
-            room[pays] = steps + (self._heads(each) >= 1)[where]
+            # The first block may need no step, even where what is before it is worth less than one.
+            room[pays] = steps + np.isfinite(self._strings(np.zeros(each.size), each).max(axis=1))[where]
         return room
 
     def _whole(self) -> Floats:
@@ -123,9 +124,11 @@ def _lengths(steps: Floats, count: int, heads: Floats) -> Floats:
     """Lengths (U, K) of ``count`` blocks of so many steps (U,), where what is before the first is worth ``heads`` steps."""
     if count == 1:
         return steps[:, None]
-    result = lengths(steps + heads, count)
+    # More blocks than steps: the first has none.
+    many = steps + heads < count
+    result = lengths(np.where(many, count, steps + heads), count)
     result[:, 0] -= heads
-    empty = result[:, 0] <= 0
+    empty = many | (result[:, 0] <= 0)
     if empty.any():
         result[empty, 0] = 0.0
         result[empty, 1:] = lengths(steps[empty], count - 1)
