@@ -285,7 +285,7 @@ def test_the_schema_and_the_checker_agree_on_every_leaf(certificates: dict[str, 
         for value in LEAVES:
             place[path[-1]] = value
             try:
-                check.conform(certificate, check.SHAPE, "certificate")
+                check.conform(certificate, check.SHAPES[2], "certificate")
                 conforms = True
             except check.Refused:
                 conforms = False
@@ -314,7 +314,7 @@ def test_keys_that_are_missing_or_too_many_are_refused_by_the_schema(certificate
 def test_a_fixed_text_is_the_same_in_the_writer_and_the_checker() -> None:
     from accountant.certificates import texts
 
-    assert digest([texts.THEOREMS, texts.ASSUMPTIONS, texts.LIMITS]) == check.FIXED_TEXTS[2]
+    assert digest([texts.THEOREMS, texts.ASSUMPTIONS, texts.LIMITS])[7:39] == check.FIXED_TEXTS[2]
 
 
 def test_signatures_are_demanded_and_verified(certificates: dict[str, dict[str, Any]]) -> None:

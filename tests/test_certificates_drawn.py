@@ -683,13 +683,13 @@ def test_every_certificate_has_the_shape_of_the_schema() -> None:
     for change in ({"version": 2}, {"limits": []}):
         assert not validator.is_valid(json.loads(written("random")) | change)
     assert not validator.is_valid(json.loads((EXAMPLES / "version2.json").read_text()))
-    with pytest.raises(InputError, match="version must be one of 2, 3, 4"):
+    with pytest.raises(InputError, match="version must be one of 2, 3, 4, 5"):
         json_schema(1)
 
 
 def test_fixed_texts_are_the_same_in_the_writer_and_the_checker() -> None:
     lists = [drawn_texts.DRAWN_THEOREMS, drawn_texts.DRAWN_ASSUMPTIONS, drawn_texts.DRAWN_LIMITS]
-    assert digest(lists) == check.FIXED_TEXTS[3]
+    assert digest(lists)[7:39] == check.FIXED_TEXTS[3]
     whole = canonical(lists).decode()
     for phrase in ("secret for ever", "computational", "fixed beforehand", "the same history without the deleted records",
                    "no identifier is used twice", "largest_n"):  # fmt: skip
@@ -705,7 +705,7 @@ def test_binomial_tails_are_enclosed() -> None:
             found = check.tail(n, batches, least)
             assert found.contains(fmpq(exact.numerator, exact.denominator))
             assert found.rel_accuracy_bits() > 180
-        for n, batches, least in ((60, 3, 20), (60, 3, 21), (10**15, 2, 10**14)):
+        for n, batches, least in ((60, 3, 20), (10**15, 2, 10**14), (2 * 10**9, 2, 15 * 10**8)):
             with pytest.raises(check.Refused):
                 check.tail(n, batches, least)
 

@@ -572,7 +572,7 @@ def test_every_certificate_has_the_shape_of_the_schema() -> None:
 
 def test_fixed_texts_are_the_same_in_the_writer_and_the_checker() -> None:
     lists = [steps_texts.STEP_THEOREMS, steps_texts.STEP_ASSUMPTIONS, steps_texts.STEP_LIMITS]
-    assert digest(lists) == check.FIXED_TEXTS[4]
+    assert digest(lists)[7:39] == check.FIXED_TEXTS[4]
     whole = canonical(lists).decode()
     for phrase in (
         "retrained without the deleted records",

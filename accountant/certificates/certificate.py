@@ -58,6 +58,7 @@ def digest(value: object) -> str:
     """SHA-256 of the canonical form."""
     return _digest_of(canonical(value))
 
+
 #: What is said where a claim of a run with a radius is refused.
 _BLOCKS: Final = (
     "; blocks behind the radius, with which epsilon and sigma are computed, may prove the claim, but certificates of noisy SGD "
@@ -109,14 +110,14 @@ def certify(
         drawn = DrawnProof.cheapest(witness, accountant.algorithm, sum(points for points, _ in stream), exact_delta)
         at = drawn.epsilon(exact_delta)
         exact_epsilon = claimed_epsilon(epsilon, Fraction(at.ends[0]), Fraction(at.ends[1]), exact_delta)
-        inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta, redraw=drawn.redraw)
-        result = _drawn_result(drawn, at, exact_epsilon, progress)
+        inputs = inputs_of(accountant, noise, distance, stream, exact_epsilon, exact_delta, redraw=drawn.redraw)
+        result = drawn_result(drawn, at, exact_epsilon, progress)
     else:
         proof = Proof(witness)
         mu, proved = proof.mu(), proof.epsilon(exact_delta)
         more = _BLOCKS if accountant.algorithm.radius is not None else ""
         exact_epsilon = claimed_epsilon(epsilon, proved.lower, proved.upper, exact_delta, more=more)
-        inputs = _inputs(accountant, noise, distance, stream, exact_epsilon, exact_delta)
+        inputs = inputs_of(accountant, noise, distance, stream, exact_epsilon, exact_delta)
         result = _result(proof, mu, proved, exact_epsilon, progress)
     drawn_ones = accountant.algorithm.own_draws
     return sealed(
@@ -171,7 +172,7 @@ def _result(proof: Proof, mu: Enclosure, proved: Enclosure, epsilon: Fraction, p
     return result
 
 
-def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress: Progress | None) -> Result:
+def drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress: Progress | None) -> Result:
     claimed = proof.delta(epsilon)
     result: Result = {
         "mu": list(proof.mu().ends),
@@ -196,7 +197,7 @@ def _drawn_result(proof: DrawnProof, proved: Point, epsilon: Fraction, progress:
     return result
 
 
-def _inputs(
+def inputs_of(
     accountant: UnlearningAccountant,
     sigma: Fraction,
     start_distance: Fraction | None,

@@ -41,6 +41,8 @@ from accountant.problem import PNSGD, load_limit, oversize
 if TYPE_CHECKING:
     from flint import arb
 
+    from accountant.certificates.ratio import Weighted
+
 #: How far the ends of an enclosure of epsilon are apart.
 _APART: Final = Fraction(1, 10**32)
 #: Digits of the places, until an enclosure is tight.
@@ -69,7 +71,7 @@ class DrawnProof:
     def __init__(self, witness: Witness, algorithm: PNSGD, points: int, delta: Fraction, *, redraw: bool) -> None:
         self._witness, self._algorithm, self._points, self.redraw = witness, algorithm, points, redraw
         self._target = delta
-        self._known: dict[int, tuple[list[arb], list[arb]]] = {}
+        self._known: dict[int, tuple[list[Weighted], list[arb]]] = {}
         self._tails: dict[tuple[str, int, int], arb] = {}
 
     @classmethod
@@ -93,7 +95,7 @@ class DrawnProof:
         """The largest mu of the leaver, and of the stand-in, together."""
         with bits(BITS):
             inner, outer = self._scales()
-            total = largest(inner) + largest(outer)
+            total = largest([mu for _, mu in inner]) + largest(outer)
             return Enclosure(*ends(total), DIGITS, "interval")
 
     def paid(self) -> Ends:
@@ -143,8 +145,8 @@ class DrawnProof:
         return min(most, _CURVE_PAIRS // (len(self._sizes) * len(self._classes)))
 
     # --- In balls, at the precision in force
-    def _scales(self) -> tuple[list[arb], list[arb]]:
-        """mu of the leaver's batches and of the stand-in's classes."""
+    def _scales(self) -> tuple[list[Weighted], list[arb]]:
+        """Chances and mu of the leaver's batches, and mu of the stand-in's classes."""
         from flint import arb, ctx
 
         from accountant.numerics import Interval
@@ -152,7 +154,7 @@ class DrawnProof:
         if ctx.prec not in self._known:
             with Interval(ctx.prec) as ar:
                 inner, outer = ([ball.value for ball in part] for part in self._witness.pairs(ar))
-            self._known[ctx.prec] = inner, outer or [arb(0)]
+            self._known[ctx.prec] = [(arb(1) / len(inner), mu) for mu in inner], outer or [arb(0)]
         inner, outer = self._known[ctx.prec]
         return inner, [largest(outer[begin:end]) for begin, end in itertools.pairwise([0, *self._classes])]
 
@@ -174,6 +176,15 @@ class DrawnProof:
         mass = chance.beta_lower(arb(k), arb(others - k + 1), True) - beyond / batches if k else (1 - chance) ** others
         return self._points * mass / (1 - beyond)
 
+    def _shares(self) -> list[arb]:
+        """Chances of the stand-in's classes."""
+        from flint import arb
+
+        return [arb(end - begin) / self._batches for begin, end in itertools.pairwise([0, *self._classes])]
+
+    def _starts(self, level: float) -> Floats:
+        return starts(level, self._log_chances, self._sizes, self._outer_sizes)
+
     def _inside(self, epsilon: arb) -> arb:
         return epsilon + (-self._paid()).log1p() if self.redraw else epsilon
 
@@ -189,13 +200,12 @@ class DrawnProof:
             return arb(1)
         inner, outer = self._scales()
         forward = backward = arb(0)
-        g, begins = inside.exp(), [0, *self._classes]
-        for s, begin, (_, *texts) in zip(outer, begins, signs, strict=False):
+        g = inside.exp()
+        for s, share, (_, *texts) in zip(outer, self._shares(), signs, strict=True):
             x1, x2, y1, y2 = (None if text is None else str(text) for text in texts)
-            share = arb(begins[begins.index(begin) + 1] - begin) / self._batches
             far, near = (x2, y2) if up else (x1, y1)
             assert x1 is not None
-            if s == 0 and all(mu == 0 for mu in inner):
+            if s == 0 and all(mu == 0 for _, mu in inner):
                 continue
             forward += share * (self._beyond(x1, 1) - (0 if far is None else g * phi(-ball(Fraction(far)) - s)))
             if near is not None:
@@ -218,9 +228,9 @@ class DrawnProof:
 
         inside = self._inside(ball(epsilon)).max(arb(0)).mid()
         inner, outer = self._scales()
-        about = {way: starts(way * float(inside), self._sizes, self._outer_sizes) for way in (1, -1)}
+        about = {way: self._starts(way * float(inside)) for way in (1, -1)}
         rows: Signs = []
-        most = largest(inner)
+        most = largest([mu for _, mu in inner])
         for k, (end, s) in enumerate(zip(self._classes, outer, strict=True)):
             x, y = (place(inner, s, way * inside, float(about[way][k])) for way in (1, -1))
             rows.append([end, *around(x, digits, most + s, "1000000"), *around(y, digits, most + s, None)])
@@ -234,7 +244,7 @@ class DrawnProof:
         from flint import arb
 
         inner, outer = self._scales()
-        shares = [end - begin for begin, end in zip([0, *self._classes], self._classes, strict=False)]
+        shares = self._shares()
         epsilon = arb(max(self._steering(delta), 1e-300))
         target, last = ball(delta).mid(), arb("inf")
         p = self._paid()
@@ -244,7 +254,7 @@ class DrawnProof:
             inside = self._inside(epsilon).mid().max(arb(0)).mid()
             sums = {}
             for way in (1, -1):
-                about, g = starts(way * float(inside), self._sizes, self._outer_sizes), inside.exp()
+                about, g = self._starts(way * float(inside)), inside.exp()
                 value = slope = arb(0)
                 for share, s, start in zip(shares, outer, about.tolist(), strict=True):
                     x = place(inner, s, way * inside, start)
@@ -252,7 +262,7 @@ class DrawnProof:
                         lost = g * (phi(-x - s) if way == 1 else above(inner, x, -1))
                         value += share * ((above(inner, x) if way == 1 else phi(x + s)) - lost)
                         slope -= share * lost
-                sums[way] = value / self._batches, slope / self._batches
+                sums[way] = value, slope
             value, slope = max(sums.values(), key=lambda pair: float((pair[0] - target).mid()))
             if self.redraw:
                 cost = inside.exp() * p
@@ -283,6 +293,10 @@ class DrawnProof:
     @property
     def _sizes(self) -> Floats:
         return self._all_sizes[0]
+
+    @cached_property
+    def _log_chances(self) -> Floats:
+        return np.full(self._sizes.size, -math.log(self._sizes.size))
 
     @property
     def _batches(self) -> int:

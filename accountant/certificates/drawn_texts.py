@@ -146,6 +146,7 @@ DRAWN_LIMITS: Final = [
 _DRAWN_ORDERS: Final = {
     "worst": "whatever the deleted records drew",
     "random": "averaged over the secret draw of the record deleted last, earlier ones at their worst",
+    "law": "averaged over the secret draws of all of them",
 }
 _STAND_INS: Final = {"remove": "", "replace": ", others that draw for themselves in their place"}
 
@@ -161,10 +162,11 @@ def drawn_statement(inputs: Inputs, again: str) -> str:
         most = _most(inputs)
         what = "whatever came out" if most is None else f"until no batch had more than {most} records"
         key = f"where the key was redrawn {what} and no record joined later"
+    there, count = inputs["n"] + sum(row.get("joined", 0) for row in requests), sum(row["points"] > 0 for row in requests)
     return (
-        f"After {requests[-1]['steps']} steps of unlearning since request {len(requests)}, the last one, with noise sigma = "
+        f"After {requests[-1]['steps']} steps of unlearning since request {count}, the last one, with noise sigma = "
         f"{inputs['sigma']}, the released model is ({inputs['epsilon']}, {inputs['delta']})-indistinguishable in both "
-        f"directions from {again} on the same history without the {gone} deleted of {inputs['n']} records"
+        f"directions from {again} on the same history without the {gone} deleted of {there} records"
         f"{_STAND_INS[inputs['adjacency']]}, {order}, {key}."
     )
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Final, Generic, NotRequired, TypedDict, TypeVar
 
 FORMAT: Final = "unlearning-certificate"
-#: Of batches cut from a partition, of batches that records draw, and of noisy steps that both runs share.
+#: Of batches cut from a partition, of batches that records draw, of noisy steps that both runs share, and of streams of records
+#: that draw.
 VERSION: Final = 2
 DRAWN_VERSION: Final = 3
 STEP_VERSION: Final = 4
+LAW_VERSION: Final = 5
 #: What an assumption's status is.
 DECLARED: Final = "declared by the user"
 CHECKED: Final = "checked by the program"
@@ -24,14 +26,17 @@ AnyResult = TypeVar("AnyResult")
 
 
 class Request(TypedDict):
+    """joined: version 5."""
+
     points: int
     steps: int
+    joined: NotRequired[int]
 
 
 class Inputs(TypedDict):
     """What the claim is about, and the claim; numbers that are not counts are exact decimals or fractions.
 
-    last_batch: version 2; assignment, largest_n, redraw: version 3.
+    last_batch: version 2; assignment, largest_n, redraw: versions 3 and 5; rounding: version 5.
     """
 
     n: int
@@ -44,6 +49,7 @@ class Inputs(TypedDict):
     assignment: NotRequired[str]
     largest_n: NotRequired[int]
     redraw: NotRequired[bool]
+    rounding: NotRequired[str]
     step_size: str
     radius: str | None
     sigma: str
@@ -119,6 +125,30 @@ class Envelope(TypedDict, Generic[AnyInputs, AnyPart, AnyResult]):
 
 class Certificate(Envelope[Inputs, WrittenComponent, Result]):
     """The whole file of versions 2 and 3."""
+
+
+class WrittenKind(TypedDict):
+    """Requests alike: pieces [first, end, a] for every choice of batches of ``together`` records, in the order of itertools."""
+
+    together: int
+    steps: int
+    epochs: int | None
+    pieces: list[list[list[int | str | None]]]
+
+
+class WrittenLaw(TypedDict):
+    """requests: the kind of each. cell, cells: of the grids. inner, outer: [mu, chance of more], of leavers and stand-ins."""
+
+    kinds: list[WrittenKind]
+    requests: list[int]
+    cells: int
+    cell: str
+    inner: list[list[str]]
+    outer: list[list[str]]
+
+
+class LawCertificate(Envelope[Inputs, WrittenLaw, Result]):
+    """The whole file of version 5."""
 
 
 class StepInputs(TypedDict):

@@ -1,7 +1,7 @@
 """The ratio of a Gaussian mixture's density to a Gaussian's, in balls: where it reaches a level, and what lies beyond.
 
-P is the average of N(mu_j, 1), R is N(-s, 1). Places are looked for in doubles, and then by Newton's method; nothing here needs
-to be right about where they are: the signs at their two sides are what proves.
+P is a mixture of N(mu_j, 1), given as pairs of a chance and mu_j, R is N(-s, 1). Places are looked for in doubles, and then by
+Newton's method; nothing here needs to be right about where they are: the signs at their two sides are what proves.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from accountant.numerics import Floats, rounded_text
 
 if TYPE_CHECKING:
     from flint import arb
+
+    Weighted = tuple[arb, arb]
 
 #: Digits of the ends of an enclosure.
 DIGITS: Final = 40
@@ -71,28 +73,28 @@ def phi(x: arb) -> arb:
     return (-x / arb(2).sqrt()).erfc() / 2
 
 
-def above(inner: list[arb], x: arb, way: int = 1) -> arb:
+def above(inner: list[Weighted], x: arb, way: int = 1) -> arb:
     """P(X > x), or P(X < x)."""
     from flint import arb
 
     root, total = arb(2).sqrt(), arb(0)
-    for mu in inner:
-        total += ((x - mu) / root * way).erfc()
-    return total / (2 * len(inner))
+    for chance, mu in inner:
+        total += chance * ((x - mu) / root * way).erfc()
+    return total / 2
 
 
-def loss(inner: list[arb], s: arb, x: arb) -> tuple[arb, arb]:
+def loss(inner: list[Weighted], s: arb, x: arb) -> tuple[arb, arb]:
     """log of the ratio of densities, and its derivative."""
     from flint import arb
 
     total = moved = arb(0)
-    for mu in inner:
-        term = (mu * (x - mu / 2)).exp()
+    for chance, mu in inner:
+        term = chance * (mu * (x - mu / 2)).exp()
         total, moved = total + term, moved + mu * term
-    return (total / len(inner)).log() + s * (x + s / 2), moved / total + s
+    return total.log() + s * (x + s / 2), moved / total + s
 
 
-def place(inner: list[arb], s: arb, level: arb, start: float) -> arb | None:
+def place(inner: list[Weighted], s: arb, level: arb, start: float) -> arb | None:
     """Where the log ratio is ``level``, by Newton's method; None where it never is."""
     from flint import arb
 
@@ -128,23 +130,23 @@ def around(x: arb | None, digits: int, least: arb, never: str | None) -> list[st
     return [rounded_text(middle - width, digits + 4, up=False), rounded_text(middle + width, digits + 4, up=True)]
 
 
-def starts(level: float, inner: Floats, outer: Floats) -> Floats:
+def starts(level: float, log_chances: Floats, inner: Floats, outer: Floats) -> Floats:
     """Where the log ratio is about ``level``, a little above, for each s: (K,). -inf where it is nowhere."""
     x = np.empty(outer.shape)
     with np.errstate(all="ignore"):
-        reach = (level + math.log(inner.size) + inner * inner / 2 - outer[:, None] ** 2 / 2) / (inner + outer[:, None])
+        reach = (level - log_chances + inner * inner / 2 - outer[:, None] ** 2 / 2) / (inner + outer[:, None])
         x = np.where(inner + outer[:, None] > 0, reach, np.inf).min(axis=1)
         for _ in range(MOST_STEPS):
-            terms = inner * (x[:, None] - inner / 2)
+            terms = inner * (x[:, None] - inner / 2) + log_chances
             top = terms.max(axis=1)
             shares = np.exp(terms - top[:, None])
             total = shares.sum(axis=1)
             slope = (shares * inner).sum(axis=1) / total + outer
-            move = (level - top - np.log(total / inner.size) - outer * (x + outer / 2)) / slope
+            move = (level - top - np.log(total) - outer * (x + outer / 2)) / slope
             x = x + move
             if not (np.abs(move) > 1e-13 * np.abs(x)).any():
                 break
-    lowest = math.log((inner == 0).mean()) if (inner == 0).any() else -math.inf
+    lowest = float(np.logaddexp.reduce(log_chances[inner == 0])) if (inner == 0).any() else -math.inf
     return np.where((outer == 0) & (lowest >= level), -np.inf, np.where(np.isfinite(x), x, -np.inf))
 
 

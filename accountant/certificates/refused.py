@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from accountant.numerics import InputError, integer
 from accountant.problem import PNSGD, SECRET
 from accountant.questions import UnlearningAccountant
+from accountant.requests import UnlearningStream
 
 
 def check_certifiable(
@@ -92,6 +93,20 @@ def _check_drawn(
         raise InputError(f"group_size must be left out with requests, which bring their own, got {accountant.group_size}")
     if algorithm.log_contraction == 0 and len(requests) > 1:
         raise InputError("requests need strong_convexity > 0: without contraction their distances are not bounded for ever")
+
+
+def check_law(stream: UnlearningStream) -> None:
+    """Refuse streams that have no certificate of all that they state."""
+    accountant, algorithm = stream.accountant, stream.accountant.algorithm
+    if accountant.bound != "optimal":
+        raise InputError(f"bound must be optimal for a certificate, got {accountant.bound}")
+    if algorithm.assignment != SECRET:
+        raise InputError(
+            f"assignment must be secret for a certificate of a stream, got {algorithm.assignment}: of a partition there are "
+            "certificates with earlier requests at their worst (accountant certify --requests)"
+        )
+    if algorithm.log_contraction == 0 and algorithm.learn_epochs is None:
+        raise InputError("learn_epochs must be given where nothing contracts: distances are not bounded for ever")
 
 
 def checked(requests: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int]]:

@@ -6,14 +6,14 @@ import base64
 from typing import TYPE_CHECKING, TypeVar
 
 from accountant.certificates.certificate import canonical
-from accountant.certificates.format import Certificate, StepCertificate
+from accountant.certificates.format import Certificate, LawCertificate, StepCertificate
 from accountant.numerics import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 
-AnyCertificate = TypeVar("AnyCertificate", Certificate, StepCertificate)
+AnyCertificate = TypeVar("AnyCertificate", Certificate, StepCertificate, LawCertificate)
 
 
 def load_key(pem: bytes) -> Ed25519PrivateKey:

@@ -10,7 +10,14 @@ from typing import Final
 
 from accountant.certificates.blocks import BlockProof, Lengths
 from accountant.certificates.certificate import CURVE, canonical, check_small, claimed_epsilon, sealed, some_of_curve
-from accountant.certificates.format import STEP_VERSION, Certificate, StepCertificate, StepInputs, StepResult
+from accountant.certificates.format import (
+    STEP_VERSION,
+    Certificate,
+    LawCertificate,
+    StepCertificate,
+    StepInputs,
+    StepResult,
+)
 from accountant.certificates.ratio import text_ends
 from accountant.certificates.steps_texts import STEP_ASSUMPTIONS, STEP_LIMITS, STEP_THEOREMS, step_statement
 from accountant.numerics import InputError, MissingExtraError, Progress, atomic_file, exact_text, integer, number
@@ -121,7 +128,7 @@ def _inputs(
     }
 
 
-def save(certificate: Certificate | StepCertificate, path: str | PathLike[str]) -> None:
+def save(certificate: Certificate | StepCertificate | LawCertificate, path: str | PathLike[str]) -> None:
     """Write a certificate to a file, which then is whole or as it was; InputError if its own check refuses it."""
     text = canonical(certificate)
     check_again(text)

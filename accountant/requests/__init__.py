@@ -7,8 +7,10 @@ from accountant.numerics import face
 if TYPE_CHECKING:
     from accountant.requests.adaptive import *
     from accountant.requests.arrivals import *
+    from accountant.requests.certified import *
     from accountant.requests.enclosed import *
     from accountant.requests.planning import *
+    from accountant.requests.rules import *
     from accountant.requests.settings import *
     from accountant.requests.stream import *
     from accountant.requests.tuned import *
@@ -19,9 +21,11 @@ else:
         __name__,
         adaptive="about_every_point",
         arrivals="Arrival Expected duration expected_requests read_requests",
+        certified="StatedAfter epochs_counted stated_after",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",
         settings="AUTO TunedSetting redraws",
+        rules="CurveAfter",
         stream="Followed UNITS UnlearningStream",
         tuned="Tried Tuned tune",
         tuning="choose_setting",

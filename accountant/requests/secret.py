@@ -50,7 +50,7 @@ class SecretRule(AveragedRule):
         super().__init__(accountant, bound, **target)
 
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
-        if self._alike(state, place):
+        if self.answers_alone(state, place):
             known = (place.points, steps, bool(state.inserted))
             if known not in self._first:
                 self._first[known] = self._proves(self._one_request(state, place, steps))
@@ -82,7 +82,7 @@ class SecretRule(AveragedRule):
             return False
         return bool(mixture.curve.meets(self.epsilon, self.log_delta, mixture.log_weights, mixture.log_scale)[0])
 
-    def _alike(self, state: StreamState, place: Place) -> bool:
+    def answers_alone(self, state: StreamState, place: Place) -> bool:
         """Whether the request is what the accountant answers by itself: the first, after learning of the declared length."""
         return not state.requests and place.epochs == self.learned and not self.piles
 
@@ -108,7 +108,7 @@ class SecretRule(AveragedRule):
         return super()._points(positions, steps, epochs, project=False)
 
     def before(self, state: StreamState, place: Place, steps: int) -> tuple[Any, ...]:
-        first, points = float(self._alike(state, place)), self._counted(state.points + place.points)
+        first, points = float(self.answers_alone(state, place)), self._counted(state.points + place.points)
         return *super().before(state, place, steps), float(points), first, float(state.inserted > 0)
 
     def mixtures(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
@@ -166,7 +166,7 @@ class SecretRule(AveragedRule):
     # What they left by chance.
 
     def _asked(self, state: StreamState, place: Place, steps: int) -> Asked | None:
-        if not self.averages or self._alike(state, place):
+        if not self.averages or self.answers_alone(state, place):
             return None
         return self._question(state, place, steps)
 

@@ -166,7 +166,7 @@ class UnlearningStream(Alone):
 
         Empty where nothing is proved. InputError where only doubles have them: groups at random, averaged on a grid.
         """
-        rule, place = self._next(points)
+        rule, place = self.next_place(points)
         if count < rule.fewest:
             return []
         steps = count * self._stride
@@ -177,17 +177,17 @@ class UnlearningStream(Alone):
 
     def averaged(self, points: int, count: int) -> list[Mixture]:
         """Of :meth:`mixtures` the one that averages what older requests left, on a grid of doubles; none in other numbers."""
-        rule, place = self._next(points)
+        rule, place = self.next_place(points)
         found = rule.averaged(self.state, place, count * self._stride) if count >= rule.fewest else None
         return [] if found is None else [found]
 
     @alone
     def answer(self, points: int, count: int) -> None:
         """Answer a request with ``count`` steps (or epochs), enough or not."""
-        rule, place = self._next(points)
+        rule, place = self.next_place(points)
         self._advance(rule, place, points, count)
 
-    def _next(self, points: int) -> tuple[Rule, Place]:
+    def next_place(self, points: int) -> tuple[Rule, Place]:
         """The rule of the next request, and its place."""
         rule = self._rule if self.state.requests else self._first
         return rule, rule.place(self.state, points)
@@ -222,7 +222,7 @@ class UnlearningStream(Alone):
         """Delete what waits, as one request; the number of steps to run now (0 if nothing waits)."""
         if not self.pending:
             return 0
-        rule, place = self._next(self.pending)
+        rule, place = self.next_place(self.pending)
         count = self._fewest(rule, place)
         self._advance(rule, place, self.pending, count)
         self.pending = 0
@@ -282,7 +282,7 @@ class UnlearningStream(Alone):
         for at, (count, size) in enumerate(zip(lengths.astype(int).tolist(), sizes.astype(int).tolist(), strict=True)):
             self.arrive(size)
             self.pending = 0
-            rule, place = self._next(size)
+            rule, place = self.next_place(size)
             with suppress(UnreachableError):
                 needed[at] = self._fewest(rule, place) * self._stride
             if count >= rule.fewest:

@@ -87,7 +87,7 @@ class Estimator(Filing):
 
         It proves ``guarantee_.epsilon(delta_)``, to twelve digits, of all requests so far, and holds no data and no key of the
         draws; for assignment "secret" under bound "optimal". Needs the extra ``certify``. key: the private Ed25519 key that
-        signs it, in PEM (extra ``sign``). Raises InputError, and writes nothing, where there is no certificate, with the reason:
+        signs it, in PEM (extra ``sign``). Raises InputError, and writes nothing, where there is none, with the reason:
         before the first request, right after :meth:`refit`, of a partition and of published bounds.
 
         >>> import numpy as np
