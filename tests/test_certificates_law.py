@@ -282,6 +282,20 @@ def test_a_stream_without_requests_and_a_partition_have_none() -> None:
     parts.request()
     with pytest.raises(InputError, match="assignment must be secret"):
         certify_stream(parts, [Happened(1, parts.total_steps)])
+    convex = Problem(n=60, smoothness=1.0, strong_convexity=0.0, lipschitz=1.0, adjacency="remove")
+    run = PNSGD(convex, 15, assignment="secret", largest_n=80, learn_epochs=2, step_size=0.5)
+    flat = UnlearningStream(UnlearningAccountant(run, batches="random"), sigma=9.0, epsilon=1.0, delta=1e-3)
+    flat.answer(1, 3)
+    with pytest.raises(InputError, match="needs strong_convexity"):
+        certify_stream(flat, [(1, 3)])
+
+
+def test_what_only_a_ball_makes_small_has_no_certificate() -> None:
+    stream = UnlearningStream(accountant(radius=0.05, learn_epochs=None), sigma=0.9, epsilon=1.0, delta=1e-3)
+    stream.answer(1, 1)
+    stream.answer(2, 2)
+    with pytest.raises(InputError, match="radius"):
+        certify_stream(stream, [(1, 1), (2, 2)])
 
 
 def small() -> tuple[np.ndarray, np.ndarray]:

@@ -105,8 +105,8 @@ def check_law(stream: UnlearningStream) -> None:
             f"assignment must be secret for a certificate of a stream, got {algorithm.assignment}: of a partition there are "
             "certificates with earlier requests at their worst (accountant certify --requests)"
         )
-    if algorithm.log_contraction == 0 and algorithm.learn_epochs is None:
-        raise InputError("learn_epochs must be given where nothing contracts: distances are not bounded for ever")
+    if algorithm.log_contraction == 0:
+        raise InputError("a certificate of a stream needs strong_convexity > 0: the checker follows distances that contract")
 
 
 def checked(requests: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int]]:
