@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_commands import PEOPLE, commanded
 from ledgers import DAY, NAMES, Clock, N, begun, model_file
+from typer.testing import CliRunner
 
 from accountant import InputError
+from accountant.commands.program import app
 from accountant.ledger.when import (
     acts,
     cheapest_cycle,
@@ -211,3 +213,21 @@ def test_only_learning_again_answers_what_no_number_of_steps_does(tmp_path: Path
         assert run is not None
         assert (run.what, len(run.requests)) == ("refit", N - 45)
         assert ledger.verify().findings == ()
+
+
+def test_the_status_says_so_where_the_model_cannot_be_read_and_what_can_wait_where_no_steps_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with begun(tmp_path) as ledger:
+        ledger.add(NAMES[: N - 45])
+    waits = CliRunner().invoke(app, ["ledger", "process", "--refit-when-cheaper"])
+    assert waits.exit_code == 0, waits.output
+    assert "75 requests can wait until" in " ".join(waits.stdout.split())
+    assert "no number of steps is enough: the model will be learned again then" in " ".join(waits.stdout.split())
+    assert "no number of steps is enough" in " ".join(CliRunner().invoke(app, ["ledger", "status"]).stdout.split())
+    (tmp_path / "model.npz").unlink()
+    status = CliRunner().invoke(app, ["ledger", "status"])
+    assert status.exit_code == 0, status.output
+    assert "costs not known: " in " ".join(status.stdout.split())
+    assert CliRunner().invoke(app, ["ledger", "status", "--no-costs"]).exit_code == 0

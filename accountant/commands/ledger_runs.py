@@ -56,6 +56,9 @@ def _show(json: bool, command: str, done: Processed) -> None:
     elif done.waiting and done.plan is not None:
         rows.append(("nothing to do", f"{plural(done.waiting, 'request')} can wait until {date(done.start)}"))
         rows.append(("all of them now", f"would take {plural(done.plan.steps, 'step')}"))
+    elif done.waiting:
+        rows.append(("nothing to do", f"{plural(done.waiting, 'request')} can wait until {date(done.start)}"))
+        rows.append(("all of them now", "no number of steps is enough: the model will be learned again then"))
     elif not done.finished:
         rows.append(("nothing to do", "no request waits"))
     show(json, result, rows)

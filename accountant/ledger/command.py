@@ -55,6 +55,7 @@ class CommandBackend(Declared):
         self._refit = None if refit is None else parsed("refit", refit, needed=NEEDED[:1])
         self._exchange: Exchange | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
 
     def check(self) -> None:
         super().check()
@@ -75,6 +76,7 @@ class CommandBackend(Declared):
         self.write_certificate(path, key)
 
     def stop(self) -> None:
+        self._stopped = True
         process, exchange = self._process, self._exchange
         if process is not None:
             _end(process)
@@ -82,6 +84,7 @@ class CommandBackend(Declared):
             exchange.close()
 
     def _carried_out(self, words: Sequence[str], plan: Plan, rows: Sequence[Row]) -> tuple[Exchange, int]:
+        self._stopped = False
         exchange = self._exchange = Exchange(self.settings.model_path, rows)
         try:
             told = {
@@ -113,6 +116,9 @@ class CommandBackend(Declared):
             start_new_session=True,
         )
         try:
+            # Where it was given up while it began.
+            if self._stopped:
+                _end(process)
             return process.wait()
         finally:
             _end(process)
