@@ -414,7 +414,7 @@ def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raise
         once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else 'a key "twice"'  # noqa: E731
         cert = json.loads(data.decode("ascii"), object_pairs_hook=once)
         version: Any = cert.get("version") if type(cert) is dict else 0
-        need(type(version) is int and version in SHAPES, "certificate.version", version, " or ".join(map(str, SHAPES)))
+        need(type(version) is int and version in SHAPES, "certificate.version", version, " or ".join(map(str, sorted(SHAPES))))
         conform(cert, SHAPES[version], "certificate")
         v = cert["inputs"]
         for name in v.keys() & {"smoothness", "lipschitz", "step_size", "sigma", "radius", "delta", *CLIPS[:3]}:
