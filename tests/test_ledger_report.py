@@ -218,6 +218,27 @@ def test_a_ledger_without_requests_and_one_without_answers_have_pages(tmp_path: 
         assert "in knowledge of a released model" in shown.text
 
 
+def test_what_holds_is_the_last_learning_again_and_the_last_unlearning_since(tmp_path: Path) -> None:
+    def holding() -> list[str]:
+        with ledger.report() as found:
+            return [run.what for run in found.holding]
+
+    with begun(tmp_path) as ledger:
+        for name, act, then in (
+            (NAMES[0], ledger.process, ["unlearn"]),
+            (NAMES[1], ledger.process, ["unlearn"]),
+            (NAMES[2], ledger.refit, ["refit"]),
+            (NAMES[3], ledger.process, ["refit", "unlearn"]),
+        ):
+            ledger.add([name], urgent=True)
+            act()
+            assert holding() == then
+        shown = page(tmp_path)
+    numbers = [row["Run"] for row in shown.rows if "Ended" in row]
+    assert f"Records deleted up to run {numbers[1]}:" in shown.text
+    assert f"Records deleted since run {numbers[1]}, up to run {numbers[0]}:" in shown.text
+
+
 def test_what_is_declared_is_said_to_be(tmp_path: Path) -> None:
     with commanded(tmp_path) as ledger:
         ledger.add([PEOPLE[3]])

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import typer
 
-from accountant import __version__
+from accountant._version import __version__
 from accountant.commands import files, paths, templating
 from accountant.commands.ledger import DB, VERDICT, DbOption, JsonOption, PlaceOption, date, opened
 from accountant.commands.ledger_shows import certificates_count
