@@ -106,7 +106,9 @@ def test_ranges_must_stay_what_they_were_at_fit() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((1.0, 1.0), "feature_range must have finite low < high, got 1 and 1 of feature 0"),
+        ((1.0, 1.0), "finite low < high, at least 1e-200 apart and not infinitely far, got 1 and 1 of feature 0"),
+        ((0.0, 5e-324), "at least 1e-200 apart"),
+        ((0.0, 1e-310), "got 0 and 1e-310 of feature 0"),
         ((LOW, np.where(np.arange(D) == 2, -1.0, HIGH)), "got 100 and -1 of feature 2"),
         ((0.0, np.inf), "got 0 and inf"),
         ((np.nan, 1.0), "got nan and 1"),

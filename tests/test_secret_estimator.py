@@ -139,6 +139,31 @@ def test_rows_join_and_leave_again() -> None:
     assert model.learn_more(X[:1] / 3, Y[:1], epochs=0)._run.draws.identifiers[-1] == N + 3
 
 
+def test_a_row_that_joined_is_no_row_of_its_class_that_retraining_would_have_known() -> None:
+    """Without the only "maybe" of the fit there would have been two classes, and nobody of a third could have joined."""
+    labels = np.where(np.arange(N) == 5, "maybe", Y)
+    several = settings(largest_n=N + 20, sigma=5.0)
+    joined = PNSGDClassifier(**several).fit(X, labels).learn_more(X[:1], ["maybe"], ids=["q"], epochs=0)
+    with pytest.raises(InputError, match="a row of every class that was there at fit, got the last of 'maybe'"):
+        joined.unlearn([5])
+    # Who joined may leave, and where the classes are public everybody may.
+    assert joined.unlearn(ids=["q"]).requests_ == ((N,),)
+    public = PNSGDClassifier(classes=["maybe", "no", "yes"], **several).fit(X, labels)
+    assert public.learn_more(X[:1], ["maybe"], ids=["q"], epochs=0).unlearn([5]).requests_ == ((5,),)
+    # A stand-in is there in retraining from the start.
+    replaced = PNSGDClassifier(adjacency="replace", **several).fit(X, labels)
+    assert replaced.unlearn([5], X[:1], ["maybe"]).requests_ == ((5,),)
+
+
+def test_a_guarantee_says_with_which_settings_it_compares() -> None:
+    """batch_size, noise and all that is auto follow from n at fit, and stay, also in what is compared with."""
+    lines = PNSGDClassifier(requests=5, epsilon=5.0).fit(X, Y).unlearn([1]).unlearn([2]).guarantee_.assumptions
+    assert any(
+        line.startswith(f"the model that is compared with was retrained with the same settings, those of the {N} rows")
+        for line in lines
+    )
+
+
 def test_before_any_request_joining_needs_no_guarantee() -> None:
     model = fitted().learn_more(X[:2] / 2, Y[:2])
     assert not hasattr(model, "guarantee_")

@@ -149,6 +149,16 @@ def test_rows_that_take_places_have_weights() -> None:
     assert model.unlearn([7])._run.labels["weight"][7] == 1.0
 
 
+def test_one_row_that_comes_may_have_no_weight() -> None:
+    """Only learning from nothing is refused."""
+    words: dict[str, Any] = {"batch_size": None, "regularisation": 0.1, "sigma": 5.0, "learn_epochs": 2, "largest_n": 150}
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (100, 2))
+    model = PNSGDClassifier(**words).fit(x, x[:, 0] > 0, sample_weight=np.ones(100))
+    assert model.learn_more(x[:1], [True], ids=["q"], sample_weight=[0.0]).ids_[-1] == "q"
+    model = PNSGDClassifier(adjacency="replace", **words).fit(x, x[:, 0] > 0, sample_weight=np.ones(100))
+    assert model.unlearn([3], x[:1], [True], sample_weight=[0.0]).requests_ == ((3,),)
+
+
 def test_regressors_and_pipelines_take_weights() -> None:
     pipeline = make_pipeline(Normalizer(), PNSGDRegressor(**SETTINGS, weight_bound=3.0))
     pipeline.fit(X, X[:, 0], pnsgdregressor__sample_weight=WEIGHTS)

@@ -67,8 +67,8 @@ class Answering(Fitting):
             unlearn_epochs, if these are more).
         Threads that call this on one estimator are served one after the other. Returns self. Raises InputError, and changes
         nothing, for rows out of range or removed before, for labels of no row or of several, where less would be left than one
-        row (of every class, if these were read from y), and where rows were left longer than feature_bound;
-        UnreachableError where no number of steps, or none up to max_steps, reaches (epsilon, delta).
+        row (of every class, of those that were there at fit, if these were read from y), and where rows were left longer than
+        feature_bound; UnreachableError where no number of steps, or none up to max_steps, reaches (epsilon, delta).
         """
         self._check_fitted()
         own = self._run.draws is not None
@@ -77,10 +77,10 @@ class Answering(Fitting):
             raise InputError("new_ids must be left out where no rows with draws of their own take places")
         features, labels = self._replacements(rows.size, X, y, sample_weight)
         zeroed, inner = X is None, self._inner(rows)
-        left = self._left(inner, labels, zeroed)
-        if not left.size:
+        if not self._left(inner, labels, zeroed).size:
             raise InputError(f"indices must leave at least one of the {self._row_labels.n} rows, got all that were left")
-        self._check_left(left)
+        # Retraining meets rows that joined after it has met the classes.
+        self._check_left(self._left(inner, labels, zeroed, at_fit=True))
         steps, guarantee = self._planned(int(rows.size), max_steps)
         taken = (None, None) if self.adjacency == "zero-out" or (own and zeroed) else (features, labels)
         run = self._trainer.unlearn(self._run, inner, steps=steps, features=taken[0], labels=taken[1], new_ids=new_ids)
@@ -181,11 +181,17 @@ class Answering(Fitting):
         """And so many rows that come now."""
         return None if self._kept is None else np.append(self._kept, self._row_labels.n + np.arange(count))
 
-    def _left(self, inner: NDArray[np.int64], labels: Array, zeroed: bool) -> Array:
-        """The labels that are left after a request, new ones included, unless rows are ``zeroed``."""
+    def _left(self, inner: NDArray[np.int64], labels: Array, zeroed: bool, *, at_fit: bool = False) -> Array:
+        """The labels that are left after a request, new ones included, unless rows are ``zeroed``.
+
+        at_fit: without those of rows that came later, if any joined.
+        """
         run = self._run
         if run.draws is not None:
-            stay = plain(np.delete(run.labels, run.draws.find_numbers("indices", inner)))
+            gone = run.draws.find_numbers("indices", inner)
+            if at_fit and self._joined:
+                gone = np.union1d(gone, np.flatnonzero(run.draws.numbers >= self._trainer.algorithm.problem.n))
+            stay = plain(np.delete(run.labels, gone))
             return stay if zeroed else np.append(stay, plain(labels))
         left, there = run.labels.copy(), ~run.zeroed
         left[inner], there[inner] = labels, not zeroed
@@ -273,8 +279,11 @@ class Answering(Fitting):
         return 0.0
 
     def _assumptions(self, run: Run, requests: tuple[tuple[int, ...], ...]) -> list[str]:
+        nominal = self._trainer.algorithm.problem.n
         lines = [
             "settings, and whatever was done to the rows before fit, do not depend on the deleted rows",
+            f"the model that is compared with was retrained with the same settings, those of the {nominal} rows at fit, a "
+            "public number, also where they are auto",
             "requests do not depend on models released before them",
         ]
         prepared = self._ready.assumption()

@@ -189,14 +189,14 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         if missing.size:
             name = self.classes_[self._labels(self.classes_) == missing[0]].tolist()[0]
             raise InputError(
-                f"indices must leave a row of every class, got the last of {name!r}, which retraining would not know; fit with "
-                "classes=... says which there may be"
+                f"indices must leave a row of every class that was there at fit, got the last of {name!r}, which retraining "
+                "would not know; fit with classes=... says which there may be"
             )
 
     def _assumptions(self, run: Run, requests: tuple[tuple[int, ...], ...]) -> list[str]:
         lines = super()._assumptions(run, requests)
         if self.classes is None:
-            lines.append("the classes were read from the labels, and all of them are still there")
+            lines.append("the classes were read from the labels, and rows of each that were there at fit still are")
         return lines
 
     def _published(self, weights: Array, constants: Array) -> tuple[Array, Array | float]:

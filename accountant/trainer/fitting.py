@@ -102,6 +102,8 @@ class Fitting(Choosing):
         dtype, self._refits = np.dtype(choice("dtype", self.dtype, DTYPES)), 0
         self._prepare(X.shape[1])
         weights = self._weights(labels, sample_weight)
+        if weights is not None and not weights.any():
+            raise InputError("sample_weight must not be zero for all rows: nothing would be learned")
         self._weighted = weights is not None
         rows, lost = self._ready.prepared(X, dtype)
         self._set_up(rows.norms, rows.shape[1], n=rows.shape[0])
@@ -146,10 +148,7 @@ class Fitting(Choosing):
         bound = number("weight_bound", self.weight_bound, above=0)
         if sample_weight is None and bound == 1:
             return None
-        weights = checked_weights("sample_weight", 1.0 if sample_weight is None else sample_weight, labels.size, bound)  # type: ignore[arg-type]
-        if not weights.any():
-            raise InputError("sample_weight must not be zero for all rows: nothing would be learned")
-        return weights
+        return checked_weights("sample_weight", 1.0 if sample_weight is None else sample_weight, labels.size, bound)  # type: ignore[arg-type]
 
     def _later_labels(self, y: ArrayLike, sample_weight: object) -> Array:
         """Labels of rows that come after fit, with their weights, if records have any."""

@@ -28,6 +28,8 @@ LONG_ROWS: Final = ("scale", "leave")
 _FEW: Final = 0.05
 #: Rows of norm B but for rounding, as Normalizer leaves them, are none that lose something.
 _SLIGHTLY: Final = 1e-3
+#: Least width of a range.
+_NARROWEST: Final = 1e-200
 #: Numbers that are prepared at a time.
 _AT_ONCE: Final = 1 << 18
 
@@ -54,10 +56,14 @@ class Ranges(NamedTuple):
         low, high = np.broadcast_to(low, columns), np.broadcast_to(high, columns)
         with np.errstate(over="ignore", invalid="ignore"):
             wide = high - low
-        bad = ~(np.isfinite(low) & np.isfinite(high) & (low < high) & np.isfinite(wide))
+        # What is divided by, and what coefficients are divided by, must be no zero.
+        bad = ~(np.isfinite(low) & np.isfinite(high) & (low < high) & (wide >= _NARROWEST) & np.isfinite(wide))
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
-            raise InputError(f"feature_range must have finite low < high, got {low[at]:g} and {high[at]:g} of feature {at}")
+            raise InputError(
+                f"feature_range must have finite low < high, at least {_NARROWEST:g} apart and not infinitely far, got "
+                f"{low[at]:g} and {high[at]:g} of feature {at}"
+            )
         return cls(low + wide / 2, wide / 2, feature_bound * min(1.0, math.sqrt(3 / columns)))
 
     def apply(self, part: Array) -> None:
