@@ -9,7 +9,7 @@ GAPS, RUNS = (3, 11, 8, 22, 15, 1, 30, 12), (0, 3, 4, 7)
 
 
 def months(ledger: Ledger, clock: Clock) -> None:
-    """Eight requests in four runs, some late, one of them by seconds, and a refused one; then three, overdue by today's clock."""
+    """Eight requests in four runs, some late, one of them by seconds, and a refused one; then three, overdue by now."""
     for number, days in enumerate(GAPS):
         ledger.add([NAMES[number]])
         clock.now += days * DAY + number * 1_000_003
