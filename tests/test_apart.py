@@ -133,3 +133,26 @@ def test_blocks_that_are_missing_or_damaged(tmp_path: Path) -> None:
         PNSGDClassifier.load(path)
     first.write_bytes(whole)
     np.testing.assert_array_equal(PNSGDClassifier.load(path).coef_, model.coef_)
+
+
+def test_a_block_that_was_cut_short_is_written_again(tmp_path: Path) -> None:
+    """When save returns, the model is on the disk, also where a block of it had been damaged that way before."""
+    path, model = tmp_path / "model.npz", fitted()
+    model.save(path, rows_apart=True)
+    for left in (0, 10):
+        block = sorted((tmp_path / "model.npz.rows").iterdir())[0]
+        block.write_bytes(block.read_bytes()[:left])
+        model.save(path, rows_apart=True)
+        np.testing.assert_array_equal(PNSGDClassifier.load(path)._run.features, model._run.features)
+
+
+def test_a_folder_that_is_somebody_elses_keeps_no_removed_row(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.npz", fitted()
+    model.save(path, rows_apart=True)
+    for name in ("a", "mine", "zz"):
+        (tmp_path / "model.npz.rows" / name).mkdir()
+    row = model._run.features[20].copy()
+    model.unlearn([20], max_steps=10**6).save(path, rows_apart=True)
+    assert not holds(path, row)
+    assert (tmp_path / "model.npz.rows" / "mine").is_dir()
+    assert PNSGDClassifier.load(path).requests_ == ((20,),)

@@ -40,10 +40,17 @@ def write_rows(path: str | PathLike[str], rows: Rows | SparseRows) -> list[str]:
     names = [block.digest if isinstance(block, Block) else _digest(_arrays(block)) for block in rows.blocks]
     for name, block in zip(names, rows.blocks, strict=True):
         file = folder / f"{name}.npz"
-        if not file.exists():
+        if not _whole(file, block):
             with atomic_file(file, mode=0o600, sync=True) as part, open(part, "wb") as stream:
                 np.savez(stream, **_arrays(block))
     return names
+
+
+def _whole(file: Path, block: Any) -> bool:
+    """Whether a block is there; one that was cut short is none. What rots in its place is seen when it is read."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_size > sum(array.nbytes for array in _arrays(block).values())
+    return False
 
 
 def remove_others(path: str | PathLike[str], names: Sequence[str]) -> None:
@@ -52,7 +59,8 @@ def remove_others(path: str | PathLike[str], names: Sequence[str]) -> None:
     if not folder.is_dir():
         return
     for file in folder.iterdir():
-        if file.name not in listed:
+        # Folders are somebody else's, and no reason to leave a block with removed rows.
+        if file.name not in listed and (file.is_symlink() or not file.is_dir()):
             file.unlink()
     sync_folder(folder)
     if not names:
