@@ -353,3 +353,58 @@ def test_an_estimator_certifies_its_guarantee_through_files_joins_and_refits(tmp
     assert key.read_bytes() == pem
     with pytest.raises(InputError, match="cannot be read"):
         again.certify(path, key=tmp_path / "none.pem")
+
+
+def law_refused(cert: Any) -> bool:
+    """Whether the law alone is refused, whatever the result says."""
+    try:
+        check.check_law(cert["witness"], check.Terms(cert["inputs"]))
+    except (check.Refused, IndexError):
+        # As check() takes it.
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["several after short learning", "groups", "stand-ins", "records joined"])
+def test_the_law_leaves_nothing_to_spare(name: str) -> None:
+    """Chances a little smaller, the largest outcome left out, more for rounding: refused, in order as the lists still are."""
+    cert = json.loads(written(name))
+    assert not law_refused(cert)
+    inner = cert["witness"][0]["inner"]
+    # The stream pools the outcomes of a group before it adds them.
+    tight, less = 0, 1e-2 if name == "groups" else 1e-5
+    for row in range(len(inner) - 1):
+        other = copy.deepcopy(cert)
+        other["witness"][0]["inner"][row][1] = f"{float(inner[row][1]) * (1 - less):.12g}"
+        tight += law_refused(other)
+    # Where the stream's own law keeps less than a share e^-28 of delta, all that is rarer counts as the worst.
+    assert tight >= 0.8 * (len(inner) - 1)
+    other = copy.deepcopy(cert)
+    other["witness"][0]["inner"] = [[mu, chance] for mu, chance in inner if chance != "0"]
+    other["witness"][0]["inner"][-1][1] = "0"
+    assert law_refused(other)
+    other = copy.deepcopy(cert)
+    other["inputs"]["rounding"] = cert["witness"][0]["cell"]
+    assert law_refused(other)
+
+
+def test_kinds_that_are_not_those_of_the_requests_are_refused() -> None:
+    cert = json.loads(written("several after short learning"))
+    kinds = cert["witness"][0]["kinds"]
+    # Of learning that was shorter, of fewer steps, of requests in another order, of one request less.
+    shorter = accountant(learn_epochs=5)
+    stream = UnlearningStream(shorter, sigma=0.9, epsilon=1.0, delta=1e-3)
+    for points, steps in ((1, 5), (1, 3), (2, 9)):
+        stream.answer(points, steps)
+    other = copy.deepcopy(cert)
+    other["witness"][0]["kinds"] = certify_stream(stream, [(1, 5), (1, 3), (2, 9)])["witness"][0]["kinds"]
+    assert len(other["witness"][0]["kinds"]) == len(kinds)
+    assert law_refused(other)
+    for change in ([0, 0, 2], [0, 1, 1], [0, 1], [2, 1, 0]):
+        other = copy.deepcopy(cert)
+        other["witness"][0]["requests"] = change
+        assert law_refused(other), change
+    for row, name in ((0, "steps"), (1, "points"), (2, "points")):
+        other = copy.deepcopy(cert)
+        other["inputs"]["requests"][row][name] += 1
+        assert law_refused(other), (row, name)
