@@ -306,6 +306,23 @@ def test_a_page_or_json_must_be_asked_for(tmp_path: Path) -> None:
     assert "output file" in nowhere.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("db", "deletions.db"), ("model", "model.npz"), ("key", "model.key"), ("subjects", "model.subjects.db")],
+)
+def test_no_page_takes_the_place_of_a_file_of_the_ledger(folder: Path, tmp_path: Path, name: str, file: str) -> None:
+    link, before = tmp_path / "page.html", (folder / file).read_bytes()
+    link.symlink_to(folder / file)
+    for output in (link, folder / file):
+        for db in (folder / "deletions.db", f"sqlite:///{folder}/deletions.db"):
+            refused = run("--db", str(db), "-o", str(output))
+            assert (refused.exit_code, refused.stderr) == (
+                2,
+                f"Error: output must be another file than {name}, got {str(output)!r}\n",
+            )
+    assert (folder / file).read_bytes() == before
+
+
 def test_the_extra_that_is_missing_is_named_and_json_needs_none(tmp_path: Path) -> None:
     with begun(tmp_path):
         pass

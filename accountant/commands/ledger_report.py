@@ -65,6 +65,7 @@ def report(
         raise InputError("output must be given, or json: a file for the page")
     count = certificates_count(certificates)
     with opened(db, read_only=True, place=place) as ledger, ledger.report(requests=requests) as found:
+        _check_output(output, db, ledger)
         prefix = _prefix(links, ledger.settings.certificates, output)
         checked = ledger.verify(head=found.status.head, certificates=count) if verify else None
         with files.replacing("output", output) as part:
@@ -79,6 +80,16 @@ def report(
             print(f"{plural(found.status.received, 'request')}, {found.status.overdue} overdue: {output}")
     if checked is not None and not checked.valid:
         raise typer.Exit(VERDICT)
+
+
+def _check_output(output: str | None, db: str, ledger: Ledger) -> None:
+    """No page takes the place of a file of the ledger."""
+    if output is None or not os.path.exists(output):
+        return
+    places = {name: getattr(ledger.settings, name) for name in ("model", "key", "subjects", "sign")}
+    for name, path in {"db": db.removeprefix("sqlite:///"), **places}.items():
+        if path is not None and os.path.exists(path) and os.path.samefile(path, output):
+            raise InputError(f"output must be another file than {name}, got {output!r}")
 
 
 def _values(ledger: Ledger, found: Report, checked: Verified | None, links: str, hashes: bool) -> dict[str, Any]:
