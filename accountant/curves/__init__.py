@@ -27,7 +27,7 @@ else:
         ball_curve="BallCurve",
         block_curve="BlockCurve",
         contraction="CONTRACTION Chained averaged certain chained contracted contracted_in",
-        curves="Curve GAUSSIAN_MIXTURE GDPCurve MARGIN RenyiCurve TANGENT readable rounded_up too_far_apart",
+        curves="Curve GAUSSIAN_MIXTURE GDPCurve MARGIN RenyiCurve TANGENT excess_of readable rounded_up too_far_apart",
         equal_blocks="EqualBlocks",
         gdp="gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon mixture_log_delta "
         "mixture_tradeoff",

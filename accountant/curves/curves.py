@@ -7,7 +7,7 @@ scales with 1/sigma. Unchecked arrays: (P,) problems, (J,) weights, (P, J) compo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,25 @@ class Curve(Readable, Protocol):
         ...
 
     def rdp(self, alpha: Floats, log_weights: Floats, log_mu: Floats) -> Floats: ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A curve that also says by how much a target is missed."""
+
+    def excess(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        """Above zero where :meth:`Curve.meets` is false, and nowhere else; about log delta(epsilon) less the target."""
+        ...
+
+
+def excess_of(curve: Curve, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+    """By how much a target is missed, (P,), at most zero where it is met; infinite of either sign of a curve that cannot tell.
+
+    What follows says which number of steps to try next, and the sign alone whether they are enough.
+    """
+    if isinstance(curve, Measured):
+        return curve.excess(epsilon, log_delta, log_weights, log_mu)
+    return np.where(curve.meets(epsilon, log_delta, log_weights, log_mu), -np.inf, np.inf)
 
 
 def rounded_up(log_mu: Floats, least: float = -700.0) -> Floats:
@@ -104,7 +123,11 @@ class GDPCurve:
         return hockey_stick.mixture_tail(epsilon, log_weights, self._mu(log_mu), tangent=self.tangent)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
-        return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)
+        return self.excess(epsilon, log_delta, log_weights, log_mu) <= 0
+
+    def excess(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        """By how much log delta is above the target."""
+        return self.log_delta(epsilon, log_weights, log_mu) - hockey_stick.rounded_down(log_delta)
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
         return hockey_stick.mixture_log_scale(epsilon, log_delta, log_weights, log_shape, tangent=self.tangent)

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.curves.curves import Curve
+from accountant.curves.curves import Curve, excess_of
 from accountant.curves.hockey_stick import Tail, probability
 from accountant.numerics import DOUBLE, SMALLEST, Floats, Indices, decreasing_root
 
@@ -80,8 +80,13 @@ class AddedCurve:
         return np.minimum(total + _ROUNDED * (1 + np.abs(total)), 0.0)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
+        return self.excess(epsilon, log_delta, log_weights, log_mu) <= 0
+
+    def excess(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        """That of the inner curve at what is left of delta."""
         left = _less(log_delta, self.log_added)
-        return np.isfinite(left) & self.inner.meets(epsilon, np.where(np.isfinite(left), left, -1.0), log_weights, log_mu)
+        some = np.isfinite(left)
+        return np.where(some, excess_of(self.inner, epsilon, np.where(some, left, -1.0), log_weights, log_mu), np.inf)
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
         return _where_left(
@@ -217,11 +222,15 @@ class RedrawnCurve:
         return inside, _less(goal, log_paid)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
+        return self.excess(epsilon, log_delta, log_weights, log_mu) <= 0
+
+    def excess(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        """That of the inner curve at what is left of delta, and of epsilon."""
         if self._chance == 0:
-            return self.inner.meets(epsilon, log_delta, log_weights, log_mu)
+            return excess_of(self.inner, epsilon, log_delta, log_weights, log_mu)
         inside, left = self._asked(epsilon, log_delta)
         some = np.isfinite(left)
-        return some & self.inner.meets(inside, np.where(some, left, -1.0), log_weights, log_mu)
+        return np.where(some, excess_of(self.inner, inside, np.where(some, left, -1.0), log_weights, log_mu), np.inf)
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
         if self._chance == 0:

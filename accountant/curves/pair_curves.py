@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from accountant.curves import gaussian_mixture, hockey_stick
 from accountant.curves.curves import GAUSSIAN_MIXTURE, GDPCurve, rounded_up
+from accountant.curves.pair_core import BACKWARD, FORWARD
 from accountant.curves.pair_moments import pair_rdp
 from accountant.numerics import Floats
 
@@ -45,7 +46,17 @@ class GaussianMixtureCurve:
         return gaussian_mixture.pair_tail(epsilon, log_weights, self._mu(log_mu), self.outside)
 
     def meets(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> NDArray[np.bool_]:
-        return self.log_delta(epsilon, log_weights, log_mu) <= hockey_stick.rounded_down(log_delta)
+        return self.excess(epsilon, log_delta, log_weights, log_mu) <= 0
+
+    def excess(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_mu: Floats) -> Floats:
+        """By how much log delta is above the target; of the first direction alone where that is above it."""
+        target, mu = hockey_stick.rounded_down(log_delta), self._mu(log_mu)
+        found = gaussian_mixture.pair_tail(epsilon, log_weights, mu, self.outside, FORWARD).log_delta - target
+        left = np.flatnonzero(found <= 0)
+        if left.size:
+            other = gaussian_mixture.pair_tail(epsilon[left], log_weights, mu[left], self.outside, BACKWARD).log_delta
+            found[left] = np.maximum(found[left], other - target[left])
+        return found
 
     def log_scale(self, epsilon: Floats, log_delta: Floats, log_weights: Floats, log_shape: Floats) -> Floats:
         return gaussian_mixture.pair_log_scale(epsilon, log_delta, log_weights, log_shape, self.outside)

@@ -33,7 +33,7 @@ else:
         jobs="check_jobs processes spread",
         laws="Law NEGLIGIBLE rounded_law",
         printed="Printed digits parse_number",
-        roots="decreasing_root refined_root smallest_count smallest_whole",
+        roots="decreasing_root guided_whole refined_root smallest_count smallest_whole",
         shapes="Floats Indices Progress broadcast in_blocks plain",
         validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice integer "
         "number numbers shown truth word_or_count",

@@ -25,6 +25,11 @@ _MAX_ITERATIONS: Final = 400
 _MOST_REFINEMENTS: Final = 40
 #: Newton's method usually needs fewer iterations; from here on every third step halves the bracket, if it is not fast.
 _PATIENCE: Final = 8
+#: How many times as far as the last step the next one may lead, and where nothing is looked for.
+_FURTHEST: Final = 64
+_FAR: Final = 2.0**62
+#: Secants on one side before strides double, whatever they say.
+_OPEN: Final = 8
 
 
 class PlateauError(ArithmeticError):
@@ -193,3 +198,53 @@ def smallest_whole(holds: Callable[[int], bool], low: int, high: int, start: int
             low = probe + 1
             stride *= 2
     return low + bisect_left(range(low, high), True, key=holds) if low < high else low
+
+
+def guided_whole(holds: Callable[[int], bool], excess: Callable[[int], float | None], low: int, high: int, start: int) -> int:
+    """:func:`smallest_whole` from ``start`` in the range, with fewer evaluations where it is known by how much a number fails.
+
+    ``excess(number)``, asked after ``holds(number)``, is about zero where ``holds`` switches, and falls as numbers grow; None
+    or infinite where that is not known. It only says what to try next: secants, and halves where these do not converge.
+
+    >>> tried = []
+    >>> guided_whole(lambda number: tried.append(number) or number >= 475, lambda number: 475 - number, 0, 2**53, start=291)
+    475
+    >>> tried
+    [291, 292, 420, 475, 474]
+    """
+    unmet, met, probe, stride = low - 1, high + 1, start, 1
+    known: list[tuple[int, float]] = []
+    widths: list[int] = []
+    count = 0
+    while met - unmet > 1:
+        enough = holds(probe)
+        count += 1
+        unmet, met = (unmet, probe) if enough else (probe, met)
+        found = excess(probe)
+        if found is not None and math.isfinite(found):
+            known = [*known[-1:], (probe, found)]
+        guess = _secant(known)
+        if unmet >= low and met <= high:
+            # Both ends were tried.
+            widths.append(met - unmet)
+            slow = len(widths) > 3 and 2 * widths[-1] > widths[-4]
+            target = (unmet + met) // 2 if slow or guess is None else guess
+            widths = [] if slow else widths
+        elif guess is None or count > _OPEN:
+            target, stride = start + (-stride if enough else stride), 2 * stride
+        else:
+            # A secant of neighbours tells little of what is far away.
+            target = min(max(guess, probe - _FURTHEST * stride), probe + _FURTHEST * stride)
+            stride = max(abs(target - start), 1)
+        probe = min(max(target, unmet + 1), met - 1)
+    return met
+
+
+def _secant(known: list[tuple[int, float]]) -> int | None:
+    """Where the line through both points has fallen to zero, rounded up; None where it does not fall."""
+    if len(known) < 2:
+        return None
+    (one, first), (two, second) = known
+    slope = (second - first) / (two - one) if two != one else 0.0
+    at = two - second / slope if slope < 0 else math.inf
+    return math.ceil(at) if abs(at) < _FAR else None

@@ -24,6 +24,7 @@ from accountant.bounds import Bound
 from accountant.curves import GDPCurve, Mixture
 from accountant.numerics import Floats
 from accountant.questions import UnlearningAccountant
+from accountant.requests.lately import Lately
 from accountant.requests.optimal import OptimalRule
 from accountant.requests.past import PastLaw
 from accountant.requests.rules import LARGEST_LOG_MU, SAFE, Place
@@ -82,24 +83,28 @@ class AveragedRule(OptimalRule):
     def __init__(self, accountant: UnlearningAccountant, bound: Bound, **target: Any) -> None:
         super().__init__(accountant, bound, **target)
         self.averages = self.double and self.random and not self.drifts and self.period > 1 and 0 < self.most < math.inf
-        self.laws = _Laws()
+        self.laws, self._lately = _Laws(), Lately()
         self.nothing = PastLaw.nothing(self.most / _CELLS, float(self.log_delta[0]) + _SHARE) if self.averages else None
 
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
         if super().meets(state, place, steps):
             return True
         # Where the newest request alone asks for more, no law of the others helps.
-        return self.averages and self.room(place, steps) > -math.inf and self._meets_averaged(state, place, steps)
+        return self.averages and self.room(place, steps) > -math.inf and self.averaged_meets(state, place, steps)
 
-    def _meets_averaged(self, state: StreamState, place: Place, steps: int) -> bool:
+    def averaged_meets(self, state: StreamState, place: Place, steps: int) -> bool:
         asked = self._asked(state, place, steps)
         if asked is None:
             return False
         law = self._past(state)
         found = law.known.get(asked)
         if found is None:
-            found = law.known[asked] = self._holds(asked, self._after(law, asked))
-        return bool(found)
+            found = law.known[asked] = self.excess_of(self._mixture(asked, self._after(law, asked)))
+        return bool(found <= 0)
+
+    def missed(self, state: StreamState, place: Place, steps: int) -> float | None:
+        asked = self._asked(state, place, steps)
+        return super().missed(state, place, steps) if asked is None else self._past(state).known.get(asked)
 
     def advance(self, state: StreamState, place: Place, steps: int) -> None:
         law = self._advanced(state, place, steps) if self.averages else None
@@ -182,7 +187,11 @@ class AveragedRule(OptimalRule):
     def _after(self, law: PastLaw, asked: Asked) -> PastLaw:
         """The law with the newest points, after the steps."""
         assert self.nothing is not None
-        return law.aged(asked.factor, self.nothing.cell).plus(*self._terms(asked))
+        cell = self.nothing.cell
+        return self._lately.answer(
+            (law, asked._replace(apart=math.inf, beyond=0.0)),
+            lambda: law.aged(asked.factor, cell).plus(*self._terms(asked)),
+        )
 
     def _terms(self, asked: Asked) -> tuple[Floats, Floats]:
         """Outcomes and weights of what the newest points add."""
@@ -217,10 +226,6 @@ class AveragedRule(OptimalRule):
         """Weights and mu of all requests together."""
         weights, mu = after.components(float(np.exp(self.log_delta[0])))
         return weights, np.minimum(np.maximum(mu, 1e-300), asked.apart) * SAFE + asked.beyond
-
-    def _holds(self, asked: Asked, after: PastLaw) -> bool:
-        mixture = self._mixture(asked, after)
-        return bool(mixture.curve.meets(self.epsilon, self.log_delta, mixture.log_weights, mixture.log_scale)[0])
 
 
 @lru_cache(maxsize=512)

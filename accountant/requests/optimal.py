@@ -25,6 +25,7 @@ from accountant.numerics import (
 )
 from accountant.problem import MATCHED, MAX_EPSILON, PNSGD, REMEDIES, rounding_of
 from accountant.questions import UnlearningAccountant
+from accountant.requests.lately import Lately
 from accountant.requests.rules import FORGOTTEN, LARGEST_LOG_MU, SAFE, Place, Rule, ages_of
 from accountant.requests.state import StreamState
 from accountant.shifts import log_mu_decay
@@ -57,6 +58,7 @@ class OptimalRule(Rule):
         self._excess: dict[int, Any] = {}
         self._decay: dict[int, Any] = {}
         self._lone: dict[tuple[int, float], Any] = {}
+        self._newest = Lately()
         self.bounded = math.isfinite(float(self.limit))
         self._accountant = accountant
         self._blocks_meet: dict[tuple[int, int], bool] = {}
@@ -78,6 +80,10 @@ class OptimalRule(Rule):
         if self._restarted(state, place, steps) + self.rounded + self.piled(state, steps) <= self.most:
             return True
         return self._blocks(state, place, steps)
+
+    def missed(self, state: StreamState, place: Place, steps: int) -> float | None:
+        # Before the first request, what the newest points miss by themselves.
+        return None if state.requests else place.missed.get(steps)
 
     def _blocks(self, state: StreamState, place: Place, steps: int) -> bool:
         """Whether blocks meet the target; of the first request they are those of its points alone."""
@@ -187,6 +193,9 @@ class OptimalRule(Rule):
 
     def newest(self, place: Place, steps: int) -> tuple[Numbers, Numbers, bool]:
         """Weights and log mu of the newest request alone, and whether only convex functions may read them."""
+        return self._newest.answer((place.points, place.phase, place.epochs, steps), lambda: self._find_newest(place, steps))
+
+    def _find_newest(self, place: Place, steps: int) -> tuple[Numbers, Numbers, bool]:
         ar = self.arithmetic
         if self.drifts:
             # Only the ball bounds the distance.
@@ -222,12 +231,19 @@ class OptimalRule(Rule):
         log_weights, mu = np.log(weights), rounded_up(np.minimum(log_mu, LARGEST_LOG_MU))
         target = rounded_down(self.log_delta)[0]
 
+        last = (0.0, 0.0)
+
         def excess(x: Floats, active: Indices) -> tuple[Floats, Floats]:
-            tail = mixture_tail(self.epsilon[active], log_weights, mu[None] - x[:, None], tangent=tangent)
-            return tail.log_delta - target, np.zeros_like(x)
+            nonlocal last
+            value = mixture_tail(self.epsilon[active], log_weights, mu[None] - x[:, None], tangent=tangent).log_delta - target
+            # Slopes only steer: those of secants will do.
+            before, last = last, (float(x[0]), float(value[0]))
+            moved = last[0] - before[0]
+            return value, np.array([(last[1] - before[1]) / moved if moved else 0.0])
 
         none = np.zeros(1)
-        if excess(none, np.zeros(1, dtype=np.intp))[0][0] > 0:
+        missed = place.missed[steps] = float(excess(none, np.zeros(1, dtype=np.intp))[0][0])
+        if missed > 0:
             return -math.inf
         if mu.size == 1:
             return max(float(self.most - mu[0]), 0.0) / SAFE

@@ -92,14 +92,15 @@ class PastLaw:
         total[:near] += above[:near]
         far = np.arange(size + 1, total.size)
         total[size + 1 :] += last * (1 - np.append(above, 0.0)[np.minimum(far - size, mass.size)])
-        if some.size * 4 < mass.size or size < 64:
+        first, most = int(some[0]), int(some[-1])
+        if some.size * 4 < most - first or size < 64:
             for at in some.tolist():
                 room = min(size, total.size - at - 1)
                 if room > 0:
                     total[at + 1 : at + 1 + room] += mass[at] * self.tail[1 : 1 + room]
         elif size:
-            both = np.convolve(mass, self.tail[1:])[: total.size - 1]
-            total[1 : 1 + both.size] += both
+            both = np.convolve(mass[first : most + 1], self.tail[1:])[: max(total.size - 1 - first, 0)]
+            total[1 + first : 1 + first + both.size] += both
         worst = float(_raised(np.array([(self.worst + float(values.max())) * (1 + _ROUNDED)]))[0])
         return self._settled(total, worst)
 

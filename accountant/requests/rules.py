@@ -29,7 +29,17 @@ import numpy as np
 
 from accountant.averaging import sampled_sum, worst_counts
 from accountant.bounds import Bound
-from accountant.curves import CONTRACTION, GAUSSIAN_MIXTURE, TANGENT, BlockCurve, GDPCurve, Mixture, rounded_up, settled
+from accountant.curves import (
+    CONTRACTION,
+    GAUSSIAN_MIXTURE,
+    TANGENT,
+    BlockCurve,
+    GDPCurve,
+    Mixture,
+    excess_of,
+    rounded_up,
+    settled,
+)
 from accountant.numerics import DOUBLE, MAX_COUNT, Floats, InputError, Numbers, UnreachableError, geometric_sum, log_power
 from accountant.problem import DOUBLES, PNSGD, RANDOM, Number, constants_of, in_exact_numbers
 from accountant.questions import UnlearningAccountant, raised
@@ -64,6 +74,8 @@ class Place:
     #: Largest sum of the earlier requests with which a number of steps is enough.
     room: dict[int, float] = field(default_factory=dict)
     limits: dict[tuple[int, int], float] = field(default_factory=dict)
+    #: By how much log delta of the newest points alone is above the target.
+    missed: dict[int, float] = field(default_factory=dict)
 
 
 class CurveAfter(NamedTuple):
@@ -115,6 +127,8 @@ class Rule(ABC):
         self.bound = bound
         #: Fewest steps (or epochs) that the bound speaks about.
         self.fewest = fewest
+        #: Whether what earlier requests left is averaged, so that it takes long to say whether steps are enough.
+        self.averages = False
         #: Most steps of all requests together that the rule speaks about.
         self.most_steps = MAX_COUNT
         self.algorithm = in_exact_numbers(accountant.algorithm)
@@ -158,6 +172,11 @@ class Rule(ABC):
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
         """Whether ``steps`` after this request keep all requests so far at the target."""
 
+    def missed(self, state: StreamState, place: Place, steps: int) -> float | None:
+        """By how much ``steps`` that :meth:`meets` was asked about miss the target, about; negative where they are more than
+        enough, None where nobody knows."""
+        return None
+
     @abstractmethod
     def advance(self, state: StreamState, place: Place, steps: int) -> None:
         """Carry the distances (or mu) of all requests past this one and its steps."""
@@ -173,6 +192,10 @@ class Rule(ABC):
     def averaged(self, state: StreamState, place: Place, steps: int) -> Mixture | None:
         """The curve after this request and ``steps`` that averages what older requests left, where the rule has one."""
         return None
+
+    def averaged_meets(self, state: StreamState, place: Place, steps: int) -> bool:
+        """Whether that curve meets the target."""
+        return False
 
     def averaged_epsilon(self, state: StreamState, place: Place, steps: int) -> float:
         """epsilon of that curve; inf where there is none."""
@@ -205,16 +228,7 @@ class Rule(ABC):
 
     def curve_after(self, state: StreamState, place: Place, steps: int) -> CurveAfter:
         """The curve that proves the smallest epsilon after this request; UnreachableError where nothing is proved."""
-        best, least = None, math.inf
-        found: list[Mixture | None] = [*self.mixtures(place, steps, np.array([self.before(state, place, steps)]))]
-        found += [self.averaged(state, place, steps), *self.contracted(state, place, steps)]
-        for mixture in found:
-            if mixture is None:
-                continue
-            if mixture.log_scale.max() < READABLE:
-                epsilon = mixture.curve.epsilon(np.broadcast_to(self.log_delta, 1), mixture.log_weights, mixture.log_scale)[0]
-                if epsilon < least:
-                    best, least = mixture, float(epsilon)
+        best = self._best(state, place, steps)
         if best is None:
             raise UnreachableError(f"nothing is proved after {steps} steps")
         weights, mu = np.exp(best.log_weights), rounded_up(best.log_scale[0])
@@ -226,7 +240,7 @@ class Rule(ABC):
             return CurveAfter(GAUSSIAN_MIXTURE, weights, mu, "exact", stand_in, way.added, way.redrawn)
         curve = best.curve
         if isinstance(curve, BlockCurve):
-            split = curve.split(least, best.log_weights, best.log_scale)
+            split = curve.split(self._epsilon_of(best), best.log_weights, best.log_scale)
             if split.size > 1:
                 mu, blocks = curve.bounds(split, best.log_scale)
                 return CurveAfter(CONTRACTION, weights / weights.sum(), mu, blocks=blocks)
@@ -234,6 +248,43 @@ class Rule(ABC):
         gaussian = curve.kind in ("gdp", TANGENT)
         values = mu if gaussian else 0.5 * mu**2
         return CurveAfter(curve.kind, weights / weights.sum(), values, getattr(curve, "conversion", "exact"))
+
+    def _best(self, state: StreamState, place: Place, steps: int) -> Mixture | None:
+        """Of the curves after this request the first of those that prove the smallest epsilon; None where nothing is proved.
+
+        With the fewest steps, mostly one of them meets the target: then no epsilon is looked for.
+        """
+        averaged = self.averaged(state, place, steps)
+        found = self.mixtures(place, steps, np.array([self.before(state, place, steps)]))
+        found += [averaged] if averaged is not None else []
+        found += self.contracted(state, place, steps)
+        found = [one for one in found if one.log_scale.max() < READABLE]
+        enough = [
+            one for one in found
+            if (self.averaged_meets(state, place, steps) if one is averaged else self._reaches(one, self.epsilon))
+        ]  # fmt: skip
+        if len(enough) == 1:
+            return enough[0]
+        best, least = None, math.inf
+        for one in enough or found:
+            # Of a curve that is above another one nobody asks where.
+            if best is None or self._reaches(one, np.array([least])):
+                epsilon = self._epsilon_of(one)
+                if epsilon < least:
+                    best, least = one, epsilon
+        return best
+
+    def _reaches(self, mixture: Mixture, epsilon: Floats) -> bool:
+        return bool(mixture.curve.meets(epsilon, self.log_delta, mixture.log_weights, mixture.log_scale)[0])
+
+    def excess_of(self, mixture: Mixture) -> float:
+        """Above zero where the mixture misses the target, and by how much about."""
+        if not mixture.log_scale.max() < LARGEST_LOG_MU:
+            return math.inf
+        return float(excess_of(mixture.curve, self.epsilon, self.log_delta, mixture.log_weights, mixture.log_scale)[0])
+
+    def _epsilon_of(self, mixture: Mixture) -> float:
+        return float(mixture.curve.epsilon(self.log_delta, mixture.log_weights, mixture.log_scale)[0])
 
     @abstractmethod
     def mu_now(self, state: StreamState) -> float | None:

@@ -28,6 +28,8 @@ from accountant.requests.state import StreamState
 
 #: Classes of outcomes inside and outside where stand-ins are averaged.
 _PAIRED: Final = (512, 96)
+#: Far more than rounding moves a logarithm.
+_SURELY: Final = 1e-6
 #: Numbers of points count up to a sixteenth more, in what a key that is redrawn costs.
 _BITS: Final = 4
 
@@ -38,8 +40,9 @@ class SecretRule(AveragedRule):
     def __init__(self, accountant: UnlearningAccountant, bound: Bound, **target: Any) -> None:
         self.replaced = accountant.algorithm.problem.adjacency == "replace"
         self._accountant = accountant
-        self._first: dict[tuple[int, int, bool], bool] = {}
+        self._first: dict[tuple[int, int, bool], float] = {}
         self._limits: dict[tuple[int, bool], float] = {}
+        self._log_limits: dict[Curve, float] = {}
         algorithm = accountant.algorithm
         #: The same, of a key that is never redrawn.
         self._never = replace(algorithm, redraw=False) if algorithm.redraw is None else algorithm
@@ -53,11 +56,11 @@ class SecretRule(AveragedRule):
         if self.answers_alone(state, place):
             known = (place.points, steps, bool(state.inserted))
             if known not in self._first:
-                self._first[known] = self._proves(self._one_request(state, place, steps))
-            return self._first[known] or self._meets_at_worst(state, place, steps)
+                self._first[known] = self.excess_of(self._one_request(state, place, steps))
+            return self._first[known] <= 0 or self._meets_at_worst(state, place, steps)
         if self._meets_at_worst(state, place, steps):
             return True
-        return self._meets_averaged(state, place, steps)
+        return self.averaged_meets(state, place, steps)
 
     def _meets_at_worst(self, state: StreamState, place: Place, steps: int) -> bool:
         older, apart, points, _, inserted = self.before(state, place, steps)
@@ -71,16 +74,30 @@ class SecretRule(AveragedRule):
         """The largest mu, of either side, of a single Gaussian that meets the target, rounded down."""
         known = (points, never)
         if known not in self._limits:
-            sides = 2 if self.replaced else 1
-            curve = self._curve(points, never, sides - 1)
-            found = curve.log_scale(self.epsilon, self.log_delta, np.zeros(sides), np.zeros((1, sides)))[0]
+            found = self._most_of(self._curve(points, never, int(self.replaced)))
             self._limits[known] = math.exp(found) / SAFE if found > -LARGEST_LOG_MU else 0.0
         return self._limits[known]
 
-    def _proves(self, mixture: Mixture) -> bool:
-        if not mixture.log_scale.max() < LARGEST_LOG_MU:
+    def _most_of(self, curve: Curve) -> float:
+        """Its logarithm, under this curve."""
+        if curve not in self._log_limits:
+            sides = 2 if self.replaced else 1
+            found = curve.log_scale(self.epsilon, self.log_delta, np.zeros(sides), np.zeros((1, sides)))[0]
+            self._log_limits[curve] = float(found)
+        return self._log_limits[curve]
+
+    def _reaches(self, mixture: Mixture, epsilon: Floats) -> bool:
+        sides = 2 if self.replaced else 1
+        log_mu = mixture.log_scale[0]
+        # A single Gaussian that is surely beyond the largest mu: no curve needs to be read.
+        if epsilon is self.epsilon and log_mu.size == sides and log_mu.min() > self._most_of(mixture.curve) + _SURELY:
             return False
-        return bool(mixture.curve.meets(self.epsilon, self.log_delta, mixture.log_weights, mixture.log_scale)[0])
+        return super()._reaches(mixture, epsilon)
+
+    def missed(self, state: StreamState, place: Place, steps: int) -> float | None:
+        if self.answers_alone(state, place):
+            return self._first.get((place.points, steps, bool(state.inserted)))
+        return super().missed(state, place, steps)
 
     def answers_alone(self, state: StreamState, place: Place) -> bool:
         """Whether the request is what the accountant answers by itself: the first, after learning of the declared length."""

@@ -20,6 +20,7 @@ from accountant.numerics import (
     InputError,
     UnreachableError,
     choice,
+    guided_whole,
     integer,
     number,
     numbers,
@@ -316,7 +317,15 @@ class UnlearningStream(Alone):
         most = (rule.most_steps - state.steps) // stride
         # Close to the last answer, which is right again in a steady stream.
         start = self._guess if self._guess > rule.fewest else rule.fewest
-        count = smallest_whole(lambda count: meets(state, place, count * stride), rule.fewest, most, start)
+
+        def enough(count: int) -> bool:
+            return meets(state, place, count * stride)
+
+        if rule.averages:
+            # Each look at a law is dear.
+            count = guided_whole(enough, lambda count: rule.missed(state, place, count * stride), rule.fewest, most, start)
+        else:
+            count = smallest_whole(enough, rule.fewest, most, start)
         if count > most:
             asked = {"most": max(most, 0), "points": place.points, "most_steps": rule.most_steps}
             raise UnreachableError(out_of_reach(self.accountant.algorithm, self.settings, state, **asked))
