@@ -201,7 +201,7 @@ def test_every_option_that_names_a_file_says_what_is_done_with_it() -> None:
             "sign",
             "csv",
         },
-        "written": {"html", "csv", "plot", "output", "out", "key"},
+        "written": {"html", "keep", "csv", "plot", "output", "out", "key"},
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from accountant import PNSGD, InputError
 from accountant.problem import load_limit
 from accountant.trainer import FAULTS, Logistic, Ridge, SmoothedHinge, Trainer, audit, gaussian_instance, secret_instance
-from accountant.trainer.drawn import pieces_of, drawn_visits
+from accountant.trainer.drawn import drawn_visits, pieces_of
 from accountant.trainer.drawn_auditing import epsilon_of_counts
 from accountant.trainer.draws import Places
 from accountant.trainer.faults import DRAW_FAULTS
