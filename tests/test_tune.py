@@ -74,6 +74,33 @@ def test_constant_steps_reach_the_target_and_no_less(batch_size: int) -> None:
     assert 0.98 < reached <= 1.0
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"n": 135, "epsilon": 0.1, "delta": 5e-4, "requests": 60, "assignment": "partition", "adjacency": "replace"}
+        | {"rounding": "float64", "dimension": 800, "regularisation": 0.0044},
+        {
+            "n": 3707,
+            "epsilon": 0.5,
+            "delta": 2.8e-5,
+            "requests": 60,
+            "adjacency": "replace",
+            "largest_n": 4137,
+            "learn_epochs": 1,
+        },
+    ],
+)
+def test_a_few_dozen_requests_cost_no_more_than_their_share_one_by_one(given: dict[str, Any]) -> None:
+    """Where four answers in a row are equal, and later ones take some percent more."""
+    setting = choose_setting(loss=LogisticConstants(regularisation=0.0, feature_bound=1.0), **given)
+    stream = UnlearningStream(
+        UnlearningAccountant(setting.algorithm), sigma=setting.sigma, epsilon=given["epsilon"], delta=given["delta"]
+    )
+    steps = tuple(stream.request(1) for _ in range(60))
+    assert steps == setting.steps
+    assert sum(steps) <= 60 * max(setting.learning_steps // 40, 1)
+
+
 def test_costs_that_repeat_are_close_to_all_of_them() -> None:
     for penalty, size in ((0.01, 32), (0.003, 300), (0.0, "full")):
         given = {**SMALL, "regularisation": penalty, "batch_size": size}

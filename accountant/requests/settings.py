@@ -32,6 +32,8 @@ HEARD: Final = 0.25
 LOUD: Final = 1.0
 #: The smallest batch that is tried.
 SMALLEST_BATCH: Final = 32
+#: So many requests are always answered one by one: what repeats itself four times may rise by some percent yet.
+ANSWERED: Final = 128
 _RISES: Final = 2
 #: Where the search for lambda starts: at this B^2 (M/(B n mu))^(2/3), mu of the target.
 _START: Final = 0.1
@@ -301,8 +303,9 @@ class Question:
     def confirmed(self, setting: TunedSetting, *, exact: bool) -> TunedSetting:
         """With the smallest sigma at which the stream's own requests cost no more than allowed, and these costs.
 
-        exact: of every request, or until they repeat themselves.
+        exact: of every request, however many, or until they repeat themselves.
         """
+        exact = exact or self.requests <= ANSWERED
         most = self.requests * self.allowed(setting.algorithm)
         accountant = UnlearningAccountant(setting.algorithm, bound=self.bound, batches=self.batches)
         try:

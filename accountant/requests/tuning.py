@@ -38,7 +38,7 @@ def choose_setting(
     requests >= 1: how many, of one record each (no more than n). share > 0: cost of one request, in fits, on average.
     batch_size (or "full"), step_size, regularisation > 0, learn_epochs: given or "auto". sigma: given, or the smallest with
     which the requests cost no more than their share, or one step each.
-    exact: whether the stream answers every request, or only until they take the same, which is then taken to stay.
+    exact: whether the stream answers every request of more than 128, or only until they take the same, which is taken to stay.
     All else as for :class:`PNSGD` and :class:`UnlearningAccountant`.
     InputError for values out of range; UnreachableError, with the reason of each, where no batch size is possible.
 
