@@ -93,6 +93,7 @@ REFUSED = [
     (("add", "--csv", "rows.csv"), "csv file rows.csv must have a column subject"),
     (("add", "--csv", "blank.csv"), "csv file blank.csv, line 3: subject must not be empty"),
     (("add", "--db", "none.db", "--subject", "x"), "none.db is not there: accountant ledger init makes it"),
+    (("status", "--db", "model.npz"), "model.npz is no SQLite database"),
     (("add", "--db", "mysql://h/d", "--subject", "x"), "db must be a SQLite file or on PostgreSQL"),
     (("add", "--subject", NAMES[0], "--place", "model"), "place must be NAME=PATH, got 'model'"),
     (("add", "--subject", NAMES[0], "--place", "deadline=3"), "places must be one of"),
@@ -120,6 +121,19 @@ def test_bad_input_is_refused_in_one_sentence_and_changes_nothing(folder: Path, 
     assert result.stderr.count("\n") == 1
     assert said in result.stderr
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and "-" not in path.name}
+
+
+def test_places_mean_the_same_in_whichever_folder_a_timer_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or requests could be added from the folder alone in which the ledger was begun."""
+    places = ("--key", "own.key", "--subjects-db", "own.db", "--certificates", "proofs")
+    assert run("init", "--model", "model.npz", *places).exit_code == 0
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    database = ("--db", str(folder / "deletions.db"))
+    assert answer("add", "--subject", NAMES[3], *database)["new"] == 1
+    assert answer("process", "--all", *database)["run"]["requests"] == [1]
+    assert answer("verify", *database)["valid"]
+    assert len(list((folder / "proofs").glob("*.json"))) == 1
 
 
 def test_a_run_that_fails_and_a_model_that_is_damaged_are_verdicts(folder: Path) -> None:

@@ -73,7 +73,9 @@ def opened(
         stop(str(error), LATER)
     except (DamageError, LeaseLostError, RunFailedError) as error:
         cause = error.__cause__
-        stop(str(error) if cause is None else f"{error}\n{type(cause).__name__}: {cause}", VERDICT)
+        # A cause whose words these are is not said twice.
+        told = cause is None or str(cause) == str(error)
+        stop(str(error) if told else f"{error}\n{type(cause).__name__}: {cause}", VERDICT)
 
 
 def stop(sentence: str, code: int) -> NoReturn:

@@ -51,7 +51,7 @@ class Database:
         clock: Clock | None = None,
         journal: str = "WAL",
     ) -> None:
-        self.url, self._clock, self.journal = url_of(address, name), clock, journal
+        self.url, self._name, self._clock, self.journal = url_of(address, name), name, clock, journal
         self.path = Path(self.url.database or "") if self.sqlite else None
         self.shown = os.fspath(self.path) if self.path else self.url.render_as_string(hide_password=True)
         if self.path is not None:
@@ -154,11 +154,18 @@ class Database:
             yield
         except DBAPIError as error:
             said = str(error.orig).strip().split("\n")[0]
+            self._check_is_one(error.orig)
             raise DatabaseError(f"database {self.shown}: {said}") from None
         except sqlite3.Error as error:
+            self._check_is_one(error)
             raise DatabaseError(f"database {self.shown}: {error}") from None
         except SQLAlchemyError as error:
             raise DatabaseError(f"database {self.shown}: {type(error).__name__}") from None
+
+    def _check_is_one(self, error: BaseException | None) -> None:
+        """InputError for another file than a SQLite one: nobody need try again, as where a database is away."""
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise InputError(f"{self._name} {self.shown} is no SQLite database") from None
 
 
 def streamed(connection: Connection, query: Select[Any]) -> Generator[Any, None, None]:

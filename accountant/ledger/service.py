@@ -23,7 +23,7 @@ from accountant.ledger.migrating import migrate
 from accountant.ledger.outlook import Outlook, outlook_of
 from accountant.ledger.reporting import REQUESTS_LISTED, Report, reported
 from accountant.ledger.schema import ENTRIES, LEDGER
-from accountant.ledger.settings import Settings, beside
+from accountant.ledger.settings import Settings, absolute, beside
 from accountant.ledger.staging import file_digest
 from accountant.ledger.state import Status, status_of
 from accountant.ledger.subjects import Key, Subjects, hashed
@@ -92,11 +92,13 @@ class Ledger:
         .certificates. settings: those of :class:`~accountant.ledger.Settings`, such as deadline in seconds and backend.
         """
         path = str(Path(model).resolve())
+        if settings.get("sign") is not None:
+            settings["sign"] = absolute(settings["sign"])
         chosen = Settings(
             model=path,
-            key=key or beside(path, ".key"),
-            subjects=subjects_database or beside(path, ".subjects.db"),
-            certificates=certificates or beside(path, ".certificates"),
+            key=absolute(key or beside(path, ".key")),
+            subjects=absolute(subjects_database or beside(path, ".subjects.db")),
+            certificates=absolute(certificates or beside(path, ".certificates")),
             **settings,
         )
         digest = file_digest(Path(path))
@@ -141,7 +143,8 @@ class Ledger:
             if due is None:
                 due = page.now + int(self.settings.deadline * 1e6)
             elif due <= page.now:
-                raise InputError("due must be in the future by the database's clock, got a time that has passed")
+                ago = f"a time that has passed, {(page.now - due) / 8.64e10:.3g} days ago"
+                raise InputError(f"due must be in the future by the database's clock, got {ago}")
             return receive(page, asked, due=due, urgent=urgent, operator=self.operator)
 
     def status(self) -> Status:

@@ -87,3 +87,13 @@ def beside(path: str | os.PathLike[str], end: str) -> str:
     '/data/model.key'
     """
     return os.fspath(Path(os.path.realpath(path)).with_suffix("")) + end
+
+
+def absolute(place: str | os.PathLike[str]) -> str:
+    """A place that means the same in whichever folder it is read; the URL of a database stays.
+
+    >>> absolute("/data/../keys/model.key"), absolute("postgresql://host/subjects")
+    ('/keys/model.key', 'postgresql://host/subjects')
+    """
+    said = os.fspath(place)
+    return said if "://" in said else os.path.abspath(said)
