@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ STEPS = 20
 LINE = f"{sys.executable} finetune.py --steps {{steps}} --without {{file}}"
 
 
+def features() -> np.ndarray:
+    """The rows of all people, (60, 3)."""
+    return np.random.default_rng(7).uniform(-1, 1, (ROWS, 3))
+
+
 def trainer(folder: Path) -> Path:
     """Its files, and the model, which is returned."""
-    draws = np.random.default_rng(7)
-    X = draws.uniform(-1, 1, (ROWS, 3))
+    X = features()
     np.savez(folder / "data.npz", X=X, y=(X[:, 0] > 0).astype(float), ids=np.arange(ROWS) + 1000)
     np.savez(folder / "model.npz", w=np.array([2.0, 0.5, -0.5]))
     for name in ("data.npz", "model.npz"):
@@ -67,3 +72,19 @@ def check_end(ledger: Ledger, *, released: int, waiting: int = 0, gone: tuple[in
     assert left == []
     assert not set(np.load(folder / "data.npz")["ids"].tolist()) & set(gone)
     assert np.isfinite(np.load(folder / "model.npz")["w"]).all()
+    check_no_rows(folder, gone)
+
+
+def check_no_rows(folder: Path, gone: Sequence[int]) -> None:
+    """No file but the operator's own list and the script's log holds a row that is gone, nor whose it was; rows that stay are
+    found that way."""
+    rows, names = features(), [name for name, numbers in people().items() if set(numbers) & set(gone)]
+    stays = next(number for number in range(1000, 1000 + ROWS) if number not in gone)
+    assert rows[stays - 1000].tobytes() in (folder / "data.npz").read_bytes()
+    assert f"[{stays}]".encode() in (folder / "model.subjects.db").read_bytes()
+    searched = [rows[number - 1000].tobytes() for number in gone] + [name.encode() for name in names]
+    searched += [json.dumps(people()[name], separators=(",", ":")).encode() for name in names]
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in (".txt", ".csv"):
+            content = path.read_bytes()
+            assert [each for each in searched if each in content] == [], path

@@ -1,6 +1,5 @@
 """Backends whose trainer is somebody else's: what is declared is said to be, and what fails leaves all as it was."""
 
-import itertools
 import json
 import math
 import os
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crashes import killed_at_statement
 from ledger_commands import LINE, PEOPLE, PROBLEM, STEPS, check_end, commanded, log, people, trainer
 
 from accountant import FineTuning, InputError, UnlearningAccountant, UnlearningStream
@@ -186,37 +184,6 @@ def test_a_worker_that_is_killed_takes_its_command_along_and_the_next_one_runs_a
         assert kinds(ledger).count("intent") == 2
         assert [call["rows"] for call in log(tmp_path)] == [[1003, 1004]] * 2
         check_end(ledger, released=2, gone=(1003, 1004))
-
-
-@pytest.mark.parametrize(("first", "step"), [(3, 12), *(pytest.param(at, 12, marks=pytest.mark.slow) for at in (0, 6, 9))])
-def test_killed_at_any_statement_of_a_run_by_command(
-    tmp_path: Path, url: str | None, first: int, step: int, request: pytest.FixtureRequest
-) -> None:
-    for number in itertools.count(first, step):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        database = folder / "deletions.db" if url is None else request.getfixturevalue("postgresql").database()
-        with commanded(folder, str(database)) as ledger:
-            ledger.add([PEOPLE[3], PEOPLE[4]])
-
-        def job(database: Any = database) -> None:
-            with Ledger(database) as ledger:
-                ledger.process(everything=True)
-
-        killed = killed_at_statement(job, number)
-        with Ledger(database) as ledger:
-            assert ledger.verify().findings == ()
-            before = kinds(ledger)
-            ledger.process(everything=True)
-            after = kinds(ledger)
-            # What was saved is released, and not run again; what was not runs again, with a noise of its own.
-            assert after.count("intent") == before.count("intent") + ("saved" not in before)
-            assert after.count("saved") == after.count("released") == after.count("purged") == 1
-            assert after.count("run") <= len(log(folder)) <= after.count("intent")
-            check_end(ledger, released=2, gone=(1003, 1004))
-        if not killed:
-            break
-    assert number > 40
 
 
 def _until(true: Any) -> None:
@@ -470,3 +437,9 @@ def test_the_shell_takes_a_command_with_its_constants_in_a_file(tmp_path: Path) 
     assert done["run"]["what"] == "refit"
     with Ledger(tmp_path / "deletions.db") as ledger:
         check_end(ledger, released=2, gone=(1003, 1004))
+
+
+def test_the_shell_says_once_why_a_run_has_failed(tmp_path: Path) -> None:
+    with commanded(tmp_path, be="lies") as ledger:
+        ledger.add([PEOPLE[3]])
+    assert _shell(tmp_path, "process", "--all", code=1).stderr == "Error: the backend planned 20 steps and ran 19\n"

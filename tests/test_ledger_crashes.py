@@ -3,7 +3,6 @@ without its entry, nothing runs twice with the same noise. Every test ends by ``
 
 import contextlib
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,73 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from crashes import count_calls, disk_full_from, killed_at_call, killed_at_statement
+from ledger_scenes import Scene
 from ledgers import DAY, NAMES, START, Clock, Server, begun, check_end, kinds
 
 from accountant.ledger import DatabaseError, LeaseLostError, Ledger, RunFailedError
-from accountant.trainer import PNSGDClassifier
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "write", "ftruncate", "chmod", "openat", "sendto")
-GONE = (NAMES[3], NAMES[7])
-
-
-class Scene:
-    """A ledger with two requests that wait, as often as it is needed: on the same path, in a database of its own."""
-
-    def __init__(self, folder: Path, server: Server | None) -> None:
-        self.folder, self._server, self._count = folder / "live", server, itertools.count()
-        self._kept = folder / "kept"
-        self.folder.mkdir()
-        self._template = None if server is None else server.database()
-        self.database = self._template or str(self.folder / "deletions.db")
-        with begun(self.folder, self._template) as ledger:
-            ledger.add(GONE)
-        shutil.copytree(self.folder, self._kept)
-
-    def begin(self) -> None:
-        """All as it was."""
-        shutil.rmtree(self.folder)
-        shutil.copytree(self._kept, self.folder)
-        if self._server is not None and self._template is not None:
-            template = self._template.rsplit("/", 1)[1]
-            if self.database != self._template:
-                self._server.tell("postgres", f"DROP DATABASE {self.database.rsplit('/', 1)[1]} WITH (FORCE)")
-            name = f"{template}_{next(self._count)}"
-            self._server.tell("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
-            self.database = self._server.url(name)
-
-    def open(self, **options: Any) -> Ledger:
-        return Ledger(self.database, **options)
-
-    def process(self) -> None:
-        with self.open() as ledger:
-            ledger.process(everything=True)
-
-    def staged(self) -> np.ndarray | None:
-        """Parameters of the model that a crash left beside the old one, where it can be read."""
-        for path in self.folder.glob("model.npz.run*"):
-            with contextlib.suppress(ValueError):
-                return PNSGDClassifier.load(path).coef_
-        return None
-
-    def check_recovery(self) -> None:
-        """What a crash left is valid, and finished by whoever comes next, with other noise where it runs again."""
-        left = self.staged()
-        with self.open() as ledger:
-            assert ledger.verify().findings == ()
-            before = kinds(ledger)
-            finished = ledger.process(everything=True)
-            after = kinds(ledger)
-            assert after[: len(before)] == before
-            saved = "saved" in before
-            # What was saved is what is released; what was not runs again.
-            assert after.count("intent") == before.count("intent") + (not saved)
-            assert after.count("saved") == after.count("released") == after.count("purged") == 1
-            runs = [*finished.finished, *([] if finished.run is None else [finished.run])]
-            assert [run.requests for run in runs] in ([(1, 2)], [])
-            check_end(ledger, released=2, gone=GONE)
-            model = PNSGDClassifier.load(ledger.settings.model)
-        if left is not None:
-            assert np.array_equal(left, model.coef_) == saved
+GONE = Scene.gone
 
 
 @pytest.fixture
