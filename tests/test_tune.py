@@ -342,6 +342,19 @@ def test_a_rate_needs_a_time() -> None:
         expected_requests("20/week", "1 fortnight")
 
 
+@pytest.mark.parametrize("given", [{"share": 1e3}, {"learn_epochs": 10**12}])
+def test_where_any_noise_is_enough_there_is_some(given: dict[str, Any]) -> None:
+    """So many steps forget a record to less than the smallest double."""
+    found = tune(**{**SMALL, "n": 5000, "batch_size": [32, 128]}, **given)
+    assert all(row.setting.sigma > 0 and row.setting.noise > 0 for row in found.tried if row.setting.refused is None)
+
+
+@pytest.mark.parametrize("bound", [1e200, 1e-200])
+def test_a_feature_bound_whose_square_is_no_number_is_refused(bound: float) -> None:
+    with pytest.raises(InputError, match="feature_bound must be 1e-140 to 1e\\+140 in size"):
+        LogisticConstants(regularisation=0.1, feature_bound=bound)
+
+
 # Bad input.
 
 
@@ -354,6 +367,7 @@ def test_a_rate_needs_a_time() -> None:
         ({"delta": 1.0}, "delta must be"),
         ({"requests": 0}, "requests must be"),
         ({"share": 0.0}, "share must be"),
+        ({"share": 1e7}, "share must be"),
         ({"batch_size": 301}, "batch_size must be"),
         ({"batch_size": "x"}, "batch_size must be"),
         ({"step_size": 100.0}, "step_size must be"),

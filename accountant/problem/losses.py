@@ -22,6 +22,9 @@ from typing import ClassVar, Final
 from accountant.numerics import InputError, number
 from accountant.problem.problem import Problem
 
+#: The largest feature bound.
+_MOST: Final = 1e140
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossConstants(ABC):
@@ -45,6 +48,10 @@ class LossConstants(ABC):
         set_ = object.__setattr__
         set_(self, "regularisation", number("regularisation", self.regularisation, at_least=0))
         set_(self, "feature_bound", number("feature_bound", self.feature_bound, above=0))
+        if not 1 / _MOST <= self.feature_bound <= _MOST:
+            raise InputError(
+                f"feature_bound must be {1 / _MOST:g} to {_MOST:g} in size, as its square counts, got {self.feature_bound:g}"
+            )
         if self.clip is not None:
             set_(self, "clip", number("clip", self.clip, above=0))
 

@@ -47,7 +47,8 @@ def steady_sigma(accountant: UnlearningAccountant, target: Target, steps: int, *
     rough: to some percent. Never less than what rounding asks for, with which fewer steps are enough. Raises UnreachableError
     where no sigma is enough.
     """
-    least = _least(accountant, target, steps)
+    # Where so many steps forget everything any noise is enough, but some there is.
+    least = max(_least(accountant, target, steps), SMALLEST)
     sigma = max(_far_above(accountant, target, steps), least)
     before = _settling(accountant, target.requests, steps, _ROUGHLY if rough else _SETTLED)
     best = math.inf

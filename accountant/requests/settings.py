@@ -19,6 +19,8 @@ from accountant.requests.calibrating import answered, smallest_sigma, steady_sig
 AUTO: Final = "auto"
 #: What one request may cost, in fits, on average: a hundred cost two and a half.
 SHARE: Final = 1 / 40
+#: The most that it may cost.
+DEAREST: Final = 1e6
 #: Share of delta that batches that come out too large may take, of step sizes that are chosen here.
 SPENT: Final = 0.01
 #: What is left of the start of learning, where its length is chosen; the fewest and the most epochs then.
@@ -162,7 +164,7 @@ class Question:
             delta=(1 / n if n > 1 else 0.5) if delta is None else number("delta", delta, above=0, below=1),
             # No more than all can be deleted.
             requests=min(integer("requests", requests, at_least=1), n),
-            share=number("share", share, above=0),
+            share=number("share", share, above=0, at_most=DEAREST),
             sigma=None if sigma is None else number("sigma", sigma, above=0),
             **fixed,
         )
@@ -260,7 +262,9 @@ class Question:
     def allowed(self, algorithm: PNSGD) -> int:
         """Steps that a request may cost on average, at least one."""
         assert algorithm.learn_epochs is not None
-        return max(math.floor(self.share * algorithm.learn_epochs * algorithm.steps_per_epoch), 1)
+        steps = math.floor(self.share * algorithm.learn_epochs * algorithm.steps_per_epoch)
+        # No more than can be counted, in all.
+        return max(min(steps, MAX_COUNT // (2 * self.requests)), 1)
 
     def algorithm(self, batch_size: int | str, step_size: float | str, regularisation: float, learn_epochs: int | str) -> PNSGD:
         """What is given as it is, what is not as it follows."""

@@ -20,7 +20,7 @@ from accountant.problem import SECRET, LossConstants
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import Expected, duration, expected_requests
 from accountant.requests.calibrating import answered
-from accountant.requests.settings import AUTO, HEARD, SHARE, Question, TunedSetting, preference, two_digits_up
+from accountant.requests.settings import AUTO, DEAREST, HEARD, SHARE, Question, TunedSetting, preference, two_digits_up
 from accountant.requests.tuning import chosen
 
 #: What is tried where nothing is said: multiples of the regularisation that is chosen, and shares of learning; every so
@@ -173,7 +173,11 @@ def tune(
         "epsilon": epsilon, "delta": delta, "requests": expected.requests, "adjacency": adjacency, "assignment": assignment,
         "largest_n": largest_n, "radius": radius, "rounding": rounding, "dimension": dimension, "batches": batches,
     }  # fmt: skip
-    shares = SHARES if _auto(share) else tuple(number("share", value, above=0) for value in _several("share", share))
+    shares = (
+        SHARES
+        if _auto(share)
+        else tuple(number("share", value, above=0, at_most=DEAREST) for value in _several("share", share))
+    )
     questions = [Question.of(loss, n=n, share=each, sigma=None, bound="optimal", **fixed) for each in shares]
     # What is chosen is chosen at the cost that a request should have.
     question = min(questions, key=lambda each: abs(math.log(each.share / SHARE)))
