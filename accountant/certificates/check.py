@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -267,13 +268,13 @@ def check_law(witness: Any, t: Terms) -> list[str]:
             new, high = outcomes(json.dumps(kind), w["cells"], cell, points, t)
             law = gathered((i + j, mass * way) for i, mass in law.items() for j, way in new.items())
             law, top = {i: -(-mass // t.batches**points) for i, mass in law.items()}, top + high
+    cells, more = sorted(law), [0, *accumulate(law[i] for i in sorted(law, reverse=True))][::-1]  # mass from a cell on
     for name in ("inner", "outer"):
         mus, chances = ([exact(row[i]) for row in w[name]] for i in (0, 1))
         right = mus == sorted(set(mus)) and [fmpq(1), *chances] == sorted({fmpq(1), *chances}, reverse=True)
         need(right and chances[-1:] == [0] * (name == "inner" or t.stand_in), f"witness.{name}", w[name], "rising, down to 0")
         for left, chance in zip((mu - exact(t.v["rounding"]) for mu in mus), chances, strict=True):
-            at = (left / cell).floor()
-            right = sum(mass for i, mass in law.items() if i > at) <= chance * ONE if chance > 0 else certain(top, arb(left))
+            right = more[bisect_right(cells, (left / cell).floor())] <= chance * ONE if chance > 0 else certain(top, arb(left))
             need(right, f"witness.{name}", [str(left), str(chance)], "larger: records left more, or more often")
     return [f"witness lists no smaller tails than the law of what {sum(t.points)} records left, in {len(law)} cells"]
 above: Callable[[arb], int] = lambda x: int(x.upper().ceil().unique_fmpz())  # type: ignore[arg-type]  # noqa: E731
@@ -434,7 +435,6 @@ def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raise
             yield f"digest of the {name}: {cert['digests'][name]}"
     except (ValueError, ArithmeticError, TypeError, KeyError, IndexError, RecursionError, MemoryError) as error:
         raise Refused(f"malformed certificate: {type(error).__name__} {ascii(str(error))[:99]}") from error
-
 if __name__ == "__main__":
     try:
         with open(sys.argv[1], "rb") as file:
