@@ -64,6 +64,9 @@ def test_what_people_see(folder: Path) -> None:
     assert len(head.partition(":")[2]) == 64
     assert "1 request can wait until" in " ".join(run("process").stdout.split())
     assert "unlearned: 1 request in" in " ".join(run("process", "--all").stdout.split())
+    again = run("add", "--subject", NAMES[3], "--subject", NAMES[3]).stdout
+    assert "2, 2 of them answered" in again
+    assert "due" not in again
     assert "no request waits" in run("process").stdout
     assert "all is as it was written" in run("verify", "--head", head).stdout
     run("add", "--subject", NAMES[4])

@@ -201,10 +201,14 @@ def add(
     with opened(db, operator=operator, place=place) as ledger:
         added = ledger.add(names, urgent=urgent, due=None if due is None else _instant("due", due))
         new = sum(each.new for each in added)
-        requests = [{"request": each.number, "new": each.new, "due": each.due} for each in added]
+        done = sum(each.done for each in added)
+        requests = [{"request": each.number, "new": each.new, "due": each.due, "done": each.done} for each in added]
         result = {"command": "ledger add", "new": new, "known": len(added) - new, "requests": requests}
-        last = max(each.due for each in added)
-        show(json, result, [("new", str(new)), ("known before", str(len(added) - new)), ("due", date(last))])
+        known = f"{len(added) - new}, {done} of them answered" if done else str(len(added) - new)
+        rows = [("new", str(new)), ("known before", known)]
+        # Of those that wait.
+        rows += [("due", date(max(each.due for each in added if not each.done)))] if done < len(added) else []
+        show(json, result, rows)
 
 
 def refuse(

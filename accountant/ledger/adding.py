@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from accountant.ledger.backends import Row
 from accountant.ledger.book import Page
-from accountant.ledger.schema import DONE, REFUSED, REQUESTS, RUNS, WAITING
+from accountant.ledger.schema import DONE, REFUSED, RELEASED, REQUESTS, RUNS, WAITING
 from accountant.numerics import InputError
 
 #: Subjects of one statement.
@@ -17,12 +17,15 @@ _SOME = 500
 
 
 class Added(NamedTuple):
-    """What became of a request. number: of the request; new: whether it is one, or was there before; due: microseconds."""
+    """What became of a request. number: of the request; new: whether it is one, or was there before; due: microseconds; done:
+    whether it has been answered.
+    """
 
     subject: str
     number: int
     new: bool
     due: int
+    done: bool = False
 
 
 class Asked(NamedTuple):
@@ -43,7 +46,7 @@ def receive(page: Page, asked: Sequence[Asked], *, due: int, urgent: bool, opera
         # Until a release has been purged the rows are known, but gone.
         if there is not None and (rows is None or there[2] != DONE):
             page.append("duplicate", {"subject": hashed, "first": there[0], "operator": operator})
-            found.append(Added(subject, there[0], False, there[1]))
+            found.append(Added(subject, there[0], False, there[1], there[2] in (RELEASED, DONE)))
             continue
         if rows is None:
             raise InputError(f"subject must be one that the ledger knows, got {subject!r}: nothing was recorded")

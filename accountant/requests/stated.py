@@ -48,8 +48,8 @@ def stated(
         )
         context["inserted"] = state.inserted
     statement = (
-        f"After {sums['requests']} requests, answered with {sums['steps']} unlearning steps with noise sigma="
-        f"{shown(settings['sigma'])}, the unlearned model is indistinguishable from {retrained}, up to the "
+        f"After {sums['requests']} request{'s'[: sums['requests'] != 1]}, answered with {sums['steps']} unlearning steps with "
+        f"noise sigma={shown(settings['sigma'])}, the unlearned model is indistinguishable from {retrained}, up to the "
         f"curve given here ({accountant.bound} bound, batches {accountant.batches}, reference {accountant.reference})."
     )
     return Guarantee(**after.arguments, statement=statement, assumptions=tuple(lines), context=context)
