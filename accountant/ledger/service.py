@@ -143,7 +143,7 @@ class Ledger:
             if due is None:
                 due = page.now + int(self.settings.deadline * 1e6)
             elif due <= page.now:
-                ago = f"a time that has passed, {(page.now - due) / 8.64e10:.3g} days ago"
+                ago = f"a time that has passed, {(page.now - due) / 8.64e10:.1f} days ago"
                 raise InputError(f"due must be in the future by the database's clock, got {ago}")
             return receive(page, asked, due=due, urgent=urgent, operator=self.operator)
 

@@ -155,7 +155,10 @@ class Worker(Phases):
     def _refit(self, waiting: Sequence[Waiting]) -> Run:
         backend = self.told()
         if not isinstance(backend, Refitting):
-            raise InputError(f"backend must be one that can learn again for refit, got {self.settings.backend}")
+            raise InputError(
+                f"backend must be one that can learn again for refit, got {self.settings.backend}, which was begun without "
+                "(of a command --refit-run says how)"
+            )
         rows = self.rows(waiting)
         plan = self._planned(lambda: backend.plan_refit(rows))
         return self.carry_out("refit", waiting, plan, lambda: backend.refit(plan, rows))
