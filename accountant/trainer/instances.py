@@ -184,7 +184,9 @@ def secret_instance(
     choice("assignment", assignment, (SECRET, FRESH, POISSON))
     count = integer("requests", requests, at_least=1, at_most=n - 1)
     if count > 1 and assignment != SECRET:
-        raise InputError(f"assignment must be secret for {count} requests, got {assignment}: how they add up is proved for no other")
+        raise InputError(
+            f"assignment must be secret for {count} requests, got {assignment}: how they add up is proved for no other"
+        )
     loss = Linear(regularisation=1.0, feature_bound=1.0)
     problem = loss.problem(n, adjacency="remove")
     algorithm = PNSGD(
