@@ -254,9 +254,8 @@ def test_two_threads_on_one_estimator_are_served_one_after_the_other() -> None:
     x = rng.standard_normal((400, 5)) / 5
     y = x[:, 0] > 0
     for _ in range(6):
-        model = PNSGDClassifier(
-            epsilon=1.0, delta=1e-3, batch_size=100, regularisation=0.05, random_state=0, learn_epochs=10, **PARTITION
-        ).fit(x, y)
+        settings = {"regularisation": 0.05, "learn_epochs": 10, "unlearn_epochs": 1, **PARTITION}
+        model = PNSGDClassifier(epsilon=1.0, delta=1e-3, batch_size=100, random_state=0, **settings).fit(x, y)
         together(lambda: model.unlearn([0]), lambda: model.unlearn([1]))  # noqa: B023
         assert model.steps_run_ == (4, 10)
         assert sorted(model.requests_) == [(0,), (1,)]
