@@ -340,7 +340,7 @@ def test_a_database_of_a_newer_version_or_without_a_ledger_is_refused(tmp_path: 
     with pytest.raises(InputError, match="holds no ledger"):
         Ledger(tmp_path / "empty.db")
     (tmp_path / "text.db").write_text("no database at all, but longer than a header of a hundred bytes " * 4)
-    with pytest.raises(DatabaseError, match="not a database"):
+    with pytest.raises(InputError, match="is no SQLite database"):
         Ledger(tmp_path / "text.db")
     for address, said in (
         ("mysql://u:secret@h/d", "got a URL that begins with mysql"),
