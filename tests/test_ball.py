@@ -83,7 +83,12 @@ def test_no_claim_is_below_the_exact_law() -> None:
 
 @pytest.mark.slow
 def test_no_claim_of_many_is_below_the_exact_law() -> None:
-    assert check_against_exact_laws(2, 1500) > 500
+    assert check_against_exact_laws(2, 300) > 100
+
+
+@pytest.mark.campaign
+def test_no_claim_of_very_many_is_below_the_exact_law() -> None:
+    assert check_against_exact_laws(3, 1500) > 500
 
 
 @pytest.mark.parametrize(("epsilon", "count", "factor"), [(1.0, 6, "3.20"), (0.1, 13, "18.539")])

@@ -25,7 +25,7 @@ def scene(tmp_path: Path, url: str | None, request: pytest.FixtureRequest) -> Sc
     return Scene(tmp_path, None if url is None else request.getfixturevalue("postgresql"))
 
 
-@pytest.mark.parametrize(("first", "step"), [(0, 6), *(pytest.param(at, 6, marks=pytest.mark.slow) for at in range(1, 6))])
+@pytest.mark.parametrize(("first", "step"), [(0, 24), *(pytest.param(at, 6, marks=pytest.mark.slow) for at in range(6))])
 def test_killed_at_any_statement(scene: Scene, first: int, step: int) -> None:
     for number in itertools.count(first, step):
         scene.begin()

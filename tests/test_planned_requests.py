@@ -51,7 +51,7 @@ def cold(stream: UnlearningStream) -> UnlearningStream:
     return restored
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(streams(), st.lists(st.integers(1, 2), min_size=3, max_size=6))
 def test_streams_that_remember_answer_as_those_that_know_nothing(stream: UnlearningStream, sizes: list[int]) -> None:
     for points in sizes:
@@ -63,7 +63,7 @@ def test_streams_that_remember_answer_as_those_that_know_nothing(stream: Unlearn
         assert stream.request(points) == planned.steps
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(streams(), st.lists(st.integers(1, 2), min_size=3, max_size=5))
 def test_steps_are_the_fewest_and_what_is_stated_is_the_smallest_epsilon(stream: UnlearningStream, sizes: list[int]) -> None:
     delta = np.log(np.array([stream.delta]))
