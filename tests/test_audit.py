@@ -92,7 +92,7 @@ def test_no_claim_is_exceeded(name: str) -> None:
     assert found.epsilon_lower > 0.4 * found.claims[0].epsilon
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", INSTANCES)
 def test_no_claim_is_exceeded_in_fifty_seeds(name: str) -> None:
     """Each of the two bounds of an audit is wrong with probability 0.1 % if the claim is exactly met, which it hardly is."""
@@ -107,7 +107,7 @@ def test_a_broken_trainer_is_found(name: str, fault: str) -> None:
     assert audit(instance, trials=6000, seed=3, fault=fault).violated == ("optimal",)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("fault", STEP_FAULTS)
 @pytest.mark.parametrize("name", ["remove, fresh", "remove, poisson"])
 def test_a_broken_trainer_of_draws_that_change_is_found(name: str, fault: str) -> None:

@@ -44,7 +44,7 @@ def test_no_estimator_exceeds_its_claim(name: str) -> None:
     assert not found.violated
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", AUDITED)
 def test_no_estimator_exceeds_its_claim_in_fifty_seeds(name: str) -> None:
     model, X, y = AUDITED[name]
@@ -53,7 +53,7 @@ def test_no_estimator_exceeds_its_claim_in_fifty_seeds(name: str) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_several_requests_do_not_exceed_the_claim_either() -> None:
     model = PNSGDRegressor(clip=1.0, **{**SHORT, **LEAVES, "epsilon": 1.0})
     for seed in range(10):
@@ -75,7 +75,7 @@ def test_a_broken_step_is_found_in_the_released_models(fault: str, monkeypatch: 
     assert broken(monkeypatch, name, fault, trials)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("fault", ["one-step", "silent-step", "wrong-batch", "divisor"])
 @pytest.mark.parametrize("name", [name for name in AUDITED if "full" not in name])
 def test_a_broken_step_is_found_in_every_estimator(name: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,8 +70,9 @@ def test_a_request_whose_adding_was_killed_is_recorded_whole_or_not_at_all(scene
 @pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kills", [3, pytest.param(10_000, marks=pytest.mark.campaign)])
 def test_killed_at_any_system_call_that_writes(
-    scene: Scene, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, tmp_path: Path, call: str, kills: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # System calls are counted by thread, so all are to be made by one.
     for file in ("working", "worker"):
@@ -80,8 +81,8 @@ def test_killed_at_any_system_call_that_writes(
     scene.begin()
     most = count_calls(scene.process, log)
     # Opening to read changes nothing, but is counted by strace.
-    numbers = range(1, most.get(call, 0) + (most.get("openat, reading", 0) if call == "openat" else 0) + 1)
-    for number in numbers:
+    last = most.get(call, 0) + (most.get("openat, reading", 0) if call == "openat" else 0)
+    for number in range(1, last + 1, max(last // kills, 1)):
         scene.begin()
         killed_at_call(scene.process, call, number, log)
         scene.check_recovery()
