@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from accountant.curves.block_curve import BlockCurve
-from accountant.curves.splits import lengths
 from accountant.numerics import Floats, Indices
 
 #: Heads of so many times all steps or more leave no step to the first block.
@@ -106,30 +105,5 @@ class BallCurve(BlockCurve):
             worth = self.head(self._strings(np.zeros(totals.size), totals).max(axis=1))
         return np.floor(np.minimum(np.nan_to_num(worth, nan=0.0, posinf=np.inf), _LONG * (totals + 1)))
 
-    def _sizes(self, counts: Indices, rows: Indices) -> tuple[Floats, Indices]:
-        steps = np.full(rows.size, self.steps[0]) if self.steps.size == 1 else self.steps[rows]
-        kinds, where = np.unique(np.stack([counts, steps.astype(np.intp)]), axis=1, return_inverse=True)
-        sizes, totals = np.zeros((kinds.shape[1], int(kinds[0].max(initial=1)))), kinds[1].astype(np.float64)
-        heads = self._heads(totals)
-        for count in np.unique(kinds[0]).tolist():
-            some = np.flatnonzero(kinds[0] == count)
-            sizes[some, :count] = _lengths(totals[some], count, heads[some])
-        return sizes, where.ravel()
-
     def _first(self, sizes: Floats) -> Floats:
         return self._strings(sizes[:, 0], sizes.sum(axis=1))
-
-
-def _lengths(steps: Floats, count: int, heads: Floats) -> Floats:
-    """Lengths (U, K) of ``count`` blocks of so many steps (U,), where what is before the first is worth ``heads`` steps."""
-    if count == 1:
-        return steps[:, None]
-    # More blocks than steps: the first has none.
-    many = steps + heads < count
-    result = lengths(np.where(many, count, steps + heads), count)
-    result[:, 0] -= heads
-    empty = many | (result[:, 0] <= 0)
-    if empty.any():
-        result[empty, 0] = 0.0
-        result[empty, 1:] = lengths(steps[empty], count - 1)
-    return result

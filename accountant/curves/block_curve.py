@@ -29,7 +29,7 @@ _NEAR, _TOLERANCE = 1e-3, 4 * 2.0**-52
 _ROOM: Final = 1 << 21
 _FEW: Final = 40
 #: log of a mu with which delta is 1 to the last bit, whatever epsilon is.
-_APART: Final = 300.0
+APART: Final = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,11 @@ class BlockCurve:
 
     def _sizes(self, counts: Indices, rows: Indices) -> tuple[Floats, Indices]:
         """Lengths (U, K) of so many blocks for some rows, 0 beyond their number, and of which kind the rows are."""
-        return sizes_of(np.full(rows.size, self.steps[0]) if self.steps.size == 1 else self.steps[rows], counts)
+        return sizes_of(np.full(rows.size, self.steps[0]) if self.steps.size == 1 else self.steps[rows], counts, self._heads)
+
+    def _heads(self, totals: Floats) -> Floats:
+        """Steps of a block that what is before the first step is worth, whole numbers, (U,)."""
+        return np.zeros_like(totals)
 
     def _first(self, sizes: Floats) -> Floats:
         """log mu at sigma = 1, (U, C), of the first of blocks of so many steps (U, K)."""
@@ -193,7 +197,7 @@ class BlockCurve:
             log_first, fine_first, log_weights = log_first.max(axis=1, keepdims=True), fine + scouts[order], np.zeros(1)
         else:
             fine_first = fine
-        first = rounded_up(np.minimum(log_first[where] + fine_first[:, None], _APART))
+        first = rounded_up(np.minimum(log_first[where] + fine_first[:, None], APART))
         each, at = np.unique(sizes, return_inverse=True)
         logs = (
             np.append(np.full(1, np.nan), self.log_block(each[1:]))[at.reshape(sizes.shape)]

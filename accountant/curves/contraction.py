@@ -11,14 +11,14 @@ everything is in logarithms. Arrays are unchecked and of one shape.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from accountant.curves.hockey_stick import hockey_stick
-from accountant.curves.one_block import contracted_once
+from accountant.curves.one_block import contracted_through
 from accountant.numerics import DOUBLE, Arithmetic, Floats, Numbers
 
 #: Name of curves that are contracted block by block.
@@ -82,13 +82,8 @@ def _each(epsilon: Floats, blocks: Sequence[tuple[Floats, int]], before: Chained
     result = [np.empty(epsilon.shape) for _ in range(3)]
     for row in range(epsilon.size):
         state = float(before.log_delta.flat[row]), float(before.by_epsilon.flat[row]), float(before.by_log_mu.flat[row])
-        at = float(epsilon.flat[row])
-        for mu, count in blocks:
-            bound = float(mu.flat[row])
-            for _ in range(count):
-                state = contracted_once(*state, at, bound)
-                if state[0] == -math.inf:
-                    break
+        mus = chain.from_iterable(repeat(float(mu.flat[row]), count) for mu, count in blocks)
+        state = contracted_through(state, float(epsilon.flat[row]), mus)
         for array, value in zip(result, state, strict=True):
             array.flat[row] = value
     return Chained(*result)

@@ -5,7 +5,8 @@ floats, a microsecond a block, and solved by Newton's method from coarser chains
 
     1 - Theta(e; mu) = Phi(e/mu - mu/2) + e^e Phi(-e/mu - mu/2),    e^e = 1 + (e^epsilon - 1)/delta,
 
-has no cancellation; where they change it much (the last hundred) :func:`~accountant.curves.one_block.contracted_once` goes on.
+has no cancellation; where they change it much (the last hundred)
+:func:`~accountant.curves.one_block.contracted_through` goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -20,7 +22,7 @@ import numpy as np
 from accountant.curves.block_curve import BlockCurve
 from accountant.curves.curves import rounded_up
 from accountant.curves.hockey_stick import mixture_log_scale, mixture_tail_epsilon, rounded_down
-from accountant.curves.one_block import contracted_once
+from accountant.curves.one_block import Chain, contracted_through
 from accountant.numerics import Floats
 
 #: Blocks from which on they are counted and not searched; and the most that are counted.
@@ -38,8 +40,6 @@ _CLOSE: Final = 1e-12
 _FLOOR: Final = 1e-12
 #: log of a mu with which nothing is private.
 LARGEST: Final = 345.0
-
-Chain = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def equal_chain(epsilon: float, mu: float, count: int, each: int = 1) -> Chain:
     half, log, erfc, exp = mu / 2, math.log1p, math.erfc, math.exp
     if epsilon > 600 or half > 1e6:
         # Beyond what odds hold, or where no block changes delta.
-        return _finished((0.0, 0.0, 0.0), epsilon, mu, count if half <= 1e6 else 0)
+        return contracted_through((0.0, 0.0, 0.0), epsilon, repeat(mu, count if half <= 1e6 else 0))
     excess, growth = math.expm1(epsilon) * (1 - 8 * _UNIT), math.exp(epsilon)
     slack = each * (1 - _LOSS - _FAR * (1 + half) * (1 + half))
     delta, by_epsilon, by_log_mu, done = 1.0, 0.0, 0.0, 0
@@ -137,16 +137,7 @@ def equal_chain(epsilon: float, mu: float, count: int, each: int = 1) -> Chain:
         delta *= (1 - lost * slack) * (1 + 4 * _UNIT) if each == 1 else kept**each
         done += each
     reached = min(math.log(delta) * (1 - 4 * _UNIT), 0.0)
-    return _finished((reached, by_epsilon, by_log_mu), epsilon, mu, count - done)
-
-
-def _finished(state: Chain, epsilon: float, mu: float, count: int) -> Chain:
-    """The blocks that are left."""
-    for _ in range(count):
-        state = contracted_once(*state, epsilon, mu)
-        if state[0] == -math.inf:
-            break
-    return state
+    return contracted_through((reached, by_epsilon, by_log_mu), epsilon, repeat(mu, count - done))
 
 
 def least_of_chain(chain: Callable[[float, int], Chain], which: int, goal: float, low: float, high: float, count: int) -> float:

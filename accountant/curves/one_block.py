@@ -6,6 +6,7 @@ The same formulas as in ``contraction.py`` and ``hockey_stick.py``, whose arrays
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from accountant.numerics import DOUBLE, mills_of
@@ -17,6 +18,9 @@ _LOG_SQRT_2PI: Final = 0.5 * math.log(2 * math.pi)
 _FAR: Final = 25.0
 #: Where width (1 + |x|) is less, the difference is a Taylor series about the midpoint.
 _NARROW: Final = 1.0
+
+#: log delta and its slopes by epsilon and log mu.
+Chain = tuple[float, float, float]
 
 
 def _log_difference(x: float, width: float) -> tuple[float, float]:
@@ -75,9 +79,7 @@ def theta(epsilon: float, mu: float) -> tuple[float, float, float, float]:
     return result, -upper * inverse, mu * inverse, error
 
 
-def contracted_once(
-    log_delta: float, by_epsilon: float, by_log_mu: float, epsilon: float, mu: float
-) -> tuple[float, float, float]:
+def contracted_once(log_delta: float, by_epsilon: float, by_log_mu: float, epsilon: float, mu: float) -> Chain:
     """log delta after one block, and its derivatives; rounded up."""
     if mu <= 0 or log_delta == -math.inf:
         return -math.inf, 0.0, 0.0
@@ -96,3 +98,12 @@ def contracted_once(
     after = log_delta + min(log_theta + error, 0.0)
     after += 4 * _UNIT * abs(after)
     return after, by_epsilon + by_e * by_inner, by_log_mu + by_mu - by_e * share * by_log_mu
+
+
+def contracted_through(state: Chain, epsilon: float, mus: Iterable[float]) -> Chain:
+    """The same after blocks one after the other, up to the one after which delta is zero."""
+    for mu in mus:
+        state = contracted_once(*state, epsilon, mu)
+        if state[0] == -math.inf:
+            break
+    return state

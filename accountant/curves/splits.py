@@ -46,13 +46,32 @@ def lengths(steps: Floats, count: int) -> Floats:
         found += (gain < missing) * 1.0 - ((lose < -missing) & (found > 1)) * 1.0
 
 
-def sizes_of(steps: Floats, counts: Indices) -> tuple[Floats, Indices]:
-    """Lengths (U, K) of the blocks, 0 beyond their number, of each kind of rows; and of which kind the rows (R,) are."""
+def headed_lengths(steps: Floats, count: int, heads: Floats) -> Floats:
+    """:func:`lengths` (U, K) where what is before the first block is worth ``heads`` steps (U,), whole numbers >= 0, of it."""
+    if count == 1:
+        return steps[:, None]
+    # More blocks than steps: the first has none.
+    many = steps + heads < count
+    result = lengths(np.where(many, count, steps + heads), count)
+    result[:, 0] -= heads
+    empty = many | (result[:, 0] <= 0)
+    if empty.any():
+        result[empty, 0] = 0.0
+        result[empty, 1:] = lengths(steps[empty], count - 1)
+    return result
+
+
+def sizes_of(steps: Floats, counts: Indices, heads_of: Callable[[Floats], Floats]) -> tuple[Floats, Indices]:
+    """Lengths (U, K) of the blocks, 0 beyond their number, of each kind of rows; and of which kind the rows (R,) are.
+
+    heads_of: what is before so many steps (U,) is worth, in steps of the first block.
+    """
     kinds, where = np.unique(np.stack([counts, steps.astype(np.intp)]), axis=1, return_inverse=True)
-    sizes = np.zeros((kinds.shape[1], int(kinds[0].max(initial=1))))
+    sizes, totals = np.zeros((kinds.shape[1], int(kinds[0].max(initial=1)))), kinds[1].astype(np.float64)
+    heads = heads_of(totals)
     for count in np.unique(kinds[0]).tolist():
         some = np.flatnonzero(kinds[0] == count)
-        sizes[some, :count] = lengths(kinds[1, some].astype(np.float64), count)
+        sizes[some, :count] = headed_lengths(totals[some], count, heads[some])
     return sizes, where.ravel()
 
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from accountant.curves.block_curve import BlockCurve
+from accountant.curves.block_curve import APART, BlockCurve
 from accountant.curves.curves import rounded_up
-from accountant.curves.equal_blocks import LARGEST, Chain, least_of_chain
+from accountant.curves.equal_blocks import LARGEST, least_of_chain
 from accountant.curves.hockey_stick import mixture_log_scale, mixture_tail_epsilon, rounded_down
-from accountant.curves.one_block import contracted_once
+from accountant.curves.one_block import Chain, contracted_through
 from accountant.numerics import Floats, Indices
 
 #: Numbers of blocks in a row that prove no more until none are tried; not among the first few.
 _PATIENCE, _EARLY = 3, 4
-#: log of a mu with which delta is 1 to the last bit, whatever epsilon is.
-_APART: Final = 300.0
 
 
 class Windows(NamedTuple):
@@ -103,16 +101,11 @@ class WindowBlocks(BlockCurve):
 
 def _mus(split: Windows, fine: float) -> Floats:
     """mu of each window at -log sigma; of one without noise so large that it changes nothing."""
-    return rounded_up(np.minimum(split.log_mu + fine, _APART))
+    return rounded_up(np.minimum(split.log_mu + fine, APART))
 
 
 def _chain(epsilon: float, mus: Floats) -> Chain:
-    state: Chain = (0.0, 0.0, 0.0)
-    for mu in mus.tolist():
-        state = contracted_once(*state, epsilon, mu)
-        if state[0] == -math.inf:
-            break
-    return state
+    return contracted_through((0.0, 0.0, 0.0), epsilon, mus.tolist())
 
 
 def _improved(
