@@ -70,11 +70,6 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
 }
 
 
-def function_of(name: str) -> Callable[..., None]:
-    """What runs a command."""
-    return _function(COMMANDS[name].file, name)
-
-
 def _function(file: str, name: str) -> Callable[..., None]:
     found: Callable[..., None] = getattr(import_module(f"accountant.commands.{file}"), name)
     return found

@@ -9,11 +9,9 @@ from sqlalchemy import insert, select, update
 
 from accountant.ledger.backends import Row
 from accountant.ledger.book import Page
+from accountant.ledger.database import in_parts
 from accountant.ledger.schema import DONE, REFUSED, RELEASED, REQUESTS, RUNS, WAITING
 from accountant.numerics import InputError
-
-#: Subjects of one statement.
-_SOME = 500
 
 
 class Added(NamedTuple):
@@ -76,12 +74,8 @@ def _before(page: Page, hashes: Sequence[str]) -> dict[str, tuple[int, int, str 
     found: dict[str, tuple[int, int, str | None]] = {}
     columns = (REQUESTS.c.subject, REQUESTS.c.number, REQUESTS.c.due, RUNS.c.state)
     both = REQUESTS.outerjoin(RUNS, REQUESTS.c.run == RUNS.c.number)
-    for at in range(0, len(hashes), _SOME):
-        query = (
-            select(*columns)
-            .select_from(both)
-            .where(REQUESTS.c.subject.in_(hashes[at : at + _SOME]), REQUESTS.c.state != REFUSED)
-        )
+    for some in in_parts(hashes):
+        query = select(*columns).select_from(both).where(REQUESTS.c.subject.in_(some), REQUESTS.c.state != REFUSED)
         for subject, number, due, state in page.connection.execute(query.order_by(REQUESTS.c.number)):
             found[subject] = (number, due, state)
     return found

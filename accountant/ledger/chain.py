@@ -50,11 +50,6 @@ def canonical_text(value: Mapping[str, object]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def text_digest(text: str | bytes) -> str:
-    """SHA-256 as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
 def entry_digest(previous: str, number: int, time: int, kind: str, body: str) -> str:
     """The digest of an entry, as the head of this file says.
 

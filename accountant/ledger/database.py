@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -26,6 +26,8 @@ Clock = Callable[[], int]
 _PATIENCE: Final = 120
 #: Rows that are fetched at a time where there may be many.
 _ROWS: Final = 2000
+#: Values of one statement.
+_VALUES: Final = 500
 _WRITES: Final = "ledger_writes"
 SQLITE: Final = "sqlite"
 
@@ -173,6 +175,11 @@ def streamed(connection: Connection, query: Select[Any]) -> Generator[Any, None,
     with connection.execute(query.execution_options(yield_per=_ROWS)) as result:
         for some in result.partitions():
             yield from some
+
+
+def in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Values that are looked for, as many at a time as one statement may have."""
+    return (values[at : at + _VALUES] for at in range(0, len(values), _VALUES))
 
 
 def url_of(address: str | PathLike[str], name: str = "db") -> URL:

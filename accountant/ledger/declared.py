@@ -19,7 +19,7 @@ from accountant.curves import Guarantee
 from accountant.ledger.backends import Past, Plan, Result, Row, RunFailedError
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError, UnreachableError, integer, number
-from accountant.problem import SECRET
+from accountant.problem import SECRET, Stepping
 from accountant.questions import (
     SCHEDULE,
     TARGET,
@@ -102,8 +102,9 @@ class Declared:
             raise RunFailedError("refit_steps must be given: nobody can tell what learning again takes")
         return Plan(points=len(rows), steps=int(steps), sigma=None, epsilon=0.0, delta=planning.delta)
 
-    def write_certificate(self, path: Path, key: Path | None) -> None:
-        """Of the last run that was followed."""
+    def certify(self, model: Path, path: Path, key: Path | None) -> None:
+        """Of the last run that was followed: that so many steps as the problem says prove this. Whether they ran as it says is
+        another matter, and declared where nobody looked into it."""
         from accountant.certificates import ClaimError, load_key, save, sign
 
         last = self._past[-1]
@@ -132,12 +133,10 @@ class Declared:
             algorithm = stepping_of(self._problem, scheduled=True)
             if algorithm is not None and self._before:
                 raise InputError(f"past must be left out for {algorithm.name}: its requests do not pile up")
-            self._made = _Stream(self._problem, self._steps, self._past) if algorithm is None else self._common()
+            self._made = _Stream(self._problem, self._steps, self._past) if algorithm is None else self._common(algorithm)
         return self._made
 
-    def _common(self) -> _Common:
-        algorithm = stepping_of(self._problem, scheduled=True)
-        assert algorithm is not None
+    def _common(self, algorithm: Stepping) -> _Common:
         return _Common(StepAccountant(algorithm, schedule=step_schedule(self._problem)), _target(self._problem), self._steps)
 
 

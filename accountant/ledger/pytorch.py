@@ -76,10 +76,6 @@ class TorchBackend(Declared):
         with open(path, "xb") as file:
             torch.save(model.state_dict(), file)
 
-    def certify(self, model: Path, path: Path, key: Path | None) -> None:
-        """Of the steps that ran."""
-        self.write_certificate(path, key)
-
     def _open_steps(self, plan: Plan) -> int | None:
         """Of the open last phase of a schedule, None where there is none; without a schedule all of them."""
         stages = StepAccountant(self._algorithm, schedule=step_schedule(self._problem)).stages

@@ -18,14 +18,12 @@ from typing import Final
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from accountant.ledger.backends import Row
-from accountant.ledger.database import Database
+from accountant.ledger.database import Database, in_parts
 from accountant.ledger.schema import ANNOUNCED, APART, ORIGIN, SUBJECTS
 from accountant.numerics import InputError, all_bytes
 
 #: Bytes of a key.
 _KEY: Final = 32
-#: Values of one statement.
-_SOME: Final = 500
 
 
 class Key:
@@ -147,14 +145,14 @@ class Subjects:
     def purge(self, subjects: Sequence[str]) -> None:
         """Remove these, overwrite where they were, and give the space back; who is not there is gone already."""
         with self.database.writing() as connection:
-            for some in _parts(subjects):
+            for some in in_parts(subjects):
                 connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject.in_(some)))
         self.database.vacuum(SUBJECTS.name)
 
     @staticmethod
     def _found(connection: Connection, subjects: Sequence[str]) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = {}
-        for some in _parts(subjects):
+        for some in in_parts(subjects):
             query = select(SUBJECTS.c.subject, SUBJECTS.c.rows).where(SUBJECTS.c.subject.in_(some))
             found |= {subject: json.loads(rows) for subject, rows in connection.execute(query)}
         return found
@@ -187,7 +185,3 @@ def _insert(connection: Connection, known: Iterable[tuple[str, Sequence[Row]]], 
     values.sort(key=lambda value: value["subject"])
     for at in range(0, len(values), 10_000):
         connection.execute(insert(table), values[at : at + 10_000])
-
-
-def _parts(values: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (values[at : at + _SOME] for at in range(0, len(values), _SOME))
