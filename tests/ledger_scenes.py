@@ -8,6 +8,7 @@ from typing import Any
 
 import ledger_commands
 import numpy as np
+from crashes import killed_at_statement
 from ledger_commands import PEOPLE, commanded, log
 from ledgers import NAMES, Server, begun, check_end, kinds
 
@@ -113,3 +114,14 @@ class CommandScene(Scene):
             model = Path(ledger.settings.model).read_bytes()
         if left:
             assert (left[0] == model) == saved
+
+
+def check_kills(scene: Scene, first: int, step: int) -> None:
+    """Whichever statement of a run it is killed at, every ``step``-th from ``first`` on, what it leaves is finished."""
+    for number in itertools.count(first, step):
+        scene.begin()
+        killed = killed_at_statement(scene.process, number)
+        scene.check_recovery()
+        if not killed:
+            break
+    assert number > 40

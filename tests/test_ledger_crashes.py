@@ -2,7 +2,6 @@
 without its entry, nothing runs twice with the same noise. Every test ends by ``verify`` and a search for who is gone."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from crashes import count_calls, disk_full_from, killed_at_call, killed_at_statement
-from ledger_scenes import Scene
+from ledger_scenes import Scene, check_kills
 from ledgers import DAY, NAMES, START, Clock, Server, begun, check_end, kinds
 
 from accountant.ledger import DatabaseError, LeaseLostError, Ledger, RunFailedError
@@ -27,13 +26,7 @@ def scene(tmp_path: Path, url: str | None, request: pytest.FixtureRequest) -> Sc
 
 @pytest.mark.parametrize(("first", "step"), [(0, 24), *(pytest.param(at, 6, marks=pytest.mark.slow) for at in range(6))])
 def test_killed_at_any_statement(scene: Scene, first: int, step: int) -> None:
-    for number in itertools.count(first, step):
-        scene.begin()
-        killed = killed_at_statement(scene.process, number)
-        scene.check_recovery()
-        if not killed:
-            break
-    assert number > 40
+    check_kills(scene, first, step)
 
 
 def test_killed_again_while_it_recovers(scene: Scene) -> None:
