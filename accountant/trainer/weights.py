@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from accountant.numerics import InputError
+from accountant.numerics import InputError, number
 from accountant.trainer.cautions import WeightsCutWarning, caution
 from accountant.trainer.losses import Array, Labels, Loss, first_row
 
@@ -126,6 +126,9 @@ def checked_weights(name: str, weights: ArrayLike, n: int, bound: float = 1.0) -
     InputError that calls them ``name``.
     """
     try:
+        # Text that says a number is none, and of a complex one a part would be lost.
+        if np.asarray(weights).dtype.kind in "cSU":
+            raise TypeError
         array = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{name} must be numbers of shape ({n},)") from None
@@ -162,12 +165,5 @@ def class_factors(class_weight: object, classes: NDArray[np.generic]) -> NDArray
     strange = [name for name in class_weight if name not in names]
     if strange:
         raise InputError(f"class_weight must have weights of classes of {names}, got one of {strange[0]!r}")
-    factors = np.ones(len(names))
-    for place, name in enumerate(names):
-        try:
-            factors[place] = class_weight.get(name, 1.0)
-        except (TypeError, ValueError):
-            raise InputError(f"class_weight must be numbers > 0, got {class_weight[name]!r} for {name!r}") from None
-    if not (np.isfinite(factors) & (factors > 0)).all():
-        raise InputError(f"class_weight must be numbers > 0, got {factors[~(np.isfinite(factors) & (factors > 0))][0]:g}")
+    factors = np.array([number(f"class_weight of {name!r}", class_weight.get(name, 1.0), above=0) for name in names])
     return factors / factors.max()
