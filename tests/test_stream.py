@@ -54,6 +54,18 @@ def test_a_hundred_requests_of_mnist(bound: str, first: str | None, total: int, 
         assert steps[: len(begins)].tolist() == begins
 
 
+@pytest.mark.parametrize("bound", ["optimal", "paper"])
+def test_requests_ahead_are_those_that_follow_and_leave_the_stream_as_it_is(bound: str) -> None:
+    now = stream(SMALL.with_(bound=bound))
+    now.request(2)
+    before = now.to_json()
+    ahead = now.ahead()
+    looked = [ahead.request(1) for _ in range(5)]
+    assert now.to_json() == before
+    assert [now.request(1) for _ in range(5)] == looked
+    assert now.to_json() == ahead.to_json() != before
+
+
 @pytest.mark.skipif(not (DATA / "k_lists.csv").exists(), reason="the published K-lists are not beside the project")
 def test_every_reproducible_entry_of_the_published_k_lists() -> None:
     lists: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)

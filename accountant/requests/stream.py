@@ -156,6 +156,13 @@ class UnlearningStream(Alone):
         stream.state, stream.pending, stream._guess = StreamState(), 0, 0
         return stream
 
+    @alone
+    def ahead(self) -> UnlearningStream:
+        """The stream as it is now, whose requests leave this one as it is."""
+        stream = copy(self)
+        stream.state = copy(self.state)
+        return stream
+
     def at_unit_noise(self, number: Number) -> UnlearningStream:
         """The stream before its first request at sigma = 1, in any arithmetic: for :meth:`mixtures` and :meth:`answer`."""
         stream = self.fresh()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import replace
 from typing import Self
 
@@ -11,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, UnreachableError, integer
-from accountant.requests import UnlearningStream
 from accountant.trainer.choosing import LEFT_ROUNDING
 from accountant.trainer.fitting import FLOATS, Fitting, serial
 from accountant.trainer.history import History
@@ -120,7 +118,7 @@ class Answering(Fitting):
             raise InputError("assignment must be secret for rows to join: a partition has no place for them")
         names = self._names(ids, named, x.shape[0])
         steps = epochs * self._trainer.algorithm.steps_per_epoch
-        stream = self._later()
+        stream = self._stream.ahead()
         stream.insert(x.shape[0], steps)
         run = self._trainer.insert(self._run, self._taken(x), self._later_labels(labels, sample_weight), ids=names, steps=steps)
         self.__dict__.update(
@@ -135,12 +133,6 @@ class Answering(Fitting):
         )
         return self
 
-    def _later(self) -> UnlearningStream:
-        """The stream, to be moved on."""
-        stream = copy(self._stream)
-        stream.state = copy(stream.state)
-        return stream
-
     def _after(
         self, rows: NDArray[np.int64], steps: int, guarantee: Guarantee, run: Run, *, stand_ins: int
     ) -> dict[str, object]:
@@ -148,7 +140,7 @@ class Answering(Fitting):
 
         stand_ins: rows that took places with draws of their own.
         """
-        stream = self._later()
+        stream = self._stream.ahead()
         stream.request(int(rows.size))
         requests = (*self.requests_, tuple(rows.tolist()))
         assumptions = (*guarantee.assumptions, *self._assumptions(run, requests))

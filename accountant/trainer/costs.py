@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,7 +79,7 @@ def cost_of(stream: UnlearningStream, *, learned: int, most: int, seconds_per_st
     """The costs of a model whose requests are answered by this stream, after so many steps of learning."""
     remaining, ends, last = remaining_requests(stream, most)
     return Cost(
-        steps=_planned(stream),
+        steps=next(iter(requested(stream, [1])), None),
         fit_steps=learned,
         seconds_per_step=seconds_per_step,
         max_steps=most,
@@ -92,8 +91,7 @@ def cost_of(stream: UnlearningStream, *, learned: int, most: int, seconds_per_st
 
 def remaining_requests(stream: UnlearningStream, most: int) -> tuple[int, str, int | None]:
     """Requests of one row each that this stream answers with at most so many steps each, what ends them, and the last one's."""
-    ahead = copy(stream)
-    ahead.state = copy(stream.state)
+    ahead = stream.ahead()
     answers: list[int] = []
     while len(answers) < AHEAD:
         try:
@@ -115,8 +113,7 @@ def requested(stream: UnlearningStream, points: Sequence[int]) -> list[int]:
 
     The stream stays as it is.
     """
-    ahead = copy(stream)
-    ahead.state = copy(stream.state)
+    ahead = stream.ahead()
     answers: list[int] = []
     for each in points:
         try:
@@ -134,10 +131,3 @@ def _rows_left(stream: UnlearningStream) -> int:
         assert algorithm.largest_n is not None
         return algorithm.largest_n - here - state.points
     return here - state.points
-
-
-def _planned(stream: UnlearningStream) -> int | None:
-    try:
-        return stream.planned().steps
-    except (InputError, UnreachableError):
-        return None
