@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from accountant.methods import METHODS
-from accountant.numerics import InputError, Progress, check_jobs, integer, spread
+from accountant.numerics import InputError, Progress, check_jobs, integer, processes, spread
 from accountant.reproduction.experiments import MNIST, Cell, Experiment, Shares
 from accountant.reproduction.kept import Kept, State
 from accountant.reproduction.runner import Points, Runner, Ticks, cut_steps, lengths, mixing_steps, price
@@ -91,7 +90,7 @@ def run(
     ]
     left = [group for group in groups if not all(number in kept for number in group.numbers)]
     done = kept.add if finished is None else _both(kept.add, finished)
-    if len(left) < 2 or workers == 1 or (workers is None and "joblib" not in sys.modules):
+    if len(left) < 2 or processes(workers) == 1:
         # Here every cell is kept when it is done.
         ticks = Ticks(progress, sum(group.work for group in left))
         for group in left:

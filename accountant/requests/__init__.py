@@ -24,7 +24,7 @@ else:
         certified="StatedAfter epochs_counted stated_after",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",
-        settings="AUTO TunedSetting redraws",
+        settings="AUTO SHARE TunedSetting redraws",
         rules="CurveAfter",
         stream="Followed UNITS UnlearningStream",
         tuned="Tried Tuned tune",

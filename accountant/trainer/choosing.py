@@ -18,7 +18,7 @@ from accountant.curves import gdp_mu
 from accountant.numerics import InputError, UnreachableError, choice, integer, number
 from accountant.problem import PARTITION, PNSGD, REMEDIES, SECRET, rounding_of
 from accountant.questions import UnlearningAccountant
-from accountant.requests import AUTO, UnlearningStream, choose_setting, redraws
+from accountant.requests import AUTO, SHARE, UnlearningStream, choose_setting, redraws
 from accountant.trainer.losses import Loss
 from accountant.trainer.preparation import Preparation
 from accountant.trainer.runs import Run
@@ -26,12 +26,8 @@ from accountant.trainer.scikit import BaseEstimator
 from accountant.trainer.training import Trainer
 from accountant.trainer.weights import Weighted
 
-#: What a request may cost on average, in fits, where the length of learning follows.
-SHARE: Final = 1 / 40
 #: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
 LEFT_ROUNDING: Final = 1e-14
-
-
 #: What says "auto".
 _NAMES: Final = ("batch_size", "step_size", "regularisation", "learn_epochs")
 
@@ -206,10 +202,14 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
             )
         return min(n, largest - n)
 
+    @property
+    def _first_epochs(self) -> int:
+        """Epochs that are to be enough for one row, where that is what noise is calibrated for."""
+        return 1 if self.unlearn_epochs is None else self.unlearn_epochs
+
     def _calibrated(self, accountant: UnlearningAccountant, epsilon: float) -> float:
         """The noise with which unlearn_epochs, one by default, are enough for one row."""
-        epochs = 1 if self.unlearn_epochs is None else self.unlearn_epochs
-        epochs = integer("unlearn_epochs", epochs, at_least=accountant.minimum_steps)
+        epochs = integer("unlearn_epochs", self._first_epochs, at_least=accountant.minimum_steps)
         sigma = float(accountant.sigma(epsilon=epsilon, delta=self.delta_, epochs=epochs))
         # The stream adds up what rounding costs in another order, with other last digits.
         return sigma * (1 + (2.0**-30 if accountant.algorithm.rounding is not None else 0.0))

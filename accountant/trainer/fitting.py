@@ -108,9 +108,7 @@ class Fitting(Choosing):
         rows, lost = self._ready.prepared(X, dtype)
         self._set_up(rows.norms, rows.shape[1], n=rows.shape[0])
         names = self._names(ids, row_labels, rows.shape[0])
-        self._check_rounding(
-            (1 if self.unlearn_epochs is None else self.unlearn_epochs) * self._trainer.algorithm.steps_per_epoch
-        )
+        self._check_rounding(self._first_epochs * self._trainer.algorithm.steps_per_epoch)
         self._ready.warn(lost)
         del lost
         warn_of_pipeline()
@@ -127,9 +125,7 @@ class Fitting(Choosing):
         """Learn from prepared rows (n, d) and labels (n,) that are left of earlier ones."""
         self._prepare(self.n_features_in_)
         self._set_up(rows.norms, rows.shape[1], n=rows.shape[0])
-        self._check_rounding(
-            (1 if self.unlearn_epochs is None else self.unlearn_epochs) * self._trainer.algorithm.steps_per_epoch
-        )
+        self._check_rounding(self._first_epochs * self._trainer.algorithm.steps_per_epoch)
         # No noise of before, and no key, where a seed was given.
         self._trainer.pass_over(self._refits)
         self._learn_rows(rows, labels, names)

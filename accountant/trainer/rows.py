@@ -127,7 +127,7 @@ class Rows:
     def changed(self, rows: NDArray[np.int64], new: Array) -> Self:
         """With these rows in the places of those with these numbers."""
         blocks = list(self.blocks)
-        for number, inside, which in self._hit(rows):
+        for number, inside, which in hit(self._starts, rows):
             array = blocks[number].array.copy()
             array[inside] = new[which]
             blocks[number] = Block(array)
@@ -136,7 +136,7 @@ class Rows:
     def without(self, rows: NDArray[np.int64]) -> Self:
         """Without the rows with these numbers."""
         blocks = list(self.blocks)
-        for number, inside, _ in self._hit(rows):
+        for number, inside, _ in hit(self._starts, rows):
             blocks[number] = Block(np.delete(blocks[number].array, inside, axis=0))
         left = tuple(block for block in blocks if block.array.shape[0])
         return type(self)(left or tuple(blocks[:1]))
@@ -148,12 +148,16 @@ class Rows:
             return type(self)((*self.blocks[:-1], Block(np.concatenate([last.array, more]))))
         return type(self)((*self.blocks, *type(self).of(more).blocks))
 
-    def _hit(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """Every block that has some of these rows: its number, where in it they are, and which of them these are."""
-        at = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(at).tolist():
-            which = np.flatnonzero(at == number)
-            yield number, rows[which] - self._starts[number], which
+
+def hit(starts: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Every block that has some of these rows: its number, where in it they are, and which of them these are.
+
+    starts: (blocks + 1,), where each block begins, and the end.
+    """
+    at = np.searchsorted(starts, rows, side="right") - 1
+    for number in np.unique(at).tolist():
+        which = np.flatnonzero(at == number)
+        yield number, rows[which] - starts[number], which
 
 
 def addresses(features: Array | Rows, rows: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from accountant.numerics import Floats
 from accountant.trainer.losses import Array
 from accountant.trainer.points import is_sparse, row_norms
+from accountant.trainer.rows import hit
 
 #: Rows of a block.
 _BLOCK: Final = 2048
@@ -83,7 +83,7 @@ class SparseRows:
     def changed(self, rows: NDArray[np.int64], new: Any) -> Self:
         """With these rows in the places of those with these numbers; the numbers of the earlier ones are nowhere in it."""
         new, blocks = self.like(new), list(self.blocks)
-        for number, inside, which in self._hit(rows):
+        for number, inside, which in hit(self._starts, rows):
             block = blocks[number]
             source = np.arange(block.shape[0])
             source[inside] = block.shape[0] + np.arange(inside.size)
@@ -93,7 +93,7 @@ class SparseRows:
     def without(self, rows: NDArray[np.int64]) -> Self:
         """Without the rows with these numbers."""
         blocks = list(self.blocks)
-        for number, inside, _ in self._hit(rows):
+        for number, inside, _ in hit(self._starts, rows):
             blocks[number] = blocks[number][np.delete(np.arange(blocks[number].shape[0]), inside)]
         return type(self)(tuple(block for block in blocks if block.shape[0]) or tuple(blocks[:1]))
 
@@ -103,12 +103,6 @@ class SparseRows:
         if last.shape[0] + more.shape[0] <= _BLOCK:
             return type(self)((*self.blocks[:-1], _stacked([last, more])))
         return type(self)((*self.blocks, *type(self).of(more).blocks))
-
-    def _hit(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        at = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(at).tolist():
-            which = np.flatnonzero(at == number)
-            yield number, rows[which] - self._starts[number], which
 
 
 def sparse_bytes(features: Any) -> int | None:
