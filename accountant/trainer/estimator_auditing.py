@@ -157,8 +157,7 @@ def _fits(task: _Task, progress: Progress | None) -> _Fits:
 
 def _pinned(first: _Fits) -> dict[str, Any]:
     """The settings that must not follow from the rows that are left; what is no setting is checked."""
-    names = ("sigma", "delta", "batch_size", "step_size", "regularisation", "learn_epochs", "largest_n")
-    return {name: first.settings[name] for name in names if first.settings[name] is not None}
+    return {name: value for name, value in first.settings.items() if name != "steps_per_epoch" and value is not None}
 
 
 def _with(estimator: Estimator, settings: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
     Rows longer by rounding only (1e-6) are scaled back. Sparse features become a CSR matrix of float64, a copy.
     """
     try:
-        array: Any = _as_csr(features) if is_sparse(features) else np.asarray(features)
+        array: Any = as_csr(features) if is_sparse(features) else np.asarray(features)
         if array.dtype.kind not in "iuf":
             raise ValueError
         array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
@@ -47,7 +47,7 @@ def check_points(loss: Loss, features: ArrayLike, labels: ArrayLike) -> tuple[Ar
         if is_sparse(array):
             factors = np.ones(norms.size)
             factors[over] = shrink
-            array.data *= np.repeat(factors, np.diff(array.indptr))
+            scale_rows(array, factors)
         else:
             array[over] *= shrink[:, None].astype(array.dtype)
     return array, y
@@ -58,7 +58,7 @@ def is_sparse(features: object) -> bool:
     return hasattr(features, "tocsr") and hasattr(features, "nnz")
 
 
-def _as_csr(features: Any) -> Any:
+def as_csr(features: Any) -> Any:
     """A copy in canonical form, float64; ValueError for what are no real numbers in two dimensions."""
     from scipy.sparse import csr_array
 
@@ -67,6 +67,11 @@ def _as_csr(features: Any) -> Any:
     matrix = csr_array(features, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     return matrix
+
+
+def scale_rows(matrix: Any, factors: Floats) -> None:
+    """Multiply each row of a CSR matrix (n, d) by its factor, (n,), in place."""
+    matrix.data *= np.repeat(factors, np.diff(matrix.indptr))
 
 
 def _row(features: Any, row: int) -> Array:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from accountant.numerics import Floats, InputError, choice, number
 from accountant.trainer.cautions import RescaledRowsWarning, caution
 from accountant.trainer.losses import Array, Loss
-from accountant.trainer.points import is_sparse, row_norms, scaled, scores
+from accountant.trainer.points import as_csr, is_sparse, row_norms, scale_rows, scaled, scores
 from accountant.trainer.rows import Block, Rows
 from accountant.trainer.sparse_rows import SparseRows
 
@@ -162,8 +162,7 @@ class Preparation:
 
         if self.ranges is not None:
             raise InputError("feature_range must be left out for sparse X, of which centring would leave nothing sparse")
-        rows = csr_array(X, dtype=np.float64, copy=True)
-        rows.sum_duplicates()
+        rows = as_csr(X)
         norms = row_norms(rows)
         if self.long_rows == "scale":
             most = self.feature_bound * (1 - 2.0**-40)
@@ -172,10 +171,10 @@ class Preparation:
             # In two steps: squares of large numbers overflow.
             largest = np.maximum(abs(rows).max(axis=1).toarray().ravel(), np.finfo(np.float64).tiny)
             shrink[long] /= largest[long]
-            rows.data *= np.repeat(shrink, np.diff(rows.indptr))
+            scale_rows(rows, shrink)
             shrink[:] = 1
             shrink[long] = most / row_norms(rows)[long]
-            rows.data *= np.repeat(shrink, np.diff(rows.indptr))
+            scale_rows(rows, shrink)
         if self.intercept:
             rows = csr_array(hstack([rows, np.ones((rows.shape[0], 1))], format="csr"))
         return rows, norms
