@@ -143,15 +143,13 @@ def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: 
 def _show(made: Mapping[str, Any], place: str) -> None:
     screen = layout.console()
     screen.print(made["statement"])
-    table = layout.facts()
-    for name, value in (
+    rows = [
         ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['inputs']['delta']}"),
         ("digest", made["digests"]["content"]),
         ("signed", "no" if made["signature"] is None else f"by {made['signature'].split(' ')[1]}"),
         ("written to", place),
-    ):
-        table.add_row(name, value)
-    screen.print(table)
+    ]
+    screen.print(layout.facts(rows))
 
 
 def _bytes(name: str, path: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from accountant.commands.streams import encodable
@@ -104,9 +104,12 @@ def numbers(titles: Sequence[str], *, names: int = 0) -> Grid:
     return Grid(titles, names=names, padding=(0, 0))
 
 
-def facts() -> Grid:
+def facts(rows: Iterable[tuple[str, str]] = ()) -> Grid:
     """A table of names and what there is to say of them."""
-    return Grid(["", ""], names=2, padding=(1, 1), header=False, wraps=1)
+    table = Grid(["", ""], names=2, padding=(1, 1), header=False, wraps=1)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def console() -> Console:

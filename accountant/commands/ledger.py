@@ -89,10 +89,7 @@ def show(json_: bool, result: dict[str, Any], rows: Sequence[tuple[str, str]], *
     if json_:
         print(json.dumps(result, allow_nan=False))
         return
-    table = layout.facts()
-    for name, value in rows:
-        table.add_row(name, value)
-    layout.console().print(table)
+    layout.console().print(layout.facts(rows))
     if head is not None:
         print(f"  head {head}")
 

@@ -166,12 +166,9 @@ def listed(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str
     if shared.json:
         print(json.dumps(result, allow_nan=False))
         return
-    table = layout.facts()
-    for name, value in rows:
-        table.add_row(name, value)
     screen = layout.console()
     screen.print(title, style="italic")
-    screen.print(table)
+    screen.print(layout.facts(rows))
     screen.print("[bold]Assumptions[/bold]")
     for line in result["assumptions"]:
         screen.print(layout.bullet(line))

@@ -227,10 +227,7 @@ def _show(made: Tuned, result: dict[str, Any]) -> None:
     told += " of the data, in all with learning"
     screen.print(f"{told}; merged: in all where those of a window go together" if made.window else told)
     screen.print("Chosen", style="italic")
-    facts = layout.facts()
-    for name, value in _facts(made, result):
-        facts.add_row(name, value)
-    screen.print(facts)
+    screen.print(layout.facts(_facts(made, result)))
     if made.refused:
         screen.print("[bold]Refused[/bold]")
         for line in _refusals(made):

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from accountant.ledger.backends import Row
 from accountant.ledger.book import Page
 from accountant.ledger.database import in_parts
-from accountant.ledger.schema import DONE, REFUSED, RELEASED, REQUESTS, RUNS, WAITING
+from accountant.ledger.schema import CLOSED, DONE, REFUSED, REQUESTS, RUNS, WAITING
 from accountant.numerics import InputError
 
 
@@ -44,7 +44,7 @@ def receive(page: Page, asked: Sequence[Asked], *, due: int, urgent: bool, opera
         # Until a release has been purged the rows are known, but gone.
         if there is not None and (rows is None or there[2] != DONE):
             page.append("duplicate", {"subject": hashed, "first": there[0], "operator": operator})
-            found.append(Added(subject, there[0], False, there[1], there[2] in (RELEASED, DONE)))
+            found.append(Added(subject, there[0], False, there[1], there[2] in CLOSED))
             continue
         if rows is None:
             raise InputError(f"subject must be one that the ledger knows, got {subject!r}: nothing was recorded")

@@ -81,8 +81,8 @@ class CommandBackend(Declared):
 
     def _carried_out(self, words: Sequence[str], plan: Plan, rows: Sequence[Row]) -> tuple[Exchange, int]:
         self._stopped = False
-        exchange = self._exchange = Exchange(self.settings.model_path, rows)
-        try:
+        with Exchange(self.settings.model_path, rows) as exchange:
+            self._exchange = exchange
             told = {
                 "file": os.fspath(exchange.file), "steps": str(plan.steps), "model": os.fspath(exchange.before),
                 "sigma": "" if plan.sigma is None else repr(float(plan.sigma)), "output": os.fspath(exchange.output),
@@ -91,11 +91,6 @@ class CommandBackend(Declared):
             if code:
                 raise RunFailedError(f"the command ended with exit code {code}")
             return exchange, exchange.taken(None, plan.steps)
-        except BaseException:
-            exchange.close()
-            raise
-        finally:
-            exchange.forget_rows()
 
     def _ended(self, words: Sequence[str], told: Mapping[str, str]) -> int:
         """The exit code, when the command is done; what it says goes where this program's errors go."""

@@ -35,17 +35,12 @@ class EntryBackend(Declared):
         self._exchange: Exchange | None = None
 
     def run(self, plan: Plan, rows: Sequence[Row]) -> Result:
-        exchange = self._exchange = Exchange(self.settings.model_path, rows)
-        try:
+        with Exchange(self.settings.model_path, rows) as exchange:
+            self._exchange = exchange
             said = self._call(
                 model=exchange.before, output=exchange.output, rows=list(rows), steps=plan.steps, sigma=plan.sigma
             )
             steps = exchange.taken(said, plan.steps)
-        except BaseException:
-            exchange.close()
-            raise
-        finally:
-            exchange.forget_rows()
         return self.declared_result(exchange, plan, steps, "a function ran")
 
     def save(self, model: Exchange, path: Path) -> None:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from accountant.ledger.backends import Row, RunFailedError
 from accountant.ledger.staging import run_folder_prefix
@@ -39,6 +39,17 @@ class Exchange:
         shutil.copyfile(model, self.before)
         os.chmod(self.before, 0o600)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """The run has ended: what holds the rows and the old model goes, and all of it where it came to nothing."""
+        for path in (self.file, self.before):
+            with suppress(OSError):
+                path.unlink()
+        if kind is not None:
+            self.close()
+
     def taken(self, said: object, planned: int) -> int:
         """The steps that ran, and the output checked; RunFailedError where there is none, or it is no new model.
 
@@ -61,12 +72,6 @@ class Exchange:
         if planned and filecmp.cmp(self.output, self.model, shallow=False):
             raise RunFailedError("it gave the model before, byte for byte: nothing was unlearned")
         return steps
-
-    def forget_rows(self) -> None:
-        """What holds the rows and the old model goes as soon as the run has ended."""
-        for path in (self.file, self.before):
-            with suppress(OSError):
-                path.unlink()
 
     def hand_over(self, path: Path) -> None:
         """The output becomes the file at ``path``; the folder goes."""

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from accountant.ledger.backends import Past
-from accountant.ledger.schema import DONE, ENTRIES, RELEASED, RUNS, SAVED
+from accountant.ledger.schema import CLOSED, ENTRIES, RUNS, SAVED
 
 #: Measured runs that an estimate of time looks at.
 _LAST: Final = 20
@@ -17,7 +17,7 @@ _LAST: Final = 20
 def past_of(connection: Connection, *, and_run: int | None = None) -> list[Past]:
     """All closed runs, in order; and_run: one that is saved, and is about to be closed, besides."""
     intent, saved = ENTRIES.alias("intent"), ENTRIES.alias("saved")
-    closed = RUNS.c.state.in_((RELEASED, DONE)) | ((RUNS.c.state == SAVED) & (RUNS.c.number == and_run))
+    closed = RUNS.c.state.in_(CLOSED) | ((RUNS.c.state == SAVED) & (RUNS.c.number == and_run))
     query = (
         select(RUNS.c.what, intent.c.body, saved.c.body)
         .join(intent, intent.c.number == RUNS.c.number)

@@ -11,16 +11,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, func, select
 
 from accountant.ledger.database import Database, streamed
-from accountant.ledger.schema import DONE, ENTRIES, FAILED, REFUSED, RELEASED, REQUESTS, RUNS
+from accountant.ledger.schema import CLOSED, ENTRIES, FAILED, REFUSED, RELEASED, REQUESTS, RUNS
 from accountant.ledger.staging import DamageError
 from accountant.ledger.state import OPEN, Status, status_in
 from accountant.numerics import integer
 
 #: Requests and runs that are listed unless told otherwise.
 REQUESTS_LISTED: Final = 1000
-_CLOSED: Final = (RELEASED, DONE)
 _INTENT, _SAVED = ENTRIES.alias("intent"), ENTRIES.alias("saved")
-_BOTH: Final = REQUESTS.outerjoin(RUNS, and_(REQUESTS.c.run == RUNS.c.number, RUNS.c.state.in_(_CLOSED)))
+_BOTH: Final = REQUESTS.outerjoin(RUNS, and_(REQUESTS.c.run == RUNS.c.number, RUNS.c.state.in_(CLOSED)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,7 @@ class Report:
         self.begun = int(connection.scalar(select(ENTRIES.c.time).where(ENTRIES.c.number == 0)) or 0)
         self.delays = self._delays()
         count = select(func.count()).select_from(RUNS)
-        closed = count.where(RUNS.c.state.in_(_CLOSED))
+        closed = count.where(RUNS.c.state.in_(CLOSED))
         self.runs = int(connection.scalar(closed) or 0)
         self.failed = int(connection.scalar(count.where(RUNS.c.state == FAILED)) or 0)
         self.unpurged = int(connection.scalar(count.where(RUNS.c.state == RELEASED)) or 0)
@@ -116,7 +115,7 @@ class Report:
         # The body is canonical JSON, where no text within can look like this.
         told = ENTRIES.c.body.contains('"declared":true', autoescape=True)
         said = select(func.count()).select_from(RUNS.join(ENTRIES, ENTRIES.c.number == RUNS.c.number))
-        self.declared = int(connection.scalar(said.where(RUNS.c.state.in_(_CLOSED), told)) or 0)
+        self.declared = int(connection.scalar(said.where(RUNS.c.state.in_(CLOSED), told)) or 0)
         self.holding = self._holding()
 
     def overdue(self) -> Iterator[ReportedRequest]:
@@ -136,7 +135,7 @@ class Report:
 
     def latest_runs(self) -> Iterator[ReportedRun]:
         """The last ``listed`` runs that were closed, the last one first."""
-        closed = _runs().where(RUNS.c.state.in_(_CLOSED))
+        closed = _runs().where(RUNS.c.state.in_(CLOSED))
         with closing(streamed(self._connection, closed.order_by(RUNS.c.number.desc()).limit(self.listed))) as rows:
             for row in rows:
                 yield _run(row)
@@ -169,7 +168,7 @@ class Report:
     def _delays(self) -> Delays:
         connection, took = self._connection, RUNS.c.closed - REQUESTS.c.received
         answered = REQUESTS.join(RUNS, REQUESTS.c.run == RUNS.c.number)
-        closed, after = RUNS.c.state.in_(_CLOSED), RUNS.c.closed - REQUESTS.c.due
+        closed, after = RUNS.c.state.in_(CLOSED), RUNS.c.closed - REQUESTS.c.due
         count, worst = connection.execute(select(func.count(), func.max(took)).select_from(answered).where(closed)).one()
         late, latest = connection.execute(
             select(func.count(), func.max(after)).select_from(answered).where(closed, after > 0)
@@ -188,7 +187,7 @@ class Report:
 
     def _holding(self) -> tuple[ReportedRun, ...]:
         def last(what: str, after: int) -> ReportedRun | None:
-            chosen = _runs().where(RUNS.c.state.in_(_CLOSED), RUNS.c.what == what, RUNS.c.number > after)
+            chosen = _runs().where(RUNS.c.state.in_(CLOSED), RUNS.c.what == what, RUNS.c.number > after)
             row = self._connection.execute(chosen.order_by(RUNS.c.number.desc()).limit(1)).one_or_none()
             return None if row is None else _run(row)
 

@@ -17,6 +17,8 @@ OLDER: Final[tuple[str, ...]] = ()
 WAITING, RUNNING, SAVED, RELEASED, REFUSED = "waiting", "running", "saved", "released", "refused"
 #: Of a run only: closed and purged, or come to nothing.
 DONE, FAILED = "done", "failed"
+#: Of a run whose model is in its place.
+CLOSED: Final = (RELEASED, DONE)
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 METADATA: Final = MetaData()

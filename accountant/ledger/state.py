@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from accountant.ledger.database import Database
 from accountant.ledger.lease import told, worker
-from accountant.ledger.schema import DONE, ENTRIES, HEAD, LEDGER, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
+from accountant.ledger.schema import CLOSED, ENTRIES, HEAD, LEDGER, REFUSED, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
 from accountant.ledger.settings import Settings
 
 #: States of requests that are not answered yet.
@@ -81,7 +81,7 @@ def status_in(connection: Connection, database: Database) -> Status:
     return Status(
         ledger=ledger.id,
         now=now,
-        **{state: counts.get(state, 0) for state in (*OPEN, "released", "refused")},
+        **{state: counts.get(state, 0) for state in (*OPEN, RELEASED, REFUSED)},
         points=int(points),
         overdue=int(overdue or 0),
         urgent=int(urgent or 0),
@@ -96,7 +96,7 @@ def status_in(connection: Connection, database: Database) -> Status:
 
 def model_digest(connection: Connection) -> str:
     """SHA-256 of the model file as the last closed run left it."""
-    closed = select(RUNS.c.digest).where(RUNS.c.state.in_((RELEASED, DONE))).order_by(RUNS.c.number.desc()).limit(1)
+    closed = select(RUNS.c.digest).where(RUNS.c.state.in_(CLOSED)).order_by(RUNS.c.number.desc()).limit(1)
     found = connection.scalar(closed)
     if found is None:
         found = json.loads(connection.scalar(select(ENTRIES.c.body).where(ENTRIES.c.number == 0)) or "{}").get("model", "")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from accountant.ledger.chain import KINDS, NOTHING, Entry, entry_digest
 from accountant.ledger.database import Database, streamed
 from accountant.ledger.replaying import Replay
-from accountant.ledger.schema import ENTRIES, HEAD, RUNS
+from accountant.ledger.schema import ENTRIES, HEAD, RUNS, SAVED
 from accountant.ledger.settings import Settings
 from accountant.ledger.staging import certificate_path, digest_there
 from accountant.ledger.state import model_digest
@@ -141,7 +141,7 @@ def _head(connection: Connection, found: _Findings, last: Entry) -> None:
 
 def _model(connection: Connection, settings: Settings, found: _Findings) -> None:
     """The model file, which a run that is saved and not closed may or may not have replaced already."""
-    should = {model_digest(connection), *connection.scalars(select(RUNS.c.digest).where(RUNS.c.state == "saved"))}
+    should = {model_digest(connection), *connection.scalars(select(RUNS.c.digest).where(RUNS.c.state == SAVED))}
     there = digest_there(Path(settings.model))
     if there not in should:
         what = "not there" if there is None else "another one"
