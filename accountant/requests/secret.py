@@ -39,7 +39,6 @@ class SecretRule(AveragedRule):
 
     def __init__(self, accountant: UnlearningAccountant, bound: Bound, **target: Any) -> None:
         self.replaced = accountant.algorithm.problem.adjacency == "replace"
-        self._accountant = accountant
         self._first: dict[tuple[int, int, bool], float] = {}
         self._limits: dict[tuple[int, bool], float] = {}
         self._log_limits: dict[Curve, float] = {}
@@ -51,6 +50,11 @@ class SecretRule(AveragedRule):
         cheap = algorithm.redraw is None and cost.log_added < math.log(target["delta"]) - 40
         self._redraws = cost.log_redrawn is not None and not cheap
         super().__init__(accountant, bound, **target)
+
+    @property
+    def sides(self) -> int:
+        """Whose pulls are in a curve: the leaver's, and that of whoever takes the place."""
+        return 2 if self.replaced else 1
 
     def meets(self, state: StreamState, place: Place, steps: int) -> bool:
         if self.answers_alone(state, place):
@@ -81,16 +85,14 @@ class SecretRule(AveragedRule):
     def _most_of(self, curve: Curve) -> float:
         """Its logarithm, under this curve."""
         if curve not in self._log_limits:
-            sides = 2 if self.replaced else 1
-            found = curve.log_scale(self.epsilon, self.log_delta, np.zeros(sides), np.zeros((1, sides)))[0]
+            found = curve.log_scale(self.epsilon, self.log_delta, np.zeros(self.sides), np.zeros((1, self.sides)))[0]
             self._log_limits[curve] = float(found)
         return self._log_limits[curve]
 
     def _reaches(self, mixture: Mixture, epsilon: Floats) -> bool:
-        sides = 2 if self.replaced else 1
         log_mu = mixture.log_scale[0]
         # A single Gaussian that is surely beyond the largest mu: no curve needs to be read.
-        if epsilon is self.epsilon and log_mu.size == sides and log_mu.min() > self._most_of(mixture.curve) + _SURELY:
+        if epsilon is self.epsilon and log_mu.size == self.sides and log_mu.min() > self._most_of(mixture.curve) + _SURELY:
             return False
         return super()._reaches(mixture, epsilon)
 
@@ -138,7 +140,7 @@ class SecretRule(AveragedRule):
 
     def _at_worst(self, place: Place, steps: int, before: Numbers) -> list[Mixture]:
         """Everybody in the batch visited last, stand-ins too: single Gaussians."""
-        ar, sides = self.arithmetic, 2 if self.replaced else 1
+        ar, sides = self.arithmetic, self.sides
         points, _, inserted = ar.midpoint(before[:, 2:]).astype(np.float64).max(axis=0)
         curve = self._curve(int(points), bool(inserted), sides - 1)
         log_weights = ar.log(ar.asarray([1] * sides))
