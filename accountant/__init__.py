@@ -2,7 +2,7 @@
 
     problem -> algorithm -> bound (shifts, mu) -> guarantee (epsilon, delta)
 
-The public surface is what this module exports; ``docs/api.md`` describes it, and ``CONTRIBUTING.md`` the rooms behind it.
+The public surface is what this module exports; ``docs/reference/python.md`` describes it, ``CONTRIBUTING.md`` the rooms.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Accuracy of networks after unlearning a part of MNIST by noisy fine-tuning, published noise beside the optimal one.
 
-Run: python benchmarks/networks.py [--data FILE] [--trials 20]. Prints the table of docs/interop-torch.md.
+Run: python benchmarks/networks.py [--data FILE] [--trials 20]. Prints the table of docs/guides/interop-torch.md.
 
 A perceptron of 32 hidden units learns digits 3 against 8, all its parameters private; and, second, a linear head on 64 public
 random features. Noisy steps come first; then plain gradient steps on what is retained, which are post-processing.

@@ -16,7 +16,7 @@ from accountant.commands.program import app
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = Path(accountant.__file__).parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 #: Files whose docstrings show examples. Those of other libraries' plug-ins are pages of the documentation.
 SHOWING = sorted(
     ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts)
@@ -25,7 +25,7 @@ SHOWING = sorted(
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_examples_run(page: Path) -> None:
     failures, _ = doctest.testfile(str(page), module_relative=False)
     assert failures == 0
@@ -39,7 +39,7 @@ def test_examples_of_docstrings_run(name: str) -> None:
     assert attempts > 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_shell_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = page.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

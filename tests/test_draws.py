@@ -97,7 +97,7 @@ def test_there_is_one_identifier_for_each_row() -> None:
 
 
 def message(name: str | int, counter: int, epoch: int) -> bytes:
-    """What is hashed, as docs/trainer.md has it."""
+    """What is hashed, as docs/guides/trainer.md has it."""
     called = "i" + format(name, "x") if isinstance(name, int) else "t" + name
     return struct.pack(">QQ", counter, epoch) + called.encode("utf-8", "surrogatepass")
 

@@ -411,6 +411,6 @@ def test_without_the_library_one_sentence_says_what_to_install() -> None:
 def test_the_example_prints_what_the_page_shows() -> None:
     result = run(str(ROOT / "docs" / "examples" / "dp_accounting_composition.py"))
     assert result.returncode == 0, result.stderr
-    page = (ROOT / "docs" / "interop-dp-accounting.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "guides" / "interop-dp-accounting.md").read_text(encoding="utf-8")
     assert result.stdout
     assert "".join(f"    {line}\n" for line in result.stdout.splitlines()) in page

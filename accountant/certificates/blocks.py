@@ -1,7 +1,7 @@
 """What noisy steps prove that both runs share: strings of shifts, block by block, and their contraction, in balls.
 
 The shifts of a block of n steps are shift rho^r, r steps before its end: proportional to the weights of the steps, which is
-cheapest, so one number says all of them. Blocks contract delta one after the other: docs/certificates.md, "Fine-tuning".
+cheapest, so one number says all of them. Blocks contract delta one after the other: docs/guides/certificates.md, "Fine-tuning".
 """
 
 from __future__ import annotations

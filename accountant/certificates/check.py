@@ -1,6 +1,6 @@
 """Verify an unlearning certificate without the program that wrote it: python check.py certificate.json
 It says that a model trained by noisy gradient descent cannot, after some steps of unlearning, be told from a retrained one.
-Keys, texts, witness, result and digests are verified; docs/certificates.md has the mathematics and names the formats: batches
+Keys, texts, witness, result and digests are verified; docs/guides/certificates.md has the mathematics and the formats: batches
 of a partition (2), secret draws (3; 5: many requests), the same noisy steps (4). Numbers are exact fractions, or balls sure to
 hold them. Steps r are counted from the end, at which they weigh c^r. Exit code: 0 valid, 1 refused, 2 it could not be read."""
 import hashlib

@@ -1,8 +1,8 @@
 """What a witness of secret draws proves: a Gaussian mixture against a Gaussian, with the signs that show it, in balls.
 
 The ratio of the densities of P, the average of N(mu_j, 1), and R = N(-s, 1) increases. Between two places around the one where
-it is e^epsilon, its signs are certain, and bound the divergence: docs/certificates.md, "Secret draws". Where a stand-in comes s
-is drawn, too, and classes of its batches count as the largest s in them.
+it is e^epsilon, its signs are certain, and bound the divergence: docs/guides/certificates.md, "Secret draws". Where a stand-in
+comes s is drawn, too, and classes of its batches count as the largest s in them.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Digests(TypedDict):
 
 
 class Envelope(TypedDict, Generic[AnyInputs, AnyPart, AnyResult]):
-    """The whole file; docs/certificates.md says what each key means."""
+    """The whole file; docs/guides/certificates.md says what each key means."""
 
     format: str
     version: int

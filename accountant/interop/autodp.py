@@ -5,7 +5,7 @@
     Composition()([mechanism], [10]).get_approxDP(1e-5)
 
 autodp reads every view from the curve itself: Rényi divergences, epsilon and delta, the trade-off function
-(docs/interop-autodp.md).
+(docs/guides/interop-autodp.md).
 """
 
 from __future__ import annotations

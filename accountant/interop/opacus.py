@@ -9,7 +9,7 @@ Without an assignment the batches are cyclic or, with batches="reshuffle", shuff
 poisson_sampling=False.
 
 Opacus adds noise of standard deviation noise_multiplier * max_grad_norm to the sum of a batch's clipped gradients and divides
-by its expected batch size; b sigma sqrt(2/eta)/M is that multiplier in the accountant's words (docs/interop-opacus.md).
+by its expected batch size; b sigma sqrt(2/eta)/M is that multiplier in the accountant's words (docs/guides/interop-opacus.md).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
     )
 
 The parameters are clipped, all together; then come as many steps of plain SGD as planned, each on one batch of the loader,
-whose gradient is clipped, all parameters together, and with Gaussian noise on every parameter (docs/interop-torch.md).
+whose gradient is clipped, all parameters together, and with Gaussian noise on every parameter (docs/guides/interop-torch.md).
 """
 
 from __future__ import annotations

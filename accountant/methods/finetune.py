@@ -1,7 +1,7 @@
 """Noisy fine-tuning as published: gradients clipped, or the model in every step.
 
 Koloskova, Allouah, Jha, Guerraoui & Koyejo, Certified Unlearning for Neural Networks, ICML 2025, arXiv 2506.06985; formulas and
-where they give enough noise: docs/methods.md, "Fine-tuning".
+where they give enough noise: docs/guides/methods.md, "Fine-tuning".
 """
 
 from __future__ import annotations

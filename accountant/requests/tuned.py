@@ -157,7 +157,7 @@ def tune(
         four times a fortieth of a fit per request.
     scores: validation scores of the user, mappings with a ``score`` (more is better) and some of batch_size, step_size,
     regularisation, learn_epochs and share that say which settings it is of. Scores of the data that are learned from make the
-    choice depend on them (docs/tune.md).
+    choice depend on them (docs/guides/tune.md).
     exact: whether streams answer every request of every setting, which takes long. Else that is done for what is chosen, until
     they repeat themselves; of all other settings a request is said to cost what it may, which the first ones need not.
     All else as for :func:`choose_setting`. Raises InputError for bad arguments; UnreachableError where nothing is possible.

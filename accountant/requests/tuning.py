@@ -1,4 +1,4 @@
-"""Choosing settings for a number of requests: what leaves least noise at a cost that is a share of learning (docs/tune.md)."""
+"""Settings for a number of requests: what leaves least noise at a cost that is a share of learning (docs/guides/tune.md)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ came before. The counter says how often the identifier was used before: whoever 
 Of a digest 128 bits count, so no batch has a chance that is off by more than J/2^128 of it; gaps are off by what logarithms of
 64 bits in doubles are, some 2^-52. That draws are random is an assumption about BLAKE2b, like that about the noise.
 
-The key, and all that follows from it while a record is in, must stay secret for ever (docs/trainer.md).
+The key, and all that follows from it while a record is in, must stay secret for ever (docs/guides/trainer.md).
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def _order_left_out(claim: StepClaim) -> str:
         return said
     return (
         f"{said}; the public code's conversion leaves the Renyi order out: its noise is made for mu = sqrt(2 epsilon_R) = "
-        f"{mu:.5g}, epsilon_R = {renyi:.4g} (docs/verifying.md)"
+        f"{mu:.5g}, epsilon_R = {renyi:.4g} (docs/guides/verifying.md)"
     )
 
 
