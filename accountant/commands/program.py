@@ -28,6 +28,8 @@ class Row(NamedTuple):
     common: str | None = None
     needs: str | None = "accountant"
     alone: bool = False
+    #: Whether unknown options are arguments: of ``explain`` they are what is asked about.
+    words: bool = False
     #: What ``common`` is given besides.
     given: Mapping[str, bool] = {}
 
@@ -50,6 +52,7 @@ COMMANDS: Final[dict[str, Row]] = {
     "reproduce": Row("reproduce", alone=True),
     "audit": Row("audit", alone=True),
     "presets": Row("presets", alone=True),
+    "explain": Row("explain", alone=True, words=True),
 }
 #: Commands of commands: what the help says of each, and those that it has.
 GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
@@ -123,9 +126,11 @@ def _command(name: str, row: Row) -> click.Command:
     else:
         common = None if row.common is None else partial(_run, row.common, row.given)
         register(one, function, needs=row.needs, common=common)
-    return typer.main.get_command_from_info(
+    command = typer.main.get_command_from_info(
         one.registered_commands[0], pretty_exceptions_short=False, rich_markup_mode=app.rich_markup_mode
     )
+    command.context_settings["ignore_unknown_options"] = row.words
+    return command
 
 
 class Commands(TyperGroup):
