@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from accountant.commands import streams
+from accountant.commands import origin, streams
 from accountant.commands.options import Shared, VersionOption, register, register_alone
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ COMMANDS: Final[dict[str, Row]] = {
     "audit": Row("audit", alone=True),
     "presets": Row("presets", alone=True),
     "explain": Row("explain", alone=True, words=True),
+    "doctor": Row("doctor", alone=True),
 }
 #: Commands of commands: what the help says of each, and those that it has.
 GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
@@ -139,6 +140,11 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Made(COMMANDS, GROUPS)
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **options: Any) -> Any:
+        # What reports say of where they come from.
+        origin.TYPED.set(tuple(args))
+        return super().make_context(info_name, args, *more, **options)
 
     def main(self, *args: Any, **options: Any) -> Any:
         with streams.standard(ends=options.get("standalone_mode", True)):

@@ -33,7 +33,7 @@ else:
         backends="BACKENDS Backend Certifying Checking Following Foreseeing Naming Numbering Past Plan Refitting Result Row "
         "RunFailedError Stopping backend_of",
         chain="Entry",
-        database="DatabaseError",
+        database="Database DatabaseError",
         lease="BusyError LeaseLostError",
         declared="read_problem",
         outlook="Outlook",
