@@ -274,11 +274,11 @@ def test_tightness_is_reported_where_an_exact_case_is_known() -> None:
 @pytest.mark.parametrize(
     ("method", "arguments", "words"),
     [
-        ("epsilon", {"sigma": 0, "epochs": 1}, "sigma must be a finite number > 0, got 0"),
+        ("epsilon", {"sigma": 0, "epochs": 1}, "sigma must be a number above 0, got 0"),
         ("epsilon", {"sigma": -1.0, "epochs": 1}, "sigma must be"),
         ("epsilon", {"sigma": math.nan, "epochs": 1}, "sigma must be"),
         ("epsilon", {"sigma": math.inf, "epochs": 1}, "sigma must be"),
-        ("epsilon", {"sigma": "much", "epochs": 1}, "sigma must be numeric"),
+        ("epsilon", {"sigma": "much", "epochs": 1}, "sigma must be a number above 0, got .much"),
         ("epsilon", {"sigma": 1.0, "epochs": 1, "delta": 0}, "delta must be"),
         ("epsilon", {"sigma": 1.0, "epochs": 1, "delta": 1}, "delta must be"),
         ("epsilon", {"sigma": 1.0, "epochs": 1, "steps": 1}, "either epochs or steps .*got both"),

@@ -262,7 +262,7 @@ def test_an_interrupt_ends_an_audit(jobs: int | None) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"jobs": 0}, "jobs must be an integer from 1, or -1"),
+        ({"jobs": 0}, "jobs must be a whole number from 1, or -1"),
         ({"jobs": -2}, "jobs"),
         ({"jobs": 1.5}, "jobs"),
         ({"jobs": True}, "jobs"),

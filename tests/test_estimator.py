@@ -394,7 +394,7 @@ def test_targets_that_cannot_be_reached_are_refused_with_what_would_help() -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": N + 1}, f"batch_size must be an integer from 1 to {N}"),
+        ({"batch_size": N + 1}, f"batch_size must be a whole number from 1 to {N}"),
         ({"learn_epochs": 0}, "learn_epochs"),
         ({"unlearn_epochs": -1}, "unlearn_epochs"),
         ({"bound": "paper", "unlearn_epochs": 0}, "unlearn_epochs"),
@@ -431,7 +431,7 @@ def test_data_that_the_loss_does_not_cover() -> None:
         classifier(loss="smoothed-hinge").fit(X, THIRDS)
     with pytest.raises(InputError, match="2 classes, got 1"):
         classifier().fit(X, np.ones(N, dtype=int))
-    with pytest.raises(InputError, match="batch_size must be an integer from 1 to 10, got 20"):
+    with pytest.raises(InputError, match="batch_size must be a whole number from 1 to 10, got 20"):
         classifier().fit(X[:10], NAMES[:10])
 
 

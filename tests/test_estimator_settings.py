@@ -156,12 +156,12 @@ def test_files_without_what_follows_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"requests": 0}, "requests must be an integer"),
-        ({"requests": 2.5}, "requests must be an integer"),
+        ({"requests": 0}, "requests must be a whole number"),
+        ({"requests": 2.5}, "requests must be a whole number"),
         ({"requests": "auto"}, "requests must be"),
         ({"batch_size": "large"}, "batch_size must be auto or a number or None, got 'large'"),
         ({"batch_size": "full"}, "batch_size must be auto or a number or None, got 'full'"),
-        ({"batch_size": N + 1}, f"batch_size must be an integer from 1 to {N}"),
+        ({"batch_size": N + 1}, f"batch_size must be a whole number from 1 to {N}"),
         ({"regularisation": "small"}, "regularisation must be auto or a number, got 'small'"),
         ({"regularisation": -1.0}, "regularisation"),
         ({"regularisation": None}, "regularisation"),
@@ -368,7 +368,7 @@ def test_what_cannot_be_learned_again_changes_nothing() -> None:
         ({"indices": np.setdiff1d(one_class, [1])}, "leave a row of every class"),
         ({"indices": [2], "ids": [2]}, "exactly one of indices and ids"),
         ({"ids": [N]}, "identifiers of records that are there"),
-        ({"indices": np.arange(2, 170)}, "batch_size must be an integer from 1 to 31"),
+        ({"indices": np.arange(2, 170)}, "batch_size must be a whole number from 1 to 31"),
     ):
         with pytest.raises(InputError, match=words):
             model.refit(**asked)

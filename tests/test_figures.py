@@ -124,12 +124,12 @@ def test_stretches_are_cut_only_where_nothing_of_the_start_is_left() -> None:
 def test_other_names_and_too_few_points_are_refused() -> None:
     with pytest.raises(InputError, match="figure3a, figure3b, figure3c, figure3d"):
         figures.experiment("figure2", 300)
-    with pytest.raises(InputError, match="n must be an integer from 200, got 199"):
+    with pytest.raises(InputError, match="n must be a whole number from 200, got 199"):
         figures.experiment("figure3b", 199)
     plan = figures.experiment("figure3b", 200)
     with pytest.raises(InputError, match="200 points of the experiment, got 210"):
         figures.run(plan, synthetic(210), trials=1)
-    with pytest.raises(InputError, match="trials must be an integer from 1, got 0"):
+    with pytest.raises(InputError, match="trials must be a whole number from 1, got 0"):
         figures.run(plan, synthetic(), trials=0)
 
 
@@ -356,11 +356,11 @@ def test_all_runs_every_experiment_and_shared_ones_once(tmp_path: Path, monkeypa
         (("figure3d", "--seed", "3"), "seed must go with out or data"),
         (("figure3d", "--jobs", "2"), "jobs must go with out or data"),
         (("figure3d", "--keep", "a.json"), "keep must go with out or data"),
-        (("figure3a", "--out", "new", "--jobs", "0"), "jobs must be an integer from 1, or -1"),
+        (("figure3a", "--out", "new", "--jobs", "0"), "jobs must be a whole number from 1, or -1"),
         (("figure3a", "--out", "new", "--keep", "file.npz"), "keep must be a file of finished cells"),
         (("figure3a", "--out", "new", "--keep", "taken"), "keep file taken cannot be read"),
-        (("figure3a", "--out", "new", "--trials", "0"), "trials must be an integer from 1, got 0"),
-        (("figure3a", "--out", "new", "--seed", "-1"), "seed must be an integer from 0, got -1"),
+        (("figure3a", "--out", "new", "--trials", "0"), "trials must be a whole number from 1, got 0"),
+        (("figure3a", "--out", "new", "--seed", "-1"), "seed must be a whole number from 0, got -1"),
         (("figure3a", "--out", "file.npz"), "out folder file.npz cannot be written"),
         (("figure3a", "--out", "file.npz/new"), "out folder file.npz/new cannot be written"),
         (("figure3a", "--out", "taken"), "exists and is no file that may be replaced"),

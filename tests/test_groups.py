@@ -266,9 +266,9 @@ def test_worst_counts_fill_what_adds_most() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ({"group_size": 0}, "group_size must be an integer from 1 to 40, got 0"),
-        ({"group_size": 41}, "group_size must be an integer from 1 to 40, got 41"),
-        ({"group_size": 1.5}, "group_size must be an integer"),
+        ({"group_size": 0}, "group_size must be a whole number from 1 to 40, got 0"),
+        ({"group_size": 41}, "group_size must be a whole number from 1 to 40, got 41"),
+        ({"group_size": 1.5}, "group_size must be a whole number"),
         ({"batches": [1, 2]}, "batches must have a number for each of the 4 batches, got 2"),
         ({"batches": [11, 0, 0, 0]}, "at most 10 points in batch 0, got 11"),
         ({"batches": [0, 0, 0, 0]}, "batches must place at least 1 points, got 0"),

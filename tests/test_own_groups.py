@@ -124,7 +124,7 @@ def test_a_ball_restarts_the_whole_tuple() -> None:
 def test_what_is_not_covered_is_refused() -> None:
     problem = Problem(n=40, smoothness=0.3, strong_convexity=0.3, adjacency="remove")
     algorithm = PNSGD(problem, 8, assignment="secret")
-    with pytest.raises(InputError, match="group_size must be an integer from 1 to 40"):
+    with pytest.raises(InputError, match="group_size must be a whole number from 1 to 40"):
         UnlearningAccountant(algorithm, group_size=41)
     apart = UnlearningAccountant(PNSGD(problem, 8, assignment="secret", radius=1.0), reference=3, group_size=2)
     with pytest.raises(InputError, match="group_size must be 1"):

@@ -118,11 +118,11 @@ def test_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"interval": 0.0}, "interval must be a finite number > 0, got 0"),
-        ({"interval": float("nan")}, "interval must be a finite number > 0, got nan"),
+        ({"interval": 0.0}, "interval must be a number above 0, got 0"),
+        ({"interval": float("nan")}, "interval must be a finite number above 0, got nan"),
         ({"interval": 1e-200}, "interval must be at least .*, for losses up to .*, got 1e-200"),
-        ({"tail": 0.0}, "tail must be a finite number > 0 and < 1, got 0"),
-        ({"tail": 1.0}, "tail must be a finite number > 0 and < 1, got 1"),
+        ({"tail": 0.0}, "tail must be a number above 0 and below 1, got 0"),
+        ({"tail": 1.0}, "tail must be a number above 0 and below 1, got 1"),
     ],
 )
 def test_refuses(arguments: dict[str, float], message: str) -> None:

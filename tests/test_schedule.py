@@ -231,7 +231,7 @@ def test_toml_says_a_schedule(tmp_path: Path) -> None:
         ([Learn(), Unlearn(), Unlearn(steps=1)], "phase 2 must have epochs or steps"),
         ([Learn(step_size=99.0), Unlearn()], "phase 1 of the schedule: step_size must be"),
         ([Learn(steps=3, sigma=[1.0, 1.0]), Unlearn()], "one number for each of the 3 steps, got shape (2,)"),
-        ([Learn(batch_size=99999), Unlearn()], "batch_size must be an integer from 1 to 11264, got 99999"),
+        ([Learn(batch_size=99999), Unlearn()], "batch_size must be a whole number from 1 to 11264, got 99999"),
         ([Learn(), Unlearn(step_size=[1.0, 2.0])], "must be a number or a callable in an open phase"),
         ([Learn(step_size=lambda k: k), Unlearn()], "phase 1 of the schedule"),
     ],

@@ -103,7 +103,7 @@ def test_problem_files_have_the_keys_and_options_override_them(tmp_path: Path) -
         (("--last-batch", "drop"), "last_batch must be keep with assignment=secret"),
         (("--bound", "paper"), "assignment=secret needs bound=optimal"),
         (("--batches", "reshuffle"), "batches must be random, worst or a position with assignment=secret"),
-        (("--largest-n", "100"), "largest_n must be an integer from 11264, got 100"),
+        (("--largest-n", "100"), "largest_n must be a whole number from 11264, got 100"),
         (("--adjacency", "replace", "--redraw", "yes"), "redraw needs assignment=secret and adjacency=remove"),
         (("--adjacency", "replace", "--assignment", "partition", "--redraw", "yes"), "redraw needs an assignment by own draws"),
         (("--adjacency", "replace", "--assignment", "partition", "--largest-n", "12000"), "largest_n needs an assignment"),

@@ -333,7 +333,7 @@ def test_a_long_stream_keeps_the_target_and_its_state_small() -> None:
         (lambda d: d["settings"].pop("unit"), "must have settings with"),
         (lambda d: d["state"].pop("mu"), "stream state must hold"),
         (lambda d: d["state"].update(distance=-1), "distance of the stream state must be"),
-        (lambda d: d["state"].update(points=61), "points of the stream state must be an integer from 0 to 60"),
+        (lambda d: d["state"].update(points=61), "points of the stream state must be a whole number from 0 to 60"),
         (lambda d: d.update(pending=True), "pending of the stream state"),
         (lambda d: d.pop("pending"), "exactly the keys"),
     ],

@@ -61,10 +61,10 @@ def test_a_byte_order_mark_windows_line_ends_quotes_and_empty_lines_are_fine(tmp
         ("time\n5\n4\n", "line 3: times must be sorted, none before that of the line above, got '4'"),
         ("time\n2024-01-02\n2024-01-01\n", "line 3: times must be sorted"),
         ("time\n2024-01-01T00:00\n2024-01-01T01:00+02:00\n", "line 3: times must be sorted"),
-        ("time\n-1\n", "line 2: time in seconds must be a finite number >= 0 and <= 200000000000, got -1"),
-        ("time\n1\nnan\n", "line 3: time in seconds must be a finite number >= 0 and <= 200000000000, got nan"),
-        ("time\ninf\n", "line 2: time in seconds must be a finite number >= 0 and <= 200000000000, got inf"),
-        ("time\n1700000000000\n", "line 2: time in seconds must be a finite number >= 0 and <= 200000000000"),
+        ("time\n-1\n", "line 2: time in seconds must be a number from 0 to 2e11, got -1"),
+        ("time\n1\nnan\n", "line 3: time in seconds must be a finite number from 0 to 2e11, got nan"),
+        ("time\ninf\n", "line 2: time in seconds must be a finite number from 0 to 2e11, got inf"),
+        ("time\n1700000000000\n", "line 2: time in seconds must be a number from 0 to 2e11"),
         ("time\nsoon\n", "line 2: time must be an ISO 8601 date or seconds, got 'soon'"),
         ('time\n""\n', "line 2: time must be an ISO 8601 date or seconds, got ''"),
         ("time\n2024-02-30\n", "line 2: time must be an ISO 8601 date or seconds, got '2024-02-30'"),
@@ -138,7 +138,7 @@ def test_bad_durations_name_the_argument(text: str) -> None:
 
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, 1e-4, 1e11])
 def test_durations_out_of_range(value: float) -> None:
-    with pytest.raises(InputError, match=r"^deadline must be a finite number >= 0\.001 and <= 10000000000, got"):
+    with pytest.raises(InputError, match=r"^deadline must be a number from 0\.001 to 1e10, got"):
         duration(value, name="deadline")
 
 
@@ -193,9 +193,9 @@ def test_a_window_longer_than_the_deadline_is_refused_and_one_as_long_is_not() -
     ("requests", "more", "says"),
     [
         ([], {}, "requests must have at least one entry"),
-        ([1, 0], {}, "points must be a whole number >= 1"),
-        ([1, 1.5], {}, "points must be a whole number >= 1"),
-        ([math.nan], {}, "points must be a whole number >= 1"),
+        ([1, 0], {}, "points must be a whole number from 1"),
+        ([1, 1.5], {}, "points must be a whole number from 1"),
+        ([math.nan], {}, "points must be a whole number from 1"),
         ([[1, 2]], {}, "requests must be a list"),
         ([Arrival(0.0), 1], {}, "got a mix"),
         ([Arrival(1.0), Arrival(0.0)], {}, "arrival times must be sorted, got 0 after 1"),
@@ -203,7 +203,7 @@ def test_a_window_longer_than_the_deadline_is_refused_and_one_as_long_is_not() -
         ([11_000, 265], {}, "requests must delete at most n = 11264 points in all, got 11265"),
         ([1], {"window": "7d"}, "window must be left out where requests have no arrival times, got 7d"),
         ([1], {"deadline": 5.0}, "deadline must be left out where requests have no arrival times, got 5"),
-        ([1], {"retrain_epochs": 0}, "retrain_epochs must be an integer from 1"),
+        ([1], {"retrain_epochs": 0}, "retrain_epochs must be a whole number from 1"),
         ([1], {"sigma": -1.0}, "sigma must be"),
         ([1], {"unit": "hours"}, "unit must be one of steps, epochs"),
     ],
@@ -352,8 +352,8 @@ def test_sigma_alone_can_be_chosen() -> None:
         ([Arrival(0.0)], {"sigma": 0.03}, "deadline must be given for optimize"),
         ([Arrival(0.0)], {"window": "2d", "deadline": "1d"}, "window must be at most the deadline"),
         ([1], {"sigma": 0.03, "max_sigma": 0.1}, "max_sigma must be left out where sigma is given"),
-        ([1], {"max_sigma": 0.0}, "max_sigma must be a finite number > 0"),
-        ([1], {"max_sigma": math.nan}, "max_sigma must be a finite number > 0"),
+        ([1], {"max_sigma": 0.0}, "max_sigma must be a number above 0"),
+        ([1], {"max_sigma": math.nan}, "max_sigma must be a finite number above 0"),
         ([1], {"max_sigma": 0.03, "epsilon": -1.0}, "epsilon must be"),
         ([1], {"max_sigma": 0.03, "unit": "days"}, "unit must be"),
     ],

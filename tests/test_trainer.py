@@ -804,7 +804,7 @@ def test_damaged_files_give_one_sentence(tmp_path: Path) -> None:
     np.savez(tmp_path / "grey.npz", train_images=x * 0.0 + np.nan, train_labels=y, test_images=x, test_labels=y)
     with pytest.raises(InputError, match="pixels from 0 to 255"):
         load(tmp_path / "grey.npz")
-    with pytest.raises(InputError, match="rows must be an integer from 1 to 8, got 11264"):
+    with pytest.raises(InputError, match="rows must be a whole number from 1 to 8, got 11264"):
         load(good)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         load(tmp_path / "nowhere.npz")
@@ -912,7 +912,7 @@ def test_bad_data() -> None:
 
 def test_bad_settings() -> None:
     loss, labels = CASES[0]
-    refused("batch_size must be an integer from 1 to 40, got 41", lambda: each(loss, labels, algorithm={"batch_size": 41}))
+    refused("batch_size must be a whole number from 1 to 40, got 41", lambda: each(loss, labels, algorithm={"batch_size": 41}))
     refused("sigma must be", lambda: each(loss, labels, sigma=-1))
     refused("trials must be", lambda: each(loss, labels, trials=0))
     refused("orders must be one of own, shared", lambda: each(loss, labels, orders="mine"))

@@ -492,7 +492,7 @@ def test_files_that_are_written(tmp_path: Path) -> None:
         (("--window", "1w"), "for must be given with window"),
         (("--loss", "ridge"), "clip must be given"),
         (("--loss", "x"), "loss must be one of"),
-        (("--feature-bound", "0", "--intercept"), "feature_bound must be a finite number > 0, got 0"),
+        (("--feature-bound", "0", "--intercept"), "feature_bound must be a number above 0, got 0"),
         (("--batch-size", "32,x"), "batch_size must be auto, or whole numbers or full"),
         (("--regularisation", "x"), "regularisation must be auto, or numbers"),
         (("--learn-epochs", "1.5"), "learn_epochs must be auto, or whole numbers"),

@@ -30,7 +30,7 @@ def check_jobs(jobs: object) -> int | None:
         try:
             integer("jobs", jobs, at_least=1)
         except InputError:
-            raise InputError(f"jobs must be an integer from 1, or -1 for one on each processor, got {jobs!r}") from None
+            raise InputError(f"jobs must be a whole number from 1, or -1 for one on each processor, got {jobs!r}") from None
     count = int(jobs)  # type: ignore[call-overload]
     if count != 1:
         _joblib()

@@ -18,7 +18,19 @@ SMALLEST, LARGEST = 1e-300, 1e300
 
 
 class InputError(ValueError):
-    """An argument is outside its domain, or a combination of arguments proves nothing."""
+    """An argument is outside its domain, or a combination of arguments proves nothing.
+
+    The text is ``message``, one sentence that begins with the argument's name, then ``; `` and the ``hint`` where there is one.
+    missing: names of arguments that must be given and are not. A name is that of the argument in Python; a shell shows it as it
+    is typed there.
+
+    >>> print(InputError("preset must be one of mnist, cifar10, got 'mnits'", hint="did you mean mnist?"))
+    preset must be one of mnist, cifar10, got 'mnits'; did you mean mnist?
+    """
+
+    def __init__(self, message: str = "", *, hint: str | None = None, missing: Iterable[str] = ()) -> None:
+        super().__init__(message if hint is None else f"{message}; {hint}")
+        self.message, self.hint, self.missing = message, hint, tuple(missing)
 
 
 class MissingExtraError(InputError):
@@ -33,20 +45,25 @@ class UnreachableError(InputError):
 
 
 def _range_text(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
-    parts = []
-    if above is not None:
-        parts.append(f"> {shown(above)}")
-    if at_least is not None:
-        parts.append(f">= {shown(at_least)}")
-    if below is not None:
-        parts.append(f"< {shown(below)}")
-    if at_most is not None:
-        parts.append(f"<= {shown(at_most)}")
-    return " and ".join(parts) if parts else "finite"
+    """The range in words, "from" and "to" with their ends: above 0, from 0 to 1, above 0 and below 1."""
+    if at_least is not None and above is None and below is None:
+        return f"from {_limit(at_least)}" + ("" if at_most is None else f" to {_limit(at_most)}")
+    ends = {"above": above, "at least": at_least, "below": below, "at most": at_most}
+    return " and ".join(f"{word} {_limit(end)}" for word, end in ends.items() if end is not None)
 
 
-def _from_to(at_least: int, at_most: int) -> str:
-    return f"from {at_least} to {at_most}" if at_most < MAX_COUNT else f"from {at_least}"
+def _from_to(at_least: int, at_most: int, got: object = None) -> str:
+    """The range of counts; the largest of all is said only to who exceeds it."""
+    told = at_most < MAX_COUNT or (isinstance(got, Real) and got > MAX_COUNT)
+    return f"from {_limit(at_least)} to {_limit(at_most)}" if told else f"from {_limit(at_least)}"
+
+
+def _limit(end: float) -> str:
+    """The end of a range as people write it."""
+    if end == MAX_COUNT:
+        return "2^53"
+    text, short = shown(end), f"{end:g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    return short if len(text) > 8 and float(short) == end else text
 
 
 def shown(value: float) -> str:
@@ -66,7 +83,8 @@ def number(
 ) -> float:
     """Return ``value`` as a float in the given range, zero or of a size from 1e-300 to 1e300, or raise InputError."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InputError(f"{name} must be a number {_range_text(above, at_least, below, at_most)}, got {value!r}")
+        allowed = f"a number {_range_text(above, at_least, below, at_most)}".rstrip()
+        raise InputError(f"{name} must be {allowed}, got {value!r}")
     real = cast(float, value)
     return float(numbers(name, real, above=above, at_least=at_least, below=below, at_most=at_most, sized=True))
 
@@ -75,7 +93,7 @@ def integer(name: str, value: object, *, at_least: int, at_most: int = MAX_COUNT
     """Return ``value`` as an int between ``at_least`` and ``at_most``, or raise :class:`InputError`."""
     if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
         return int(value)
-    raise InputError(f"{name} must be an integer {_from_to(at_least, at_most)}, got {value!r}")
+    raise InputError(f"{name} must be a whole number {_from_to(at_least, at_most, value)}, got {value!r}")
 
 
 def numbers(
@@ -95,9 +113,7 @@ def numbers(
     ``finite=False`` admits +infinity (a diameter that does not bind); NaN never passes. ``sized`` asks for entries that are
     zero or of a size from 1e-300 to 1e300.
     """
-    allowed = _range_text(above, at_least, below, at_most)
-    if whole:
-        allowed = f"a whole number {allowed}"
+    allowed = f"a {'whole ' if whole else ''}number {_range_text(above, at_least, below, at_most)}".rstrip()
     array = _real_array(name, value, allowed)
     inside = np.isfinite(array) if finite else ~np.isnan(array)
     if above is not None:
@@ -112,10 +128,14 @@ def numbers(
         inside &= array == np.floor(array)
     if not inside.all():
         first = float(array[~inside].flat[0])
-        raise InputError(f"{name} must be {'' if whole else 'a finite number '}{allowed}, got {shown(first)}")
+        if not math.isfinite(first) and not whole:
+            allowed = f"a finite {allowed.removeprefix('a ')}"
+        if at_most == MAX_COUNT and first <= MAX_COUNT:
+            allowed = allowed.removesuffix(" to 2^53")
+        raise InputError(f"{name} must be {allowed}, got {shown(first)}")
     odd = (array != 0) & ((np.abs(array) < SMALLEST) | (np.abs(array) > LARGEST)) if sized else ~inside
     if odd.any():
-        raise InputError(f"{name} must be {SMALLEST:g} to {LARGEST:g} in size, got {shown(float(array[odd].flat[0]))}")
+        raise InputError(f"{name} must be 1e-300 to 1e300 in size, got {shown(float(array[odd].flat[0]))}")
     return array
 
 
@@ -129,7 +149,7 @@ def _real_array(name: str, value: ArrayLike, allowed: str) -> NDArray[np.float64
     except ValueError:
         raise InputError(f"{name} must be a number or a rectangular array, got {value!r}") from None
     if raw.dtype.kind not in "iuf" and not _all_real(raw):
-        raise InputError(f"{name} must be numeric, {allowed}, got {value!r}")
+        raise InputError(f"{name} must be {allowed}, got {value!r}")
     try:
         return np.array(raw, dtype=np.float64)
     except OverflowError:
@@ -151,7 +171,10 @@ def word_or_count(name: str, value: object, *, words: tuple[str, ...], count: st
             value = int(value)
     if isinstance(value, Integral) and not isinstance(value, bool) and at_least <= int(value) <= at_most:
         return int(value)
-    raise InputError(f"{name} must be {', '.join(words)} or {count} {_from_to(at_least, at_most)}, got {value!r}")
+    hint = _meant(value, words)
+    raise InputError(
+        f"{name} must be {', '.join(words)} or {count} {_from_to(at_least, at_most, value)}, got {value!r}", hint=hint
+    )
 
 
 def checked_mixture(
@@ -179,5 +202,14 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return ``value`` if it is one of the allowed words, or raise :class:`InputError` naming them."""
     words = list(allowed)
     if not isinstance(value, str) or value not in words:
-        raise InputError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+        raise InputError(f"{name} must be one of {', '.join(words)}, got {value!r}", hint=_meant(value, words))
     return value
+
+
+def _meant(value: object, words: Iterable[str]) -> str | None:
+    """The word that was meant, as a question."""
+    from difflib import get_close_matches
+
+    by_case = {word.lower(): word for word in words}
+    found = get_close_matches(value.lower(), by_case, n=1, cutoff=0.6) if isinstance(value, str) else []
+    return f"did you mean {by_case[found[0]]}?" if found else None

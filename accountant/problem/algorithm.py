@@ -86,7 +86,7 @@ class PNSGD:
         if self.batch_size == "full":
             set_(self, "batch_size", n)
         elif isinstance(self.batch_size, str):
-            raise InputError(f'batch_size must be an integer from 1 to n = {n} or "full", got {self.batch_size!r}')
+            raise InputError(f'batch_size must be a whole number from 1 to n = {n} or "full", got {self.batch_size!r}')
         set_(self, "batch_size", integer("batch_size", self.batch_size, at_least=1, at_most=n))
         if self.step_size is None:
             set_(self, "step_size", 1 / smoothness)
