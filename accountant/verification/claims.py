@@ -247,11 +247,11 @@ class Claims:
             return None
         value, wanted = number.value, ""
         if role == "sigma" and not value > 0 and method.name != "retrain":
-            wanted = "a number > 0"
+            wanted = "a number above 0"
         elif role == "epsilon" and not value >= 0:
-            wanted = "a number >= 0"
+            wanted = "a number from 0"
         elif role == "delta" and not 0 < value < 1:
-            wanted = "a number > 0 and < 1"
+            wanted = "a number above 0 and below 1"
         if wanted:
             raise self._cells.refusal(row, role, wanted, shown(value))
         return number
