@@ -80,7 +80,7 @@ def test_every_command_says_what_sigma_is_and_what_is_compared() -> None:
         "compare": ("--steps", "100", *TARGET),
     }
     for command, words in commands.items():
-        text = " ".join(run(command, *TUNE, *words).stdout.split())
+        text = " ".join(run(command, *TUNE, *words, "--verbose").stdout.split())
         assert "sqrt(2 eta)" in text, command
         assert "retrained without the records" in text, command
         found = made(command, *TUNE, *words)
@@ -166,7 +166,9 @@ def test_blocks_are_told_and_mu_is_not() -> None:
     assert found["blocks"] == len(found["split"]) > 1
     assert sum(found["split"]) <= 100
     assert found["mu_worst"] is None
-    assert f"{found['blocks']} blocks" in run("sigma", *TUNE, "--model-clip", "1", "--steps", "100", *TARGET).stdout
+    assert (
+        f"{found['blocks']} blocks" in run("sigma", *TUNE, "--model-clip", "1", "--steps", "100", *TARGET, "--verbose").stdout
+    )
     published = made("sigma", *TUNE, "--model-clip", "1", "--clip-first", "yes", "--steps", "100", *TARGET)["comparison"]
     assert published["bound"] == "finetune-model-clipping"
     assert oracle.chain(1.0, 2 / published["sigma"], 100) <= 1e-5
@@ -246,7 +248,7 @@ def test_settings_in_a_file(tmp_path: Path) -> None:
         (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "10", "--window", "7d"), "window must be left out"),
         (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "requests.csv"), "requests must be a COUNT for fine-tuning"),
         (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "9" * 5000), "requests must be a COUNT for fine-tuning"),
-        (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "9" * 4000), "requests must be an integer from 1 to 10000000"),
+        (("plan", *TUNE, "--sigma", "2", *TARGET, "--requests", "9" * 4000), "requests must be a whole number from 1 to 10000000"),
         (("plan", *TUNE, *TARGET, "--requests", "10"), "sigma must be given"),
         (("compare", *TUNE, *TARGET), "steps must be given"),
         (("compare", *TUNE, *TARGET, "--epochs", "1"), "epochs must be left out for fine-tuning"),

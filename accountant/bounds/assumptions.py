@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from accountant.bounds.base import Setting
@@ -25,6 +26,23 @@ INDEPENDENT: Final = (
     "requests, what replaces the points and all their times depend neither on the batch order nor on any model learned or "
     "released before them"
 )
+#: How the lines begin that say what the guarantee is of, or how it was computed: nothing in them is the user's to make true.
+_OURS: Final = (
+    "adjacency ", "reference ", "learning has converged (or is bounded as if it had", "averaged over ", "holds for every batch",
+    "holds whatever the deleted records drew", "compared with the same history", "earlier requests ", "requests may be chosen",
+    "sigma is chosen for so many requests",
+)  # fmt: skip
+
+
+def to_check(assumptions: Iterable[str]) -> tuple[str, ...]:
+    """Those of the lines that are the user's to make true; the others say what the guarantee is of, or how it was computed.
+
+    A line that nobody has sorted is the user's: none is left out by accident.
+
+    >>> to_check(["adjacency replace: the deleted point is replaced by another", "learning runs 3 epochs"])
+    ('learning runs 3 epochs',)
+    """
+    return tuple(line for line in assumptions if not line.startswith(_OURS) and "; the guarantee is for all of" not in line)
 
 
 def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group_size: int) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accountant.commands import layout, present
+from accountant.commands import drawings, layout, present, sketch, writing
+from accountant.commands.following import following
 from accountant.commands.options import (
     COUNT,
     NUMBER,
@@ -29,6 +30,8 @@ OverOption = Annotated[
 FromOption = Annotated[float | None, typer.Option("--from", **NUMBER, help="First delta or alpha; default 1e-12 or 1.5.")]
 ToOption = Annotated[float | None, typer.Option("--to", **NUMBER, help="Last delta or alpha; default 0.1 or 64.")]
 PointsOption = Annotated[int, typer.Option(**COUNT, help="Number of points, on a logarithmic scale, 2 to 10000.")]
+OutputOption = Annotated[list[str] | None, writing.option(*writing.ROWS_AND_PICTURES), writing.FILES]
+PlotOption = Annotated[bool, typer.Option("--plot", help="Draw the curve on the screen; -o curve.svg draws it to a file.")]
 
 
 def places(over: str, first: float | None, last: float | None, points: int) -> Floats:
@@ -55,12 +58,15 @@ def curve(
     last: ToOption = None,
     points: PointsOption = 12,
     precision: PrecisionOption = None,
+    output: OutputOption = None,
+    plot: PlotOption = False,
 ) -> None:
     """epsilon against delta, or Renyi epsilon against alpha, for one run.
 
     Example: accountant curve --preset mnist --batch-size full --sigma 0.03 --epochs 1 --over alpha
     """
     present.check_precision(precision)
+    writing.check(output, writing.ROWS_AND_PICTURES)
     grid = places(over, first, last, points)
     outcome = present.asked(shared.accountant, "epsilon", sigma=sigma, delta=delta, epochs=epochs, steps=steps)
     way = outcome.way
@@ -85,19 +91,48 @@ def curve(
         for point, block in zip(result["points"], found, strict=True):
             point["precise"] = block[unknown]
         result["precision"] = {key: found[0][key] for key in ("digits", "arithmetic", "proved", "inputs")}
-    if not shared.json:
-        titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
-        if precision is not None:
-            titles.append(f"to {present.plural(precision, 'digit')}")
-        long = None if precision is None else len(titles) - 1
-        table = layout.Grid(titles, names=len(titles), padding=(1, 1), wraps=long)
-        for point in result["points"]:
-            at, value = point[names[0]], point[names[1]]
-            # Rounded to where the printed value holds: a smaller alpha, a larger delta.
-            exact = [point["precise"]] if precision is not None else []
-            table.add_row(digits(at, 10, down=over == "alpha"), digits(value, 10), *exact)
-        screen = layout.console()
-        screen.print(f"Privacy curve over {over}", style="italic")
-        screen.print(table)
     rows = [present.noise_row(result), present.guarantee_row(result), present.length_row(result)]
-    present.show(shared, result, rows, "The run")
+    show(shared, result, [*rows, *present.common_rows(shared, result)], output=output, plot=plot)
+
+
+def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], *, output: list[str] | None, plot: bool) -> None:
+    """Print the curve, draw it where asked for, and write it to the files of ``-o``."""
+    next_ = present.certifying(shared) if output else following("curve", shared.context, output="curve.svg")
+    with writing.writing(output, writing.ROWS_AND_PICTURES) as targets:
+        writing.write(
+            targets, lambda: present.whole(result, next_=next_), rows=lambda: result["points"],
+            picture=lambda part, kind: drawings.curve(part, kind, result),
+        )  # fmt: skip
+    if not shared.json:
+        screen = layout.console()
+        over = "delta" if result["over"] == "delta" else "the order alpha of a Renyi divergence"
+        noise = digits(result["sigma"], 10)
+        said = f"epsilon against {over}, with sigma = {noise}, {present.after_length(result)}"
+        told = f"{said}: every line is proved, and all of them for the same run, as is {present.guarantee_row(result)[1]}."
+        screen.print(layout.text(told, style="bold"))
+        screen.print(_table(result))
+        if plot:
+            for line in sketch.lines([(point[names_of(result)[0]], point[names_of(result)[1]]) for point in result["points"]],
+                                     width=screen.width - 2, names=names_of(result)):  # fmt: skip
+                screen.print(layout.text(line))
+    present.listed(shared, result, rows, "The run", next_=next_)
+
+
+def names_of(result: dict[str, Any]) -> tuple[str, str]:
+    """The two numbers of a point of a curve."""
+    return ("delta", "epsilon") if result["over"] == "delta" else ("alpha", "rdp")
+
+
+def _table(result: dict[str, Any]) -> layout.Grid:
+    over, precision = result["over"], result.get("precision")
+    titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
+    if precision is not None:
+        titles.append(f"to {present.plural(precision['digits'], 'digit')}")
+    long = None if precision is None else len(titles) - 1
+    table = layout.Grid(titles, names=len(titles), padding=(1, 1), wraps=long)
+    for point in result["points"]:
+        at, value = (point[name] for name in names_of(result))
+        # Rounded to where the printed value holds: a smaller alpha, a larger delta.
+        exact = [point["precise"]] if precision is not None else []
+        table.add_row(digits(at, 10, down=over == "alpha"), digits(value, 10), *exact)
+    return table

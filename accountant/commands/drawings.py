@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -252,3 +253,19 @@ _FIGURES: Final = {"figure2": _draw_figure2, "figure3b": _draw_figure3b, "figure
 def reproduction(path: Path, kind: str, made: Reproduction) -> None:
     """A published figure, computed again."""
     _FIGURES[made.name](path, kind, made)
+
+
+def curve(path: Path, kind: str, result: Mapping[str, Any]) -> None:
+    """The privacy curve of a run: epsilon against delta, or Renyi's against alpha, as ``accountant curve`` records it."""
+    across, up = ("delta", "epsilon") if result["over"] == "delta" else ("alpha", "rdp")
+    points = sorted(result["points"], key=lambda point: point[across])
+    figure, (axes,) = pictures.figure()
+    pictures.line(axes, [point[across] for point in points], [point[up] for point in points], 0, label="proved")
+    axes.set_xscale("log")
+    axes.set_xlabel("δ" if across == "delta" else "order α")
+    axes.set_ylabel("ε" if across == "delta" else "Rényi divergence of order α, at most")
+    axes.set_ylim(bottom=0)
+    title = f"σ = {result['sigma']:.4g}, {present.after_length(dict(result))}"
+    preset = (result["problem"] or {}).get("preset")
+    axes.set_title(title if preset is None else f"{preset}: {title}", loc="left", fontsize=11)
+    pictures.save(figure, path, kind)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from accountant.commands import present
+from accountant.commands.following import following
 from accountant.commands.options import DeltaOption, EpsilonOption, PrecisionOption, Shared, SigmaOption
 from accountant.numerics import digits
 from accountant.questions import Unknown
@@ -51,11 +52,23 @@ def epochs(
         present.length_row(result),
         present.guarantee_row(result),
         ("epsilon achieved", digits(result["epsilon_achieved"], 10)),
-        *more,
         present.noise_row(result),
         present.comparison_row(other, unit, count),
     ]
-    present.show(shared, result, rows, "Unlearning needed")
+    next_ = following("plan", shared.context, without=("steps",), requests=100)
+    present.show(shared, result, rows, "Unlearning needed", answer=needed(result, unit, count), more=more, next_=next_)
+
+
+def needed(result: dict[str, Any], unit: str, count: int) -> str:
+    """The answer in a sentence: how long unlearning is."""
+    guarantee, noise = present.guarantee_row(result)[1], digits(result["sigma"], 10)
+    if not result["steps"]:
+        return f"No unlearning is needed: the learned model has {guarantee} already, with sigma = {noise}"
+    told = present.plural(count, unit.removesuffix("s"))
+    more = f" ({present.plural(result['steps'], 'step')})" if unit == "epochs" else ""
+    reached = f"epsilon = {digits(result['epsilon_achieved'], 10)} is reached"
+    enough = "is enough" if count == 1 else "are enough"
+    return f"{told}{more} of unlearning {enough} for {guarantee}, with sigma = {noise}; {reached}"
 
 
 def steps(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from accountant.commands.streams import encodable
+from accountant.numerics import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -124,7 +128,38 @@ def console() -> Console:
     # Of terminals that say no more than that they are dumb, rich takes all to be 80 columns wide, COLUMNS or not.
     width = shutil.get_terminal_size().columns if screen.is_dumb_terminal else screen.width
     screen.size = (min(max(width, WIDTH // 2), WIDTH), screen.height)
+    waiting = _FIRST.get()
+    for line in waiting:
+        screen.print(text(line))
+    waiting.clear()
     return screen
+
+
+#: Lines that wait to be said before anything else.
+_FIRST: Final[ContextVar[list[str]]] = ContextVar("accountant_first", default=[])
+
+
+@contextmanager
+def first(lines: Iterable[str]) -> Iterator[None]:
+    """Say these lines before anything else that a :func:`console` shows; on standard error where none is made."""
+    waiting = list(lines)
+    token = _FIRST.set(waiting)
+    try:
+        yield
+    except InputError:
+        waiting.clear()
+        raise
+    finally:
+        _FIRST.reset(token)
+        for line in waiting:
+            print(line, file=sys.stderr)
+
+
+def text(said: str, *, style: str = "") -> Text:
+    """Plain text without markup, for the screen; only words too long for a line are broken."""
+    from rich.text import Text
+
+    return Text(encodable(said), style, overflow="fold")
 
 
 def bullet(text: str) -> Padding:

@@ -40,11 +40,16 @@ def check(path: str | None) -> None:
         return
     if Path(path).suffix.lower() not in KINDS:
         raise InputError(f"plot must end in {' or '.join(KINDS)}, got {path!r}")
-    _figure_class()
+    available("plot")
+
+
+def available(option: str) -> None:
+    """InputError, about the option, where nothing can be drawn."""
+    _figure_class(option)
 
 
 def kind(path: str) -> str:
-    """What a file of that name holds: png or svg."""
+    """What a file of that name holds: png, svg or pdf."""
     return Path(path).suffix[1:].lower()
 
 
@@ -86,13 +91,13 @@ def save(made: Figure, path: Path, kind: str, *, dpi: int = 150) -> None:
     made.savefig(path, format=kind, dpi=dpi)
 
 
-def _figure_class() -> type[Figure]:
+def _figure_class(option: str = "plot") -> type[Figure]:
     try:
         from matplotlib.figure import Figure
 
         return Figure
     except ImportError:
-        raise InputError("plot needs matplotlib: pip install 'unlearning-accountant[plot]'") from None
+        raise InputError(f"{option} needs matplotlib: pip install 'unlearning-accountant[plot]'") from None
 
 
 #: Markers on a line, about; more would hide it.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from accountant.commands import layout
+from accountant.commands.following import following, set_command
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
-from accountant.problem import noise_in_units
+from accountant.problem import RANDOM, SECRET, WORST, noise_in_units
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
 #: What sigma is of common steps.
@@ -133,7 +136,58 @@ def answer(
     if block is not None:
         result["precision"] = block
     rows = [noise_row(result), guarantee_row(result), length_row(result)]
-    show(shared, result, [*found, *more, *rows, comparison_row(result["comparison"], unknown, value)], title)
+    rows = [*found, *rows, comparison_row(result["comparison"], unknown, value)]
+    given = {} if unknown != "sigma" else {"sigma": float(digits(value, 10))}
+    show(shared, result, rows, title, answer=said(result, unknown), more=more, next_=certifying(shared, **given))
+
+
+def said(result: dict[str, Any], unknown: str) -> str:
+    """The answer in a sentence: what was asked for comes first."""
+    guarantee, after = guarantee_row(result)[1], after_length(result)
+    noise = digits(result["sigma"], 10)
+    if unknown == "sigma":
+        return f"sigma = {noise} is enough noise: {guarantee}, {after}"
+    if unknown == "delta":
+        delta = digits(result["delta"], 10)
+        return f"delta = {delta} at epsilon = {digits(result['epsilon'])} is proved with sigma = {noise}, {after}"
+    default = " (1/n, the default)" if result["delta_is_default"] else ""
+    return (
+        f"epsilon = {digits(result['epsilon'], 10)} at delta = {digits(result['delta'])}{default} is proved with "
+        f"sigma = {noise}, {after}"
+    )
+
+
+def after_length(result: dict[str, Any]) -> str:
+    """How long unlearning is, as the end of a sentence."""
+    if not result["steps"]:
+        return "without any unlearning"
+    steps = plural(result["steps"], "noisy step" if result["epochs"] is None else "step")
+    if result["epochs"] is None or result["epochs"] != int(result["epochs"]):
+        return f"after {steps} of unlearning"
+    return f"after {plural(int(result['epochs']), 'epoch')} of unlearning ({steps})"
+
+
+def certifying(shared: Shared, **given: Any) -> str | None:
+    """What to do once an answer stands: have it certified where there are certificates, else look at the whole curve."""
+    if _certifiable(shared):
+        return following("certify", shared.context, without=("epsilon", *_OF_CURVES), **given, output="certificate.json")
+    return following("curve", shared.context, without=("epsilon",), **given)
+
+
+def _certifiable(shared: Shared) -> bool:
+    """Whether there are certificates of what was asked about; of rare settings no, where nobody has to be sure."""
+    if shared.stepping is not None:
+        return shared.stepping.name == "fine-tuning" and shared.step_accountant.schedule is None
+    accountant, algorithm = shared.accountant, shared.accountant.algorithm
+    plain = accountant.bound == "optimal" and accountant.constant and algorithm.rounding is None
+    usual = algorithm.dropped_points == 0 and not accountant.starts_apart
+    drawn = not algorithm.own_draws or (algorithm.assignment == SECRET and algorithm.problem.adjacency != "replace")
+    placed = accountant.batches == WORST or (accountant.batches == RANDOM and accountant.group_size == 1)
+    return plain and usual and drawn and placed
+
+
+#: Options of ``accountant curve`` that no other command has.
+_OF_CURVES: Final = ("over", "first", "last", "points", "plot")
 
 
 def kind(precision: int) -> Digits:
@@ -156,22 +210,79 @@ def check_precision(precision: int | None) -> None:
         integer("precision", precision, at_least=1, at_most=MAX_DIGITS)
 
 
-def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
-    """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all commands have."""
-    listed(shared, result, [] if shared.json else [*rows, *_common_rows(shared, result)], title)
+def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str, **told: Unpack[Told]) -> None:
+    """Print the record: as JSON, or what :func:`listed` says of it, with the rows that all commands have."""
+    listed(shared, result, [] if shared.json else [*rows, *common_rows(shared, result)], title, **told)
 
 
-def listed(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str) -> None:
-    """Print the record: as JSON, or as a table of ``rows`` and what it rests on."""
+class Told(TypedDict, total=False):
+    """What is told of every answer.
+
+    answer: a sentence. more: rows that were asked for. next_: the command to run next. checks: more that the user is to check.
+    """
+
+    answer: str
+    more: Sequence[tuple[str, str]]
+    next_: str | None
+    checks: Sequence[str]
+
+
+def whole(result: dict[str, Any], **told: Unpack[Told]) -> dict[str, Any]:
+    """The record as JSON has it: with what the user is to check, and the command to run next."""
+    from accountant.bounds import to_check
+
+    checks = [*told.get("checks", ()), *_noise(result), *to_check(result["assumptions"])]
+    return {**result, "to_check": checks, "next": told.get("next_")}
+
+
+def listed(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str, **told: Unpack[Told]) -> None:
+    """Print the record: as JSON, or the answer, what the user is to check, and what to do next.
+
+    With --verbose also a table of ``rows`` below its ``title``, and all that the answer rests on.
+    """
+    next_ = told.get("next_")
+    complete = whole(result, **told)
     if shared.json:
-        print(json.dumps(result, allow_nan=False))
+        print(json.dumps(complete, allow_nan=False))
         return
     screen = layout.console()
-    screen.print(title, style="italic")
-    screen.print(layout.facts(rows))
-    screen.print("[bold]Assumptions[/bold]")
-    for line in result["assumptions"]:
+    if "answer" in told:
+        screen.print(layout.text(told["answer"] + ".", style="bold"))
+    if more := list(told.get("more", ())):
+        screen.print(layout.facts(more))
+    if shared.verbose:
+        screen.print(title, style="italic")
+        screen.print(layout.facts(rows))
+    everything = [*told.get("checks", ()), *_noise(result), *result["assumptions"]]
+    closing(screen, everything if shared.verbose else complete["to_check"], next_, verbose=shared.verbose)
+
+
+def closing(screen: Console, lines: Iterable[str], next_: str | None, *, verbose: bool) -> None:
+    """What an answer rests on, and what to do next."""
+    screen.print("[bold]Assumptions[/bold]" if verbose else "[bold]For you to check[/bold]")
+    for line in lines:
         screen.print(layout.bullet(line))
+    if not verbose:
+        screen.print("(--verbose: all that it rests on, and how it was found)")
+    if next_ is not None:
+        screen.print("[bold]Next[/bold]")
+        for line in set_command(next_, screen.width - 2):
+            screen.print(layout.text(f"  {line}"))
+
+
+def _noise(result: dict[str, Any]) -> list[str]:
+    """The noise that must really be added."""
+    if "noise_std" not in result:
+        return []
+    if result.get("problem") is None:
+        # Common steps say it among their assumptions.
+        return []
+    if result.get("schedule"):
+        return [
+            "every step adds Gaussian noise of standard deviation sqrt(2 eta) sigma to every parameter, as the schedule says"
+        ]
+    std = digits(result["noise_std"])
+    return [f"every step adds Gaussian noise to every parameter, of standard deviation sqrt(2 eta) sigma = {std}"]
 
 
 def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
@@ -203,7 +314,8 @@ def comparison_row(other: dict[str, Any], unknown: str, mine: float) -> tuple[st
     return name, f"{unknown} = {digits(value, 10)}{factor} {where}"
 
 
-def _common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]:
+def common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The rows that all commands about a run have."""
     rows = [
         ("gradients", f"{result['gradient_evaluations']} per-sample gradient evaluations"),
         ("bound used", f"{result['bound']}, batches {result['batches']}, reference {result['reference']}"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
-from accountant.commands import layout, present
+from accountant.commands import curve as curves
+from accountant.commands import present, writing
 from accountant.commands.curve import places
+from accountant.commands.epochs import needed
+from accountant.commands.following import following
 from accountant.commands.options import Shared, check_told
 from accountant.commands.plan import counted
 from accountant.numerics import InputError, digits, integer
@@ -47,7 +50,10 @@ def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title
     more: list[tuple[str, str]] = []
     if precision is not None:
         result["precision"], more = _precise(shared, precision, unknown, question)
-    show(shared, result, [*found, *more, *_rows(result), *_compared(result["comparison"], unknown, value)], title)
+    rows = [*found, *_rows(result), *_compared(result["comparison"], unknown, value)]
+    given = {} if unknown != "sigma" else {"sigma": float(digits(value, 10))}
+    next_ = present.certifying(shared, **given)
+    show(shared, result, rows, title, answer=present.said(result, unknown), more=more, next_=next_)
 
 
 def _precise(
@@ -93,15 +99,17 @@ def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, 
         *_rows(result),
         *_compared(result["comparison"], "steps", count),
     ]
-    show(shared, result, rows, "Unlearning needed")
+    next_ = following("plan", shared.context, without=("steps",), requests=100)
+    show(shared, result, rows, "Unlearning needed", answer=needed(result, "steps", count), next_=next_)
 
 
 def curve(
     shared: Shared, *, sigma: float, delta: float | None, epochs: int | None, steps: int | None, over: str,
-    first: float | None, last: float | None, points: int, precision: int | None,
+    first: float | None, last: float | None, points: int, precision: int | None, output: list[str] | None, plot: bool,
 ) -> None:  # fmt: skip
     """``accountant curve``."""
     _check(shared, {"epochs": epochs, "precision": precision})
+    writing.check(output, writing.ROWS_AND_PICTURES)
     grid = places(over, first, last, points)
     chance = float(grid[0]) if delta is None and over == "delta" else delta
     question = {"sigma": sigma, "delta": chance, "steps": steps}
@@ -118,15 +126,7 @@ def curve(
     result = record(shared, "curve", outcome)
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
-    if not shared.json:
-        titles = ["delta", "epsilon"] if over == "delta" else ["alpha", "Renyi epsilon"]
-        table = layout.Grid(titles, names=len(titles), padding=(1, 1))
-        for point in result["points"]:
-            table.add_row(digits(point[names[0]], 10, down=over == "alpha"), digits(point[names[1]], 10))
-        screen = layout.console()
-        screen.print(f"Privacy curve over {over}", style="italic")
-        screen.print(table)
-    show(shared, result, _rows(result), "The run")
+    curves.show(shared, result, [*_rows(result), *_common(result)], output=output, plot=plot)
 
 
 def plan(
@@ -291,11 +291,15 @@ def _blocks(split: list[int]) -> str:
     return f"{len(split)} blocks: {', '.join(lengths[:4])}{many}"
 
 
-def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], title: str) -> None:
+def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], title: str, **told: Unpack[present.Told]) -> None:
     """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all of these commands have."""
+    present.listed(shared, result, [*rows, *_common(result)], title, **told)
+
+
+def _common(result: dict[str, Any]) -> list[tuple[str, str]]:
     common = [("algorithm", result["algorithm"]["name"]), ("blocks", _blocks(result["split"]))]
     if result["mu_worst"] is not None:
         attained = result["tightness"] is not None and result["tightness"] < 1 + 1e-9
         says = " (two Gaussian runs attain it: it cannot be smaller)" if attained else ""
         common.append(("mu", f"{digits(result['mu_worst'])}{says}"))
-    present.listed(shared, result, [*rows, *common], title)
+    return common
