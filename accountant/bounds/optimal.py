@@ -15,13 +15,13 @@ from accountant.curves import Curve, GaussianMixtureCurve, GDPCurve
 from accountant.numerics import DOUBLE, SMALLEST, Floats, InputError, Numbers, Precise, geometric_sum, log_power
 from accountant.problem import PNSGD
 from accountant.shifts import (
-    NO_DISTANCE,
     Timeline,
     each_joined,
     joined,
     log_mu_cyclic,
     log_mu_decay,
     log_mu_restarted,
+    no_distance,
     plain_timeline,
     string_mu,
     taut_string,
@@ -50,7 +50,7 @@ class Optimal:
                 "reference=matched does not"
             )
         if (setting.timeline or plain_timeline(algorithm)).drifts:
-            raise InputError(NO_DISTANCE)
+            raise InputError(no_distance(algorithm))
 
     def curve(self, setting: Setting) -> Curve:
         return GaussianMixtureCurve() if setting.algorithm.own_draws else GDPCurve()

@@ -14,7 +14,7 @@ from accountant.bounds.base import Blocks, Setting, log_total
 from accountant.curves import Curve, RenyiCurve
 from accountant.numerics import Floats, InputError, Numbers, log_add, log_power
 from accountant.problem import MATCHED
-from accountant.shifts import NO_DISTANCE, log_learned_distance, log_mu_decay
+from accountant.shifts import log_learned_distance, log_mu_decay, no_distance
 
 
 class _Published:
@@ -144,6 +144,6 @@ def _check_published(name: str, setting: Setting) -> None:
         )
     if algorithm.log_contraction == 0 and algorithm.radius is None:
         if algorithm.learn_epochs is None:
-            raise InputError(NO_DISTANCE)
+            raise InputError(no_distance(algorithm))
         if reference != MATCHED:
             raise InputError(f"bound={name} for a convex problem with reference={reference} needs a radius, and none is given")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,9 +12,26 @@ from typing import Annotated, Any, Final
 import typer
 
 from accountant.bounds import BOUNDS
-from accountant.commands import paths
-from accountant.numerics import InputError, number, truth
-from accountant.problem import PNSGD, PRESETS, STEPPING, Problem, Stepping
+from accountant.commands import choices, paths
+from accountant.commands.words import Stated, first_preset, loss_parameters
+from accountant.numerics import InputError, number, truth, typed_count, typed_delta, typed_number
+from accountant.problem import (
+    ADJACENCIES,
+    ASSIGNMENTS,
+    CONVERGED,
+    LAST_BATCH,
+    MATCHED,
+    PNSGD,
+    PRESETS,
+    RANDOM,
+    RESHUFFLE,
+    STARTS,
+    STEPPING,
+    UNITS,
+    WORST,
+    Problem,
+    Stepping,
+)
 from accountant.questions import (
     ALGORITHM,
     BATCHES,
@@ -36,37 +52,52 @@ from accountant.questions import (
 )
 
 
-def _parser(convert: Callable[[str], float], what: str) -> Callable[[str], float | str]:
-    """Text to a number, or a refusal that says what was got; the word that restores a default passes."""
+def _parser(convert: Callable[[str], Any], *words: str) -> Callable[[str], Any]:
+    """Text to a number, or a refusal that says what was got; words pass, as does the one that restores a default."""
 
-    def parse(text: str) -> float | str:
-        if text == DEFAULT:
+    def parse(text: str) -> Any:
+        if text in (DEFAULT, *words):
             return text
         try:
             return convert(text)
-        except ValueError:
-            raise typer.BadParameter(f"it must be {what}, got {text!r}") from None
+        except ValueError as error:
+            raise typer.BadParameter(f"it must be {error}, got {text!r}") from None
 
     return parse
 
 
-def _count_or_word(text: str) -> int | str:
+def _truth(text: str) -> bool:
     try:
-        return int(text)
-    except ValueError:
-        return text
+        return truth("it", text)
+    except InputError:
+        raise ValueError("yes or no") from None
 
 
 #: Parsers that say what they got; typer's own do not.
-NUMBER: Final[dict[str, Any]] = {"parser": _parser(float, "a number"), "metavar": "NUMBER"}
-COUNT: Final[dict[str, Any]] = {"parser": _parser(int, "a whole number"), "metavar": "COUNT"}
-_TRUTH: Final[dict[str, Any]] = {"parser": _parser(functools.partial(truth, "it"), "yes or no"), "metavar": "yes|no"}
+NUMBER: Final[dict[str, Any]] = {"parser": _parser(typed_number), "metavar": "NUMBER"}
+COUNT: Final[dict[str, Any]] = {"parser": _parser(typed_count), "metavar": "COUNT"}
+#: delta, which may be said by n.
+DELTA: Final[dict[str, Any]] = {"parser": _parser(typed_delta), "metavar": "NUMBER|1/n"}
+_TRUTH: Final[dict[str, Any]] = {
+    "parser": _parser(_truth),
+    "metavar": "yes|no",
+    "autocompletion": choices.completing(("yes", "no")),
+}
 _KINDS: Final[dict[str, dict[str, Any]]] = {
     "n": COUNT,
     "smoothness": NUMBER,
     "strong_convexity": NUMBER,
     "lipschitz": NUMBER,
-    "batch_size": {"parser": _count_or_word, "metavar": "COUNT|full"},
+    "batch_size": {"parser": _parser(typed_count, "full"), "metavar": "COUNT|full", "autocompletion": choices.completing(("full",))},
+    "adjacency": choices.closed(*ADJACENCIES),
+    "last_batch": choices.closed(*LAST_BATCH),
+    "assignment": choices.closed(*ASSIGNMENTS),
+    "rounding": choices.closed(*UNITS),
+    "bound": choices.closed(*BOUNDS),
+    "batches": choices.closed(RANDOM, WORST, RESHUFFLE, other="POSITION"),
+    "reference": choices.closed(MATCHED, CONVERGED, other="COUNT"),
+    "start": choices.closed(*STARTS),
+    ALGORITHM: choices.closed(BATCHES, *STEPPING),
     "step_size": NUMBER,
     "radius": NUMBER,
     "learn_epochs": COUNT,
@@ -79,7 +110,12 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "clip_first": _TRUTH,
 }
 #: The panel of options that only algorithms have whose steps both runs share.
-_STEPPING: Final = "Fine-tuning and other common steps"
+_STEPPING: Final = f"{choices.EXPERTS}: fine-tuning and other common steps"
+#: Options that --help leaves to --help-all.
+_FOR_EXPERTS: Final = (
+    "adjacency", "last_batch", "assignment", "largest_n", "redraw", "rounding", "dimension", "rounding_share", "bound",
+    "reference",
+)  # fmt: skip
 #: Options that are shorter than the field they fill.
 _SPELLED: Final = {"rounding": "float", "rounding_share": "float-share"}
 _ACCOUNTANT_HELP: Final = {
@@ -95,7 +131,7 @@ SigmaOption = Annotated[
     typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I), of common steps N(0, sigma^2 I)."),
 ]
 EpsilonOption = Annotated[float, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee.")]
-DeltaOption = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
+DeltaOption = Annotated[float | None, typer.Option(**DELTA, help="delta in (0, 1) of the guarantee; default 1/n.")]
 EpochsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs K >= 0 (or give --steps).")]
 StepsOption = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps N >= 0 (or give --epochs).")]
 PrecisionOption = Annotated[
@@ -105,6 +141,7 @@ PrecisionOption = Annotated[
         help="Also give the answer to this many correct digits, 1 to 1000: proved with the extra certify, else by mpmath.",
     ),
 ]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Also tell all that the answer rests on, and how it was found.")]
 
 
 def _print_version(value: bool) -> None:
@@ -129,6 +166,10 @@ class Shared:
     preset: str | None
     problem: str | None
     json: bool
+    #: Whether everything is told that an answer rests on, and how it was found.
+    verbose: bool = False
+    #: The call, for what of it can be typed again.
+    context: typer.Context | None = None
 
     @cached_property
     def _loaded(self) -> Loaded:
@@ -172,6 +213,11 @@ class Shared:
         check_complete(settings)
         return Setup.of(settings)
 
+    @cached_property
+    def stated(self) -> Stated:
+        """What the constants rest on."""
+        return Stated(self.settings, first_preset(self.preset, self.problem))
+
     @property
     def own(self) -> dict[str, Any]:
         """The settings without those that the preset's name stands for."""
@@ -189,20 +235,20 @@ def check_told(name: str, *, closed: bool = False, **question: Any) -> None:
         raise InputError(f"delta must be given for {name}: there is no n, and so no default 1/n")
 
 
-def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
+def shared_parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
     helps = {f.name: f.metadata["help"] for kind in (Problem, PNSGD) for f in fields(kind) if "help" in f.metadata}
     helps |= _ACCOUNTANT_HELP
     panels = {name: part.capitalize() for part, names in KEYS.items() for name in names}
     helps[ALGORITHM] = f"What runs: {BATCHES} (noisy SGD on batches), {', '.join(STEPPING)}; default {BATCHES}."
     for kind_ in STEPPING.values():
         helps |= {f.name: f.metadata["help"] for f in fields(kind_) if f.name in STEP_KEYS}
-    panels |= dict.fromkeys((*STEP_KEYS, ALGORITHM), _STEPPING)
+    panels |= {ALGORITHM: "Algorithm"} | dict.fromkeys(STEP_KEYS, _STEPPING) | dict.fromkeys(_FOR_EXPERTS, choices.EXPERTS)
     annotations: list[tuple[str, Any, Any]] = [
         (
             "preset",
             Annotated[
                 str | None,
-                typer.Option(metavar="NAME", help=f"Published problem: {', '.join(PRESETS)}.", rich_help_panel="Problem"),
+                typer.Option(**choices.closed(*PRESETS), help="A published problem.", rich_help_panel="Problem"),
             ],
             None,
         ),
@@ -212,6 +258,7 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
                 str | None,
                 typer.Option(
                     metavar="FILE",
+                    autocompletion=choices.problem_files,
                     help="TOML file with the keys of these options. Each option overrides it; the value default sets one back.",
                     rich_help_panel="Problem",
                 ),
@@ -220,6 +267,7 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
             None,
         ),
     ]
+    annotations += loss_parameters(NUMBER, COUNT)
     for name, help_ in helps.items():
         if name in without:
             continue
@@ -230,77 +278,7 @@ def _parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:
         annotations.append((name, Annotated[type_, option], None))
     json_option = typer.Option("--json", help="Print one JSON object instead of a table.")
     annotations.append(("json", Annotated[bool, json_option], False))
+    annotations.append(("verbose", VerboseOption, False))
     keyword = inspect.Parameter.KEYWORD_ONLY
-    return [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in annotations]
-
-
-def register(
-    app: typer.Typer,
-    function: Callable[..., None],
-    *,
-    needs: str | None = "accountant",
-    common: Callable[..., None] | None = None,
-) -> None:
-    """Add ``function(shared, *, own options)`` to the app, with the shared options beside its own.
-
-    needs: what the shared options must make, an "accountant" or a "setup", before anything else is looked at; None: they need
-    not be complete, and the function's own options are all its affair. common: what is called in its place, with the same
-    options, for an algorithm whose steps both runs share.
-    """
-    # Where every method has its own bound, there is none to choose.
-    shared = _parameters(without=() if needs == "accountant" else ("bound",))
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    ]
-    # A problem file may say the target, so its options are not required until the file has been read.
-    required = {p.name for p in own if needs and p.name in TARGET and p.default is inspect.Parameter.empty}
-    own = [parameter.replace(default=None) if parameter.name in required else parameter for parameter in own]
-
-    def computed(**values: Any) -> None:
-        mine = {parameter.name: values.pop(parameter.name) for parameter in own}
-        words = {name: values.pop(name) for name in ("preset", "problem", "json")}
-        shared = Shared(values, **words)
-        runs = function
-        if needs is not None:
-            if shared.stepping is None:
-                getattr(shared, needs)
-            elif common is None:
-                raise InputError(f"algorithm must be {BATCHES} for {function.__name__}, got {shared.stepping.name}")
-            else:
-                runs, _ = common, shared.step_accountant
-            mine |= {name: value for name, value in shared.target.items() if name in mine and mine[name] is None}
-        mine = {name: None if name in TARGET and value == DEFAULT else value for name, value in mine.items()}
-        missing = [name for name in TARGET if name in required and mine[name] is None]
-        if missing:
-            raise InputError(f"{' and '.join(missing)} must be given: as --{missing[0]}, or as a key of a problem file")
-        runs(shared, **mine)
-
-    _add(app, functools.update_wrapper(computed, function), [*own, *shared])
-
-
-def register_alone(app: typer.Typer, function: Callable[..., None]) -> None:
-    """Add ``function`` to the app with its own options only."""
-    parameters = inspect.signature(function, eval_str=True).parameters.values()
-    _add(app, function, [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters])
-
-
-def _add(app: typer.Typer, function: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
-    """A command that refuses bad input in one sentence, and files that are read and written at once before anything else."""
-    marked = paths.marks(parameters)
-
-    @functools.wraps(function)
-    def command(**values: Any) -> None:
-        try:
-            paths.check(marked, values)
-            function(**values)
-        except InputError as error:
-            print(f"Error: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
-
-    # Required options first, as a signature demands; typer reads names, types and defaults from here.
-    parameters = sorted(parameters, key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del command.__wrapped__
-    app.command()(command)
+    made = [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in annotations]
+    return [*made, inspect.Parameter("context", keyword, annotation=typer.Context)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from typer.core import TyperGroup
 
-from accountant.commands import origin, streams
-from accountant.commands.options import Shared, VersionOption, register, register_alone
+from accountant.commands import origin, refusals, streams
+from accountant.commands.options import Shared, VersionOption
+from accountant.commands.registering import register, register_alone
 
 if TYPE_CHECKING:
     from typer import _click as click
@@ -21,13 +24,15 @@ class Row(NamedTuple):
     """A command: the file and the function behind it, both called like the command unless said otherwise.
 
     common: file and function that run in its place for an algorithm whose steps both runs share. needs: as
-    :func:`~accountant.commands.options.register` has it. alone: it has none of the shared options.
+    :func:`~accountant.commands.registering.register` has it. alone: it has none of the shared options.
     """
 
     file: str
     common: str | None = None
     needs: str | None = "accountant"
     alone: bool = False
+    #: Whether epochs or steps must be given.
+    length: bool = False
     #: Whether unknown options are arguments: of ``explain`` they are what is asked about.
     words: bool = False
     #: What ``common`` is given besides.
@@ -36,12 +41,13 @@ class Row(NamedTuple):
 
 #: In the order of the help.
 COMMANDS: Final[dict[str, Row]] = {
-    "sigma": Row("sigma", "stepping.sigma"),
-    "epsilon": Row("sigma", "stepping.epsilon"),
-    "delta": Row("sigma", "stepping.delta"),
+    "init": Row("init", alone=True),
+    "sigma": Row("sigma", "stepping.sigma", length=True),
+    "epsilon": Row("sigma", "stepping.epsilon", length=True),
+    "delta": Row("sigma", "stepping.delta", length=True),
     "epochs": Row("epochs", "stepping.steps"),
     "steps": Row("epochs", "stepping.steps", given={"steps": True}),
-    "curve": Row("curve", "stepping.curve"),
+    "curve": Row("curve", "stepping.curve", length=True),
     "plan": Row("plan", "stepping.plan"),
     "tune": Row("tune", alone=True),
     "compare": Row("compare", "compare_steps.compare", needs="setup"),
@@ -99,6 +105,13 @@ class _Made(MutableMapping[str, "click.Command"]):
             self._made[name] = _group(name, *self._groups[name]) if name in self._groups else _command(name, self._rows[name])
         return self._made[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows or name in self._groups
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any mapping, but that what fails while a command is made is no sign that there is none."""
+        return self[name] if name in (*self._rows, *self._groups) else default
+
     def __setitem__(self, name: str, command: click.Command) -> None:
         self._made[name] = command
 
@@ -126,7 +139,7 @@ def _command(name: str, row: Row) -> click.Command:
         register_alone(one, function)
     else:
         common = None if row.common is None else partial(_run, row.common, row.given)
-        register(one, function, needs=row.needs, common=common)
+        register(one, function, needs=row.needs, length=row.length, common=common)
     command = typer.main.get_command_from_info(
         one.registered_commands[0], pretty_exceptions_short=False, rich_markup_mode=app.rich_markup_mode
     )
@@ -146,9 +159,29 @@ class Commands(TyperGroup):
         origin.TYPED.set(tuple(args))
         return super().make_context(info_name, args, *more, **options)
 
-    def main(self, *args: Any, **options: Any) -> Any:
-        with streams.standard(ends=options.get("standalone_mode", True)):
-            return super().main(*args, **options)
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        with streams.standard(ends=standalone_mode, as_json=refusals.wants_json(words)):
+            try:
+                code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            except ClickException as error:
+                if not standalone_mode:
+                    raise
+                # The help has been printed in its place.
+                if not isinstance(error, NoArgsIsHelpError):
+                    refusals.show(refusals.of_usage(error), as_json=refusals.wants_json(words))
+                code = error.exit_code
+            if not standalone_mode:
+                return code
+            sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Any, Final, TextIO, cast
 
+from accountant.commands import refusals
 from accountant.numerics import InputError
 
 #: Exit codes beside 0, 2 and what a command says of 1: a fault of the program, and what a shell shows for SIGPIPE.
@@ -136,10 +137,11 @@ class Stream:
 
 
 @contextmanager
-def standard(*, ends: bool = True) -> Iterator[None]:
+def standard(*, ends: bool = True, as_json: bool = False) -> Iterator[None]:
     """Standard output and error as :class:`Stream` for a block; streams that are closed are there, and empty.
 
-    ends: an exception that escapes the block ends the program, with ``FAULT`` where it is none of bad input.
+    ends: an exception that escapes the block ends the program, with ``FAULT`` where it is none of bad input. as_json: refusals
+    are JSON.
     """
     before = sys.stdout, sys.stderr, sys.stdin
     with open(os.devnull, "w", encoding="utf-8") as nowhere, open(os.devnull, encoding="utf-8") as nothing:
@@ -147,7 +149,7 @@ def standard(*, ends: bool = True) -> Iterator[None]:
         sys.stderr = cast(TextIO, Stream(before[1] or nowhere, None))
         sys.stdin = before[2] or nothing
         try:
-            with _ending() if ends else nullcontext():
+            with _ending(as_json) if ends else nullcontext():
                 try:
                     yield
                 finally:
@@ -159,12 +161,12 @@ def standard(*, ends: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def _ending() -> Iterator[None]:
+def _ending(as_json: bool) -> Iterator[None]:
     """Exceptions as exit codes."""
     try:
         yield
     except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        refusals.show(refusals.plain(error), as_json=as_json)
         raise SystemExit(2) from None
     except Exception:
         traceback.print_exc()

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from accountant.problem.algorithm import *
     from accountant.problem.assignment import *
     from accountant.problem.constants import *
+    from accountant.problem.derivation import *
+    from accountant.problem.deriving import *
     from accountant.problem.formats import *
     from accountant.problem.loads import *
     from accountant.problem.losses import *
@@ -22,18 +24,20 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        algorithm="MAX_POSITIONS PNSGD",
+        algorithm="LAST_BATCH MAX_POSITIONS PNSGD",
         assignment="ASSIGNMENTS FRESH PARTITION POISSON SECRET",
         constants="binary Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
+        derivation="Derivation",
+        deriving="LOSS_WORDS derive with_constants",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
         loads="Oversize load_limit oversize too_large",
-        problem="ADJACENCIES Problem",
+        problem="ADJACENCIES DERIVED Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
         rounding="MAX_EPSILON REMEDIES Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
         stages="Stage Stages closed",
-        stepping="CENTRE ConvexNonsmooth FineTuning STEPPING SmoothNonconvex Stepping",
+        stepping="CENTRE ConvexNonsmooth FineTuning STARTS STEPPING SmoothNonconvex Stepping",
     )

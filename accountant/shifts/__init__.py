@@ -22,7 +22,7 @@ else:
         __name__,
         chords="Span chord_shifts cuts_of least_chord windows_of",
         cyclic="log_mu_cyclic log_mu_decay log_mu_restarted restarts",
-        distance="NO_DISTANCE learned_distance log_learned_distance",
+        distance="learned_distance log_learned_distance no_distance",
         enclosed="string_mu",
         many="each_joined taut_strings",
         minorant="taut_string",

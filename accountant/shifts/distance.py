@@ -11,7 +11,12 @@ from numpy.typing import ArrayLike
 from accountant.numerics import Floats, Numbers, UnreachableError, geometric_sum, log_power, numbers, plain
 from accountant.problem import DOUBLES, PNSGD, Number, constants_of
 
-NO_DISTANCE = "the distance after learning is unbounded: with contraction 1 (a convex problem) give learn_epochs or a radius"
+
+def no_distance(algorithm: PNSGD) -> str:
+    """What is said where steps do not contract, learning has no end, and no ball bounds the models."""
+    convex = algorithm.problem.strong_convexity == 0
+    other = "strong_convexity above 0" if convex else "step_size below 2/smoothness"
+    return f"the distance after learning is unbounded: give learn_epochs, radius or {other}"
 
 
 def log_learned_distance(algorithm: PNSGD, positions: ArrayLike, number: Number = DOUBLES) -> Numbers:
@@ -45,5 +50,5 @@ def learned_distance(algorithm: PNSGD, position: ArrayLike | None = None) -> flo
     positions = numbers("position", where, at_least=0, at_most=per_epoch - 1, whole=True)
     distance = log_learned_distance(algorithm, positions)
     if not np.all(distance < 709):
-        raise UnreachableError(NO_DISTANCE)
+        raise UnreachableError(no_distance(algorithm))
     return plain(np.exp(distance))
