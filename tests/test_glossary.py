@@ -24,6 +24,7 @@ ASKED = (
     f"epochs {PROBLEM} --sigma 0.01 --epsilon 1",
     f"plan {PROBLEM} --sigma 0.01 --epsilon 1 --requests 3",
     f"compare {PROBLEM} --epsilon 1 --epochs 1",
+    "sigma --loss logistic --l2 0.01 --feature-bound 1 --n 1000 --epsilon 1 --epochs 1",
     "verify --builtin",
     "tune --n 2000 --feature-bound 1 --epsilon 1 --requests 20",
     "epsilon --algorithm fine-tuning --start-clip 1 --weight-decay 0.1 --step-size 0.1 --gradient-clip 1 --sigma 2 "
@@ -68,7 +69,7 @@ def test_every_key_of_an_answer_is_explained(words: str) -> None:
 
 @pytest.mark.parametrize("words", [each for each in ASKED if not each.startswith(("compare", "verify", "tune"))])
 def test_every_label_of_an_answer_is_explained(words: str) -> None:
-    labels = re.findall(r"^  ([a-zA-Z][^ ]*(?: [^ ]+){0,3})  +\S", run(f"{words}"), flags=re.MULTILINE)
+    labels = re.findall(r"^  ([a-zA-Z][^ ]*(?: [^ ]+){0,3})  +\S", run(f"{words} --verbose"), flags=re.MULTILINE)
     assert labels
     assert not {label for label in labels if glossary.find(re.sub(", [0-9]+ digits", "", label)) is None}
 
