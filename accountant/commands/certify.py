@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, layout, paths
+from accountant.commands import files, layout, paths, renamed
 from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption, check_told
 from accountant.numerics import InputError
 from accountant.questions import KEYS, STEP_KEYS, merged
@@ -25,8 +25,9 @@ OutputOption = Annotated[
 ]
 KeyOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Ed25519 private key (PEM) that signs the certificate; extra sign."),
+    typer.Option("--sign", metavar="FILE", help="Ed25519 private key (PEM) that signs the certificate; extra sign."),
     paths.Read(),
+    renamed.Formerly("--key"),
 ]
 RequestsOption = Annotated[
     str | None,
@@ -119,7 +120,7 @@ def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: 
     problem_file = None if shared.problem is None else _bytes("problem", shared.problem)
     with files.replacing("output", output) as part:
         try:
-            with files.progress("certificate") as progress:
+            with files.progress("proving", counted=False) as progress:
                 made = make(problem_file=problem_file, progress=progress)
         except ClaimError as error:
             print(f"Not certified: {error}")

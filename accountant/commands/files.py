@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,25 +59,77 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """Shows a bar on standard error once the work has taken two seconds, if somebody watches."""
-    started = time.monotonic()
-    bars: list[Any] = []
+def progress(what: str, *, counted: bool = True) -> Iterator[Progress]:
+    """Shows on standard error how far the work is once it has taken two seconds, if somebody watches.
 
-    def show(done: int, total: int) -> None:
-        if not bars:
-            if time.monotonic() - started < _PATIENCE or not sys.stderr.isatty():
-                return
-            from rich.console import Console
-            from rich.progress import Progress
-
-            bars.append(Progress(console=Console(stderr=True), transient=True))
-            bars[0].add_task(what)
-            bars[0].start()
-        bars[0].update(bars[0].task_ids[0], completed=done, total=total or None)
-
+    A bar and a percentage where the work that there is has been counted, else what is done so far and a wheel that turns;
+    always the time that has gone by. counted: False for work in parts that take so unlike times that a share says nothing.
+    """
+    bar = _Bar(what, counted=counted)
     try:
-        yield show
+        yield bar.update
     finally:
-        for bar in bars:
-            bar.stop()
+        bar.stop()
+
+
+class _Bar:
+    """What is shown of work in progress; a thread of its own begins it, so that it is seen while nothing is told."""
+
+    def __init__(self, what: str, *, counted: bool) -> None:
+        self._what, self._counted, self._began = what, counted, time.monotonic()
+        self._done, self._total = 0, 0
+        self._shown: Any = None
+        self._over = False
+        self._lock = threading.Lock()
+        self._watched = sys.stderr.isatty()
+        self._timer = threading.Timer(_PATIENCE, self._start)
+        self._timer.daemon = True
+        if self._watched:
+            self._timer.start()
+
+    def update(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
+        if self._watched and time.monotonic() - self._began >= _PATIENCE:
+            self._start()
+        if self._shown is not None:
+            self._tell()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._over = True
+            if self._shown is not None:
+                self._shown.stop()
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        with self._lock:
+            if self._over or self._shown is not None:
+                return
+            style = "line" if (sys.stderr.encoding or "ascii").lower() not in ("utf-8", "utf8") else "dots"
+            columns = [SpinnerColumn(style), TextColumn("{task.description}", markup=False)]
+            columns += [BarColumn()] if self._counted else []
+            columns += [TextColumn("{task.fields[so_far]}", markup=False), TimeElapsedColumn()]
+            # What is printed meanwhile goes where it belongs.
+            shown = Progress(
+                *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            # From when the work began, not from when it is first shown.
+            task = shown.add_task(self._what, total=None, so_far="")
+            shown.tasks[0].start_time = shown.get_time() - (time.monotonic() - self._began)
+            shown.start()
+            self._shown, self._task = shown, task
+        self._tell()
+
+    def _tell(self) -> None:
+        done, total = self._done, self._total
+        if not self._counted:
+            self._shown.update(self._task, so_far="")
+        elif total:
+            # All that can be counted may be done and the last of it still be at work.
+            share = min(100 * done // total, 99 if done < total else 100)
+            self._shown.update(self._task, completed=done, total=total, so_far=f"{share:d} %")
+        else:
+            self._shown.update(self._task, completed=done, total=None, so_far=f"{done}" if done else "")

@@ -7,7 +7,7 @@ reason). Rows with a request number are followed as streams, each request on wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -24,6 +24,8 @@ from accountant.verification.verdicts import PRECISE, WASTEFUL, Checked, Summary
 
 #: Rows looked at together.
 _CHUNK: Final = 20_000
+#: Rows of one kind that are judged before progress is told.
+_BLOCK: Final = 5_000
 #: Lists of requests in one table.
 _MOST_LISTS: Final = 100_000
 
@@ -46,6 +48,8 @@ class Verification:
         self.summary = Summary(ignored=claims.ignored)
         self._lists: dict[tuple[object, ...], RequestList] = {}
         self.total = 0
+        #: Rows that are judged.
+        self._judged_rows = 0
         #: Requests that are no claims: rows by request number (None: not known), and the last by the list that it may begin.
         self._unread: dict[int | None, list[int]] = {}
         self._begun: dict[str, int] = {}
@@ -75,6 +79,7 @@ class Verification:
                 yield row
             basis.add(chunk)
             done += len(chunk)
+            self._judged_rows = done
             self.progress(done, self.total)
         lacking = self.claims.lacking if self.summary.verdicts["unchecked"] == self.summary.rows else []
         self.summary.assumed = [*lacking, *self.claims.readings, *basis.lines()]
@@ -93,10 +98,26 @@ class Verification:
                 if short not in known:
                     known[short] = groups.setdefault((id(claim.method), claim.setup, claim.unit), [])
                 known[short].append(at)
-        for members in groups.values():
-            claims = [claim for at in members if isinstance(claim := chunk[at], Claim)]
-            for at, row in zip(members, self._judged(claims), strict=True):
-                rows[at] = row
+        self._judge(
+            groups.values(), lambda members: self._judged([c for at in members if isinstance(c := chunk[at], Claim)]), rows
+        )
+
+    def _judge(
+        self, groups: Iterable[list[int]], judged: Callable[[list[int]], list[Checked]], rows: list[Checked | None]
+    ) -> None:
+        """Fill in the rows of groups, and tell how many have been."""
+        for members in groups:
+            for begin in range(0, len(members), _BLOCK):
+                block = members[begin : begin + _BLOCK]
+                for at, row in zip(block, judged(block), strict=True):
+                    rows[at] = row
+                self._tell(len(block))
+
+    def _tell(self, more: int) -> None:
+        """So many more rows are judged. Many digits of a row take longer than all else, and are counted instead."""
+        self._judged_rows += more
+        if self.digits is None:
+            self.progress(min(self._judged_rows, self.total), self.total)
 
     def _stepwise(self, chunk: Sequence[Claim | StepClaim | Unread], rows: list[Checked | None]) -> None:
         """Rows of fine-tuning, whose requests do not pile up: each stands for itself."""
@@ -104,10 +125,11 @@ class Verification:
         for at, claim in enumerate(chunk):
             if isinstance(claim, StepClaim):
                 groups.setdefault((id(claim.method), claim.algorithm), []).append(at)
-        for members in groups.values():
-            claims = [claim for at in members if isinstance(claim := chunk[at], StepClaim)]
-            for at, row in zip(members, self._judged_steps(claims), strict=True):
-                rows[at] = row
+        self._judge(
+            groups.values(),
+            lambda members: self._judged_steps([c for at in members if isinstance(c := chunk[at], StepClaim)]),
+            rows,
+        )
 
     def _judged_steps(self, claims: list[StepClaim]) -> list[Checked]:
         """Rows of one method and one algorithm; those whose numbers cannot be computed are unchecked."""
@@ -167,6 +189,7 @@ class Verification:
         for entry, claims, places in members.values():
             for at, row in zip(places, entry.check(claims, self.wasteful, self._unread), strict=True):
                 rows[at], owners[at] = row, entry
+            self._tell(len(places))
 
     def _lost(self, row: int, request: int | None, label: str) -> None:
         """A request that cannot be checked may be the next of a list, or begin another that looks the same."""
