@@ -33,6 +33,7 @@ ASKED = (
 #: Keys that say where an answer comes from, and names of lists: no terms of the field.
 PLAIN = {
     "command",
+    "next",
     "version",
     "columns",
     "errors",
