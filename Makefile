@@ -13,10 +13,8 @@ lint:
 	lint-imports
 	mypy
 
-docs:  ## every example of the pages and the docstrings, and the picture of the README
-	pytest tests/test_docs.py
-	python docs/pictures/noise.py
-	accountant tune --n 5000 --epsilon 1 --delta 1e-5 --requests 2/week --for 1y --plot docs/pictures/tune.svg
+docs:  ## the site, into build/site: a warning is an error, its notebooks run, links inside must lead somewhere (extra docs)
+	sphinx-build -q -W --keep-going docs build/site
 
 bench:
 	pytest benchmarks -n 0
