@@ -128,7 +128,7 @@ def console() -> Console:
     # Of terminals that say no more than that they are dumb, rich takes all to be 80 columns wide, COLUMNS or not.
     width = shutil.get_terminal_size().columns if screen.is_dumb_terminal else screen.width
     screen.size = (min(max(width, WIDTH // 2), WIDTH), screen.height)
-    waiting = _FIRST.get()
+    waiting = _FIRST.get() or []
     for line in waiting:
         screen.print(text(line))
     waiting.clear()
@@ -136,7 +136,7 @@ def console() -> Console:
 
 
 #: Lines that wait to be said before anything else.
-_FIRST: Final[ContextVar[list[str]]] = ContextVar("accountant_first", default=[])
+_FIRST: Final[ContextVar[list[str] | None]] = ContextVar("accountant_first", default=None)
 
 
 @contextmanager

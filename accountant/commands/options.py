@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -56,7 +55,7 @@ def _parser(convert: Callable[[str], Any], *words: str) -> Callable[[str], Any]:
     """Text to a number, or a refusal that says what was got; words pass, as does the one that restores a default."""
 
     def parse(text: str) -> Any:
-        if text in (DEFAULT, *words):
+        if not isinstance(text, str) or text in (DEFAULT, *words):
             return text
         try:
             return convert(text)
@@ -88,7 +87,9 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "smoothness": NUMBER,
     "strong_convexity": NUMBER,
     "lipschitz": NUMBER,
-    "batch_size": {"parser": _parser(typed_count, "full"), "metavar": "COUNT|full", "autocompletion": choices.completing(("full",))},
+    "batch_size": COUNT | {
+        "parser": _parser(typed_count, "full"), "metavar": "COUNT|full", "autocompletion": choices.completing(("full",)),
+    },
     "adjacency": choices.closed(*ADJACENCIES),
     "last_batch": choices.closed(*LAST_BATCH),
     "assignment": choices.closed(*ASSIGNMENTS),

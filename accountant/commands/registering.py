@@ -57,7 +57,7 @@ def register(
             if _made(asked, needs, missing):
                 assert common is not None
                 runs = common
-        mine = settled(asked, mine)
+        mine = settled(mine, asked.settings.get("n"))
         with layout.first([] if asked.json or needs is None else asked.stated.lines):
             runs(asked, **mine)
 

@@ -32,7 +32,7 @@ else:
         interval="Interval",
         jobs="check_jobs processes spread",
         laws="Law NEGLIGIBLE rounded_law",
-        printed="Printed digits parse_number",
+        printed="PerN Printed digits parse_number typed_count typed_delta typed_number",
         roots="decreasing_root guided_whole refined_root smallest_count smallest_whole",
         shapes="Floats Indices Progress broadcast in_blocks plain",
         validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice integer "

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from accountant.problem.problem import *
     from accountant.problem.published import *
     from accountant.problem.rates import *
+    from accountant.problem.reading import *
     from accountant.problem.reference import *
     from accountant.problem.rounding import *
     from accountant.problem.schedule import *
+    from accountant.problem.shapes import *
     from accountant.problem.stages import *
     from accountant.problem.stepping import *
 else:
@@ -26,16 +28,18 @@ else:
         __name__,
         algorithm="LAST_BATCH MAX_POSITIONS PNSGD",
         assignment="ASSIGNMENTS FRESH PARTITION POISSON SECRET",
-        constants="binary Constants DOUBLES Number Read constants_of decimal exact_gap exact_step_size",
-        derivation="Derivation",
+        constants="Constants DOUBLES Number constants_of exact_gap exact_step_size",
+        derivation="DERIVED Derivation",
         deriving="LOSS_WORDS derive with_constants",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
         loads="Oversize load_limit oversize too_large",
-        problem="ADJACENCIES DERIVED Problem",
+        problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",
+        reading="Read binary decimal",
         rates="Rate constant cosine inverse_time step_decay",
         reference="Batches CONVERGED MATCHED RANDOM RESHUFFLE Reference WORST describe parse_reference",
+        shapes="SHAPES",
         rounding="MAX_EPSILON REMEDIES Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
         stages="Stage Stages closed",

@@ -8,7 +8,6 @@ number for the double that it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -18,19 +17,7 @@ from numpy.typing import ArrayLike
 
 from accountant.numerics import DOUBLE, Arithmetic, Numbers
 from accountant.problem.algorithm import PNSGD
-
-#: How a double becomes an exact number.
-Read = Callable[[float], Fraction]
-
-
-def decimal(value: float) -> Fraction:
-    """The decimal number that the double prints as."""
-    return Fraction(repr(float(value)))
-
-
-def binary(value: float) -> Fraction:
-    """The double itself."""
-    return Fraction(value)
+from accountant.problem.reading import Read, decimal
 
 
 def exact_step_size(algorithm: PNSGD, read: Read = decimal) -> Fraction:

@@ -22,7 +22,8 @@ from typing import Final, NamedTuple
 from accountant.numerics import DOUBLE, InputError, smallest_whole
 from accountant.problem.algorithm import PNSGD
 from accountant.problem.assignment import FRESH, POISSON, SECRET
-from accountant.problem.constants import decimal, exact_step_size
+from accountant.problem.constants import exact_step_size
+from accountant.problem.reading import decimal
 
 #: Terms of a tail that are added one by one; the rest is a geometric series.
 _TERMS: Final = 4096

@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from accountant.numerics import InputError, number
+from accountant.problem.derivation import Derivation, lines_of
 from accountant.problem.problem import Problem
-
-#: The largest feature bound.
-_MOST: Final = 1e140
+from accountant.problem.shapes import SHAPES, checked_bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +46,7 @@ class LossConstants(ABC):
     def __post_init__(self) -> None:
         set_ = object.__setattr__
         set_(self, "regularisation", number("regularisation", self.regularisation, at_least=0))
-        set_(self, "feature_bound", number("feature_bound", self.feature_bound, above=0))
-        if not 1 / _MOST <= self.feature_bound <= _MOST:
-            raise InputError(
-                f"feature_bound must be {1 / _MOST:g} to {_MOST:g} in size, as its square counts, got {self.feature_bound:g}"
-            )
+        set_(self, "feature_bound", checked_bound(self.feature_bound))
         if self.clip is not None:
             set_(self, "clip", number("clip", self.clip, above=0))
 
@@ -76,6 +71,22 @@ class LossConstants(ABC):
         bound = self.steepest * self.feature_bound
         return bound if self.clip is None else min(bound, self.clip)
 
+    @property
+    def derivation(self) -> Derivation:
+        """Where L, m and M come from, in words."""
+        shape, steep = SHAPES.get(self.name), []
+        if math.isfinite(self.steepest):
+            steep = ["\N{GREEK SMALL LETTER RHO}\N{MIDDLE DOT}B" if shape is None else shape.steep.format("B")]
+        curve = "\N{GREEK SMALL LETTER KAPPA}\N{MIDDLE DOT}{}" if shape is None else shape.curve
+        return Derivation(
+            loss=self.name, l2=self.regularisation, feature_bound=self.feature_bound, intercept=False, clip=self.clip,
+            smoothness=self.smoothness, strong_convexity=self.strong_convexity, lipschitz=self.lipschitz,
+            lines=lines_of(
+                self.smoothness, curve.format("B\N{SUPERSCRIPT TWO}"), self.strong_convexity, self.lipschitz,
+                [*steep, *(["C"] if self.clip is not None else [])],
+            ),
+        )  # fmt: skip
+
     def problem(self, n: int, *, adjacency: str = "replace") -> Problem:
         """The accountant's problem of ``n`` points under this loss.
 
@@ -88,6 +99,7 @@ class LossConstants(ABC):
             strong_convexity=self.strong_convexity,
             lipschitz=self.lipschitz,
             adjacency=adjacency,
+            loss=self.derivation,
         )
 
     def check_covered(self, problem: Problem) -> None:
@@ -110,11 +122,11 @@ class LogisticConstants(LossConstants):
     """Of log(1 + exp(-y s)): kappa = 1/4, rho = 1."""
 
     name = "logistic"
-    steepest = 1.0
+    steepest = SHAPES[name].steepest
 
     @property
     def curvature(self) -> float:
-        return 0.25
+        return float(SHAPES[self.name].curvature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +136,7 @@ class SmoothedHingeConstants(LossConstants):
     width: float = 1.0
 
     name = "smoothed-hinge"
-    steepest = 1.0
+    steepest = SHAPES[name].steepest
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,7 +144,7 @@ class SmoothedHingeConstants(LossConstants):
 
     @property
     def curvature(self) -> float:
-        return 1 / self.width
+        return float(SHAPES[self.name].curvature) / self.width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +156,7 @@ class RidgeConstants(LossConstants):
     """
 
     name = "ridge"
-    steepest = math.inf
+    steepest = SHAPES[name].steepest
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,7 +165,7 @@ class RidgeConstants(LossConstants):
 
     @property
     def curvature(self) -> float:
-        return 1.0
+        return float(SHAPES[self.name].curvature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +177,7 @@ class MultinomialConstants(LossConstants):
     """
 
     name = "multinomial"
-    steepest = math.sqrt(2)
+    steepest = SHAPES[name].steepest
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,7 +190,7 @@ class MultinomialConstants(LossConstants):
 
     @property
     def curvature(self) -> float:
-        return 0.5
+        return float(SHAPES[self.name].curvature)
 
 
 LOSS_CONSTANTS: Final[dict[str, type[LossConstants]]] = {

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from accountant.questions.accountant import *
     from accountant.questions.enclosing import *
     from accountant.questions.outcome import *
+    from accountant.questions.problem_file import *
     from accountant.questions.query import *
     from accountant.questions.searches import *
     from accountant.questions.settings import *
@@ -24,8 +25,8 @@ else:
         outcome="Outcome Unknown Value",
         query="raised",
         searches="NotUniqueWarning",
-        settings="ALGORITHM BATCHES DEFAULT KEYS Loaded SCHEDULE STEP_KEYS TARGET check_complete load merged "
-        "step_schedule stepping_of",
+        problem_file="ALGORITHM DEFAULT KEYS LENGTH LOSS SCHEDULE STEP_KEYS TARGET TRAFFIC delta_of read_toml",
+        settings="BATCHES Loaded check_complete load merged step_schedule stepping_of",
         setup="Setup",
         step_accountant="StepAccountant",
         step_unknowns="solve_steps",

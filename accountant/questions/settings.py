@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from os import PathLike
 from typing import Any, Final, NamedTuple
 
-from accountant.numerics import InputError, all_bytes, choice, number
-from accountant.problem import PNSGD, PRESET_DIMENSIONS, STEPPING, Problem, Schedule, Stepping, preset
+from accountant.numerics import InputError, choice, number
+from accountant.problem import LOSS_WORDS, PRESET_DIMENSIONS, STEPPING, Problem, Schedule, Stepping, preset
 from accountant.questions.accountant import UnlearningAccountant
+from accountant.questions.problem_file import (
+    ALGORITHM,
+    DEFAULT,
+    KEYS,
+    LENGTH,
+    LOSS,
+    PRESET,
+    SCHEDULE,
+    STEP_KEYS,
+    TARGET,
+    read_toml,
+    settled,
+)
 from accountant.questions.setup import Setup
 
-#: Keys by the constructor they belong to; a TOML file may use these names as tables, or no tables at all.
-KEYS: Final[dict[str, tuple[str, ...]]] = {
-    "problem": tuple(f.name for f in fields(Problem)),
-    "algorithm": tuple(f.name for f in fields(PNSGD) if f.name != "problem"),
-    "accountant": ("bound", "batches", "reference", "group_size"),
-}
-#: What runs: noisy SGD on batches, unless the setting says one of the algorithms whose steps both runs share.
-ALGORITHM: Final = "algorithm"
+#: What runs unless the setting says otherwise: noisy SGD on batches.
 BATCHES: Final = "pnsgd"
-#: Keys of those algorithms that noisy SGD on batches does not have.
-STEP_KEYS: Final = tuple(
-    dict.fromkeys(
-        f.name for kind in STEPPING.values() for f in fields(kind) if f.name not in {n for k in KEYS.values() for n in k}
-    )
-)
-_STEP_FIELDS: Final = tuple(dict.fromkeys(f.name for kind in STEPPING.values() for f in fields(kind)))
-#: What is asked for, which a file may say too, as keys or in a table [target].
-TARGET: Final = ("sigma", "epsilon", "delta")
-#: A list of phases in a file, ``[[schedule]]``.
-SCHEDULE: Final = "schedule"
-#: As an option's value: back to the default, whatever the preset or the file says.
-DEFAULT: Final = "default"
-#: The largest settings file that is read.
-_MAX_BYTES: Final = 1 << 20
-
-
-def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
-    """The settings in a TOML file, flattened; InputError for a file that cannot be read and for unknown keys.
-
-    The key ``algorithm`` is a word, or a table whose ``name`` is that word.
-    """
-    try:
-        data = tomllib.loads(all_bytes("problem", path, _MAX_BYTES).decode("utf-8-sig"))
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"problem file {path} is not TOML: {error}") from None
-    settings: dict[str, Any] = {}
-    for key, value in data.items():
-        entries = [(key, value)]
-        tables = {**KEYS, ALGORITHM: (*KEYS[ALGORITHM], *_STEP_FIELDS), "target": TARGET}
-        allowed: tuple[str, ...] = tuple(dict.fromkeys(sum(tables.values(), (SCHEDULE, ALGORITHM))))
-        if isinstance(value, dict):
-            if key not in tables:
-                raise InputError(f"table [{key}] in {path} is unknown: use {', '.join(tables)}, or no tables")
-            entries, allowed = list(value.items()), tables[key]
-            if key == ALGORITHM:
-                entries = [(ALGORITHM if name == "name" else name, entry) for name, entry in entries]
-                allowed = (ALGORITHM, *allowed)
-        for name, entry in entries:
-            if name not in allowed:
-                raise InputError(f"key {name!r} in {path} is unknown: it must be one of {', '.join(allowed)}")
-            if name in settings:
-                raise InputError(f"key {name!r} stands twice in {path}")
-            settings[name] = entry
-    return settings
 
 
 def merged(
@@ -77,27 +35,39 @@ def merged(
     preset_name: str | None = None,
     problem_file: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """The settings of a preset or a file, with ``options`` (None: not given) on top."""
+    """The settings of a preset or a file (which may begin with one), with ``options`` (None: not given) on top, as JSON types.
+
+    The words of a loss stay what they are: :class:`~accountant.questions.Setup` makes constants of them.
+    """
     if preset_name is not None and problem_file is not None:
         raise InputError("give either preset or problem, got both")
-    settings: dict[str, Any] = {}
-    if preset_name is not None:
-        settings = preset(preset_name).to_dict() | {"dimension": PRESET_DIMENSIONS[preset_name]}
-    if problem_file is not None:
-        settings = read_toml(problem_file)
+    settings: dict[str, Any] = {} if problem_file is None else read_toml(problem_file)
+    if any(name in options for name in LENGTH):
+        settings = {name: value for name, value in settings.items() if name not in LENGTH}
     settings |= {name: value for name, value in options.items() if value is not None}
+    preset_name = settings.pop(PRESET, None) if preset_name is None else preset_name
+    if preset_name is not None:
+        settings = preset(preset_name).to_dict() | {"dimension": PRESET_DIMENSIONS[preset_name]} | settings
+        for name in (name for name in (LOSS, *LOSS_WORDS) if settings.get(name, DEFAULT) != DEFAULT):
+            raise InputError(
+                f"{name} must be left out with preset={preset_name}, which says smoothness and all else of the loss"
+            )
     if preset_name is not None and settings.get(ALGORITHM, BATCHES) in STEPPING:
         raise InputError(
             f"preset must be left out for {settings[ALGORITHM]}: presets are problems of {BATCHES}, got {preset_name}"
         )
-    return {name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT}
+    return settled({name: value for name, value in settings.items() if not isinstance(value, str) or value != DEFAULT})
 
 
 def check_complete(settings: Mapping[str, Any]) -> None:
     """InputError where the problem lacks a constant."""
-    missing = [f.name for f in fields(Problem) if f.default is MISSING and f.name not in settings]
+    derived = ("smoothness",) if LOSS in settings else ()
+    missing = [f.name for f in fields(Problem) if f.default is MISSING and f.name not in (*settings, *derived)]
     if missing:
-        raise InputError(f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file")
+        loss = " (smoothness also by loss)" if "smoothness" in missing else ""
+        raise InputError(
+            f"{' and '.join(missing)} must be given: directly, by a preset or by a problem file{loss}", missing=missing
+        )
 
 
 def stepping_of(settings: Mapping[str, Any], *, scheduled: bool = False) -> Stepping | None:
@@ -125,7 +95,8 @@ def stepping_of(settings: Mapping[str, Any], *, scheduled: bool = False) -> Step
         raise InputError(f"{' and '.join(foreign)} must be left out: {what} of {name}, which has {own}")
     missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in settings]
     if missing:
-        raise InputError(f"{' and '.join(missing)} must be given for {name}: directly, or by a problem file")
+        told = f"{' and '.join(missing)} must be given for {name}: directly, or by a problem file"
+        raise InputError(told, missing=missing)
     return kind(**{key: settings[key] for key in has if key in settings})
 
 

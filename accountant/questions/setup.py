@@ -11,7 +11,17 @@ import numpy as np
 
 from accountant.bounds import Setting
 from accountant.numerics import InputError, integer
-from accountant.problem import MATCHED, PARTITION, PNSGD, Batches, Problem, Reference, Schedule, parse_reference
+from accountant.problem import (
+    MATCHED,
+    PARTITION,
+    PNSGD,
+    Batches,
+    Problem,
+    Reference,
+    Schedule,
+    parse_reference,
+    with_constants,
+)
 from accountant.shifts import Timeline
 
 
@@ -48,11 +58,12 @@ class Setup:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Setup:
-        """The setup that settings by name say; names of something else are left alone.
+        """The setup that settings by name say, a loss in the user's words included; names of something else are left alone.
 
         >>> Setup.of({"n": 100, "smoothness": 1.0, "batch_size": 10}).algorithm.steps_per_epoch
         10
         """
+        settings = with_constants(settings)
         phases = settings.get("schedule")
         schedule = phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
         algorithm = PNSGD(Problem(**_among(settings, Problem)), **_among(settings, PNSGD, without="problem"))

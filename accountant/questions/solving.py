@@ -25,6 +25,7 @@ import numpy as np
 from accountant.numerics import MAX_COUNT, SMALLEST, InputError, choice, number
 from accountant.problem import STEPPING, Schedule
 from accountant.questions.outcome import Unknown
+from accountant.questions.problem_file import ALGORITHM, DEFAULT, SCHEDULE, read_toml
 from accountant.questions.question import MAX_EPSILON
 from accountant.questions.searches import (
     METHODS,
@@ -37,7 +38,7 @@ from accountant.questions.searches import (
     solve_n,
     solve_step_size,
 )
-from accountant.questions.settings import ALGORITHM, BATCHES, DEFAULT, SCHEDULE, assembled, merged, read_toml
+from accountant.questions.settings import BATCHES, assembled, merged
 
 EXTREMES: Final = ("smallest", "largest")
 
@@ -57,6 +58,14 @@ class Question(TypedDict, total=False):
     strong_convexity: float
     lipschitz: float
     adjacency: str
+    loss: str
+    l2: float
+    feature_bound: float
+    intercept: bool
+    clip: float
+    classes: int
+    width: float
+    target_bound: float
     batch_size: int | str | None
     step_size: float | None
     radius: float | None
@@ -87,8 +96,8 @@ def solve(**question: Unpack[Question]) -> float | int:
     """The one argument that is None, from the others: a float, or an int for what is counted.
 
     Arguments (all keywords, scalars, names and domains as everywhere else): sigma, epsilon, delta; epochs or steps; the problem
-    (n, smoothness, strong_convexity, lipschitz, adjacency), or ``preset`` or ``problem`` (a TOML file) for it, each key
-    overriding; batch_size, step_size, radius, learn_epochs, last_batch, assignment, largest_n, redraw; bound, batches,
+    (n, smoothness, strong_convexity, lipschitz, adjacency, or loss and its words, as :func:`~accountant.problem.derive` has
+    them), or ``preset`` or ``problem`` (a TOML file) for it, each key overriding; batch_size, step_size, radius, learn_epochs, last_batch, assignment, largest_n, redraw; bound, batches,
     reference, group_size, schedule.
 
     Exactly one of sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n and group_size must be None: the unknown;

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from accountant.numerics import InputError, choice
-from accountant.questions.settings import ALGORITHM, TARGET, merged, step_schedule, stepping_of
+from accountant.questions.problem_file import ALGORITHM, TARGET
+from accountant.questions.settings import merged, step_schedule, stepping_of
 from accountant.questions.step_accountant import StepAccountant
 from accountant.questions.step_solving import ARGUMENTS
 
