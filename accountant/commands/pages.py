@@ -1,4 +1,4 @@
-"""Reports for people: Markdown and HTML."""
+"""Checked tables in Markdown, and a plain page for who has no Jinja2; with it, the page is that of ``page_verify``."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _markdown(values: list[str]) -> str:
     return "| " + " | ".join(" ".join(value.replace("|", "\\|").split()) for value in values) + " |"
 
 
-class Html:
-    """One page without anything from elsewhere; readable without colour, too."""
+class Plain:
+    """One page without anything from elsewhere, which neither sorts nor filters; readable without colour, too."""
 
     def __init__(self, file: IO[str], precision: present.Digits | None) -> None:
         self.file, self.precision = file, precision

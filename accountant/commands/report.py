@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from accountant.commands import files, layout, present
 from accountant.commands.cells import (
@@ -26,7 +27,8 @@ from accountant.commands.cells import (
     times,
     total,
 )
-from accountant.commands.pages import Html, Markdown
+from accountant.commands.page_verify import Html
+from accountant.commands.pages import Markdown, Plain
 from accountant.tables import TABLES
 from accountant.verification import Checked
 
@@ -56,9 +58,13 @@ class Output(Protocol):
 
 @contextmanager
 def outputs(
-    as_json: bool, markdown: bool, page: Path | None, precision: present.Digits | None = None
-) -> Iterator[list[Output]]:
-    """What is written row by row: to standard output, and to an HTML file; ``precision``: the block of that option."""
+    as_json: bool, markdown: bool, page: Path | None, precision: present.Digits | None = None,
+    *, source: Mapping[str, Any] | None = None,
+) -> Iterator[list[Output]]:  # fmt: skip
+    """What is written row by row: to standard output, and to an HTML file; ``precision``: the block of that option.
+
+    source: files and settings, for the page. Without Jinja2 the page is a plain one.
+    """
     made: list[Output] = []
     with ExitStack() as stack:
         if as_json:
@@ -66,7 +72,8 @@ def outputs(
         if markdown:
             made.append(Markdown(precision))
         if page is not None:
-            made.append(Html(stack.enter_context(files.writing(page)), precision))
+            file = stack.enter_context(files.writing(page))
+            made.append(Html(file, precision, source) if find_spec("jinja2") else Plain(file, precision))
         yield made
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, NamedTuple, TypedDict, Unpack
 
 from accountant.methods import METHODS, STEP_METHODS
 from accountant.numerics import Printed, shown
+from accountant.problem import PRESETS, Problem
 from accountant.verification.claims import Claim, Unread
 from accountant.verification.stepping import StepClaim
 
@@ -30,6 +32,7 @@ class Checked(NamedTuple):
     rounding: the row fails, but some number that rounds to the printed one would do.
     assumed: what was taken because the row does not say it, by role.
     precise: where digits were asked for, the numbers of ``PRECISE`` as decimals rounded up, and the reason of what is missing.
+    preset: the published data set that the row's problem is; None, as n and batch_size are, of rows about common steps.
     """
 
     row: int
@@ -52,6 +55,15 @@ class Checked(NamedTuple):
     rounding: bool
     assumed: Mapping[str, str | float]
     precise: dict[str, str | None] | None = None
+    preset: str | None = None
+    n: int | None = None
+    batch_size: int | None = None
+
+
+class _About(TypedDict, total=False):
+    preset: str | None
+    n: int
+    batch_size: int
 
 
 class Numbers(TypedDict, total=False):
@@ -113,10 +125,12 @@ def checked(
     claim: Claim | StepClaim, verdict: str, reason: str, *, rounding: bool = False, **known: Unpack[Numbers]
 ) -> Checked:
     """The row of a claim; numbers that are left out are None, and epochs of common steps are steps."""
+    about: _About = {}
     if isinstance(claim, StepClaim):
         request, epochs = None, claim.count
     else:
-        request = claim.request
+        request, problem = claim.request, claim.setup.problem
+        about = {"preset": _published(problem), "n": problem.n, "batch_size": int(claim.setup.algorithm.batch_size)}
         epochs = None if claim.count is None else claim.steps / claim.method.steps_per_epoch(claim.setup)
     return Checked(
         row=claim.row,
@@ -138,7 +152,15 @@ def checked(
         factor=known.get("factor"),
         rounding=rounding,
         assumed=claim.taken.values,
+        **about,
     )
+
+
+@lru_cache(maxsize=256)
+def _published(problem: Problem) -> str | None:
+    """The published data set with this problem, whatever the adjacency."""
+    problem = replace(problem, adjacency="replace")
+    return next((name for name, known in PRESETS.items() if known == problem), None)
 
 
 def unread(row: Unread) -> Checked:
