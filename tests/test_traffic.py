@@ -13,7 +13,7 @@ from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 from accountant.problem import default_retrain_epochs
 from accountant.problem.published import PUBLISHED_EPOCHS
 from accountant.requests import UnlearningStream, make_plan, optimize, read_requests
-from accountant.requests.arrivals import Arrival, duration
+from accountant.requests import Arrival, duration
 from accountant.requests.windows import candidate_windows
 
 DAY = 86_400.0
@@ -123,6 +123,9 @@ def test_a_file_that_is_not_there_and_a_folder(tmp_path: Path) -> None:
         ("1.5d", 1.5 * DAY),
         ("90", 90),
         (" 1 h ", 3600),
+        ("7 days", 7 * DAY),
+        ("a year", 365 * DAY),
+        ("1e3", 1000),
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
@@ -130,7 +133,9 @@ def test_durations(text: str, seconds: float) -> None:
     assert duration(seconds) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "d", "7 days", "-7d", "7d12h", "nan", "inf", "1e3", "7z", "٧d", "0", "0d", "99999w" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "d", "7 fortnights", "-7d", "1 month", "a", "7d12h", "nan", "inf", "7z", "٧d", "0", "0d", "99999w" * 9]
+)
 def test_bad_durations_name_the_argument(text: str) -> None:
     with pytest.raises(InputError, match=r"^window must be"):
         duration(text, name="window")
@@ -318,10 +323,10 @@ def test_the_chosen_window_is_never_worse_than_any_candidate(accountant: Unlearn
 
 def test_a_free_sigma_reaches_the_least_cost_and_a_smaller_one_does_not() -> None:
     requests = arrivals(8)
-    for limits in ({"max_sigma": 0.02}, {"max_sigma": 0.05, "unit": "epochs"}, {}):
+    for limits in ({"max_sigma": 0.02}, {"max_sigma": 0.05, "unit": "epochs"}, {"max_sigma": 1e6}):
         unit = {"unit": limits.get("unit", "steps")}
         choice = optimize(MNIST, requests, epsilon=1.0, deadline="10d", **limits)
-        top = limits.get("max_sigma", 1e6)
+        top = limits["max_sigma"]
         assert choice.sigma <= top
 
         def cost(sigma: float, windows: list[float | None], unit: dict[str, Any] = unit) -> int:
@@ -348,9 +353,10 @@ def test_sigma_alone_can_be_chosen() -> None:
     ("requests", "more", "says"),
     [
         ([1], {"sigma": 0.03}, "optimize has nothing to choose"),
+        ([1], {}, "max_sigma must be given where sigma is left to optimize"),
         ([Arrival(0.0)], {"sigma": 0.03, "window": "1d"}, "optimize has nothing to choose"),
         ([Arrival(0.0)], {"sigma": 0.03}, "deadline must be given for optimize"),
-        ([Arrival(0.0)], {"window": "2d", "deadline": "1d"}, "window must be at most the deadline"),
+        ([Arrival(0.0)], {"window": "2d", "deadline": "1d", "max_sigma": 1.0}, "window must be at most the deadline"),
         ([1], {"sigma": 0.03, "max_sigma": 0.1}, "max_sigma must be left out where sigma is given"),
         ([1], {"max_sigma": 0.0}, "max_sigma must be a number above 0"),
         ([1], {"max_sigma": math.nan}, "max_sigma must be a finite number above 0"),

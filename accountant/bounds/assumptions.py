@@ -17,6 +17,7 @@ from accountant.problem import (
     RANDOM,
     RESHUFFLE,
     WORST,
+    Problem,
     describe,
     load_limit,
 )
@@ -53,6 +54,7 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
         f"every point's loss is {shown(problem.smoothness)}-smooth and {convexity}",
         f"the data part of every per-sample gradient has norm at most {shown(problem.lipschitz)}, by construction or by "
         "clipping that keeps convexity and smoothness",
+        _constants(problem),
         f"adjacency {problem.adjacency}: {ADJACENCIES[problem.adjacency].meaning}",
     ]
     if batches == RESHUFFLE:
@@ -75,6 +77,13 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
         lines += _rounding(algorithm)
     lines.append("the guarantee is about the released, unlearned model alone")
     return tuple(lines)
+
+
+def _constants(problem: Problem) -> str:
+    """What L, m and M rest on."""
+    if problem.loss is None:
+        return "L, m and M are as given: they were not derived from a loss here"
+    return f"L, m and M follow from the {problem.loss.about}: {', '.join(problem.loss.lines)}"
 
 
 def _learning(setting: Setting) -> list[str]:

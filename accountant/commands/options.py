@@ -82,14 +82,17 @@ _TRUTH: Final[dict[str, Any]] = {
     "metavar": "yes|no",
     "autocompletion": choices.completing(("yes", "no")),
 }
+_SIZE: Final[dict[str, Any]] = {
+    "parser": _parser(typed_count, "full"),
+    "metavar": "COUNT|full",
+    "autocompletion": choices.completing(("full",)),
+}
 _KINDS: Final[dict[str, dict[str, Any]]] = {
     "n": COUNT,
     "smoothness": NUMBER,
     "strong_convexity": NUMBER,
     "lipschitz": NUMBER,
-    "batch_size": COUNT | {
-        "parser": _parser(typed_count, "full"), "metavar": "COUNT|full", "autocompletion": choices.completing(("full",)),
-    },
+    "batch_size": _SIZE,
     "adjacency": choices.closed(*ADJACENCIES),
     "last_batch": choices.closed(*LAST_BATCH),
     "assignment": choices.closed(*ASSIGNMENTS),

@@ -61,6 +61,7 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "oversize": None if way is None else {"redraw": way.redrawn > 0, "chance": max(way.added, way.redrawn)},
         "assumptions": list(outcome.assumptions),
         "problem": {"preset": shared.preset, **settings["problem"]},
+        "constants": shared.stated.to_dict(),
         "algorithm": {**settings["algorithm"], "steps_per_epoch": outcome.length.steps_per_epoch},
         "schedule": settings["schedule"],
         "version": __version__,
@@ -169,12 +170,12 @@ def after_length(result: dict[str, Any]) -> str:
 
 def certifying(shared: Shared, **given: Any) -> str | None:
     """What to do once an answer stands: have it certified where there are certificates, else look at the whole curve."""
-    if _certifiable(shared):
+    if certifiable(shared):
         return following("certify", shared.context, without=("epsilon", *_OF_CURVES), **given, output="certificate.json")
     return following("curve", shared.context, without=("epsilon",), **given)
 
 
-def _certifiable(shared: Shared) -> bool:
+def certifiable(shared: Shared) -> bool:
     """Whether there are certificates of what was asked about; of rare settings no, where nobody has to be sure."""
     if shared.stepping is not None:
         return shared.stepping.name == "fine-tuning" and shared.step_accountant.schedule is None
@@ -264,6 +265,11 @@ def closing(screen: Console, lines: Iterable[str], next_: str | None, *, verbose
         screen.print(layout.bullet(line))
     if not verbose:
         screen.print("(--verbose: all that it rests on, and how it was found)")
+    next_command(screen, next_)
+
+
+def next_command(screen: Console, next_: str | None) -> None:
+    """The command to run next, as a shell takes it."""
     if next_ is not None:
         screen.print("[bold]Next[/bold]")
         for line in set_command(next_, screen.width - 2):

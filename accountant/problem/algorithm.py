@@ -96,6 +96,7 @@ class PNSGD:
             raise InputError(f"{error} (2/smoothness, with smoothness = {smoothness})") from None
         if self.radius is not None:
             set_(self, "radius", number("radius", self.radius, above=0))
+        self._check_reach()
         if self.learn_epochs is not None:
             set_(self, "learn_epochs", integer("learn_epochs", self.learn_epochs, at_least=1))
         choice("last_batch", self.last_batch, LAST_BATCH)
@@ -109,6 +110,13 @@ class PNSGD:
             self._rounded(1.0)
             self._check_range(self.rounding)
         number("rounding_share", self.rounding_share, at_least=0, below=1)
+
+    def _check_reach(self) -> None:
+        """The ball that a bound on gradients rests on must be there."""
+        most = None if self.problem.loss is None else self.problem.loss.radius
+        if most is not None and (self.radius is None or self.radius > most):
+            got = "none" if self.radius is None else self.radius
+            raise InputError(f"radius must be at most {most}, on which with target_bound lipschitz rests, got {got}")
 
     def _check_assignment(self) -> None:
         """Draws, and the arguments that only some of them have."""

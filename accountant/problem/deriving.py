@@ -80,7 +80,7 @@ def derive(
     return Derivation(
         loss=shape.name, l2=penalty, feature_bound=bound, intercept=adds, intercept_given=intercept is not None, clip=limit,
         classes=count, width=wide, target_bound=None if reach is None else target_bound,
-        radius=None if reach is None else radius,
+        radius=None if reach is None or lipschitz < reach[0] else radius,
         smoothness=smoothness, strong_convexity=penalty, lipschitz=lipschitz,
         lines=lines_of(smoothness, curved, penalty, lipschitz, [text for _, text in bounds]),
     )  # fmt: skip
@@ -100,9 +100,7 @@ def with_constants(settings: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"{' and '.join(words)} must be left out without loss, which says what they are of")
         return dict(settings)
     if both := [name for name in DERIVED if name in settings]:
-        raise InputError(
-            f"{' and '.join(both)} must be left out with loss={loss}, from which they follow: give one or the other"
-        )
+        raise InputError(f"{' and '.join(both)} must be left out with loss={loss}, which says it already: give one or the other")
     found = derive(
         loss, **{"l2": None, "feature_bound": None, "radius": settings.get("radius"), **{w: settings[w] for w in words}}
     )

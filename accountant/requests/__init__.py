@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from accountant.requests.rules import *
     from accountant.requests.settings import *
     from accountant.requests.stream import *
+    from accountant.requests.tradeoff import *
+    from accountant.requests.traffic import *
     from accountant.requests.tuned import *
     from accountant.requests.tuning import *
     from accountant.requests.windows import *
@@ -20,14 +22,16 @@ else:
     __getattr__, __all__ = face(
         __name__,
         adaptive="about_every_point",
-        arrivals="Arrival Expected duration expected_requests read_requests",
-        certified="StatedAfter epochs_counted stated_after",
+        arrivals="Arrival read_requests",
+        traffic="Expected duration expected_requests told",
+        certified="GroupGrid StatedAfter counts_at_worst epochs_counted stated_after",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",
-        settings="AUTO SHARE TunedSetting redraws",
+        settings="AUTO HEARD LOUD SHARE TunedSetting redraws",
         rules="CurveAfter",
         stream="Followed UNITS UnlearningStream",
         tuned="Tried Tuned tune",
         tuning="choose_setting",
+        tradeoff="TradeOff model_noise trade_off",
         windows="optimize",
     )

@@ -1,10 +1,9 @@
-"""Deletion requests over time: reading them, durations, and batching what arrives in one window."""
+"""Deletion requests over time: reading them, and batching what arrives in one window."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +14,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import MAX_COUNT, Floats, InputError, all_bytes, integer, number, numbers, shown
+from accountant.numerics import MAX_COUNT, Floats, InputError, all_bytes, number, numbers, shown
 
 _COLUMNS: Final = {
     "time": ("time", "date", "timestamp", "arrival"), "points": ("points", "count"), "joined": ("joined", "inserted"),
 }  # fmt: skip
 _ALLOWED: Final = "time (or date, timestamp, arrival) and, if wanted, points (or count) and joined (or inserted)"
-_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
-#: What a rate may be per, and the unit of that; a year has 365 days.
-_PER: Final = {
-    "second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "year": "y", **{unit: unit for unit in _UNITS if unit}
-}  # fmt: skip
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The largest file that is read; a million requests are some 25 MB.
 _MAX_BYTES: Final = 1 << 26
@@ -72,7 +66,7 @@ def read_requests(path: str | PathLike[str]) -> list[Arrival]:
             text = row[columns["time"]].strip()
             time, dated = _time(where, text, arrivals[-1].dated if arrivals else None)
             if arrivals and time < arrivals[-1].time:
-                raise InputError(f"{where}: times must be sorted, none before that of the line above, got {_quoted(text)}")
+                raise InputError(f"{where}: times must be sorted, none before that of the line above, got {quoted(text)}")
             joined = _count(where, "joined", row[columns["joined"]].strip(), 0) if "joined" in columns else 0
             least = 0 if joined else 1
             points = _count(where, "points", row[columns["points"]].strip(), least) if "points" in columns else 1
@@ -102,9 +96,9 @@ def _header(where: str, row: list[str]) -> dict[str, int]:
     for at, text in enumerate(row):
         role = roles.get(text.strip().lower())
         if role is None:
-            raise InputError(f"{where}: column {_quoted(text)} is unknown: the header may name {_ALLOWED}")
+            raise InputError(f"{where}: column {quoted(text)} is unknown: the header may name {_ALLOWED}")
         if role in found:
-            raise InputError(f"{where}: columns {_quoted(row[found[role]])} and {_quoted(text)} both give the {role}: keep one")
+            raise InputError(f"{where}: columns {quoted(row[found[role]])} and {quoted(text)} both give the {role}: keep one")
         found[role] = at
     if "time" not in found:
         raise InputError(f"{where}: the time column is missing: the header may name {_ALLOWED}")
@@ -126,7 +120,7 @@ def _time(where: str, text: str, dated: bool | None) -> tuple[float, bool]:
                 number(f"{where}: time in seconds", seconds, at_least=earliest, at_most=_LATEST)
             return seconds, kind
     allowed = {None: "an ISO 8601 date or seconds", True: "an ISO 8601 date, as above", False: "seconds, as above"}[dated]
-    raise InputError(f"{where}: time must be {allowed}, got {_quoted(text)}")
+    raise InputError(f"{where}: time must be {allowed}, got {quoted(text)}")
 
 
 def _date(text: str) -> float:
@@ -138,73 +132,13 @@ def _date(text: str) -> float:
 def _count(where: str, name: str, text: str, least: int) -> int:
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT))
     if not digits or not least <= int(text) <= MAX_COUNT:
-        raise InputError(f"{where}: {name} must be a whole number from {least}, got {_quoted(text)}")
+        raise InputError(f"{where}: {name} must be a whole number from {least}, got {quoted(text)}")
     return int(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """What was typed, as far as a refusal needs it."""
     return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
-def duration(value: str | float, *, name: str = "duration") -> float:
-    """Seconds in "7d", "12h", "30m", "90s", "2w", "1.5d", "1y" (365 days) or a plain number; ``name`` is for the refusal."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([smhdwy]?)\s*", value)
-        if match is None:
-            raise InputError(f"{name} must be seconds, or a number with s, m, h, d, w or y, as in 7d, got {_quoted(value)}")
-        value = float(match[1]) * _UNITS[match[2]]
-    return number(name, value, at_least=SHORTEST, at_most=LONGEST)
-
-
-class Expected(NamedTuple):
-    """How many requests are expected, and in how many seconds (None: not known)."""
-
-    requests: int
-    seconds: float | None
-
-    def windows(self, window: float) -> tuple[int, int]:
-        """Processings, and requests in each, where what arrives in windows of so many seconds is processed together."""
-        assert self.seconds is not None
-        each = max(round(self.requests * min(window / self.seconds, 1.0)), 1)
-        return -(-self.requests // each), each
-
-
-def expected_requests(requests: int | str, over: str | float | None = None, *, over_name: str = "over") -> Expected:
-    """The number of requests, rounded up, of a rate such as "20/week" or "3/day" in a time such as "1y"; or a plain number.
-
-    A rate needs the time; with a plain number it may be given, and is what the requests are spread over. over_name: what a
-    refusal calls the time. Raises InputError for anything else.
-
-    >>> expected_requests("20/week", "1y").requests, expected_requests("3/day", "2w").requests, expected_requests(100).requests
-    (1043, 42, 100)
-    """
-    seconds = None if over is None else duration(over, name=over_name)
-    rate = _rate(requests) if isinstance(requests, str) else None
-    if rate is None:
-        count: Any = int(requests) if isinstance(requests, str) else requests
-        return Expected(integer("requests", count, at_least=1, at_most=MAX_COUNT), seconds)
-    if seconds is None:
-        raise InputError(f"{over_name} must be given with a rate of requests, such as 1y, got requests={requests}")
-    total = rate * seconds
-    if not 0 < total <= MAX_COUNT:
-        raise InputError(f"requests must come to 1 to {MAX_COUNT} in that time, got {requests} for {over}")
-    # A product of decimals that is whole but for rounding is that number.
-    return Expected(max(math.ceil(total * (1 - 1e-12)), 1), seconds)
-
-
-def _rate(text: str) -> float | None:
-    """Requests per second in "20/week"; None for a plain whole number."""
-    if re.fullmatch(r"\s*[0-9]{1,16}\s*", text):
-        return None
-    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(?:/|per)\s*([a-z]+)\s*", text)
-    word = "" if match is None else match[2]
-    unit = _PER.get(word.removesuffix("s") if len(word) > 2 else word)
-    if match is None or unit is None or not float(match[1]) > 0:
-        raise InputError(
-            f"requests must be a whole number from 1, or a rate > 0 per second, minute, hour, day, week or year, as 20/week, "
-            f"got {_quoted(text)}"
-        )
-    return float(match[1]) / _UNITS[unit]
 
 
 class Batched(NamedTuple):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accountant.numerics import MAX_COUNT, InputError, Progress, integer, shown
 from accountant.problem import RANDOM, SECRET, default_retrain_epochs, oversize
 from accountant.questions import UnlearningAccountant
-from accountant.requests.arrivals import EPOCH, Arrival, Queue, duration
+from accountant.requests.arrivals import EPOCH, Arrival, Queue
 from accountant.requests.covered import LITTLE
 from accountant.requests.stream import UnlearningStream
+from accountant.requests.traffic import duration
 
 if TYPE_CHECKING:
     from accountant.numerics import Enclosure
@@ -236,7 +237,10 @@ def window_and_deadline(
 ) -> tuple[float | None, float | None]:
     for name, value in (("window", window), ("deadline", deadline)):
         if value is not None and queue.times is None:
-            raise InputError(f"{name} must be left out where requests have no arrival times, got {value}")
+            raise InputError(
+                f"{name} must be left out where requests have no arrival times, got {value}",
+                hint="a time that they are spread over (for), or a file with times, gives them some",
+            )
     width = None if window is None else duration(window, name="window")
     limit = None if deadline is None else duration(deadline, name="deadline")
     if width is not None and limit is not None and not width <= limit:

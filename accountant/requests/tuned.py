@@ -18,9 +18,9 @@ import numpy as np
 from accountant.numerics import InputError, Progress, UnreachableError, number
 from accountant.problem import SECRET, LossConstants
 from accountant.questions import UnlearningAccountant
-from accountant.requests.arrivals import Expected, duration, expected_requests
 from accountant.requests.calibrating import answered
 from accountant.requests.settings import AUTO, DEAREST, HEARD, SHARE, Question, TunedSetting, preference, two_digits_up
+from accountant.requests.traffic import Expected, duration, expected_requests
 from accountant.requests.tuning import chosen
 
 #: What is tried where nothing is said: multiples of the regularisation that is chosen, and shares of learning; every so
