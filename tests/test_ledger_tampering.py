@@ -79,9 +79,11 @@ def attacker(tmp_path: Path, url: str | None) -> Iterator[Attacker]:
         ledger.join(lambda path: PNSGDClassifier.load(path).learn_more(X, X[:, 0] > 0, ids=["new"]), {"new": ["new"]})
         ledger.add([NAMES[30], "new"])
         ledger.process(everything=True)
-        ledger.add(NAMES[40:43])
+        ledger.add(NAMES[40:42])
+        ledger.rotate_key({"new": ["new"]})
+        ledger.add(NAMES[41:43])
         assert ledger.verify().findings == ()
-        assert {entry.kind for entry in ledger.entries()} == set(KINDS) - {"disclosed"}
+        assert {entry.kind for entry in ledger.entries()} == set(KINDS) - {"disclosed", "certified"}
         yield Attacker(ledger)
 
 
@@ -232,6 +234,7 @@ def test_an_end_that_was_cut_off_is_found_by_a_head_that_was_kept_and_a_run_by_i
 
     def without_run(content: dict[str, Rows]) -> None:
         cut(content, intent - 1)
+        content["ledger"][0]["key_check"] = json.loads(content["entries"][0]["body"])["key_check"]
         for row in content["requests"]:
             if row["run"] == intent:
                 row |= {"state": "waiting", "run": None}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from accountant.commands import files, layout, paths
+from accountant.commands import files, layout, paths, refusals, renamed
 from accountant.commands import ledger_backends as backends
 from accountant.commands.options import NUMBER
 from accountant.numerics import InputError
@@ -43,8 +42,9 @@ SubjectOption = Annotated[
 ]
 RequestsOption = Annotated[
     str | None,
-    typer.Option("--csv", metavar="FILE", help="CSV file with a column subject; - for standard input."),
+    typer.Option("--subjects", metavar="FILE", help="CSV file with a column subject; - for standard input."),
     paths.Read(),
+    renamed.Formerly("--csv"),
 ]
 ModelOption = Annotated[str, typer.Option(metavar="FILE", help="The model, as PNSGDClassifier saves it."), paths.Read()]
 SubjectsOption = Annotated[
@@ -80,8 +80,7 @@ def opened(
 
 def stop(sentence: str, code: int) -> NoReturn:
     """End with a sentence on standard error."""
-    print(f"Error: {sentence}", file=sys.stderr)
-    raise typer.Exit(code)
+    raise refusals.StoppedError(sentence, code)
 
 
 def show(json_: bool, result: dict[str, Any], rows: Sequence[tuple[str, str]], *, head: str | None = None) -> None:
@@ -133,6 +132,9 @@ def init(
     timeout: Annotated[
         str | None, typer.Option(metavar="DURATION", help="A run is given up after this; default never.")
     ] = None,
+    instead: Annotated[
+        bool, typer.Option("--instead", help="The model has a ledger already, which is lost or given up: this one replaces it.")
+    ] = False,
     operator: OperatorOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -147,13 +149,13 @@ def init(
         backend, run=run, refit_run=refit_run, call=call, problem=problem, steps=steps, past=past, refit_steps=refit_steps,
         public=public, buffers=buffers,
     )  # fmt: skip
-    known = None if subjects is None else _subject_rows(subjects)
+    known = None if subjects is None else subject_rows(subjects)
     try:
         made = Ledger.create(
             db, model=model, subjects=known, key=key, subjects_database=subjects_db, certificates=certificates, sign=sign,
             operator=operator, deadline=duration(deadline, name="deadline"), floor=duration(floor, name="floor"), margin=margin,
             timeout=None if timeout is None else duration(timeout, name="timeout"), backend=runs,
-            arguments=arguments,
+            arguments=arguments, instead=instead,
         )  # fmt: skip
     except DatabaseError as error:
         stop(str(error), LATER)
@@ -245,13 +247,18 @@ def _instant(name: str, said: str) -> int:
     return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
-def _subject_rows(path: str) -> dict[str, list[str | int]]:
-    """subject to its rows; a row is an integer if it looks like one."""
+def subject_rows(path: str, *, rows: bool = True) -> dict[str, list[str | int]]:
+    """subject to its rows; a row is an integer if it looks like one. rows: whether they are needed."""
     found: dict[str, list[str | int]] = {}
-    for row in _rows("subjects", path, ("subject", "row")):
-        text = row["row"]
-        found.setdefault(row["subject"], []).append(int(text) if text.isascii() and text.isdigit() else text)
+    for line in _rows("subjects", path, ("subject", "row") if rows else ("subject",)):
+        text = line.get("row") or ""
+        found.setdefault(line["subject"], []).extend([row_of(text)] if text else [])
     return found
+
+
+def row_of(text: str) -> str | int:
+    """What a record is called: a number if it looks like one."""
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def _rows(name: str, path: str, columns: Sequence[str]) -> list[dict[str, str]]:

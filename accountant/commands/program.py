@@ -72,6 +72,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
             "process": Row("ledger_runs", alone=True),
             "refit": Row("ledger_runs", alone=True),
             "refuse": Row("ledger", alone=True),
+            "rotate-key": Row("ledger_changes", alone=True),
             "report": Row("ledger_report", alone=True),
             "verify": Row("ledger_shows", alone=True),
             "entries": Row("ledger_shows", alone=True),
@@ -81,7 +82,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
 
 
 def _function(file: str, name: str) -> Callable[..., None]:
-    found: Callable[..., None] = getattr(import_module(f"accountant.commands.{file}"), name)
+    found: Callable[..., None] = getattr(import_module(f"accountant.commands.{file}"), name.replace("-", "_"))
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accountant.ledger.lease import *
     from accountant.ledger.outlook import *
     from accountant.ledger.reporting import *
+    from accountant.ledger.rotating import *
     from accountant.ledger.service import *
     from accountant.ledger.settings import *
     from accountant.ledger.staging import *
@@ -38,6 +39,7 @@ else:
         declared="read_problem",
         outlook="Outlook",
         reporting="REQUESTS_LISTED Report ReportedRequest ReportedRun",
+        rotating="Rotated",
         service="Ledger",
         settings="Settings",
         staging="DamageError file_digest",

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from accountant.ledger.backends import Row
 from accountant.ledger.book import Page
 from accountant.ledger.database import in_parts
-from accountant.ledger.schema import CLOSED, DONE, REFUSED, REQUESTS, RUNS, WAITING
+from accountant.ledger.schema import CLOSED, DONE, ENTRIES, REFUSED, REQUESTS, RUNS, WAITING
 from accountant.numerics import InputError
 
 
@@ -27,27 +27,30 @@ class Added(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A request for a subject with these rows, None where nobody of that name is known (any more)."""
+    """A request for a subject with these rows, None where nobody of that name is known (any more). former: keyed hashes under
+    which he may have asked before the key was replaced.
+    """
 
     subject: str
     hashed: str
     rows: Sequence[Row] | None
+    former: Sequence[str] = ()
 
 
 def receive(page: Page, asked: Sequence[Asked], *, due: int, urgent: bool, operator: str) -> list[Added]:
     """Entries and requests for those that are new; InputError, with nothing recorded, for a subject that nobody knows."""
-    before = _before(page, [each.hashed for each in asked])
+    before = _before(page, [hashed for each in asked for hashed in (each.hashed, *each.former)])
     found: list[Added] = []
     new: list[dict[str, object]] = []
-    for subject, hashed, rows in asked:
-        there = before.get(hashed)
+    for subject, hashed, rows, former in asked:
+        there = max((before[each] for each in (hashed, *former) if each in before), default=None)
         # Until a release has been purged the rows are known, but gone.
         if there is not None and (rows is None or there[2] != DONE):
-            page.append("duplicate", {"subject": hashed, "first": there[0], "operator": operator})
+            page.append("duplicate", {"subject": there[3], "first": there[0], "operator": operator})
             found.append(Added(subject, there[0], False, there[1], there[2] in CLOSED))
             continue
         if rows is None:
-            raise InputError(f"subject must be one that the ledger knows, got {subject!r}: nothing was recorded")
+            raise InputError(f"subject must be one that the ledger knows{_once(page)}, got {subject!r}: nothing was recorded")
         body = {"subject": hashed, "points": len(rows), "due": due, "urgent": urgent, "operator": operator}
         entry = page.append("received", body)
         new.append(
@@ -62,22 +65,28 @@ def receive(page: Page, asked: Sequence[Asked], *, due: int, urgent: bool, opera
                 "run": None,
             }
         )
-        before[hashed] = (entry.number, due, None)
+        before[hashed] = (entry.number, due, "", hashed)
         found.append(Added(subject, entry.number, True, due))
     if new:
         page.connection.execute(insert(REQUESTS), new)
     return found
 
 
-def _before(page: Page, hashes: Sequence[str]) -> dict[str, tuple[int, int, str | None]]:
-    """The latest request, not refused, of each of these: number, due and the state of its run, if it has one."""
-    found: dict[str, tuple[int, int, str | None]] = {}
+def _once(page: Page) -> str:
+    """What else may be the matter with one who is not known."""
+    rotated = page.connection.scalar(select(ENTRIES.c.number).where(ENTRIES.c.kind == "rotated").limit(1))
+    return "" if rotated is None else " (who was answered before the key was replaced is not known any more)"
+
+
+def _before(page: Page, hashes: Sequence[str]) -> dict[str, tuple[int, int, str, str]]:
+    """The latest request, not refused, of each of these: number, due, the state of its run, if it has one, and this hash."""
+    found: dict[str, tuple[int, int, str, str]] = {}
     columns = (REQUESTS.c.subject, REQUESTS.c.number, REQUESTS.c.due, RUNS.c.state)
     both = REQUESTS.outerjoin(RUNS, REQUESTS.c.run == RUNS.c.number)
     for some in in_parts(hashes):
         query = select(*columns).select_from(both).where(REQUESTS.c.subject.in_(some), REQUESTS.c.state != REFUSED)
         for subject, number, due, state in page.connection.execute(query.order_by(REQUESTS.c.number)):
-            found[subject] = (number, due, state)
+            found[subject] = (number, due, state or "", subject)
     return found
 
 
@@ -94,9 +103,9 @@ def checked_subjects(subjects: Sequence[str] | Mapping[str, object]) -> list[str
     return names
 
 
-def refuse(page: Page, subject: str, hashed: str, *, reason: str, operator: str) -> int:
+def refuse(page: Page, subject: str, hashes: Sequence[str], *, reason: str, operator: str) -> int:
     """The entry of a waiting request that is refused, and why; InputError where the subject has none that waits."""
-    waits = (REQUESTS.c.subject == hashed) & (REQUESTS.c.state == WAITING)
+    waits = REQUESTS.c.subject.in_(hashes) & (REQUESTS.c.state == WAITING)
     number = page.connection.scalar(select(REQUESTS.c.number).where(waits))
     if number is None:
         raise InputError(f"subject must have a request that waits, got {subject!r}")

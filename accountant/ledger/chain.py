@@ -19,7 +19,7 @@ NOTHING: Final = "0" * 64
 CLOSES: Final = {"unlearn": "released", "refit": "refit", "join": "joined"}
 KINDS: Final = (
     "begun", "received", "duplicate", "refused", "intent", "run", "saved", "released", "refit", "joined", "purged", "failed",
-    "clock", "disclosed",
+    "clock", "disclosed", "rotated", "certified",
 )  # fmt: skip
 
 

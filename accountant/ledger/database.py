@@ -82,14 +82,15 @@ class Database:
         with self._told(), self._writer.begin() as connection:
             yield connection
 
-    def vacuum(self, table: str) -> None:
-        """Give back, overwritten, the space of rows that were removed."""
+    def vacuum(self, *tables: str) -> None:
+        """Give back, overwritten, the space of rows that were removed from these."""
         engine = self.engine if self.sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         with self._told(), engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
             # Not by SQLAlchemy, which would begin a transaction.
-            driver.execute("VACUUM" if self.sqlite else f"VACUUM FULL {table}")
+            for statement in ("VACUUM",) if self.sqlite else [f"VACUUM FULL {table}" for table in tables]:
+                driver.execute(statement)
 
     def now(self, connection: Connection) -> int:
         """The database's clock in microseconds. SQLite has that of the machine that runs this program."""

@@ -40,6 +40,8 @@ class Replay:
         self._run: dict[str, Any] | None = None
         self._state, self._model, self._after = "", "", ""
         self._closed: dict[str, object] = {}
+        #: Of the key, as entries and as the table have it.
+        self._check = self._stored_check = ""
 
     def close(self) -> None:
         """Let go of the rows that were not read."""
@@ -65,6 +67,8 @@ class Replay:
             self._tell(f"requests holds request {extra.number}, which no entry received")
         if self._run is not None:
             self._compare_run(self._state)
+        if self._stored_check != self._check:
+            self._tell("ledger holds the check of another key than its entries")
         count = self._connection.scalar(select(func.count()).select_from(RUNS))
         if count != self.runs:
             self._tell(f"runs holds {count} runs, and the entries have {self.runs}")
@@ -90,10 +94,16 @@ class Replay:
             self._tell(f"entry {entry.number} begins a ledger in the middle of one")
             return
         row = rows[0]
-        self._model = body["model"]
+        self._model, self._check = body["model"], body["key_check"]
         public = canonical_text(Settings.from_json(row.settings).public)
-        if (row.id, row.key_check, public) != (body["ledger"], body["key_check"], canonical_text(body["settings"])):
+        self._stored_check = row.key_check
+        if (row.id, public) != (body["ledger"], canonical_text(body["settings"])):
             self._tell("ledger holds other settings than entry 0 began with")
+
+    def _rotated_entry(self, entry: Entry, body: dict[str, Any]) -> None:
+        if body["old"] != self._check:
+            self._tell(f"entry {entry.number} replaced another key than the one before it left")
+        self._check = body["new"]
 
     def _refused_entry(self, entry: Entry, body: dict[str, Any]) -> None:
         self._refused += 1

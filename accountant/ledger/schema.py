@@ -115,3 +115,24 @@ ANNOUNCED: Final = Table(
     Column("rows", Text, nullable=False),
 )
 ORIGIN: Final = Table("origin", APART, Column("ledger", String(32), primary_key=True))
+#: Keyed hashes from before the key was replaced, of requests that are not answered yet, and what they are now.
+FORMER: Final = Table(
+    "former",
+    APART,
+    Column("former", String(64), primary_key=True),
+    Column("subject", String(64), nullable=False, index=True),
+)
+#: Of a key that is being replaced: every keyed hash and what it will be.
+REKEYED: Final = Table(
+    "rekeyed",
+    APART,
+    Column("subject", String(64), primary_key=True),
+    Column("successor", String(64), nullable=False),
+)
+#: One row: which key the hashes are of, once the ledger's has been replaced; not done: what ``rekeyed`` is to lead to.
+ROTATION: Final = Table(
+    "rotation",
+    APART,
+    Column("key_check", String(64), primary_key=True),
+    Column("done", Boolean, nullable=False),
+)

@@ -10,18 +10,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, select
 
-from accountant._version import __version__
 from accountant.ledger.adding import Added, Asked, checked_subjects, receive, refuse
 from accountant.ledger.backends import Backend, Checking, Naming, Numbering, Row, backend_of
+from accountant.ledger.beginning import begin, check_owner
 from accountant.ledger.book import writing
 from accountant.ledger.chain import Entry
-from accountant.ledger.database import SQLITE, Clock, Database, streamed, url_of
+from accountant.ledger.database import Clock, Database, streamed
 from accountant.ledger.lease import leased
-from accountant.ledger.migrating import migrate
 from accountant.ledger.outlook import Outlook, outlook_of
 from accountant.ledger.reporting import REQUESTS_LISTED, Report, reported
+from accountant.ledger.rotating import Rotated, current_key, rotate, settle
 from accountant.ledger.schema import ENTRIES, LEDGER
 from accountant.ledger.settings import Settings, absolute, beside
 from accountant.ledger.staging import file_digest
@@ -65,7 +65,7 @@ class Ledger:
                 row = connection.execute(select(LEDGER)).one_or_none()
             if row is None:
                 raise InputError(f"db {self._database.shown} holds no ledger: accountant ledger init makes one")
-            self.id, self._check = str(row.id), str(row.key_check)
+            self.id = str(row.id)
             self.settings = Settings.from_json(row.settings).at(places or {})
         except BaseException:
             self._database.close()
@@ -83,13 +83,15 @@ class Ledger:
         certificates: str | None = None,
         operator: str | None = None,
         clock: Clock | None = None,
+        instead: bool = False,
         **settings: Any,
     ) -> Self:
         """A new ledger of a model, which is ``begun`` with the digest of its file.
 
         subjects: who has which rows, by name; default: those of the model, a subject each. key, subjects_database,
         certificates: files that are made now, and a folder; default beside the model, ending in .key, .subjects.db and
-        .certificates. settings: those of :class:`~accountant.ledger.Settings`, such as deadline in seconds and backend.
+        .certificates. instead: the model may have another ledger, which this one replaces. settings: those of
+        :class:`~accountant.ledger.Settings`, such as deadline in seconds and backend.
         """
         path = str(Path(model).resolve())
         if settings.get("sign") is not None:
@@ -111,7 +113,10 @@ class Ledger:
             subjects = backend.subjects()
         if isinstance(backend, Numbering):
             backend.check_rows(row for rows in subjects.values() for row in rows)
-        _begin(database, chosen, digest, subjects, operator if operator is not None else _user(), clock)
+        begin(
+            database, chosen, secrets.token_hex(16), model=digest, subjects=subjects, clock=clock, instead=instead,
+            operator=operator if operator is not None else _user(),
+        )  # fmt: skip
         return cls(database, operator=operator, clock=clock)
 
     def __enter__(self) -> Self:
@@ -134,12 +139,13 @@ class Ledger:
         InputError, with nothing recorded, for a subject that is not known and for a due date that has passed.
         """
         names = checked_subjects(subjects)
-        key, known = self.key, self._known()
-        hashes = [key.of(name) for name in names]
+        # Before anybody waits for this one.
+        _, known = self.key, self._known()
         with writing(self._database) as page:
-            # Not before: who is purged meanwhile is known to be.
-            rows = known.rows(hashes)
-            asked = [Asked(name, hash_, rows.get(hash_)) for name, hash_ in zip(names, hashes, strict=True)]
+            # Not before: who is purged meanwhile is known to be, and the key may be another one.
+            hashes = self._hashes(page.connection, names)
+            rows, former = known.rows(hashes), known.formers(hashes)
+            asked = [Asked(name, each, rows.get(each), former.get(each, ())) for name, each in zip(names, hashes, strict=True)]
             if due is None:
                 due = page.now + int(self.settings.deadline * 1e6)
             elif due <= page.now:
@@ -184,17 +190,35 @@ class Ledger:
 
         As in ``ledger.join(lambda path: PNSGDClassifier.load(path).learn_more(X, y, ids=["n1"]), {"n1": ["n1"]})``.
         """
-        known = hashed(self.key, subjects)
         with self._working(None) as worker:
-            return worker.join(change, known)
+            return worker.join(change, hashed(self.key, subjects))
+
+    def rotate_key(self, subjects: Mapping[str, Sequence[Row]] | None = None, *, lost: bool = False) -> Rotated:
+        """A new key instead of the old one, which is gone then: see :mod:`accountant.ledger.rotating`.
+
+        subjects: everybody whom the ledger knows, by name; those whom the model names need not be said. lost: the old key is
+        gone, so everybody is known by his rows, which ``subjects`` must have then. Raises InputError, with nothing changed,
+        where somebody is not named and while a run is not finished.
+        """
+        backend = backend_of(self.settings)
+        names = {**(backend.subjects() if isinstance(backend, Naming) else {}), **(subjects or {})}
+        with self._working(None) as worker:
+            try:
+                return rotate(
+                    self._database, self.settings, worker.lease, self._known(), self.id, names=names, lost=lost,
+                    operator=self.operator,
+                )  # fmt: skip
+            finally:
+                self._key = None
 
     def refuse(self, subject: str, reason: str) -> int:
         """Record that a waiting request is refused, and why; returns its number."""
         if not reason:
             raise InputError("reason must say why the request is refused, got nothing")
-        hashed_subject = self.key.of(subject)
         with writing(self._database) as page:
-            return refuse(page, subject, hashed_subject, reason=reason, operator=self.operator)
+            (own,) = self._hashes(page.connection, [subject])
+            hashes = [own, *self._known().formers([own]).get(own, ())]
+            return refuse(page, subject, hashes, reason=reason, operator=self.operator)
 
     def entries(self, first: int = 0) -> Iterator[Entry]:
         """All entries from this number on, as they are stored, without checking them."""
@@ -214,10 +238,21 @@ class Ledger:
 
     @property
     def key(self) -> Key:
-        """The key, read from its file when it is first needed."""
-        if self._key is None:
-            self._key = Key.read(self.settings.key, self.id, self._check)
+        """The key in force, read from its file."""
+        with self._database.reading() as connection:
+            return self._key_in(connection)
+
+    def _key_in(self, connection: Connection) -> Key:
+        """The key of this moment: another program may have replaced it since."""
+        check = str(connection.scalar(select(LEDGER.c.key_check)))
+        if self._key is None or self._key.check() != check:
+            self._key = current_key(self.settings, self.id, check)
+        settle(connection, self.settings, self._known(), self.id)
         return self._key
+
+    def _hashes(self, connection: Connection, names: Sequence[str]) -> list[str]:
+        key = self._key_in(connection)
+        return [key.of(name) for name in names]
 
     def _known(self) -> Subjects:
         if self._subjects is None:
@@ -235,69 +270,10 @@ class Ledger:
             return made[0]
 
         with leased(self._database, self.settings, self.id) as lease:
+            check_owner(self.settings.model_path, self.id)
+            with self._database.reading() as connection:
+                settle(connection, self.settings, self._known(), self.id)
             yield Worker(self._database, self.settings, lease, self._known, own, self.operator)
-
-
-def _begin(
-    database: str | PathLike[str],
-    settings: Settings,
-    model: str,
-    subjects: Mapping[str, Sequence[Row]],
-    operator: str,
-    clock: Clock | None,
-) -> None:
-    """Make the key, the database of subjects, the folder and the ledger; what was made goes again if one of them cannot be."""
-    ledger = secrets.token_hex(16)
-    made: list[str] = []
-    create = _is_new_file(database)
-    try:
-        key = Key.create(settings.key, ledger)
-        made.append(settings.key)
-        known = hashed(key, subjects)
-        if "://" not in settings.subjects and not Path(settings.subjects).exists():
-            made.append(settings.subjects)
-        Subjects.create(settings.subjects, ledger, known).close()
-        Path(settings.certificates).mkdir(mode=0o700, parents=True, exist_ok=True)
-        where = Database(database, create=create, clock=clock)
-        made += [str(where.path)] if create else []
-        try:
-            _write_beginning(where, settings, model, ledger, key, len(known), operator)
-        finally:
-            where.close()
-    except BaseException:
-        for path in made:
-            for end in ("", "-wal", "-shm", "-journal"):
-                Path(path + end).unlink(missing_ok=True)
-        raise
-
-
-def _is_new_file(database: str | PathLike[str]) -> bool:
-    """Whether a SQLite file is to be made; InputError where one is there."""
-    url = url_of(database)
-    if url.get_backend_name() != SQLITE:
-        return False
-    path = str(url.database)
-    if Path(path).exists():
-        raise InputError(f"db {path} is there already: a ledger begins in a new file")
-    return True
-
-
-def _write_beginning(
-    database: Database, settings: Settings, model: str, ledger: str, key: Key, subjects: int, operator: str
-) -> None:
-    if database.revision() is not None:
-        raise InputError(f"db {database.shown} holds a ledger already")
-    database.check_durable()
-    with database.writing() as connection:
-        migrate(connection)
-    with writing(database) as page:
-        text = settings.to_json()
-        page.connection.execute(insert(LEDGER), {"id": ledger, "settings": text, "key_check": key.check()})
-        body = {
-            "ledger": ledger, "settings": settings.public, "key_check": key.check(), "model": model, "subjects": subjects,
-            "version": __version__, "operator": operator,
-        }  # fmt: skip
-        page.append("begun", body)
 
 
 def _user() -> str:

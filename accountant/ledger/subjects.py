@@ -15,15 +15,17 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Table, delete, func, insert, select
+from sqlalchemy import Connection, Table, delete, func, insert, inspect, select, update
 
 from accountant.ledger.backends import Row
 from accountant.ledger.database import Database, in_parts
-from accountant.ledger.schema import ANNOUNCED, APART, ORIGIN, SUBJECTS
+from accountant.ledger.schema import ANNOUNCED, APART, FORMER, ORIGIN, REKEYED, ROTATION, SUBJECTS
 from accountant.numerics import InputError, all_bytes
 
 #: Bytes of a key.
 _KEY: Final = 32
+#: Rows that are put in by one statement.
+_AT_ONCE: Final = 10_000
 
 
 class Key:
@@ -88,11 +90,16 @@ class Subjects:
         self.database = Database(address, name="subjects", create=create and "://" not in address, journal="DELETE")
 
     @classmethod
-    def create(cls, address: str, ledger: str, known: Iterable[tuple[str, Sequence[Row]]]) -> Subjects:
-        """A new one. known: keyed hashes with their rows."""
+    def create(
+        cls, address: str, ledger: str, known: Iterable[tuple[str, Sequence[Row]]], *, dead: Sequence[str] = ()
+    ) -> Subjects:
+        """A new one. known: keyed hashes with their rows. dead: ids of ledgers that never began, whose subjects may go."""
         made = cls(address, create=True)
         with made.database.writing() as connection:
             APART.create_all(connection)
+            if connection.scalar(select(ORIGIN.c.ledger)) in dead:
+                for table in APART.sorted_tables:
+                    connection.execute(delete(table))
             if connection.scalar(select(func.count()).select_from(ORIGIN)):
                 raise InputError(f"subjects {made.database.shown} belong to another ledger")
             connection.execute(insert(ORIGIN), {"ledger": ledger})
@@ -104,8 +111,12 @@ class Subjects:
         """That of a ledger; InputError where it is another's."""
         found = cls(address)
         with found.database.reading() as connection:
+            complete = inspect(connection).has_table(ROTATION.name)
             if connection.scalar(select(ORIGIN.c.ledger)) != ledger:
                 raise InputError(f"subjects {found.database.shown} belong to another ledger")
+        if not complete:
+            with found.database.writing() as connection:
+                APART.create_all(connection)
         return found
 
     def close(self) -> None:
@@ -133,7 +144,7 @@ class Subjects:
                 connection.execute(delete(ANNOUNCED))
 
     def rows(self, subjects: Sequence[str]) -> dict[str, list[Row]]:
-        """The rows of those that are there."""
+        """The rows of those that are there, as they are hashed now or were when their requests came."""
         with self.database.reading() as connection:
             return self._found(connection, subjects)
 
@@ -142,20 +153,94 @@ class Subjects:
         with self.database.reading() as connection:
             return int(connection.scalar(select(func.count()).select_from(SUBJECTS)) or 0)
 
+    def formers(self, subjects: Sequence[str]) -> dict[str, list[str]]:
+        """The keyed hashes under which these have asked before the key was replaced, and wait."""
+        found: dict[str, list[str]] = {}
+        with self.database.reading() as connection:
+            for some in in_parts(subjects):
+                for former, subject in connection.execute(select(FORMER).where(FORMER.c.subject.in_(some))):
+                    found.setdefault(subject, []).append(former)
+        return found
+
+    def everything(self) -> list[tuple[str, list[Row]]]:
+        """All of them, with their rows."""
+        with self.database.reading() as connection:
+            return [(subject, json.loads(rows)) for subject, rows in connection.execute(select(SUBJECTS))]
+
     def purge(self, subjects: Sequence[str]) -> None:
         """Remove these, overwrite where they were, and give the space back; who is not there is gone already."""
         with self.database.writing() as connection:
-            for some in in_parts(subjects):
+            gone = [*subjects, *_now(connection, subjects).values()]
+            for some in in_parts(gone):
                 connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject.in_(some)))
-        self.database.vacuum(SUBJECTS.name)
+                connection.execute(delete(FORMER).where(FORMER.c.subject.in_(some)))
+        self.database.vacuum(SUBJECTS.name, FORMER.name)
+
+    # --- Where the key is replaced
+    def key_checks(self) -> dict[str, bool]:
+        """Of which key the hashes are (True), and are perhaps to be (False); nothing: of the first one."""
+        with self.database.reading() as connection:
+            return {check: bool(done) for check, done in connection.execute(select(ROTATION))}
+
+    def stage(self, check: str, successors: Mapping[str, str]) -> None:
+        """What every keyed hash will be under the key with this check; nothing changes yet."""
+        with self.database.writing() as connection:
+            connection.execute(delete(REKEYED))
+            # Until then they are of the key that they are of.
+            connection.execute(delete(ROTATION).where(ROTATION.c.done.is_(False)))
+            values = [{"subject": subject, "successor": new} for subject, new in sorted(successors.items())]
+            for at in range(0, len(values), _AT_ONCE):
+                connection.execute(insert(REKEYED), values[at : at + _AT_ONCE])
+            connection.execute(insert(ROTATION), {"key_check": check, "done": False})
+
+    def rekey(self, check: str, waiting: Iterable[str]) -> None:
+        """Change all hashes to what was staged for this key. waiting: those of requests that are not answered yet, which keep
+        theirs. To be called again at will: what is done, or is of another key, stays."""
+        if self.key_checks().get(check) is not False:
+            return
+        with self.database.writing() as connection:
+            # Alone on PostgreSQL, too.
+            connection.execute(select(ORIGIN).with_for_update()).one()
+            mine = connection.scalar(select(ROTATION.c.done).where(ROTATION.c.key_check == check))
+            if mine is not False:
+                return
+            _keep_formers(connection, waiting)
+            both = select(REKEYED.c.successor, SUBJECTS.c.rows).join(SUBJECTS, SUBJECTS.c.subject == REKEYED.c.subject)
+            connection.execute(insert(SUBJECTS).from_select(["subject", "rows"], both))
+            connection.execute(delete(SUBJECTS).where(SUBJECTS.c.subject.in_(select(REKEYED.c.subject))))
+            connection.execute(delete(REKEYED))
+            connection.execute(delete(ROTATION).where(ROTATION.c.key_check != check))
+            connection.execute(update(ROTATION).values(done=True))
+        self.database.vacuum(SUBJECTS.name, FORMER.name, REKEYED.name)
 
     @staticmethod
     def _found(connection: Connection, subjects: Sequence[str]) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = {}
-        for some in in_parts(subjects):
+        now = _now(connection, subjects)
+        stored: dict[str, list[Row]] = {}
+        for some in in_parts([*subjects, *now.values()]):
             query = select(SUBJECTS.c.subject, SUBJECTS.c.rows).where(SUBJECTS.c.subject.in_(some))
-            found |= {subject: json.loads(rows) for subject, rows in connection.execute(query)}
-        return found
+            stored |= {subject: json.loads(rows) for subject, rows in connection.execute(query)}
+        named = ((subject, now.get(subject, subject)) for subject in subjects)
+        return {subject: stored[current] for subject, current in named if current in stored}
+
+
+def _now(connection: Connection, subjects: Sequence[str]) -> dict[str, str]:
+    """Of keyed hashes from before the key was replaced, what they are now."""
+    found: dict[str, str] = {}
+    for some in in_parts(subjects):
+        found |= {row.former: row.subject for row in connection.execute(select(FORMER).where(FORMER.c.former.in_(some)))}
+    return found
+
+
+def _keep_formers(connection: Connection, waiting: Iterable[str]) -> None:
+    """Of requests that wait, what their hashes lead to under the next key."""
+    before = {row.former: row.subject for row in connection.execute(select(FORMER))}
+    successors = {row.subject: row.successor for row in connection.execute(select(REKEYED))}
+    connection.execute(delete(FORMER))
+    values = [{"former": old, "subject": successors.get(before.get(old, old))} for old in waiting]
+    values = [value for value in values if value["subject"] is not None]
+    for at in range(0, len(values), _AT_ONCE):
+        connection.execute(insert(FORMER), values[at : at + _AT_ONCE])
 
 
 def purge_digest(subjects: Iterable[str]) -> str:
@@ -183,5 +268,5 @@ def _insert(connection: Connection, known: Iterable[tuple[str, Sequence[Row]]], 
     values = [{"subject": subject, "rows": json.dumps(list(rows))} for subject, rows in known]
     # Without an order nobody can tell who is who from the place in the file.
     values.sort(key=lambda value: value["subject"])
-    for at in range(0, len(values), 10_000):
-        connection.execute(insert(table), values[at : at + 10_000])
+    for at in range(0, len(values), _AT_ONCE):
+        connection.execute(insert(table), values[at : at + _AT_ONCE])
