@@ -12,8 +12,7 @@ import pytest
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 from accountant.problem import default_retrain_epochs
 from accountant.problem.published import PUBLISHED_EPOCHS
-from accountant.requests import UnlearningStream, make_plan, optimize, read_requests
-from accountant.requests import Arrival, duration
+from accountant.requests import Arrival, UnlearningStream, duration, make_plan, optimize, read_requests
 from accountant.requests.windows import candidate_windows
 
 DAY = 86_400.0
