@@ -1,16 +1,10 @@
-"""The report of the deletion service as a browser shows it: nothing is cut off, nothing is fetched, everybody can read it.
+"""The report of the deletion service as a browser shows it: nothing is cut off, nothing is fetched, everybody can read it."""
 
-Needs Chromium with its driver, Selenium, and in AXE_CORE the file axe.min.js of npm's axe-core, as .ci/run has them.
-"""
-
-import json
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import CUT, PAPER, WIDTHS, faults, opened, requested, shown
 from ledger_pages import months
 from ledgers import NAMES, Clock, begun
 from typer.testing import CliRunner
@@ -18,41 +12,12 @@ from typer.testing import CliRunner
 from accountant.commands.program import app
 
 pytestmark = pytest.mark.integration
-#: Wide and narrow screens; A4 less its margins, which is what is printed on.
-WIDTHS, PAPER = (1280, 400), 688
-#: Texts that are not whole within the window, or within what clips them; a heading of a table that is hidden does not count.
-CUT = """
-const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-  const element = node.parentElement, head = element.closest("thead");
-  if (!node.data.trim() || (head && getComputedStyle(head).position === "absolute")) continue;
-  const range = document.createRange();
-  range.selectNodeContents(node);
-  const boxes = [...range.getClientRects()];
-  if (boxes.some(box => box.left < 0 || box.right > innerWidth + 0.5)) found.push(node.data.trim());
-  for (let box = element; box; box = box.parentElement)
-    if (getComputedStyle(box).overflowX !== "visible" && box.scrollWidth > box.clientWidth + 1) found.push(node.data.trim());
-}
-return [...new Set(found), ...(document.documentElement.scrollWidth > innerWidth ? ["the page is wider than the window"] : [])];
-"""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    try:
+    with opened() as made:
         yield made
-    finally:
-        made.quit()
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +38,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: (folder / f"{name}.html").as_uri() for name in asked}
 
 
-def shown(browser: Any, address: str, *, width: int, scheme: str = "light", media: str = "screen") -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
-    browser.get(address)
-
-
 @pytest.mark.parametrize("name", ["plain", "hashes", "damaged"])
 @pytest.mark.parametrize(("width", "media"), [*((width, "screen") for width in (*WIDTHS, 970, 320)), (PAPER, "print")])
 def test_no_text_is_cut_off(browser: Any, pages: dict[str, str], name: str, width: int, media: str) -> None:
@@ -95,14 +52,7 @@ def test_the_test_would_find_a_text_that_is_cut_off(browser: Any, pages: dict[st
 
 
 def test_no_request_leaves_the_page_and_the_browser_has_nothing_to_say(browser: Any, pages: dict[str, str]) -> None:
-    for kind in ("performance", "browser"):
-        browser.get_log(kind)
-    for address in pages.values():
-        shown(browser, address, width=1280)
-    events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert set(asked) == set(pages.values())
-    assert browser.get_log("browser") == []
+    assert requested(browser, list(pages.values())) == set(pages.values())
 
 
 @pytest.mark.parametrize("name", ["plain", "hashes", "damaged"])
@@ -111,14 +61,8 @@ def test_no_request_leaves_the_page_and_the_browser_has_nothing_to_say(browser: 
 def test_axe_finds_no_fault_in_contrast_labels_or_structure(
     browser: Any, pages: dict[str, str], name: str, width: int, scheme: str
 ) -> None:
-    axe = Path(os.environ.get("AXE_CORE", ""))
-    if not axe.is_file():
-        pytest.skip("AXE_CORE names no file")
     shown(browser, pages[name], width=width, scheme=scheme)
-    browser.execute_script(axe.read_text(encoding="utf-8"))
-    result = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-    assert {"color-contrast", "document-title", "html-has-lang"} <= {rule["id"] for rule in result["passes"]}
-    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in result["violations"]] == []
+    assert faults(browser) == []
 
 
 def test_colours_follow_the_reader_and_paper_is_white(browser: Any, pages: dict[str, str]) -> None:
@@ -146,3 +90,17 @@ def test_links_go_to_certificates_that_the_browser_can_open(browser: Any, pages:
     for link in links:
         browser.get(link)
         assert "theorem" in browser.page_source
+
+
+def test_its_tables_sort_and_filter(browser: Any, pages: dict[str, str]) -> None:
+    shown(browser, pages["plain"], width=1280)
+    rows = """return [...document.querySelector('[data-name="requests"] tbody').rows].filter(row => !row.hidden)
+              .map(row => [row.cells[0].textContent, row.cells[6].textContent])"""
+    first = browser.execute_script(rows)
+    assert len(first) == 10
+    browser.execute_script("""document.querySelector('[data-name="requests"] thead button').click()""")
+    numbers = [int(number) for number, _ in browser.execute_script(rows)]
+    assert numbers == sorted(numbers) != [int(number) for number, _ in first]
+    browser.execute_script("""const select = document.querySelector('[data-name="requests"] select');
+                              select.value = 'refused'; select.onchange()""")
+    assert len(browser.execute_script(rows)) == 1

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import typer
 
 from accountant._version import __version__
-from accountant.commands import files, paths, templating
+from accountant.commands import files, page, paths, templating
 from accountant.commands.ledger import DB, VERDICT, DbOption, JsonOption, PlaceOption, date, opened
 from accountant.commands.ledger_shows import certificates_count
 from accountant.commands.ledger_words import guarantee_sentence, long, up
@@ -63,6 +63,8 @@ def report(
     """
     if output is None and not json:
         raise InputError("output must be given, or json: a file for the page")
+    if output is not None:
+        page.check()
     count = certificates_count(certificates)
     with opened(db, read_only=True, place=place) as ledger, ledger.report(requests=requests) as found:
         _check_output(output, db, ledger)
@@ -98,7 +100,7 @@ def _values(ledger: Ledger, found: Report, checked: Verified | None, links: str,
         "report": found, "status": found.status, "delays": found.delays, "now": found.status.now, "checked": checked,
         "findings": _findings(ledger, checked), "facts": _facts(found), "holding": holding, "links": links, "hashes": hashes,
         "dependent": any(run.what == "unlearn" and _dependent(run) for run in found.holding),
-        "version": __version__, "checker": _checker_digest(),
+        "version": __version__, "checker": _checker_digest(), "scripts": page.scripts(),
     }  # fmt: skip
 
 

@@ -6,16 +6,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, paths, present
+from accountant.commands import files, origin, paths, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.numerics import InputError
+from accountant.problem import PRESETS
 from accountant.questions import ALGORITHM, SCHEDULE
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def verify(
             checks.append((source.name if builtin else None, check))
         block = None if precision is None else present.kind(precision)
         view = report.View(limit=None if all else _SHOWN, precision=block)
-        with report.outputs(shared.json, markdown, page, block) as outputs:
+        source = None if page is None else _source(shared, (check.claims.table for _, check in checks), defaults)
+        with report.outputs(shared.json, markdown, page, block, source=source) as outputs:
             for name, check in checks:
                 for row in check:
                     for output in outputs:
@@ -124,6 +126,16 @@ def verify(
             view.show(summaries)
     if any(summary.failed or (strict and summary.verdicts["unchecked"]) for _, summary in summaries):
         raise typer.Exit(1)
+
+
+def _source(shared: Shared, tables: Iterable[Table], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says of where it comes from: the files with their digests, and what options stand for columns."""
+    read = [("Table", table.name, origin.sha256("table", table.path)) for table in tables]
+    if shared.problem is not None and shared.problem != "-":
+        read.append(("Problem", shared.problem, origin.sha256("problem", shared.problem)))
+    preset = shared.preset if shared.preset in PRESETS else None
+    constants = PRESETS[preset].to_dict() if preset else {}
+    return {"files": read, "settings": constants | {name: value for name, value in defaults.items() if value is not None}}
 
 
 def _defaults(shared: Shared, own: dict[str, Any]) -> dict[str, Any]:
