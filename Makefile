@@ -1,4 +1,4 @@
-.PHONY: setup test lint docs bench
+.PHONY: setup test lint docs pictures bench
 
 setup:  ## an editable installation with everything that is small, and the hooks
 	pip install -e '.[test,lint,plot,bench]' pre-commit

@@ -104,7 +104,7 @@ def comparison(
         upper,
         "unlearning epochs K",
         "noise in the released model\n(standard deviation per coordinate)",
-        f"One request: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}, {batch}",
+        f"{pictures.problem_name(setup.problem)}, one request: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}, {batch}",
     )
     if rows == 2:
         lower = axes[1]

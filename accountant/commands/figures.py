@@ -22,10 +22,10 @@ class _Curve(NamedTuple):
     best: bool
 
 
-def write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str) -> None:
-    """One panel or two, at the width of a column."""
+def write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str, wide: bool = False) -> None:
+    """One panel or two, one above the other at the width of a column; wide: beside one another at that of a page."""
     panels = _PANELS[plan.name]
-    figure, axes = pictures.column(rows=len(panels))
+    figure, axes = pictures.beside(columns=len(panels)) if wide else pictures.column(rows=len(panels))
     for panel, (across, up) in zip(axes, panels, strict=True):
         rings: list[tuple[float, float]] = []
         for curve in _CURVES[plan.name](rows):
@@ -47,10 +47,10 @@ def write_picture(path: Path, plan: Experiment, rows: list[Row], *, kind: str) -
             panel.set_xscale("log")
         if up != "accuracy":
             panel.set_yscale("symlog" if across == "deleted" else "log")
-    count, n = max(row.trials for row in rows), plan.cells[0].setup.problem.n
+    count, problem = max(row.trials for row in rows), plan.cells[0].setup.problem
     bands = f"; bands: ±1 standard error of {count} trials" if count > 1 else "; 1 trial"
     has_bands = any(up == "accuracy" for _, up in panels)
-    pictures.finish_column(figure, axes, f"n = {n}" + (bands if has_bands else ""))
+    pictures.finish(figure, axes, pictures.problem_name(problem) + (bands if has_bands else ""), small=not wide)
     pictures.save(figure, path, kind, dpi=300)
 
 

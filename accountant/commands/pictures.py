@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,8 @@ from accountant.numerics import Floats, InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from accountant.problem import Problem
 
 #: Coordinates of points.
 Values = Sequence[float] | Floats
@@ -28,9 +31,10 @@ STYLES: Final = (
     ("#8B4513", (0, (5, 1, 1, 1, 1, 1))),
     ("#4B0082", (0, (2, 4))),
     ("#999999", (0, (12, 3))),
-    ("#B0122B", "-"),
+    ("#B0122B", (0, (7, 1))),
     ("#2F7F7F", (0, (6, 2))),
 )
+_TITLES: Final = {"mnist": "MNIST 3 against 8", "cifar10": "CIFAR-10"}
 MARKERS: Final = "os^Dv<>PhX*pd"
 
 
@@ -53,13 +57,28 @@ def kind(path: str) -> str:
     return Path(path).suffix[1:].lower()
 
 
-def figure(*, rows: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[Figure, list[Axes]]:
-    """A figure and its axes, from top to bottom, with a light grid and no box."""
+def figure(*, rows: int = 1, columns: int = 1, height: float = 4.2, width: float = 7.2) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, from top to bottom and from left to right, with a light grid and no box."""
     made = _figure_class()(figsize=(width, height * rows), layout="constrained")
-    axes = made.subplots(rows, squeeze=False)[:, 0].tolist()
+    axes = made.subplots(rows, columns, squeeze=False).ravel().tolist()
     for each in axes:
         each.grid(which="major", color="0.9")
         each.spines[["top", "right"]].set_visible(False)
+    return made, axes
+
+
+def problem_name(problem: Problem) -> str:
+    """The name that people know a problem by, whatever a deletion does in it; without one, its number of points."""
+    from accountant.problem import PRESETS
+
+    same = [name for name, known in PRESETS.items() if replace(problem, adjacency=known.adjacency) == known]
+    return f"{_TITLES.get(same[0], same[0])}" if same else f"n = {problem.n}"
+
+
+def beside(*, columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as a page, with axes beside one another."""
+    made, axes = figure(rows=1, columns=columns, height=3.4)
+    made.set_figheight(3.4 + 1.0)
     return made, axes
 
 
@@ -71,18 +90,29 @@ def column(*, rows: int) -> tuple[Figure, list[Axes]]:
     return made, axes
 
 
-def finish_column(made: Figure, axes: list[Axes], note: str) -> None:
-    """Small print, one legend of all axes below them, and a note on top."""
+def finish(made: Figure, axes: list[Axes], note: str, *, small: bool) -> None:
+    """One legend of all axes below them, and a note on top, in small print or not."""
     entries: dict[str, Any] = {}
+    size = 7 if small else 9
     for each in axes:
-        each.tick_params(labelsize=7, length=2.5)
+        each.tick_params(labelsize=size, length=2.5)
         each.tick_params(which="minor", length=1.5)
-        each.xaxis.label.set_fontsize(8)
-        each.yaxis.label.set_fontsize(8)
+        each.xaxis.label.set_fontsize(size + 1)
+        each.yaxis.label.set_fontsize(size + 1)
         handles, labels = each.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    axes[0].set_title(note, loc="left", fontsize=7)
-    look = {"ncols": 2, "fontsize": 7, "frameon": False, "handlelength": 2.8, "columnspacing": 1.2, "labelspacing": 0.3}
+    if small:
+        axes[0].set_title(note, loc="left", fontsize=size)
+    else:
+        made.suptitle(note, x=0.01, ha="left", fontsize=size + 1)
+    look = {
+        "ncols": 2 if small else 3,
+        "fontsize": size,
+        "frameon": False,
+        "handlelength": 2.8,
+        "columnspacing": 1.2,
+        "labelspacing": 0.3,
+    }
     made.legend(list(entries.values()), list(entries), loc="outside lower center", **look)
 
 
