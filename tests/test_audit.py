@@ -285,7 +285,7 @@ def test_the_command_tells_and_draws(tmp_path: Any) -> None:
     assert told.exit_code == 0, told.output
     assert "claimed by optimal" in told.output
     assert plot.stat().st_size > 1000
-    options = ["--preset", "gaussian", "--trials", "2000", "--seed", "1", "--fault", "kept"]
+    options = ["--instance", "gaussian", "--trials", "2000", "--seed", "1", "--fault", "kept"]
     asked = runner.invoke(app, ["audit", *options, "--json"])
     assert asked.exit_code == 1
     result = json.loads(asked.output)
@@ -315,13 +315,13 @@ def test_instances_that_are_none(make: Callable[[], object], words: str) -> None
 def test_the_command_audits_all_linear_instances_in_two_processes_as_in_one(tmp_path: Any) -> None:
     pytest.importorskip("matplotlib")
     runner, plot = CliRunner(), tmp_path / "audit.png"
-    options = ["--preset", "linear", "--trials", "2000", "--seed", "1", "--json"]
+    options = ["--instance", "linear", "--trials", "2000", "--seed", "1", "--json"]
     alone, together = runner.invoke(app, options := ["audit", *options]), runner.invoke(app, [*options, "--jobs", "2"])
     assert alone.exit_code == 0, alone.output
     assert alone.output == together.output
     names = [one["instance"] for one in json.loads(alone.output)["audits"]]
     assert names == ["gaussian", "stream", "zero-out", "finite", "secret"]
-    drawn = runner.invoke(app, ["audit", "--preset", "stream", "--trials", "500", "--plot", str(plot)])
+    drawn = runner.invoke(app, ["audit", "--instance", "stream", "--trials", "500", "--plot", str(plot)])
     assert drawn.exit_code == 0, drawn.output
     assert plot.stat().st_size > 1000
 
@@ -330,11 +330,11 @@ def test_the_command_audits_all_linear_instances_in_two_processes_as_in_one(tmp_
     ("options", "words"),
     [
         (["--jobs", "0"], "jobs"),
-        (["--preset", "linear", "--fault", "one-draw"], "one-draw"),
-        (["--preset", "mnist"], "data must be given"),
+        (["--instance", "linear", "--fault", "one-draw"], "one-draw"),
+        (["--instance", "mnist"], "data must be given"),
         (["--data", "digits.npz"], "data must be given"),
-        (["--preset", "mnist", "--data", "nowhere.npz"], "nowhere.npz"),
-        (["--preset", "large"], "preset"),
+        (["--instance", "mnist", "--data", "nowhere.npz"], "nowhere.npz"),
+        (["--instance", "large"], "preset"),
         (["--trials", "10"], "trials"),
         (["--plot", "audit.gif"], "plot"),
         (["--fault", "all"], "fault"),

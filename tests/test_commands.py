@@ -66,10 +66,10 @@ def test_epsilon_delta_and_epochs() -> None:
 
 
 def test_curves() -> None:
-    record = mnist("curve", "--sigma", "0.001", "--epochs", "1", "--from", "1e-9", "--to", "0.01", "--points", "3")
+    record = mnist("curve", "--sigma", "0.001", "--epochs", "1", "--from", "1e-9", "--to", "0.01", "--grid", "3")
     assert [point["delta"] for point in record["points"]] == pytest.approx([1e-9, 10**-5.5, 0.01])
     assert record["points"][0]["epsilon"] == MNIST.epsilon(sigma=0.001, delta=1e-9, epochs=1)
-    record = mnist("curve", "--sigma", "0.001", "--epochs", "1", "--over", "alpha", "--from", "2", "--to", "8", "--points", "2")
+    record = mnist("curve", "--sigma", "0.001", "--epochs", "1", "--over", "alpha", "--from", "2", "--to", "8", "--grid", "2")
     assert record["points"][1]["rdp"] == pytest.approx(MNIST.rdp(alpha=8, sigma=0.001, epochs=1), rel=1e-13)
 
 
@@ -230,36 +230,36 @@ def test_what_is_said_to_be_next_runs_as_it_stands_on_the_screen(
     [
         (("epsilon", *P, "--sigma", "-1", "--epochs", "1"), "sigma must be a number above 0, got -1"),
         (("epsilon", *P, "--sigma", "0", "--epochs", "1"), "sigma must be a number above 0, got 0"),
-        (("epsilon", *P, "--sigma", "nan", "--epochs", "1"), "sigma must be a finite number above 0, got nan"),
-        (("epsilon", *P, "--sigma", "inf", "--epochs", "1"), "sigma must be a finite number above 0, got inf"),
+        (("epsilon", *P, "--sigma", "nan", "--epochs", "1"), "--sigma must be a number, got 'nan'"),
+        (("epsilon", *P, "--sigma", "inf", "--epochs", "1"), "--sigma must be a number, got 'inf'"),
         (("epsilon", *P, "--sigma", "much", "--epochs", "1"), "must be a number, got 'much'"),
-        (("epsilon", *P, "--epochs", "1"), "sigma must be given: as --sigma, or as a key of a problem file"),
+        (("epsilon", *P, "--epochs", "1"), "--sigma must be given; a problem file may say the target, too"),
         (("sigma", *P, "--epochs", "1"), "epsilon must be given"),
         (("sigma", *P, "--epsilon", "-1", "--epochs", "1"), "epsilon must be a number from 0 to 1e290, got -1"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "0"), "delta must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1"), "delta must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "0"), "must be a whole number from 1 to 11264"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "11265"), "batch_size must be a whole number"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--strong-convexity", "1"), "strong_convexity must be at most"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--step-size", "7.7"), "step_size must be"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batch-size", "11265"), "--batch-size must be a whole number"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--strong-convexity", "1"), "--strong-convexity must be at most"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--step-size", "7.7"), "--step-size must be"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--n", "10.5"), "must be a whole number, got '10.5'"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--bound", "best"), "bound must be one of"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "1"), "position from 0 to 0, got 1"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"), "either epochs or steps"),
-        (("sigma", *P, "--epsilon", "1"), "either epochs or steps"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"), "give either --epochs or --steps (0 is allowed), got both"),
+        (("sigma", *P, "--epsilon", "1"), "--epochs (or --steps) must be given"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "9" * 5000), "batches must be random, worst, resh"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1e-320"), "delta must be 1e-300 to 1e+300 in size"),
+        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1e-320"), "--delta must be 1e-300 to 1e300 in size"),
         (("sigma", *P, "--epsilon", "1e-300", "--epochs", "1", "--bound", "paper"), "not resolved below 1e-150"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "0", "--bound", "paper"), "epochs must be at least 1"),
         (("sigma", *P, "--epsilon", "0", "--epochs", "1", "--bound", "paper"), "never reaches epsilon = 0"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--reference", "9"), "needs a radius"),
         (("sigma", "--preset", "imagenet", "--epsilon", "1", "--epochs", "1"), "preset must be one of mnist, cifar10"),
-        (("sigma", "--epsilon", "1", "--epochs", "1"), "n and smoothness must be given"),
+        (("sigma", "--epsilon", "1", "--epochs", "1"), "--n and --smoothness must be given"),
         (("sigma", "--problem", "nowhere.toml", "--epsilon", "1", "--epochs", "1"), "cannot be read"),
         (("epochs", *P, "--radius", "9", "--reference", "1", "--sigma", "0.01", "--epsilon", "1"), "still remembers"),
-        (("curve", *P, "--sigma", "1", "--epochs", "1", "--over", "gamma"), "over must be one of delta, alpha"),
+        (("curve", *P, "--sigma", "1", "--epochs", "1", "--over", "gamma"), "--over must be one of delta, alpha"),
         (("curve", *P, "--sigma", "1", "--epochs", "1", "--to", "1.5"), "to must be a number"),
-        (("curve", *P, "--sigma", "1", "--epochs", "1", "--points", "1"), "points must be a whole number from 2"),
+        (("curve", *P, "--sigma", "1", "--epochs", "1", "--grid", "1"), "--grid must be a whole number from 2"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
@@ -279,8 +279,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says:
         (b"n = 10\n[problem]\nn = 10\n", "stands twice"),
         (b"n = \n", "is not TOML"),
         (b"\xff\xfe", "is not TOML"),
-        (b'n = "ten"\nsmoothness = 1.0\n', "n must be a whole number"),
-        (b"n = 10\nsmoothness = nan\n", "smoothness must be"),
+        (b'n = "ten"\nsmoothness = 1.0\n', "n in FILE must be a whole number"),
+        (b"n = 10\nsmoothness = nan\n", "smoothness in FILE must be"),
         (b"n = 10\n", "smoothness must be given"),
         (b"#" * (1 << 21), "at most 1048576 bytes"),
         (b"n = " + b"1" * 5000, "is not TOML"),
@@ -293,7 +293,7 @@ def test_bad_toml_is_one_sentence_and_exit_code_2(tmp_path: Path, content: bytes
     result = run("sigma", "--problem", str(path), "--epsilon", "1", "--epochs", "1")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert says in result.stderr
+    assert says.replace("FILE", str(path)) in result.stderr
 
 
 def test_help_of_every_command_has_an_example() -> None:

@@ -350,7 +350,7 @@ def test_all_runs_every_experiment_and_shared_ones_once(tmp_path: Path, monkeypa
     [
         (("figure3a",), "out or data must be given for figure3a"),
         (("--all",), "what must be given"),
-        (("--out", "new"), "what must be given, one of figure3a"),
+        (("--out", "new"), "WHAT must be given, one of figure3a"),
         (("table3", "--out", "new"), "figure3a, figure3b, figure3c, figure3d"),
         (("figure3d", "--trials", "3"), "trials must go with out or data"),
         (("figure3d", "--seed", "3"), "seed must go with out or data"),

@@ -72,9 +72,14 @@ def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
     }
 
 
+def typed(name: str) -> str:
+    """A parameter as it is typed."""
+    return {"table": "TABLE", "key": "--sign"}.get(name, f"--{name}")
+
+
 #: Call, output in it and the input that it names; the output is replaced by other names of the same file.
 CLASHES = [
-    ((*RUN, "--key", "key.pem", "-o", "@"), "output", "key", "key.pem"),
+    ((*RUN, "--sign", "key.pem", "-o", "@"), "output", "key", "key.pem"),
     ((*CERTIFY, "--requests", "requests.csv", "-o", "@"), "output", "requests", "requests.csv"),
     (("certify", "--problem", "problem.toml", "--sigma", "1", "--epochs", "1", "-o", "@"), "output", "problem", "problem.toml"),
     (("verify", "table.csv", "--html", "@"), "html", "table", "table.csv"),
@@ -87,7 +92,7 @@ CLASHES = [
     (("plan", "--problem", "problem.svg", *PLAN[5:], "--requests", "3", "--plot", "@"), "plot", "problem", "problem.svg"),
     (("compare", "--problem", "problem.svg", "--epsilon", "1", "--plot", "@"), "plot", "problem", "problem.svg"),
     (("reproduce", "figure2", "--csv", "old.svg", "--plot", "@"), "plot", "csv", "old.svg"),
-    (("audit", "--preset", "mnist", "--data", "data.svg", "--plot", "@"), "plot", "data", "data.svg"),
+    (("audit", "--instance", "mnist", "--data", "data.svg", "--plot", "@"), "plot", "data", "data.svg"),
 ]
 NAMES = {
     "itself": lambda path: path.name,
@@ -117,7 +122,8 @@ def test_an_output_that_is_an_input_is_refused_and_nothing_touched(
     before = snapshot(folder)
     result = run(*(other if word == "@" else word for word in words))
     assert result.exit_code == 2, result.output
-    assert f"{output} must be another file than {source}, got {other!r}" in result.stderr
+    said = json.loads(result.stderr)["error"]["message"] if "--json" in words else result.stderr
+    assert f"{typed(output)} must be another file than {typed(source)}, got {other!r}" in said
     assert result.stdout == ""
     assert snapshot(folder) == before
 
@@ -127,7 +133,7 @@ def test_the_input_may_be_the_link(folder: Path, hard: bool) -> None:
     link = linked(folder / "table.csv", "link", hard=hard)
     before = snapshot(folder)
     result = run("verify", link, "--html", "table.csv")
-    assert (result.exit_code, "html must be another file than table" in result.stderr) == (2, True)
+    assert (result.exit_code, "--html must be another file than TABLE" in result.stderr) == (2, True)
     assert snapshot(folder) == before
 
 
@@ -147,7 +153,7 @@ def test_files_of_an_experiment_are_not_its_data(folder: Path) -> None:
     ):
         result = run("reproduce", *words)
         assert result.exit_code == 2
-        assert "out must be another file than data" in result.stderr, words
+        assert "--out must be another file than --data" in result.stderr, words
         assert snapshot(folder) == before
     # Another figure's files are none of this call's.
     assert "must be another file" not in run("reproduce", "figure3d", "--data", "data", "--out", "out").stderr
@@ -158,7 +164,7 @@ def test_standard_streams_that_are_files_count(folder: Path) -> None:
     before = snapshot(folder)
     with open("table.csv") as table:
         piped = started("verify", "-", "--html", "table.csv", stdin=table, stdout=subprocess.PIPE)
-        assert "html must be another file than table, got 'table.csv'" in piped.communicate()[1]
+        assert "--html must be another file than TABLE, got 'table.csv'" in piped.communicate()[1]
         assert piped.returncode == 2
     for words, source in ((("table.csv", "--html", "page.html"), "page.html"), (("table.csv", "--markdown"), "table.csv")):
         with open(source, "a") as output:

@@ -75,7 +75,7 @@ def test_every_command_says_what_sigma_is_and_what_is_compared() -> None:
         "epsilon": ("--steps", "100", "--sigma", "2", "--delta", "1e-5"),
         "delta": ("--steps", "100", "--sigma", "2", "--epsilon", "1"),
         "steps": ("--sigma", "2", *TARGET),
-        "curve": ("--steps", "100", "--sigma", "2", "--delta", "1e-5", "--points", "3"),
+        "curve": ("--steps", "100", "--sigma", "2", "--delta", "1e-5", "--grid", "3"),
         "plan": ("--sigma", "2", *TARGET, "--requests", "10"),
         "compare": ("--steps", "100", *TARGET),
     }
@@ -175,15 +175,15 @@ def test_blocks_are_told_and_mu_is_not() -> None:
 
 
 def test_the_curve_is_that_of_the_string_and_of_blocks() -> None:
-    found = made("curve", *TUNE, "--steps", "100", "--sigma", "2", "--points", "4")
+    found = made("curve", *TUNE, "--steps", "100", "--sigma", "2", "--grid", "4")
     for point in found["points"]:
         assert point["epsilon"] == pytest.approx(
             float(oracle.epsilon_of(found["mu_worst"], point["delta"])), rel=1e-6, abs=1e-6
         )
-    orders = made("curve", *TUNE, "--steps", "100", "--sigma", "2", "--delta", "1e-5", "--over", "alpha", "--points", "3")
+    orders = made("curve", *TUNE, "--steps", "100", "--sigma", "2", "--delta", "1e-5", "--over", "alpha", "--grid", "3")
     for point in orders["points"]:
         assert point["rdp"] == pytest.approx(point["alpha"] * found["mu_worst"] ** 2 / 2, rel=1e-6)
-    blocks = ("curve", *TUNE, "--model-clip", "1", "--steps", "50", "--sigma", "0.5", "--points", "3")
+    blocks = ("curve", *TUNE, "--model-clip", "1", "--steps", "50", "--sigma", "0.5", "--grid", "3")
     for point in made(*blocks)["points"]:
         once = made("epsilon", *TUNE, "--model-clip", "1", "--steps", "50", "--sigma", "0.5", "--delta", repr(point["delta"]))
         assert point["epsilon"] == once["epsilon"]
@@ -227,19 +227,19 @@ def test_settings_in_a_file(tmp_path: Path) -> None:
         (("sigma", *TUNE, "--epochs", "1", *TARGET), "common steps are counted one by one"),
         (("sigma", *TUNE, *TARGET), "steps must be given"),
         (("sigma", *TUNE, "--steps", "0", *TARGET), "steps must be at least 1"),
-        (("sigma", *TUNE, "--n", "9", "--batch-size", "3", "--steps", "1", *TARGET), "n and batch_size must be left out"),
+        (("sigma", *TUNE, "--n", "9", "--batch-size", "3", "--steps", "1", *TARGET), "--n and --batch-size must be left out"),
         (("sigma", *TUNE, "--lipschitz", "1", "--steps", "1", *TARGET), "lipschitz must be left out"),
         (("sigma", *TUNE, "--preset", "mnist", "--steps", "1", *TARGET), "preset must be left out for fine-tuning"),
         (("sigma", *TUNE, "--bound", "paper", "--steps", "1", *TARGET), "bound must be left out"),
         (("steps", *TUNE, "--precision", "20", "--sigma", "2", *TARGET), "precision goes with sigma, epsilon and delta"),
-        (("solve", "gradient-clip", *TUNE, "--sigma", "2", "--steps", "9", *TARGET), "gradient_clip must be left out"),
-        (("solve", "n", *TUNE, "--sigma", "2", "--steps", "9", *TARGET), "unknown must be one of sigma"),
+        (("solve", "gradient-clip", *TUNE, "--sigma", "2", "--steps", "9", *TARGET), "--gradient-clip must be left out"),
+        (("solve", "n", *TUNE, "--sigma", "2", "--steps", "9", *TARGET), "NAME must be one of sigma"),
         (("solve", "steps", *TUNE, *TARGET), "sigma must be given for fine-tuning"),
         (("solve", "sigma", *TUNE, *TARGET, "--epochs", "3"), "epochs must be left out"),
-        (("sigma", *TUNE, "--clip-first", "yes", "--steps", "1", *TARGET), "clip_first needs model_clip"),
+        (("sigma", *TUNE, "--clip-first", "yes", "--steps", "1", *TARGET), "--clip-first needs --model-clip"),
         (("sigma", *TUNE, "--start", "here", "--steps", "1", *TARGET), "start must be one of clipped, centre"),
-        (("sigma", "--algorithm", "fine-tuning", "--steps", "1", *TARGET), "step_size must be given for fine-tuning"),
-        (("sigma", "--algorithm", "fine-tuning", "--step-size", "1", "--steps", "1", *TARGET), "gradient_clip must be given"),
+        (("sigma", "--algorithm", "fine-tuning", "--steps", "1", *TARGET), "--step-size must be given"),
+        (("sigma", "--algorithm", "fine-tuning", "--step-size", "1", "--steps", "1", *TARGET), "--gradient-clip must be given"),
         (("sigma", "--algorithm", "fine-tuning", "--step-size", "1", "--gradient-clip", "1", *TARGET, "--steps", "1"), "clip"),
         (("sigma", "--algorithm", "adam", "--steps", "1", *TARGET), "algorithm must be one of pnsgd, fine-tuning"),
         (("sigma", "--preset", "mnist", "--start-clip", "1", "--epochs", "1", "--epsilon", "1"), "left out for pnsgd"),

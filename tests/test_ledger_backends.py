@@ -433,7 +433,7 @@ def test_the_shell_takes_a_command_with_its_constants_in_a_file(tmp_path: Path) 
     )
     assert "cheaper now: accountant ledger refit" in " ".join(_shell(tmp_path, "status").stdout.split())
     assert json.loads(_shell(tmp_path, "status", "--check", "--json").stdout)["outlook"] is None
-    done = json.loads(_shell(tmp_path, "process", "--all", "--refit-when-cheaper", "--json").stdout)
+    done = json.loads(_shell(tmp_path, "process", "--now", "--refit-when-cheaper", "--json").stdout)
     assert done["run"]["what"] == "refit"
     with Ledger(tmp_path / "deletions.db") as ledger:
         check_end(ledger, released=2, gone=(1003, 1004))
@@ -442,4 +442,4 @@ def test_the_shell_takes_a_command_with_its_constants_in_a_file(tmp_path: Path) 
 def test_the_shell_says_once_why_a_run_has_failed(tmp_path: Path) -> None:
     with commanded(tmp_path, be="lies") as ledger:
         ledger.add([PEOPLE[3]])
-    assert _shell(tmp_path, "process", "--all", code=1).stderr == "Error: the backend planned 20 steps and ran 19\n"
+    assert _shell(tmp_path, "process", "--now", code=1).stderr == "Error: the backend planned 20 steps and ran 19\n"

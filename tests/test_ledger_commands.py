@@ -40,12 +40,12 @@ def test_a_ledger_from_beginning_to_end(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} >= {"deletions.db", "model.key", "model.subjects.db", "model.certificates"}
     added = answer("add", "--subject", NAMES[3], "--subject", NAMES[7])
     assert [each["new"] for each in added["requests"]] == [True, True]
-    assert answer("add", "--csv", "-", stdin=f"who,subject\nx,{NAMES[7]}\ny,{NAMES[9]}\n")["new"] == 1
+    assert answer("add", "--subjects", "-", stdin=f"who,subject\nx,{NAMES[7]}\ny,{NAMES[9]}\n")["new"] == 1
     status = answer("status")
     assert (status["received"], status["waiting"], status["overdue"], status["ledger"]) == (3, 3, 0, made["ledger"])
     waits = answer("process")
     assert (waits["run"], waits["waiting"], waits["plan"]["points"]) == (None, 3, 3)
-    done = answer("process", "--all")
+    done = answer("process", "--now")
     assert done["run"]["requests"] == [1, 2, 4]
     verified = answer("verify", "--head", status["head"])
     assert (verified["valid"], verified["findings"], verified["requests"]) == (True, [], 3)
@@ -63,7 +63,7 @@ def test_what_people_see(folder: Path) -> None:
     head = text.strip().splitlines()[-1].split()[-1]
     assert len(head.partition(":")[2]) == 64
     assert "1 request can wait until" in " ".join(run("process").stdout.split())
-    assert "unlearned: 1 request in" in " ".join(run("process", "--all").stdout.split())
+    assert "unlearned: 1 request in" in " ".join(run("process", "--now").stdout.split())
     again = run("add", "--subject", NAMES[3], "--subject", NAMES[3]).stdout
     assert "2, 2 of them answered" in again
     assert "due" not in again
@@ -87,14 +87,14 @@ def test_overdue_requests_are_a_verdict_for_monitoring(folder: Path) -> None:
 
 
 REFUSED = [
-    (("add",), "subject or csv must be given"),
+    (("add",), "--subject or --subjects must be given"),
     (("add", "--subject", "nobody"), "subject must be one that the ledger knows, got 'nobody': nothing was recorded"),
     (("add", "--subject", NAMES[0], "--due", "2020-01-01"), "due must be in the future"),
     (("add", "--subject", NAMES[0], "--due", "soon"), "due must be a date in ISO 8601"),
-    (("add", "--csv", "none.csv"), "csv file none.csv cannot be read"),
-    (("add", "--csv", "model.npz"), "csv file model.npz must be CSV text in UTF-8"),
-    (("add", "--csv", "rows.csv"), "csv file rows.csv must have a column subject"),
-    (("add", "--csv", "blank.csv"), "csv file blank.csv, line 3: subject must not be empty"),
+    (("add", "--subjects", "none.csv"), "--subjects file none.csv cannot be read"),
+    (("add", "--subjects", "model.npz"), "--subjects file model.npz must be CSV text in UTF-8"),
+    (("add", "--subjects", "rows.csv"), "--subjects file rows.csv must have a column subject"),
+    (("add", "--subjects", "blank.csv"), "--subjects file blank.csv, line 3: subject must not be empty"),
     (("add", "--db", "none.db", "--subject", "x"), "none.db is not there: accountant ledger init makes it"),
     (("status", "--db", "model.npz"), "model.npz is no SQLite database"),
     (("add", "--db", "mysql://h/d", "--subject", "x"), "db must be a SQLite file or on PostgreSQL"),
@@ -107,7 +107,7 @@ REFUSED = [
     (("init", "--model", "none.npz", "--db", "b.db"), "model file"),
     (("init", "--model", "rows.csv", "--db", "b.db"), "path"),
     (("verify", "--head", "3"), "head must be NUMBER:DIGEST"),
-    (("verify", "--certificates", "some"), "certificates must be a number of them, or all"),
+    (("verify", "--check-certificates", "some"), "certificates must be a number of them, or all"),
     (("refuse", "--subject", NAMES[0], "--reason", "x"), "subject must have a request that waits"),
 ]
 
@@ -134,7 +134,7 @@ def test_places_mean_the_same_in_whichever_folder_a_timer_runs(folder: Path, mon
     monkeypatch.chdir(folder / "elsewhere")
     database = ("--db", str(folder / "deletions.db"))
     assert answer("add", "--subject", NAMES[3], *database)["new"] == 1
-    assert answer("process", "--all", *database)["run"]["requests"] == [1]
+    assert answer("process", "--now", *database)["run"]["requests"] == [1]
     assert answer("verify", *database)["valid"]
     assert len(list((folder / "proofs").glob("*.json"))) == 1
 
@@ -142,13 +142,13 @@ def test_places_mean_the_same_in_whichever_folder_a_timer_runs(folder: Path, mon
 def test_a_run_that_fails_and_a_model_that_is_damaged_are_verdicts(folder: Path) -> None:
     run("init", "--model", "model.npz")
     run("add", *(word for name in NAMES[:60] for word in ("--subject", name)))
-    refused = run("process", "--all")
+    refused = run("process", "--now")
     assert refused.exit_code == 1
     assert "more than max_steps" in refused.stderr
     assert answer("refit")["run"]["requests"] == list(range(1, 61))
     (folder / "model.npz").write_bytes(b"nothing")
     run("add", "--subject", NAMES[70])
-    damaged = run("process", "--all")
+    damaged = run("process", "--now")
     assert damaged.exit_code == 1
     assert "is not the file that this ledger left" in damaged.stderr
     found = run("verify")
@@ -161,7 +161,7 @@ def test_subjects_from_a_file_and_rows_by_number(folder: Path) -> None:
     (folder / "people.csv").write_text(f"subject,row\nann,{NAMES[0]}\nann,{NAMES[1]}\nbob,{NAMES[2]}\n")
     run("init", "--model", "model.npz", "--subjects", "people.csv")
     assert answer("add", "--subject", "ann")["new"] == 1
-    assert answer("process", "--all")["plan"]["points"] == 2
+    assert answer("process", "--now")["plan"]["points"] == 2
 
 
 def test_another_worker_is_told_and_exit_code_75_says_try_again(folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_another_worker_is_told_and_exit_code_75_says_try_again(folder: Path) ->
     run("init", "--model", "model.npz")
     run("add", "--subject", NAMES[3])
     with locked_file(f"{folder}/model.npz.worker"):
-        busy = run("process", "--all")
+        busy = run("process", "--now")
     assert busy.exit_code == 75
     assert "another process has just begun or ended" in busy.stderr
 

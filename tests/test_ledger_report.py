@@ -307,7 +307,7 @@ def test_a_page_or_json_must_be_asked_for(tmp_path: Path) -> None:
     with begun(tmp_path):
         pass
     refused = run("--db", str(tmp_path / "deletions.db"))
-    assert (refused.exit_code, refused.stderr) == (2, "Error: output must be given, or json: a file for the page\n")
+    assert (refused.exit_code, refused.stderr) == (2, "Error: --output must be given, or ask for --json: a file for the page\n")
     nowhere = run("--db", str(tmp_path / "deletions.db"), "-o", str(tmp_path / "none" / "report.html"))
     assert nowhere.exit_code == 2
     assert "output file" in nowhere.stderr
@@ -325,7 +325,7 @@ def test_no_page_takes_the_place_of_a_file_of_the_ledger(folder: Path, tmp_path:
             refused = run("--db", str(db), "-o", str(output))
             assert (refused.exit_code, refused.stderr) == (
                 2,
-                f"Error: output must be another file than {name}, got {str(output)!r}\n",
+                f"Error: --output must be another file than {'--db' if name == 'db' else name}, got {str(output)!r}\n",
             )
     assert (folder / file).read_bytes() == before
 

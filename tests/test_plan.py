@@ -192,8 +192,8 @@ def test_a_bar_is_shown_after_a_while_where_somebody_watches(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((*P, "--requests", "3"), "sigma must be given, or left to optimize"),
-        ((*FULL,), "Missing option '--requests'"),
+        ((*P, "--requests", "3"), "--sigma must be given, or left to --optimize"),
+        ((*FULL,), "--requests must be given"),
         (("plan", "--preset", "mnist", "--sigma", "1", "--requests", "3"), "epsilon must be given"),
         ((*FULL, "--requests", "0"), "requests must be a whole number from 1 to 10000000, got 0"),
         ((*FULL, "--requests", "-3"), "requests must be a whole number from 1 to 10000000, got -3"),
@@ -204,14 +204,14 @@ def test_a_bar_is_shown_after_a_while_where_somebody_watches(
         ((*FULL, "--requests", "3", "--window", "7d"), "window must be left out where requests have no arrival times"),
         ((*FULL, "--requests", "3", "--deadline", "7d"), "deadline must be left out where requests have no arrival times"),
         ((*FULL, "--requests", "3", "--optimize"), "optimize has nothing to choose"),
-        ((*FULL, "--requests", "3", "--max-sigma", "1"), "max_sigma must be left out without optimize, got 1"),
-        ((*FULL, "--requests", "3", "--optimize", "--max-sigma", "1"), "max_sigma must be left out where sigma is given"),
+        ((*FULL, "--requests", "3", "--max-sigma", "1"), "--max-sigma must be left out without --optimize, got 1"),
+        ((*FULL, "--requests", "3", "--optimize", "--max-sigma", "1"), "--max-sigma must be left out where sigma is given"),
         ((*FULL, "--requests", "3", "--unit", "days"), "unit must be one of steps, epochs, got 'days'"),
-        ((*FULL, "--requests", "3", "--first-bound", "best"), "first_bound must be one of paper, paper-geometric, got 'best'"),
-        ((*FULL, "--requests", "3", "--retrain-epochs", "0"), "retrain_epochs must be a whole number from 1"),
-        ((*FULL, "--requests", "3", "--sigma", "nan"), "sigma must be a finite number above 0, got nan"),
+        ((*FULL, "--requests", "3", "--first-bound", "best"), "--first-bound must be one of paper, paper-geometric, got 'best'"),
+        ((*FULL, "--requests", "3", "--retrain-epochs", "0"), "--retrain-epochs must be a whole number from 1"),
+        ((*FULL, "--requests", "3", "--sigma", "nan"), "--sigma must be a number, got 'nan'"),
         ((*FULL, "--requests", "3", "--plot", "cost.pdf"), "plot must end in .png or .svg, got 'cost.pdf'"),
-        ((*FULL, "--requests", "a.csv", "--csv", "./a.csv"), "csv must be another file than requests, got './a.csv'"),
+        ((*FULL, "--requests", "a.csv", "--csv", "./a.csv"), "--csv must be another file than --requests, got './a.csv'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says: str) -> None:

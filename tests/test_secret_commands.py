@@ -40,7 +40,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "epsilon": ("--sigma", "0.0001", "--epochs", "1"),
     "delta": ("--sigma", "0.0001", "--epsilon", "1", "--epochs", "1"),
     "epochs": ("--sigma", "0.0001", "--epsilon", "1"),
-    "curve": ("--sigma", "0.0001", "--epochs", "1", "--points", "3"),
+    "curve": ("--sigma", "0.0001", "--epochs", "1", "--grid", "3"),
 }
 
 
@@ -91,28 +91,28 @@ def test_problem_files_have_the_keys_and_options_override_them(tmp_path: Path) -
     assert (kept["oversize"]["redraw"], redrawn["oversize"]["redraw"]) == (False, True)
     assert kept["sigma"] > redrawn["sigma"] == free["sigma"]
     file.write_text(text + 'assignment = "secret"\nadjacency = "remove"\nredraw = "often"\n')
-    assert "redraw must be true or false" in refused(*words)
+    assert f"redraw in {file} must be yes or no" in refused(*words)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--assignment", "partition"), "adjacency=remove needs an assignment by own draws"),
+        (("--assignment", "partition"), "--adjacency remove needs an assignment by own draws"),
         (("--assignment", "shuffled"), "assignment must be one of partition, secret, fresh, poisson"),
-        (("--adjacency", "zero-out"), "adjacency must be remove or replace with assignment=secret"),
-        (("--last-batch", "drop"), "last_batch must be keep with assignment=secret"),
-        (("--bound", "paper"), "assignment=secret needs bound=optimal"),
-        (("--batches", "reshuffle"), "batches must be random, worst or a position with assignment=secret"),
-        (("--largest-n", "100"), "largest_n must be a whole number from 11264, got 100"),
-        (("--adjacency", "replace", "--redraw", "yes"), "redraw needs assignment=secret and adjacency=remove"),
+        (("--adjacency", "zero-out"), "--adjacency must be remove or replace with --assignment secret"),
+        (("--last-batch", "drop"), "--last-batch must be keep with --assignment secret"),
+        (("--bound", "paper"), "--assignment secret needs --bound optimal"),
+        (("--batches", "reshuffle"), "--batches must be random, worst or a position with --assignment secret"),
+        (("--largest-n", "100"), "--largest-n must be a whole number from 11264, got 100"),
+        (("--adjacency", "replace", "--redraw", "yes"), "--redraw needs --assignment secret and --adjacency remove"),
         (("--adjacency", "replace", "--assignment", "partition", "--redraw", "yes"), "redraw needs an assignment by own draws"),
-        (("--adjacency", "replace", "--assignment", "partition", "--largest-n", "12000"), "largest_n needs an assignment"),
-        (("--assignment", "poisson"), "assignment=poisson needs learn_epochs"),
-        (("--assignment", "fresh", "--learn-epochs", "9", "--redraw", "yes"), "redraw needs assignment=secret"),
-        (("--batch-size", "8"), "a step_size of at most 2.81679 or a batch_size of 19 (the smallest) would do"),
+        (("--adjacency", "replace", "--assignment", "partition", "--largest-n", "12000"), "--largest-n needs an assignment"),
+        (("--assignment", "poisson"), "--assignment poisson needs --learn-epochs"),
+        (("--assignment", "fresh", "--learn-epochs", "9", "--redraw", "yes"), "--redraw needs --assignment secret"),
+        (("--batch-size", "8"), "a --step-size of at most 2.81679 or a --batch-size of 19 (the smallest) would do"),
         (
             ("--strong-convexity", "0.2", "--smoothness", "0.3", "--step-size", "6"),
-            "step_size must be at most 1/strong_convexity",
+            "--step-size must be at most 1/strong_convexity",
         ),
     ],
 )
@@ -123,15 +123,15 @@ def test_refusals_are_one_sentence_that_names_the_option(words: tuple[str, ...],
 def test_words_for_redraw() -> None:
     result = run("sigma", *SECRET, *ASKED["sigma"], "--redraw", "maybe")
     assert result.exit_code == 2
-    assert "it must be yes or no, got 'maybe'" in result.stderr
+    assert "--redraw must be yes or no, got 'maybe'" in result.stderr
 
 
 def test_renyi_divergences_are_refused_where_batches_may_be_too_large() -> None:
     words = ("--sigma", "0.0001", "--epochs", "1", "--over", "alpha")
-    assert "over must be delta with assignment=secret" in refused("curve", *SECRET, *words)
+    assert "over must be delta with --assignment secret" in refused("curve", *SECRET, *words)
     # All of the curvature is the regulariser's: no batch is too large.
     own = ("--n", "100", "--smoothness", "1", "--strong-convexity", "1", "--batch-size", "10", "--step-size", "0.5")
-    found = made("curve", *own, "--assignment", "secret", "--adjacency", "remove", *words, "--points", "3")
+    found = made("curve", *own, "--assignment", "secret", "--adjacency", "remove", *words, "--grid", "3")
     assert found["oversize"] == {"redraw": False, "chance": 0.0}
     with pytest.raises(InputError, match="never too large"):
         OWN.rdp(alpha=2.0, sigma=0.0001, epochs=1)
@@ -174,7 +174,7 @@ def test_insertions_say_what_they_are_compared_with_and_need_own_draws() -> None
 
 
 def test_a_partition_removes_nobody() -> None:
-    with pytest.raises(InputError, match="adjacency=remove needs an assignment by own draws"):
+    with pytest.raises(InputError, match="--adjacency remove needs an assignment by own draws"):
         PNSGD(Problem(n=100, smoothness=1.0, adjacency="remove"), 10)
 
 
@@ -215,7 +215,7 @@ def test_plan_with_records_that_join(tmp_path: Path) -> None:
     assert [row["steps"] for row in found["requests"]] == [*steps, stream.request()]
     assert "records join only where they draw" in refused("plan", "--preset", "mnist", *words)
     assert "records cannot join where the key was redrawn" in refused("plan", *SECRET, "--redraw", "yes", *words)
-    assert "of largest_n = 11300, got 200" in refused("plan", *SECRET, "--largest-n", "11300", *words)
+    assert "of --largest-n = 11300, got 200" in refused("plan", *SECRET, "--largest-n", "11300", *words)
     assert "precision must be left out" in refused("plan", *SECRET, "--precision", "20", *words)
     later = made("plan", *SECRET, *words, "--window", "7d")
     assert [row["points"] for row in later["requests"]] == [4]

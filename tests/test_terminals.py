@@ -51,9 +51,9 @@ CALLS: dict[str, tuple[str, ...]] = {
     "epsilon": ("epsilon", *MNIST, "--sigma", "1.2345678e-05", "--steps", "3", "--radius", "12.5"),
     "delta": ("delta", *MNIST, "--sigma", "0.00123456", "--epsilon", "0.5", "--epochs", "1", "--group-size", "3"),
     "epochs": ("epochs", *MNIST, "--sigma", "0.0001", "--epsilon", "1", "--precision", "20"),
-    "curve": ("curve", *MNIST, "--sigma", "0.001", "--epochs", "1", "--from", "1e-290", "--points", "5"),
-    "curve alpha": ("curve", *MNIST, "--sigma", "0.001", "--epochs", "1", "--over", "alpha", "--points", "5"),
-    "curve digits": ("curve", *MNIST, "--sigma", "0.001", "--epochs", "1", "--points", "3", "--precision", "90"),
+    "curve": ("curve", *MNIST, "--sigma", "0.001", "--epochs", "1", "--from", "1e-290", "--grid", "5"),
+    "curve alpha": ("curve", *MNIST, "--sigma", "0.001", "--epochs", "1", "--over", "alpha", "--grid", "5"),
+    "curve digits": ("curve", *MNIST, "--sigma", "0.001", "--epochs", "1", "--grid", "3", "--precision", "90"),
     "plan": ("plan", *FULL, "--requests", "40"),
     "plan dates": ("plan", *FULL, "--requests", "times.csv", "--window", "2d", "--deadline", "9d", "--batches", "worst"),
     "plan digits": ("plan", *FULL, "--requests", "3", "--precision", "30", "--batches", "worst"),
@@ -71,7 +71,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "presets": ("presets",),
     "reproduce": ("reproduce", "table3"),
     "reproduce figure": ("reproduce", "figure2", "--all"),
-    "audit": ("audit", "--preset", "gaussian", "--trials", "200", "--seed", "1"),
+    "audit": ("audit", "--instance", "gaussian", "--trials", "200", "--seed", "1"),
 }
 JSON = [name for name in CALLS if name not in ("verify markdown", "certify")]
 ENCODINGS = ("ascii", "cp1252", "latin-1", "utf-8", "cp437", "koi8-r", "shift_jis", "utf-16")

@@ -327,7 +327,7 @@ def test_whole_rates_give_whole_numbers(count: int, unit: str, times: int) -> No
         assert expected_requests(f"{count}/{unit}", f"{times}{unit}").requests == count * times
 
 
-@pytest.mark.parametrize("requests", ["x", "1.5", "20/fortnight", "20/", "/week", "0/week", "-3/day", "5/ms", "1e3", ""])
+@pytest.mark.parametrize("requests", ["x", "1.5", "20/fortnight", "20/", "/week", "0/week", "-3/day", "5/ms", "1.5e0", ""])
 def test_what_is_no_rate_is_refused(requests: str) -> None:
     with pytest.raises(InputError, match="requests must be a whole number from 1, or a rate > 0 per second"):
         expected_requests(requests, "1y")
@@ -492,10 +492,10 @@ def test_files_that_are_written(tmp_path: Path) -> None:
         (("--window", "1w"), "for must be given with window"),
         (("--loss", "ridge"), "clip must be given"),
         (("--loss", "x"), "loss must be one of"),
-        (("--feature-bound", "0", "--intercept"), "feature_bound must be a number above 0, got 0"),
-        (("--batch-size", "32,x"), "batch_size must be auto, or whole numbers or full"),
+        (("--feature-bound", "0", "--intercept"), "--feature-bound must be a number above 0, got 0"),
+        (("--batch-size", "32,x"), "--batch-size must be auto, or whole numbers or full"),
         (("--regularisation", "x"), "regularisation must be auto, or numbers"),
-        (("--learn-epochs", "1.5"), "learn_epochs must be auto, or whole numbers"),
+        (("--learn-epochs", "1.5"), "--learn-epochs must be auto, or whole numbers"),
         (("--share", "0"), "share must be"),
         (("--plot", "a.txt"), "plot must end in"),
         (("--scores", "nowhere.csv"), "cannot be read"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from accountant.commands import files, layout, paths, pictures, present
+from accountant.commands import choices, files, layout, paths, pictures, present, renamed
 from accountant.commands.options import COUNT, NUMBER
 from accountant.numerics import InputError, Progress, check_jobs, choice, digits, integer, number
 
@@ -17,14 +17,24 @@ if TYPE_CHECKING:
     from accountant.numerics import Floats
     from accountant.trainer import Audit, Claim, Instance
 
+
+def _faults() -> list[str]:
+    from accountant.trainer import FAULTS
+
+    return list(FAULTS)
+
+
+_PRESETS: Final = ("small", "gaussian", "logistic", "stream", "zero-out", "finite", "secret", "linear", "mnist")
 PresetOption = Annotated[
     str,
     typer.Option(
-        metavar="NAME",
-        help="small (both of: gaussian, where the exact distance is known; logistic, few points), stream (three requests), "
-        "zero-out, finite (two epochs of learning, accounted for as such), secret (records that draw batches by themselves), "
-        "linear (gaussian, stream, zero-out, finite and secret) or mnist (needs --data).",
+        "--instance",
+        **choices.closed(*_PRESETS),
+        help="What is run: small (both of: gaussian, where the exact distance is known; logistic, few points), stream (three "
+        "requests), zero-out, finite (two epochs of learning, accounted for as such), secret (records that draw batches by "
+        "themselves), linear (gaussian, stream, zero-out, finite and secret) or mnist (needs --data).",
     ),
+    renamed.Formerly("--preset"),
 ]
 TrialsOption = Annotated[
     int | None, typer.Option(**COUNT, help="Trials of each of the two laws, at least 100; default 20000, for mnist 500.")
@@ -35,8 +45,9 @@ FaultOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=choices.completing(_faults),
         help="Break the trainer first, to see that it is found: half-noise, short (one epoch too few), one-step (too few), "
-        "kept, silent-step, wrong-batch or divisor; with --preset secret also one-draw, ordered, stand-in or sizes.",
+        "kept, silent-step, wrong-batch or divisor; with --instance secret also one-draw, ordered, stand-in or sizes.",
     ),
 ]
 JobsOption = Annotated[
@@ -56,7 +67,6 @@ PlotOption = Annotated[
     paths.Written(),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-_PRESETS: Final = ("small", "gaussian", "logistic", "stream", "zero-out", "finite", "secret", "linear", "mnist")
 #: Those of several instances.
 _TOGETHER: Final = {"small": ("gaussian", "logistic"), "linear": ("gaussian", "stream", "zero-out", "finite", "secret")}
 
@@ -77,7 +87,7 @@ def audit(
 
     Exit code 1 if a claim of optimal or paper is refuted, which only a broken trainer (--fault) should bring about.
 
-    Example: accountant audit --preset small --trials 20000
+    Example: accountant audit --instance small --trials 20000
     """
     if _audit(preset, trials, confidence, seed, fault, jobs, data, plot, json):
         raise typer.Exit(1)

@@ -50,6 +50,9 @@ class Command(TyperCommand):
         renamed.notes(cast(Any, self.callback).going, ctx.params, names)
         try:
             return super().invoke(ctx)
+        except refusals.StoppedError as stopped:
+            refusals.show(refusals.Refusal(stopped.sentence), as_json=refusals.wants_json(ctx.meta[_WORDS]))
+            raise typer.Exit(stopped.code) from None
         except InputError as error:
             words = ctx.meta[_WORDS]
             refusals.show(refusals.of_input(error, ctx, words), as_json=refusals.wants_json(words))

@@ -10,6 +10,18 @@ from typing import Any, Final
 EXPERTS: Final = "Experts"
 #: A metavar that is no longer shows the values themselves.
 _LONGEST: Final = 24
+#: Methods of batches, for texts; a test compares them with the tables they come from, whose import takes long.
+METHODS: Final = (
+    "optimal", "paper", "paper-geometric", "not-converged", "pnsgd", "langevin", "d2d", "d2d-open", "d2d-exact", "dp",
+    "retrain",
+)  # fmt: skip
+#: What solve finds, of noisy SGD on batches and of common steps.
+UNKNOWNS: Final = (
+    "sigma", "epsilon", "delta", "epochs", "steps", "learn-epochs", "batch-size", "n", "group-size", "step-size",
+)  # fmt: skip
+STEP_UNKNOWNS: Final = (
+    "sigma", "epsilon", "delta", "steps", "step-size", "gradient-clip", "start-clip", "model-clip", "weight-decay",
+)  # fmt: skip
 
 
 def closed(*words: str, other: str | None = None) -> dict[str, Any]:
@@ -43,6 +55,24 @@ def completing(words: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[
         return [word for word in known if word.lower().startswith(incomplete.lower())]
 
     return complete
+
+
+def methods() -> list[str]:
+    from accountant.methods import METHODS, STEP_METHODS, VARIANTS
+
+    return list(dict.fromkeys([*METHODS, *VARIANTS, *STEP_METHODS]))
+
+
+def formats() -> list[str]:
+    from accountant.tables import FORMATS
+
+    return list(FORMATS)
+
+
+def reproduced() -> list[str]:
+    from accountant.reproduction import EXPERIMENTS, TARGETS
+
+    return list(dict.fromkeys([*TARGETS, *EXPERIMENTS]))
 
 
 def problem_files(incomplete: str) -> list[str]:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import typer
 
 from accountant._version import __version__
-from accountant.commands import files, page, paths, templating
+from accountant.commands import files, page, paths, renamed, templating
 from accountant.commands.ledger import DB, VERDICT, DbOption, JsonOption, PlaceOption, date, opened
-from accountant.commands.ledger_shows import certificates_count
+from accountant.commands.ledger_shows import CertificatesOption, certificates_count
 from accountant.commands.ledger_words import guarantee_sentence, long, up
 from accountant.commands.present import plural
 from accountant.numerics import InputError
@@ -38,12 +38,11 @@ def report(
     requests: Annotated[
         int,
         typer.Option(
-            min=0, metavar="COUNT", help="So many of the last requests and runs are listed, and all overdue requests."
+            "--last", min=0, metavar="COUNT", help="So many of the last requests and runs are listed, and all overdue requests."
         ),
+        renamed.Formerly("--requests"),
     ] = 1000,
-    certificates: Annotated[
-        str, typer.Option(metavar="COUNT|all", help="So many certificates, the latest first, are checked by the checker.")
-    ] = "0",
+    certificates: CertificatesOption = "0",
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Check the chain and the files, and say so.")] = True,
     links: Annotated[
         str | None,
@@ -62,7 +61,7 @@ def report(
     Example: accountant ledger report -o report.html
     """
     if output is None and not json:
-        raise InputError("output must be given, or json: a file for the page")
+        raise InputError("output must be given, or ask for json: a file for the page")
     if output is not None:
         page.check()
     count = certificates_count(certificates)

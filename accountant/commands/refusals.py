@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What a sentence about arguments goes on with.
 _VERBS: Final = r"(?:must|needs?|cannot|takes?|goes|stands?|file|folder)\b"
 #: Words that ask for an argument.
-_ASKS: Final = "give either|give|without|beside|than|left to|one of|ask for"
+_ASKS: Final = "give either|give|without|beside|than|left to|ask for"
 _QUOTED: Final = re.compile(r"('(?:[^'\\]|\\.)*')")
 _JUDGED: Final = re.compile(r"(?:^| )must be (?P<allowed>.+?), got (?P<value>.+)$", re.DOTALL)
 
@@ -35,6 +35,14 @@ class Refusal(NamedTuple):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}; {self.hint}"
+
+
+class StoppedError(Exception):
+    """What ends a command with a sentence and another exit code than that of bad input."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.sentence, self.code = sentence, code
 
 
 def show(refusal: Refusal, *, as_json: bool) -> None:
@@ -171,11 +179,11 @@ def spelled(message: str, names: Mapping[str, str]) -> str:
     one = _any(names)
     for at in range(0, len(parts), 2):
         text = parts[at]
+        text = re.sub(rf"(?<![\w/.-])({one})=(?=\S)", lambda found: f"{names[found[1]]} ", text)
         if at == 0:
             text = _head(one).sub(lambda found: _each(found[0], names), text)
         asks = rf"(?<![\w/-])(?:{_ASKS}) {one}(?:(?:,| or| and) {one})*(?![\w=/-])"
         text = re.sub(asks, lambda found: _each(found[0], names), text)
-        text = re.sub(rf"(?<![\w/.-])({one})=(?=\S)", lambda found: f"{names[found[1]]} ", text)
         scored = {name for name in names if "_" in name}
         if scored:
             text = re.sub(rf"(?<![\w/.-])({_any(scored)})(?![\w/-])", lambda found: names[found[1]], text)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from accountant.commands import layout, present
+from accountant.commands import choices, layout, present
 from accountant.commands.options import COUNT, NUMBER, Shared
 from accountant.numerics import InputError, choice, digits
 from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, stepping_of
@@ -17,9 +17,9 @@ UnknownArgument = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="What is not known: sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n, group_size, step_size; "
-        "with fine-tuning and the like sigma, epsilon, delta, steps, "
-        "step_size, gradient_clip, start_clip, model_clip or weight_decay.",
+        autocompletion=choices.completing(dict.fromkeys([*choices.UNKNOWNS, *choices.STEP_UNKNOWNS])),
+        help=f"What is not known: {', '.join(choices.UNKNOWNS)}; with algorithms of common steps "
+        f"{', '.join(choices.STEP_UNKNOWNS)}.",
         show_default=False,
     ),
 ]
@@ -28,12 +28,14 @@ EpsilonGiven = Annotated[float | None, typer.Option(**NUMBER, help="epsilon >= 0
 DeltaGiven = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
 EpochsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs (or --steps).")]
 StepsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps (or --epochs).")]
-ExtremeOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Of a batch_size: smallest or largest.")]
+ExtremeOption = Annotated[
+    str | None, typer.Option(**choices.closed("smallest", "largest"), help="Which batch-size is asked for.")
+]
 
 
 def solve(
     shared: Shared,
-    name: UnknownArgument,
+    unknown: UnknownArgument,
     sigma: SigmaGiven = None,
     epsilon: EpsilonGiven = None,
     delta: DeltaGiven = None,
@@ -46,12 +48,13 @@ def solve(
     Example: accountant solve gradient-clip --algorithm fine-tuning --step-size 0.01 --start-clip 1 --sigma 1.5 --epsilon 1
     --delta 1e-5 --steps 100
     """
-    unknown = name.replace("-", "_")
+    stepwise = choice(ALGORITHM, shared.settings.get(ALGORITHM, BATCHES), _algorithms()) != BATCHES
+    word = unknown.lower().replace("_", "-")
+    unknown = choice("unknown", word, choices.STEP_UNKNOWNS if stepwise else choices.UNKNOWNS).replace("-", "_")
     numbers = {"sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps}
     given = {key: value for key, value in numbers.items() if value is not None}
     if unknown in given or shared.options.get(unknown) is not None:
         raise InputError(f"{unknown} must be left out: it is what is asked for")
-    stepwise = choice(ALGORITHM, shared.settings.get(ALGORITHM, BATCHES), _algorithms()) != BATCHES
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", NotUniqueWarning)
         value = _of_steps(shared, unknown, given, extreme) if stepwise else _of_batches(shared, unknown, given, extreme)

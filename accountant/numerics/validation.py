@@ -63,7 +63,7 @@ def _limit(end: float) -> str:
     if end == MAX_COUNT:
         return "2^53"
     text, short = shown(end), f"{end:g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
-    return short if len(text) > 8 and float(short) == end else text
+    return short if ("e" in text or len(text) > 8) and float(short) == end else text
 
 
 def shown(value: float) -> str:
