@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accountant.commands import drawings, layout, present, sketch, writing
+from accountant.commands import choices, drawings, layout, present, renamed, sketch, writing
 from accountant.commands.following import following
 from accountant.commands.options import (
     COUNT,
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from accountant.questions import Enclosed
 
 OverOption = Annotated[
-    str, typer.Option(metavar="delta|alpha", help="delta (prints epsilon) or alpha (prints the Renyi divergence).")
+    str, typer.Option(**choices.closed("delta", "alpha"), help="delta (prints epsilon) or alpha (prints the Renyi divergence).")
 ]
 FromOption = Annotated[float | None, typer.Option("--from", **NUMBER, help="First delta or alpha; default 1e-12 or 1.5.")]
 ToOption = Annotated[float | None, typer.Option("--to", **NUMBER, help="Last delta or alpha; default 0.1 or 64.")]
-PointsOption = Annotated[int, typer.Option(**COUNT, help="Number of points, on a logarithmic scale, 2 to 10000.")]
+PointsOption = Annotated[
+    int,
+    typer.Option("--grid", **COUNT, help="How many deltas or alphas, on a logarithmic scale, 2 to 10000."),
+    renamed.Formerly("--points"),
+]
 OutputOption = Annotated[list[str] | None, writing.option(*writing.ROWS_AND_PICTURES), writing.FILES]
 PlotOption = Annotated[bool, typer.Option("--plot", help="Draw the curve on the screen; -o curve.svg draws it to a file.")]
 

@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from accountant.commands import present
+from accountant.commands import present, renamed
 from accountant.commands.following import following
 from accountant.commands.options import DeltaOption, EpsilonOption, PrecisionOption, Shared, SigmaOption
 from accountant.numerics import digits
 from accountant.questions import Unknown
 
-InSteps = Annotated[bool, typer.Option("--steps", help="Answer in single steps instead of whole epochs.")]
+InSteps = Annotated[
+    bool, typer.Option("--steps", hidden=True, help="Answer in single steps."), renamed.Old("the command accountant steps")
+]
 
 
 def epochs(
@@ -23,9 +25,9 @@ def epochs(
     steps: InSteps = False,
     precision: PrecisionOption = None,
 ) -> None:
-    """The fewest unlearning epochs (or steps) that prove (epsilon, delta); 0 if the learned model is private enough.
+    """The fewest unlearning epochs that prove (epsilon, delta); 0 if the learned model is private enough.
 
-    Example: accountant epochs --preset mnist --batch-size 128 --sigma 0.001 --epsilon 1 --steps
+    Example: accountant epochs --preset mnist --batch-size 128 --sigma 0.001 --epsilon 1
     """
     unit: Unknown = "steps" if steps else "epochs"
     present.check_precision(precision)

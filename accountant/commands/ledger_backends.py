@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import paths
+from accountant.commands import choices, paths
 from accountant.commands.options import COUNT
 from accountant.numerics import InputError, choice
 
@@ -14,7 +14,7 @@ _PANEL: Final = "Another trainer"
 BackendOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME",
+        **choices.closed("estimator", "command", "python", "torch"),
         help="What runs: estimator, command (as --run says), python or torch (as --call says); default what fits.",
         rich_help_panel=_PANEL,
     ),
@@ -43,7 +43,10 @@ CallOption = Annotated[
 ProblemOption = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="TOML file with the algorithm's constants, sigma, epsilon and delta.", rich_help_panel=_PANEL
+        metavar="FILE",
+        autocompletion=choices.problem_files,
+        help="TOML file with the algorithm's constants, sigma, epsilon and delta.",
+        rich_help_panel=_PANEL,
     ),
     paths.Read(),
 ]
@@ -70,7 +73,9 @@ PublicOption = Annotated[
 ]
 BuffersOption = Annotated[
     str | None,
-    typer.Option(metavar="refuse|reset", help="Of torch: running statistics; default refuse.", rich_help_panel=_PANEL),
+    typer.Option(
+        **choices.closed("refuse", "reset"), help="Of torch: running statistics; default refuse.", rich_help_panel=_PANEL
+    ),
 ]
 #: By option, the backends that have it, as arguments call it.
 _HAVE: Final = {

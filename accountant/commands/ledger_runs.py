@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from accountant.commands import renamed
 from accountant.commands.ledger import DB, DbOption, JsonOption, OperatorOption, PlaceOption, date, opened, show
 from accountant.commands.present import plural
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 def process(
     *,
     db: DbOption = DB,
-    everything: Annotated[bool, typer.Option("--all", help="Do not wait for the deadline: answer all that waits now.")] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--now", help="Do not wait for the deadline: answer all that waits now."),
+        renamed.Formerly("--all"),
+    ] = False,
     refit_when_cheaper: Annotated[
         bool,
         typer.Option("--refit-when-cheaper", help="Learn again instead, if that takes fewer steps or nothing else is enough."),

@@ -8,10 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from accountant.commands import renamed
 from accountant.commands.ledger import DB, VERDICT, DbOption, JsonOption, PlaceOption, date, opened, show
 from accountant.commands.ledger_costs import costs_of
 from accountant.commands.present import plural
 from accountant.numerics import InputError
+
+CertificatesOption = Annotated[
+    str,
+    typer.Option(
+        "--check-certificates", metavar="COUNT|all", help="So many certificates, the latest first, are checked by the checker."
+    ),
+    renamed.Formerly("--certificates"),
+]
 
 
 def status(
@@ -61,9 +70,7 @@ def verify(
         str | None,
         typer.Option(metavar="NUMBER:DIGEST", help="A head that status showed before: the chain must go through it."),
     ] = None,
-    certificates: Annotated[
-        str, typer.Option(metavar="COUNT|all", help="So many certificates, the latest first, are checked by the checker.")
-    ] = "0",
+    certificates: CertificatesOption = "0",
     files: Annotated[bool, typer.Option("--files/--no-files", help="Read the model and the certificates, too.")] = True,
     place: PlaceOption = None,
     json: JsonOption = False,
@@ -72,7 +79,7 @@ def verify(
 
     Exit code 1: something is not as it was written. 75: the database is away.
 
-    Example: accountant ledger verify --certificates all
+    Example: accountant ledger verify --check-certificates all
     """
     with opened(db, read_only=True, place=place) as ledger:
         found = ledger.verify(head=head, certificates=certificates_count(certificates), model=files)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, experiments, files, layout, paths, pictures, present
+from accountant.commands import choices, drawings, experiments, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, PrecisionOption
 from accountant.numerics import InputError, choice
 
@@ -30,6 +30,7 @@ WhatArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="WHAT",
+        autocompletion=choices.completing(choices.reproduced),
         help="table1, table2, table3, figure2, figure3b or figure3d of the paper; noisy-finetuning: published fine-tuning of "
         "networks; with --out or --data the experiment of figure3a, figure3b, figure3c or figure3d.",
         show_default=False,
