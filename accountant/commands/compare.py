@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, files, layout, paths, pictures, present
+from accountant.commands import choices, drawings, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.numerics import InputError, digits, integer, number
 from accountant.questions import BATCHES
@@ -29,9 +29,16 @@ NoiseOption = Annotated[
     float | None,
     typer.Option(**NUMBER, help="sigma of noisy SGD in the stream; default what the published bound needs for one request."),
 ]
-UnitOption = Annotated[str, typer.Option(metavar="epochs|steps", help="Whole epochs or single steps in the stream.")]
+UnitOption = Annotated[
+    str, typer.Option(**choices.closed("steps", "epochs"), help="Unlearn single steps or whole epochs; default epochs.")
+]
 MethodOption = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Only this method, such as optimal or d2d; may be given often.")
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices.completing(choices.methods),
+        help=f"Only this method: {', '.join(choices.METHODS)}; may be given often.",
+    ),
 ]
 PlotOption = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, files, layout, paths, pictures, present
+from accountant.commands import choices, drawings, files, layout, paths, pictures, present
 from accountant.commands.options import COUNT, NUMBER
 from accountant.numerics import InputError, all_bytes, choice, digits
 
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 _LIST: Final = "several with commas; default auto"
 NOption = Annotated[int, typer.Option(**COUNT, help="Records, n.")]
-LossOption = Annotated[str, typer.Option(metavar="NAME", help="logistic, multinomial, smoothed-hinge or ridge (needs --clip).")]
+LossOption = Annotated[
+    str,
+    typer.Option(
+        **choices.closed("logistic", "multinomial", "smoothed-hinge", "ridge"),
+        help="logistic, multinomial, smoothed-hinge or ridge (needs --clip).",
+    ),
+]
 BoundOption = Annotated[
     float, typer.Option(**NUMBER, help="Bound on the 2-norm of every row, public; as long rows are scaled down to.")
 ]
@@ -53,15 +59,19 @@ ScoresOption = Annotated[
     ),
     paths.Read(),
 ]
-AdjacencyOption = Annotated[str, typer.Option(metavar="TEXT", help="remove, replace, or for a partition zero-out or replace.")]
-AssignmentOption = Annotated[str, typer.Option(metavar="TEXT", help="secret (each record draws its batch) or partition.")]
+AdjacencyOption = Annotated[
+    str, typer.Option(**choices.closed("remove", "replace", "zero-out"), help="What a deletion does; zero-out: of a partition.")
+]
+AssignmentOption = Annotated[
+    str, typer.Option(**choices.closed("secret", "partition"), help="secret: each record draws its batch.")
+]
 LargestOption = Annotated[int | None, typer.Option(**COUNT, help="Records ever in, at most; own draws; default 1.1 n.")]
 RadiusOption = Annotated[float | None, typer.Option(**NUMBER, help="R > 0 of the ball projected on; default: no projection.")]
 FloatOption = Annotated[
-    str | None, typer.Option("--float", metavar="TEXT", help="Count rounding: float64 or float32; needs --dimension.")
+    str | None, typer.Option("--float", **choices.closed("float64", "float32"), help="Count rounding; needs --dimension.")
 ]
 DimensionOption = Annotated[int | None, typer.Option(**COUNT, help="Parameters of the model, for rounding.")]
-BatchesOption = Annotated[str, typer.Option(metavar="TEXT", help="random (the draws are secret) or worst.")]
+BatchesOption = Annotated[str, typer.Option(**choices.closed("random", "worst"), help="random: the draws are secret.")]
 ExactOption = Annotated[bool, typer.Option("--exact", help="Answer every request of every setting; takes long.")]
 CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write every setting to a CSV file."), paths.Written()]
 PlotOption = Annotated[

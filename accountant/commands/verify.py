@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, origin, paths, present
+from accountant.commands import choices, files, origin, paths, present
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.numerics import InputError
 from accountant.problem import PRESETS
@@ -30,7 +30,12 @@ TableArgument = Annotated[
 BuiltInOption = Annotated[bool, typer.Option("--builtin", help="Check every table that ships with the package.")]
 FormatOption = Annotated[
     str | None,
-    typer.Option("--format", metavar="NAME", help="csv, tsv, jsonl or markdown; default by the file's name or start."),
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        autocompletion=choices.completing(choices.formats),
+        help="csv, tsv, jsonl or markdown; default by the file's name or start.",
+    ),
 ]
 ColumnOption = Annotated[
     list[str] | None,
@@ -38,7 +43,11 @@ ColumnOption = Annotated[
 ]
 MethodOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Method of a table that names none, such as optimal, d2d or langevin; default pnsgd."),
+    typer.Option(
+        metavar="NAME",
+        autocompletion=choices.completing(choices.methods),
+        help=f"Method of a table that names none: {', '.join(choices.METHODS)}; default pnsgd.",
+    ),
 ]
 WastefulOption = Annotated[
     float | None,
