@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, layout, paths, renamed
+from accountant.commands import files, layout, paths, renamed, streams
 from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption, check_told
 from accountant.numerics import InputError
+from accountant.problem import DERIVED
 from accountant.questions import KEYS, STEP_KEYS, merged
 
 ClaimOption = Annotated[
@@ -193,14 +194,17 @@ def _origins(shared: Shared, target: dict[str, Any]) -> dict[str, str]:
     in_file = {} if shared.problem is None else merged({}, problem_file=shared.problem)
     names = [*KEYS["problem"], *KEYS["algorithm"], "reference"]
     origins = {}
+    stated = shared.stated
     for name in names:
         option = shared.options.get(name)
         if option is not None and option != "default":
             origins[name] = "given"
         elif name in in_file and option is None:
             origins[name] = "problem file"
-        elif shared.preset is not None and name in ("n", "smoothness", "strong_convexity", "lipschitz"):
-            origins[name] = f"preset {shared.preset}"
+        elif stated.preset is not None and name in ("n", *DERIVED):
+            origins[name] = f"preset {stated.preset}"
+        elif stated.derivation is not None and name in DERIVED:
+            origins[name] = streams.ascii_text(f"follows from the {stated.derivation.about}")
         else:
             origins[name] = "default: 1/smoothness" if name == "step_size" else "default"
     for name, value in target.items():

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, files, layout, paths, pictures, present
+from accountant.commands import choices, drawings, files, layout, page_compare, paths, present, renamed, writing
+from accountant.commands.compare_words import answer, of_requests, of_streams, refusals, rows_for_csv, show_assumptions, shown
+from accountant.commands.expecting import ForOption, number_of
+from accountant.commands.following import following
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.numerics import InputError, digits, integer, number
+from accountant.numerics import InputError, digits, number
 from accountant.questions import BATCHES
 
 if TYPE_CHECKING:
@@ -23,7 +26,10 @@ StepsOption = Annotated[
     int | None, typer.Option(**COUNT, help="Noisy steps of every method, from 1, for algorithms that have no epochs.")
 ]
 RequestsOption = Annotated[
-    int | None, typer.Option(**COUNT, help="Length of the stream of requests, default 100; 0: leave it out.")
+    str | None,
+    typer.Option(
+        metavar="COUNT|RATE", help="Length of the stream of requests, or a rate (with --for); default 100; 0: leave it out."
+    ),
 ]
 NoiseOption = Annotated[
     float | None,
@@ -40,14 +46,17 @@ MethodOption = Annotated[
         help=f"Only this method: {', '.join(choices.METHODS)}; may be given often.",
     ),
 ]
+#: What is written of a comparison.
+KINDS: Final = (*writing.ROWS_AND_PICTURES, "html")
+OutputOption = Annotated[list[str] | None, writing.option(*KINDS), writing.FILES]
+AllOption = Annotated[bool, typer.Option("--all", help="Also show published variants of the methods: one row per bound.")]
 PlotOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw noise against epochs, and cost against requests: a .png or .svg file."),
+    typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."),
     paths.Written(),
+    renamed.Old("-o FILE.svg"),
 ]
 _REQUESTS: Final = 100
-#: First columns of every table.
-_COLUMNS: Final = ("method", "batch", "sigma", "noise in\nmodel")
 _MOST_REQUESTS: Final = 100_000
 
 
@@ -58,11 +67,14 @@ def compare(
     epochs: LengthOption = None,
     steps: StepsOption = None,
     requests: RequestsOption = None,
+    for_: ForOption = None,
     sigma: NoiseOption = None,
     unit: UnitOption = "epochs",
     method: MethodOption = None,
     plot: PlotOption = None,
     precision: PrecisionOption = None,
+    output: OutputOption = None,
+    all: AllOption = False,
 ) -> None:
     """What every method takes for the same (epsilon, delta): noise, steps, cost, accuracy where reported, and assumptions.
 
@@ -79,38 +91,49 @@ def compare(
         raise InputError(f"steps must be left out for {BATCHES}, whose methods are compared at whole epochs; give --epochs")
     epochs = 1 if epochs is None else epochs
     setup = shared.setup
-    pictures.check(plot)
+    writing.check(output, KINDS)
     for name in method or []:
         method_of(name)
     most = min(_MOST_REQUESTS, setup.problem.n // setup.group_size)
-    count = min(_REQUESTS, most) if requests is None else integer("requests", requests, at_least=0, at_most=most)
+    count = min(_REQUESTS, most) if requests is None else number_of(requests, for_, least=0, most=most)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     target: dict[str, Any] = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": chance}
     chosen = method or SINGLE
-    with files.replacing("plot", plot) as picture, files.progress("comparing") as progress:
-        question = {**target, "epochs": epochs, "methods": chosen, "reported": reported_accuracy}
-        single = compare_methods(setup.with_(group_size=1), **question)
-        group = [] if setup.group_size == 1 else compare_methods(setup, **question)
-        noise = _stream_noise(setup, target, sigma, count)
-        streams: list[ComparedStream] = []
-        if count and noise is not None:
-            among = [name for name in (*STREAMS, "partition") if name in method] if method else STREAMS
-            streams = compare_streams(setup, **target, sigma=noise, requests=count, unit=unit, methods=among, progress=progress)
-        if picture is not None and plot is not None:
-            names = [row.method for row in single if row.method not in ("dp", "retrain")]
-            drawings.comparison(picture, pictures.kind(plot), setup, target, epochs, names, streams, noise or 0.0)
-    result = {
-        **_record(shared, setup, target, default=delta is None),
-        "methods": [row.to_dict() for row in single],
-        "group": {"points": setup.group_size, "methods": [row.to_dict() for row in group]} if group else None,
-        "stream": {"sigma": noise, "requests": count, "methods": [row.to_dict() for row in streams]} if streams else None,
-    }
-    if precision is not None:
-        result["precision"] = _precise(setup.with_(group_size=1), single, target, epochs, precision)
+    with writing.writing(output, KINDS, plot=plot) as targets:
+        with files.progress("comparing", counted=False) as progress:
+            question = {**target, "epochs": epochs, "methods": chosen, "reported": reported_accuracy}
+            single = compare_methods(setup.with_(group_size=1), **question)
+            group = [] if setup.group_size == 1 else compare_methods(setup, **question)
+            noise = _stream_noise(setup, target, sigma, count)
+            streams: list[ComparedStream] = []
+            if count and noise is not None:
+                among = [name for name in (*STREAMS, "partition") if name in method] if method else STREAMS
+                asked = {**target, "sigma": noise, "requests": count, "unit": unit, "methods": among}
+                streams = compare_streams(setup, **asked, progress=progress)
+        result = {
+            **_record(shared, setup, target, default=delta is None),
+            "methods": [row.to_dict() for row in single],
+            "group": {"points": setup.group_size, "methods": [row.to_dict() for row in group]} if group else None,
+            "stream": {"sigma": noise, "requests": count, "methods": [row.to_dict() for row in streams]} if streams else None,
+        }
+        if precision is not None:
+            result["precision"] = _precise(setup.with_(group_size=1), single, target, epochs, precision)
+        result["next"] = following("sigma", shared.context, without=_OF_COMPARISONS, epochs=epochs)
+        names = [row.method for row in single if row.method not in ("dp", "retrain")]
+        writing.write(
+            targets, lambda: result, rows=lambda: rows_for_csv(single, streams),
+            picture=lambda part, kind: drawings.comparison(part, kind, setup, target, epochs, names, streams, noise or 0.0),
+            more={"html": lambda part: page_compare.save(part, result, setup=setup, epochs=epochs)},
+        )  # fmt: skip
     if shared.json:
         print(json.dumps(result, allow_nan=False))
         return
-    _show(setup, result, single, group, streams)
+    everything = all or bool(method)
+    _show(shared, setup, result, *(shown(rows, everything=everything) for rows in (single, group, streams)))
+
+
+#: Options that only comparisons have.
+_OF_COMPARISONS: Final = ("requests", "sigma", "unit", "method", "plot", "all", "bound")
 
 
 def _precise(setup: Setup, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
@@ -159,6 +182,7 @@ def _record(shared: Shared, setup: Setup, target: dict[str, Any], *, default: bo
 
 
 def _show(
+    shared: Shared,
     setup: Setup,
     result: dict[str, Any],
     single: list[Compared],
@@ -166,10 +190,11 @@ def _show(
     streams: list[ComparedStream],
 ) -> None:
     screen = layout.console()
+    screen.print(layout.text(f"{answer(result, single)}.", style="bold"))
     for who, rows in (("one point", single), (f"{setup.group_size} points at once", group)):
         if rows:
-            screen.print(f"One request, {who}: what gives {present.guarantee_row(result)[1]}", style="italic")
-            screen.print(_of_requests(rows))
+            screen.print(f"One request, {who}", style="italic")
+            screen.print(of_requests(rows))
     if "precision" in result:
         block = result["precision"]
         screen.print(f"sigma for one point {present.how(block)}", style="italic")
@@ -181,67 +206,36 @@ def _show(
         each = "" if setup.group_size == 1 else f" of {setup.group_size} points each"
         requests = present.plural(stream["requests"], "request")
         screen.print(f"A stream of {requests}{each}, noisy SGD with sigma = {stream['sigma']:g}", style="italic")
-        screen.print(_of_streams(streams))
+        screen.print(of_streams(streams))
     screen.print(
         "noise in model: standard deviation per coordinate of all noise in the released model, at most; this can be compared, "
-        "while sigma means what its method says. accuracy: reported for MNIST at this noise, within 5 %. Methods on the full "
-        "batch run there, after converged learning and without projection, whatever the options say of noisy SGD."
+        "while sigma means what its method says."
     )
     for row in single:
-        screen.print(layout.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}"))
+        more = f"; proves {row.proves}; {row.noise}" if shared.verbose else ""
+        screen.print(layout.bullet(f"{row.method}: {row.title}{more}"))
     silent = {row.method: row.reason for row in [*single, *group] if row.reason is not None}
     silent |= {f"{row.method}, stream": row.reason for row in streams if row.reason is not None}
-    if silent:
-        screen.print("[bold]Without an answer[/bold]")
-    for name, reason in silent.items():
-        screen.print(layout.bullet(f"{name}: {reason}"))
-    show_assumptions(screen, [(row.method, row.assumptions) for row in single])
+    refusals(screen, silent)
+    hidden = len(result["methods"]) - len(single)
+    if hidden:
+        screen.print(f"({hidden} published variants of these: --all)")
+    _closing(shared, screen, single)
+    present.next_command(screen, result["next"])
 
 
-def _of_requests(rows: list[Compared]) -> layout.Grid:
-    """A table of the methods, for one request."""
-    table = layout.numbers([*_COLUMNS, "epochs", "gradients", "of\nretraining", "accuracy\nreported"], names=1)
-    for row in rows:
-        accuracy = "-" if row.accuracy is None else f"{row.accuracy[0]:.3f}"
-        table.add_row(
-            row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std), _count(row.epochs),
-            _count(row.gradient_evaluations), _share(row.relative), accuracy,
-        )  # fmt: skip
-    return table
+def _closing(shared: Shared, screen: Console, rows: list[Compared]) -> None:
+    """What the rows rest on: all of it, or what is to be checked of the first of them."""
+    from accountant.bounds import to_check
 
-
-def _of_streams(rows: list[ComparedStream]) -> layout.Grid:
-    """A table of the methods, for all requests of a stream."""
-    table = layout.numbers([*_COLUMNS, "epochs\nin all", "gradients\nin all", "of retraining\nevery time"], names=1)
-    for row in rows:
-        done = row.reason is None
-        table.add_row(
-            row.method, str(row.batch_size), present.rough(row.sigma), present.rough(row.released_std),
-            _count(row.epochs[-1] if done else None), _count(row.gradient_evaluations[-1] if done else None),
-            _share(row.relative),
-        )  # fmt: skip
-    return table
-
-
-def show_assumptions(screen: Console, rows: list[tuple[str, tuple[str, ...]]]) -> None:
-    """Every line of methods by name once, under the methods that it is about."""
-    screen.print("[bold]Assumptions[/bold]")
-    methods: dict[str, list[str]] = {}
-    for name, lines in rows:
-        for line in lines:
-            methods.setdefault(line, []).append(name)
-    for names in dict.fromkeys(tuple(names) for names in methods.values()):
-        screen.print(f"{', '.join(names)}:")
-        for line, those in methods.items():
-            if tuple(those) == names:
-                screen.print(layout.bullet(line))
-
-
-def _count(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value == int(value) and value < 10**9 else f"{value:.4g}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.3g} %"
+    if shared.verbose:
+        screen.print(
+            "accuracy: reported for MNIST at this noise, within 5 %. Methods on the full batch run there, after converged "
+            "learning and without projection, whatever the options say of noisy SGD."
+        )
+        show_assumptions(screen, [(row.method, row.assumptions) for row in rows])
+        return
+    screen.print(f"[bold]For you to check, of {rows[0].method}[/bold]")
+    for line in to_check(rows[0].assumptions):
+        screen.print(layout.bullet(line))
+    screen.print("(--verbose: what every method rests on, and what its sigma is)")

@@ -12,7 +12,7 @@ import typer
 
 from accountant.bounds import BOUNDS
 from accountant.commands import choices, paths
-from accountant.commands.words import Stated, first_preset, loss_parameters
+from accountant.commands.words import Stated, loss_parameters
 from accountant.numerics import InputError, number, truth, typed_count, typed_delta, typed_number
 from accountant.problem import (
     ADJACENCIES,
@@ -220,7 +220,7 @@ class Shared:
     @cached_property
     def stated(self) -> Stated:
         """What the constants rest on."""
-        return Stated(self.settings, first_preset(self.preset, self.problem))
+        return Stated(self.settings)
 
     @property
     def own(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def register(
                 assert common is not None
                 runs = common
         mine = settled(mine, asked.settings.get("n"))
-        with layout.first([] if asked.json or needs is None else asked.stated.lines):
+        with layout.first([] if asked.json else asked.stated.lines):
             runs(asked, **mine)
 
     _add(app, functools.update_wrapper(computed, function), [*own, *shared])
@@ -67,8 +67,13 @@ def register(
 def _missing(shared: Shared, mine: Mapping[str, Any], required: Collection[str], *, length: bool) -> list[str]:
     """The command's own options that must be given and are not."""
     missing = [name for name in mine if name in required and mine[name] is None]
-    if length and all(mine[name] is None for name in _LENGTH) and SCHEDULE not in shared.settings:
-        missing.append("steps" if shared.settings.get("algorithm", BATCHES) != BATCHES else "|".join(_LENGTH))
+    batches = shared.settings.get("algorithm", BATCHES) == BATCHES
+    if not batches and "delta" in mine and mine["delta"] is None and "over" not in mine:
+        # There is no n, and so no default 1/n.
+        missing.append("delta")
+    given = [name for name in (*_LENGTH, "requests") if mine.get(name) is not None]
+    if length and not given and SCHEDULE not in shared.settings:
+        missing.append("|".join(_LENGTH) if batches else "steps")
     return missing
 
 
@@ -93,6 +98,8 @@ def _made(shared: Shared, needs: str, missing: list[str]) -> bool:
             and shared.settings.get("algorithm", BATCHES) == BATCHES
         ):
             hint = f"{_PROBLEM}, --loss NAME derives them" if "loss" in shared.options else _PROBLEM
+        elif "delta" in names:
+            hint = "without n there is no default 1/n of delta"
         elif not problem and any(name in TARGET for name in names):
             hint = "a problem file may say the target, too"
         raise InputError(f"{' and '.join(names)} must be given", hint=hint, missing=names)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accountant.commands import choices, layout, present
-from accountant.commands.options import COUNT, NUMBER, Shared
+from accountant.commands.options import COUNT, DELTA, NUMBER, Shared
 from accountant.numerics import InputError, choice, digits
 from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, stepping_of
 
@@ -25,7 +25,7 @@ UnknownArgument = Annotated[
 ]
 SigmaGiven = Annotated[float | None, typer.Option(**NUMBER, help="Noise sigma > 0.")]
 EpsilonGiven = Annotated[float | None, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee.")]
-DeltaGiven = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
+DeltaGiven = Annotated[float | None, typer.Option(**DELTA, help="delta in (0, 1) of the guarantee; default 1/n.")]
 EpochsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning epochs (or --steps).")]
 StepsGiven = Annotated[int | None, typer.Option(**COUNT, help="Unlearning steps (or --epochs).")]
 ExtremeOption = Annotated[
@@ -69,6 +69,7 @@ def solve(
 
         result = {
             "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.preset,
+            "constants": shared.stated.to_dict(),
             "settings": {key: value for key, value in shared.own.items() if key != "schedule"}, "version": __version__,
         }  # fmt: skip
         print(json.dumps(result, allow_nan=False))

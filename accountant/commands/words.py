@@ -10,7 +10,7 @@ import typer
 from accountant.commands import choices
 from accountant.numerics import PerN, number
 from accountant.problem import DERIVED, LOSS_WORDS, SHAPES, Derivation, with_constants
-from accountant.questions import ALGORITHM, BATCHES, LENGTH, LOSS, TARGET, delta_of, read_toml
+from accountant.questions import ALGORITHM, BATCHES, LENGTH, LOSS, TARGET, delta_of
 
 _PANEL: Final = "Loss"
 _HELP: Final = {
@@ -47,14 +47,15 @@ def loss_parameters(number: Mapping[str, Any], count: Mapping[str, Any]) -> list
 class Stated:
     """What the constants of a problem rest on: a loss, a preset, or numbers that were given."""
 
-    def __init__(self, settings: Mapping[str, Any], preset: str | None) -> None:
-        found = with_constants(settings) if settings.get(ALGORITHM, BATCHES) == BATCHES else settings
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        batches = settings.get(ALGORITHM, BATCHES) == BATCHES
+        found = with_constants(settings) if batches else settings
         loss = found.get(LOSS)
         self.derivation = loss if isinstance(loss, Derivation) else None
-        self.preset = preset
+        self.preset: str | None = settings.get("preset")
         #: Constants that nobody said, by what they are taken as.
         self.taken: dict[str, float] = {}
-        if self.derivation is None and preset is None and "smoothness" in found:
+        if batches and self.derivation is None and self.preset is None and "smoothness" in found:
             self.taken = {name: value for name, value in (("lipschitz", 1.0), ("strong_convexity", 0.0)) if name not in found}
 
     @property
@@ -76,14 +77,6 @@ class Stated:
         return {"from": "given" if self.preset is None else "preset", "taken": list(self.taken)}
 
 
-def first_preset(preset: str | None, problem: str | None) -> str | None:
-    """The preset that a call or its problem file names."""
-    if preset is not None or problem is None:
-        return preset
-    named = read_toml(problem).get("preset")
-    return None if named is None else str(named)
-
-
 def filled(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """What a problem file says of a command's own options that were not given (None).
 
@@ -97,7 +90,8 @@ def filled(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     lasts = all(own[name] is None or own[name] is False for name in LENGTH if name in own)
     if lasts and ("for_" in own or own.get("requests") is None):
         found |= {name: settings[name] for name in LENGTH if name in settings and name in open_}
-    if "for_" in own:
+    # Where requests do not pile up, only a plan has any.
+    if "for_" in own and ("window" in own or settings.get(ALGORITHM, BATCHES) == BATCHES):
         if "requests" in open_ and "requests" in settings:
             found["requests"] = str(settings["requests"])
         if own["for_"] is None and "for" in settings and not _counts(own["requests"]):

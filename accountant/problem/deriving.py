@@ -100,7 +100,9 @@ def with_constants(settings: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"{' and '.join(words)} must be left out without loss, which says what they are of")
         return dict(settings)
     if both := [name for name in DERIVED if name in settings]:
-        raise InputError(f"{' and '.join(both)} must be left out with loss={loss}, which says it already: give one or the other")
+        raise InputError(
+            f"{' and '.join(both)} must be left out with loss={loss}, which says it already: give one or the other"
+        )
     found = derive(
         loss, **{"l2": None, "feature_bound": None, "radius": settings.get("radius"), **{w: settings[w] for w in words}}
     )

@@ -27,8 +27,7 @@ def default_retrain_epochs(algorithm: PNSGD) -> int | None:
 
 def _published(n: int) -> Problem:
     """l2-regularised logistic regression on unit-norm features with lambda = 1e-6 n (Chien et al. 2024, section 5)."""
-    strong_convexity = n / 1_000_000
-    return Problem(n=n, smoothness=0.25 + strong_convexity, strong_convexity=strong_convexity, lipschitz=1.0)
+    return Problem.from_loss("logistic", n=n, l2=n / 1_000_000, feature_bound=1.0, intercept=False)
 
 
 #: The published experiments: MNIST digits 3 and 8; CIFAR-10 classes 3 and 8 on 512-dimensional features.

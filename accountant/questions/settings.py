@@ -47,7 +47,8 @@ def merged(
     settings |= {name: value for name, value in options.items() if value is not None}
     preset_name = settings.pop(PRESET, None) if preset_name is None else preset_name
     if preset_name is not None:
-        settings = preset(preset_name).to_dict() | {"dimension": PRESET_DIMENSIONS[preset_name]} | settings
+        known = preset(preset_name).to_dict() | {"dimension": PRESET_DIMENSIONS[preset_name], PRESET: preset_name}
+        settings = known | settings
         for name in (name for name in (LOSS, *LOSS_WORDS) if settings.get(name, DEFAULT) != DEFAULT):
             raise InputError(
                 f"{name} must be left out with preset={preset_name}, which says smoothness and all else of the loss"

@@ -20,6 +20,7 @@ from accountant.problem import (
     Reference,
     Schedule,
     parse_reference,
+    preset,
     with_constants,
 )
 from accountant.shifts import Timeline
@@ -64,6 +65,9 @@ class Setup:
         10
         """
         settings = with_constants(settings)
+        if settings.get("loss") is None and settings.get("preset") is not None:
+            # What the preset's constants come from; a problem with others forgets it.
+            settings["loss"] = preset(settings["preset"]).loss
         phases = settings.get("schedule")
         schedule = phases if phases is None or isinstance(phases, Schedule) else Schedule.from_list(phases)
         algorithm = PNSGD(Problem(**_among(settings, Problem)), **_among(settings, PNSGD, without="problem"))

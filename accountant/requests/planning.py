@@ -237,10 +237,7 @@ def window_and_deadline(
 ) -> tuple[float | None, float | None]:
     for name, value in (("window", window), ("deadline", deadline)):
         if value is not None and queue.times is None:
-            raise InputError(
-                f"{name} must be left out where requests have no arrival times, got {value}",
-                hint="a time that they are spread over (for), or a file with times, gives them some",
-            )
+            raise InputError(f"{name} must be left out where requests have no arrival times, got {value}")
     width = None if window is None else duration(window, name="window")
     limit = None if deadline is None else duration(deadline, name="deadline")
     if width is not None and limit is not None and not width <= limit:

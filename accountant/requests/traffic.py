@@ -102,8 +102,8 @@ def _count(text: str) -> int:
     try:
         return typed_count(text)
     except ValueError as error:
-        more = "" if str(error) == "a whole number" else f", and {error}"
-        raise InputError(f"{_ALLOWED}{more}, got {quoted(text)}") from None
+        allowed = _ALLOWED if str(error) == "a whole number" else f"requests must be {error}"
+        raise InputError(f"{allowed}, got {quoted(text)}") from None
 
 
 _ALLOWED: Final = (
