@@ -16,7 +16,7 @@ from accountant.numerics import InputError
 #: The words after ``accountant``, as they were typed; empty where a function was called.
 TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("accountant_typed", default=())
 #: A password in the address of a database.
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/@:]*):.*@", re.DOTALL)
 #: Settings by the letters that people know them by, in the order in which they are told.
 _LETTERS: Final = {
     "preset": "Dataset", "n": "n, records", "smoothness": "L, smoothness", "strong_convexity": "m, strong convexity",
@@ -35,8 +35,8 @@ def typed() -> str:
     "accountant ledger report --db 'postgresql://me:***@host/a b'"
     >>> TYPED.reset(token)
     """
-    words = TYPED.get()
-    return _PASSWORD.sub(r"\1:***@", shlex.join(("accountant", *words))) if words else ""
+    words = [_PASSWORD.sub(r"\1:***@", word) for word in TYPED.get()]
+    return shlex.join(("accountant", *words)) if words else ""
 
 
 def today() -> str:

@@ -22,29 +22,32 @@ from accountant.verification import Checked
 
 
 class Markdown:
-    """A Markdown table on standard output, and the summary below it."""
+    """A Markdown table, on standard output if no file is given, and the summary below it."""
 
-    def __init__(self, precision: present.Digits | None) -> None:
-        self.started, self.precision = False, precision
+    def __init__(self, precision: present.Digits | None, file: IO[str] | None = None) -> None:
+        self.started, self.precision, self.file = False, precision, file
 
     def row(self, table: str | None, row: Checked) -> None:
         columns = titles(table, self.precision)
         if not self.started:
-            print(_markdown(columns))
-            print("|" + " --- |" * len(columns))
+            self._print(_markdown(columns))
+            self._print("|" + " --- |" * len(columns))
             self.started = True
-        print(_markdown([*([table] if table else []), *cells(row, wide=True), row.reason]))
+        self._print(_markdown([*([table] if table else []), *cells(row, wide=True), row.reason]))
 
     def end(self, summaries: Summaries) -> None:
         entries = lists(summaries)
         if entries:
-            print("\n" + _markdown(list(LIST_COLUMNS)))
-            print("|" + " --- |" * len(LIST_COLUMNS))
+            self._print("\n" + _markdown(list(LIST_COLUMNS)))
+            self._print("|" + " --- |" * len(LIST_COLUMNS))
         for _, entry in entries:
-            print(_markdown(list_cells(entry)))
-        print(f"\n{sentence(summaries)}.\n")
+            self._print(_markdown(list_cells(entry)))
+        self._print(f"\n{sentence(summaries)}.\n")
         for line in notes(summaries):
-            print(f"- {line}")
+            self._print(f"- {line}")
+
+    def _print(self, line: str) -> None:
+        print(line, file=self.file)
 
 
 def _markdown(values: list[str]) -> str:

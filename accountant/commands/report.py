@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 from accountant.commands import files, layout, present
 from accountant.commands.cells import (
@@ -29,6 +29,7 @@ from accountant.commands.cells import (
 )
 from accountant.commands.page_verify import Html
 from accountant.commands.pages import Markdown, Plain
+from accountant.commands.writing import Target
 from accountant.tables import TABLES
 from accountant.verification import Checked
 
@@ -56,24 +57,33 @@ class Output(Protocol):
     def end(self, summaries: Summaries) -> None: ...
 
 
+#: What is written of checked tables.
+KINDS: Final = ("html", "csv", "json", "md")
+
+
 @contextmanager
 def outputs(
-    as_json: bool, markdown: bool, page: Path | None, precision: present.Digits | None = None,
+    as_json: bool, markdown: bool, targets: Iterable[Target], precision: present.Digits | None = None,
     *, source: Mapping[str, Any] | None = None,
 ) -> Iterator[list[Output]]:  # fmt: skip
-    """What is written row by row: to standard output, and to an HTML file; ``precision``: the block of that option.
+    """What is written row by row: to standard output, and to files; ``precision``: the block of that option.
 
-    source: files and settings, for the page. Without Jinja2 the page is a plain one.
+    source: files and settings, for a page. Without Jinja2 the page is a plain one.
     """
     made: list[Output] = []
     with ExitStack() as stack:
         if as_json:
-            made.append(_Json(precision))
+            made.append(_Json(precision, sys.stdout))
         if markdown:
             made.append(Markdown(precision))
-        if page is not None:
-            file = stack.enter_context(files.writing(page))
-            made.append(Html(file, precision, source) if find_spec("jinja2") else Plain(file, precision))
+        for kind, part in targets:
+            file = stack.enter_context(files.writing(part, newline="" if kind == "csv" else None))
+            if kind == "html":
+                made.append(Html(file, precision, source) if find_spec("jinja2") else Plain(file, precision))
+            elif kind == "md":
+                made.append(Markdown(precision, file))
+            else:
+                made.append(_Json(precision, file) if kind == "json" else _Csv(file))
         yield made
 
 
@@ -103,7 +113,7 @@ class View:
             screen.print(self._table(row for _, name, row in rows if name == source))
         if self.count > len(rows):
             hidden = present.plural(self.count - len(rows), "more row")
-            screen.print(f"shown are the rows that most need a look; {hidden}: --all, --json, --markdown or --html")
+            screen.print(f"shown are the rows that most need a look; {hidden}: --all, or -o report.html")
         for _, name, row in rows:
             # The others say no more than their numbers.
             if row.reason and (row.verdict in ("fails", "unchecked") or row.rounding or row.request):
@@ -156,10 +166,32 @@ def _precise(row: Checked) -> str:
     return ", ".join(says) or row.precise["reason"] or "nothing to compute"
 
 
+class _Csv:
+    """A line per row, with its numbers in full; what was taken and many digits are columns of their own."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self.file = file
+        self.writer: csv.DictWriter[str] | None = None
+
+    def row(self, table: str | None, row: Checked) -> None:
+        values: dict[str, Any] = ({} if table is None else {"table": table}) | row._asdict()
+        taken, precise = values.pop("assumed"), values.pop("precise")
+        values["assumed"] = "; ".join(f"{role} {value}" for role, value in taken.items())
+        values |= {f"precise_{name}": value for name, value in (precise or {}).items()}
+        if self.writer is None:
+            self.writer = csv.DictWriter(self.file, list(values), lineterminator="\n", extrasaction="ignore")
+            self.writer.writeheader()
+        self.writer.writerow(values)
+
+    def end(self, summaries: Summaries) -> None:
+        """Nothing stands below the rows."""
+
+
 class _Json:
     """One object, written as it comes: command, rows, lists, summary, assumptions, version."""
 
-    def __init__(self, precision: present.Digits | None) -> None:
+    def __init__(self, precision: present.Digits | None, file: IO[str]) -> None:
+        self.file = file
         self.separator, self.precision = '{"command": "verify", "rows": [', precision
         self.encode = json.JSONEncoder(allow_nan=False).encode
         #: What was taken, and its text: most rows share it with the one before.
@@ -173,7 +205,7 @@ class _Json:
         if assumed is not self.assumed[0]:
             self.assumed = assumed, self.encode(dict(assumed))
         text = self.encode(values)
-        sys.stdout.write(f'{self.separator}{text[:-1]}, "assumed": {self.assumed[1]}}}')
+        self.file.write(f'{self.separator}{text[:-1]}, "assumed": {self.assumed[1]}}}')
         self.separator = ",\n"
 
     def end(self, summaries: Summaries) -> None:
@@ -187,4 +219,4 @@ class _Json:
             "assumptions": notes(summaries),
             "version": __version__,
         }
-        sys.stdout.write("], " + json.dumps(rest, allow_nan=False)[1:] + "\n")
+        self.file.write("], " + json.dumps(rest, allow_nan=False)[1:] + "\n")

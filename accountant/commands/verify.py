@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, files, origin, paths, present
+from accountant.commands import choices, files, origin, paths, present, renamed, writing
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.numerics import InputError
-from accountant.problem import PRESETS
-from accountant.questions import ALGORITHM, SCHEDULE
+from accountant.problem import PRESETS, with_constants
+from accountant.questions import ALGORITHM, LOSS, SCHEDULE, TRAFFIC
 
 if TYPE_CHECKING:
     from accountant.tables import Table
@@ -60,8 +60,9 @@ StepsDefault = Annotated[int | None, typer.Option(**COUNT, help="Unlearning step
 AllOption = Annotated[bool, typer.Option("--all", help="Show every row, however many; by default the first that need a look.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if a row cannot be checked, too.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
+OutputOption = Annotated[list[str] | None, writing.option("html", "csv", "json", "md"), writing.FILES]
 HtmlOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Also write one self-contained HTML page."), paths.Written()
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.html."), paths.Written(), renamed.Old("-o FILE.html")
 ]
 #: Rows that are shown of a longer table.
 _SHOWN: Final = 40
@@ -83,6 +84,7 @@ def verify(
     all: AllOption = False,
     strict: StrictOption = False,
     markdown: MarkdownOption = False,
+    output: OutputOption = None,
     html: HtmlOption = None,
     precision: PrecisionOption = None,
 ) -> None:
@@ -103,15 +105,16 @@ def verify(
 
     present.check_precision(precision)
     if builtin == (table is not None):
-        raise InputError("give a table or --builtin, got " + ("both" if builtin else "neither"))
+        raise InputError("table or builtin must be given, and only one of them", missing=() if builtin else ("table|builtin",))
     if markdown and shared.json:
         raise InputError("give either --json or --markdown, got both")
+    writing.check(output, report.KINDS)
     own: dict[str, Any] = {
         "method": method, "sigma": sigma, "epsilon": epsilon, "delta": delta, "epochs": epochs, "steps": steps,
     }  # fmt: skip
     defaults = _defaults(shared, own)
     with ExitStack() as stack:
-        page = stack.enter_context(files.replacing("html", html))
+        targets = stack.enter_context(writing.writing(output, report.KINDS, html=html))
         progress = stack.enter_context(files.progress("checking"))
         checks = []
         for source in _tables(stack, table, builtin, format):
@@ -121,16 +124,17 @@ def verify(
             checks.append((source.name if builtin else None, check))
         block = None if precision is None else present.kind(precision)
         view = report.View(limit=None if all else _SHOWN, precision=block)
-        source = None if page is None else _source(shared, (check.claims.table for _, check in checks), defaults)
-        with report.outputs(shared.json, markdown, page, block, source=source) as outputs:
+        paged = any(kind == "html" for kind, _ in targets)
+        told = _source(shared, (check.claims.table for _, check in checks), defaults) if paged else None
+        with report.outputs(shared.json, markdown, targets, block, source=told) as outputs:
             for name, check in checks:
                 for row in check:
-                    for output in outputs:
-                        output.row(name, row)
+                    for each in outputs:
+                        each.row(name, row)
                     view.row(name, row)
             summaries = [(name, check.summary) for name, check in checks]
-            for output in outputs:
-                output.end(summaries)
+            for each in outputs:
+                each.end(summaries)
         if not shared.json and not markdown:
             view.show(summaries)
     if any(summary.failed or (strict and summary.verdicts["unchecked"]) for _, summary in summaries):
@@ -151,7 +155,9 @@ def _defaults(shared: Shared, own: dict[str, Any]) -> dict[str, Any]:
     """Role to value, from the options and the problem file."""
     if shared.preset is not None and shared.problem is not None:
         raise InputError("give either preset or problem, got both")
-    settings = shared.own
+    # A loss beside a preset is refused here.
+    _ = shared.settings
+    settings = {name: value for name, value in with_constants(shared.own).items() if name not in (LOSS, *TRAFFIC)}
     if SCHEDULE in settings:
         raise InputError("schedule must be left out: the rows of a table have constant settings")
     if ALGORITHM in settings:
@@ -165,7 +171,7 @@ def _columns(given: list[str] | None) -> dict[str, str]:
     for text in given or []:
         role, equals, name = text.partition("=")
         if not equals or not role or not name:
-            raise InputError(f"column must be ROLE=NAME, such as sigma=noise, got {text!r}")
+            raise InputError(f"column must be ROLE=NAME, such as 'sigma=noise', got {text!r}")
         if role in columns:
             raise InputError(f"column gives {role} twice: {columns[role]!r} and {name!r}")
         columns[role] = name
