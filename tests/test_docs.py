@@ -112,6 +112,12 @@ def test_every_page_is_in_a_list_of_contents() -> None:
     assert {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES if page.name != "README.md"} == listed
 
 
+def test_every_column_of_a_table_has_a_heading() -> None:
+    for page in PAGES:
+        for head in re.findall(r"^ *(\|.*\|)\n *\|[ :-]*---", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert all(cell.strip() for cell in re.split(r"(?<!\\)\|", head)[1:-1]), (page, head)
+
+
 def test_pictures_have_words_for_those_who_cannot_see_them() -> None:
     for page in PAGES:
         for words in re.findall(r"!\[(.*?)\]\(", page.read_text(encoding="utf-8")):
