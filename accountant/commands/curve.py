@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accountant.commands import choices, drawings, layout, present, renamed, sketch, writing
+from accountant.commands import choices, drawings, layout, origin, page_plan, present, renamed, sketch, writing
 from accountant.commands.following import following
 from accountant.commands.options import (
     COUNT,
@@ -34,7 +34,7 @@ PointsOption = Annotated[
     typer.Option("--grid", **COUNT, help="How many deltas or alphas, on a logarithmic scale, 2 to 10000."),
     renamed.Formerly("--points"),
 ]
-OutputOption = Annotated[list[str] | None, writing.option(*writing.ROWS_AND_PICTURES), writing.FILES]
+OutputOption = Annotated[list[str] | None, writing.option(*writing.ALL), writing.FILES]
 PlotOption = Annotated[bool, typer.Option("--plot", help="Draw the curve on the screen; -o curve.svg draws it to a file.")]
 
 
@@ -70,7 +70,7 @@ def curve(
     Example: accountant curve --preset mnist --batch-size full --sigma 0.03 --epochs 1 --over alpha
     """
     present.check_precision(precision)
-    writing.check(output, writing.ROWS_AND_PICTURES)
+    writing.check(output, writing.ALL)
     grid = places(over, first, last, points)
     outcome = present.asked(shared.accountant, "epsilon", sigma=sigma, delta=delta, epochs=epochs, steps=steps)
     way = outcome.way
@@ -102,10 +102,14 @@ def curve(
 def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], *, output: list[str] | None, plot: bool) -> None:
     """Print the curve, draw it where asked for, and write it to the files of ``-o``."""
     next_ = present.certifying(shared) if output else following("curve", shared.context, output="curve.svg")
-    with writing.writing(output, writing.ROWS_AND_PICTURES) as targets:
+    of = shared.accountant.epsilon if shared.stepping is None else shared.step_accountant.epsilon
+    with writing.writing(output, writing.ALL) as targets:
         writing.write(
             targets, lambda: present.whole(result, next_=next_), rows=lambda: result["points"],
             picture=lambda part, kind: drawings.curve(part, kind, result),
+            more={"html": lambda part: page_plan.save_curve(
+                part, result, epsilon=of, files=origin.read(problem=shared.problem)
+            )},
         )  # fmt: skip
     if not shared.json:
         screen = layout.console()

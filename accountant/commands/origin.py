@@ -53,6 +53,12 @@ def sha256(name: str, path: str | PathLike[str]) -> str:
         raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
 
 
+def read(**paths: str | None) -> list[tuple[str, str, str]]:
+    """Files as :func:`lines` takes them, by what they are: those that were given and can be read twice."""
+    told = {what.capitalize(): path for what, path in paths.items() if path is not None and path != "-"}
+    return [(what, path, sha256(what.lower(), path)) for what, path in told.items()]
+
+
 def lines(
     command: str, *, files: Iterable[tuple[str, str, str]] = (), settings: Mapping[str, Any] | None = None
 ) -> list[tuple[str, str]]:

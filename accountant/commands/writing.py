@@ -15,8 +15,9 @@ from accountant.numerics import InputError
 
 #: Endings of pictures.
 PICTURES: Final = ("png", "svg", "pdf")
-#: What commands write that draw something and have rows.
+#: What commands write that draw something and have rows; some have a page of it, too.
 ROWS_AND_PICTURES: Final = ("csv", "json", *PICTURES)
+ALL: Final = ("html", *ROWS_AND_PICTURES)
 
 
 class Target(NamedTuple):
@@ -55,6 +56,11 @@ def kind_of(path: str, kinds: Sequence[str]) -> str:
         raise InputError(f"output must end in {_listed(kinds)}, got {path!r}")
     if kind in PICTURES:
         pictures.available("output")
+    elif kind == "html" and set(PICTURES) <= set(kinds):
+        # What draws pictures has pages with curves.
+        from accountant.commands import page
+
+        page.check(curves=True)
     return kind
 
 
