@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import typer
+from typer._click.exceptions import UsageError
 from typer.core import TyperCommand, TyperOption
 
 from accountant.commands import refusals, renamed
@@ -40,8 +41,9 @@ class Command(TyperCommand):
         ctx.meta[_WORDS] = list(args)
         try:
             return super().parse_args(ctx, list(args))
-        except typer.BadParameter as error:
-            # For what says all that is missing at once.
+        except UsageError as error:
+            # For what says all that is missing at once, and what the call was.
+            error.ctx = error.ctx or ctx
             error.words = ctx.meta[_WORDS]  # type: ignore[attr-defined]
             raise
 

@@ -17,7 +17,10 @@ from accountant.commands.options import COUNT, NUMBER
 from accountant.numerics import InputError, atomic_file, integer, number, truth, typed_count, typed_number
 from accountant.problem import LOSS_CONSTANTS, Problem
 
-LossOption = Annotated[str | None, typer.Option(**choices.closed(*LOSS_CONSTANTS), help="The loss that is minimised.")]
+LossOption = Annotated[
+    str | None,
+    typer.Option(**choices.closed(*LOSS_CONSTANTS), help=f"The loss that is minimised: {', '.join(LOSS_CONSTANTS)}."),
+]
 NOption = Annotated[int | None, typer.Option(**COUNT, help="Number of training records, from 1.")]
 BoundOption = Annotated[float | None, typer.Option(**NUMBER, help="B > 0, the largest norm of a row of features.")]
 InterceptOption = Annotated[bool | None, typer.Option("--intercept/--no-intercept", help="Whether the model has an intercept.")]

@@ -197,8 +197,9 @@ def add(
         names += [row["subject"] for row in _rows("csv", csv, ("subject",))]
     if not names:
         raise InputError("subject or csv must be given: whose records are to be deleted")
+    instant = None if due is None else _instant("due", due)
     with opened(db, operator=operator, place=place) as ledger:
-        added = ledger.add(names, urgent=urgent, due=None if due is None else _instant("due", due))
+        added = ledger.add(names, urgent=urgent, due=instant)
         new = sum(each.new for each in added)
         done = sum(each.done for each in added)
         requests = [{"request": each.number, "new": each.new, "due": each.due, "done": each.done} for each in added]

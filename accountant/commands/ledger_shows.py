@@ -57,6 +57,9 @@ def status(
     ]
     if found.running + found.saved:
         rows.insert(2, ("in a run", f"{found.running + found.saved}: process finishes it, if nobody works now"))
+    if found.uncertified:
+        runs = f"missing of {plural(found.uncertified, 'run')}: accountant ledger certify makes them, or says why not"
+        rows.append(("certificates", runs))
     rows += [*told, ("works now", found.worker or "nobody")]
     show(json, {"command": "ledger status", **found.to_dict(), "outlook": outlook}, rows, head=found.head)
     if check and found.overdue:
@@ -81,8 +84,9 @@ def verify(
 
     Example: accountant ledger verify --check-certificates all
     """
+    count = certificates_count(certificates)
     with opened(db, read_only=True, place=place) as ledger:
-        found = ledger.verify(head=head, certificates=certificates_count(certificates), model=files)
+        found = ledger.verify(head=head, certificates=count, model=files)
     rows = [
         ("gone through", f"{plural(found.entries, 'entry').replace('entrys', 'entries')}, {plural(found.requests, 'request')}, "
          f"{plural(found.runs, 'run')}"),

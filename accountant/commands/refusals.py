@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from typer import _click as click
 
 #: What a sentence about arguments goes on with.
-_VERBS: Final = r"(?:must|needs?|cannot|takes?|goes|stands?|file|folder)\b"
+_VERBS: Final = (
+    r"(?:(?:must|needs?|cannot|takes?|goes|stands?|file|folder)\b"
+    r"|[^:,;]{1,300}? (?:cannot be (?:read|written|made)|is not there)\b)"
+)
+#: Numbers that typer reads by itself, in its words and in ours.
+_READ: Final = (
+    (re.compile(r"('.*') is not a valid int(?:eger)?(?: range)?\.?$", re.DOTALL), "must be a whole number, got {}"),
+    (re.compile(r"('.*') is not a valid float(?: range)?\.?$", re.DOTALL), "must be a number, got {}"),
+    (re.compile(r"(\S+) is not in the range x>=(\S+?)\.?$"), "must be a number from {1}, got {0}"),
+)
 #: Words that ask for an argument.
 _ASKS: Final = "give either|give|without|beside|than|left to|ask for"
 _QUOTED: Final = re.compile(r"('(?:[^'\\]|\\.)*')")
@@ -69,10 +78,12 @@ def of_input(error: InputError, ctx: click.Context, args: Sequence[str] = ()) ->
     """A refusal of a command's input, with its options as they are typed, or as keys of the problem file that has them."""
     names = _names(ctx)
     if error.missing:
-        missing = tuple(" (or ".join(names.get(name, name) for name in each.split("|")) for each in error.missing)
-        missing = tuple(each + ")" * each.count("(") for each in missing)
-        return Refusal(f"{_listed(missing)} must be given", missing[0], None, None, error.hint, missing)
-    found = _judged(spelled(error.message, names), error, option=_first(error.message, names))
+        each = [[names.get(name, name) for name in words.split("|")] for words in error.missing]
+        said = _listed([first + "".join(f" (or {other})" for other in others) for first, *others in each])
+        missing = tuple(first for first, *_ in each)
+        return Refusal(f"{said} must be given", missing[0], None, None, error.hint, missing)
+    message = spelled(error.message, names)
+    found = _judged(message, error, option=_first(error.message, names) or _mentioned(message))
     typed = _typed(found.option, args)
     if typed is not None and found.value is not None and typed != found.value and _same(typed, found.value):
         found = found._replace(value=typed, message=f"{found.message.removesuffix(found.value)}{typed}")
@@ -94,13 +105,21 @@ def of_usage(error: click.ClickException) -> Refusal:
             return Refusal(f"{_listed(missing)} must be given", missing[0], hint=_help(path), missing=missing)
         case exceptions.BadParameter() if error.param is not None:
             name = _name(error.param)
-            said = error.message.removeprefix("it must")
-            said = f"must{said}" if said != error.message else f"cannot be that: {said}"
-            return _judged(f"{name} {said}", None, option=name)
+            return _judged(f"{name} {_of_value(error.message)}", None, option=name)
         case exceptions.BadOptionUsage():
             said = "takes no value" if "does not take" in error.message else "needs a value"
             return Refusal(f"{error.option_name} {said}", error.option_name, hint=_help(path))
     return _other(error.format_message(), path, ctx)
+
+
+def _of_value(message: str) -> str:
+    """What is wrong with a value, as the end of a sentence."""
+    if message.startswith("it must"):
+        return message.removeprefix("it ")
+    for pattern, said in _READ:
+        if found := pattern.match(message):
+            return said.format(*found.groups())
+    return f"must be another value: {message.rstrip('.')}"
 
 
 def _unknown(option: str, path: str, has: Sequence[str]) -> Refusal:
@@ -144,10 +163,17 @@ def _name(parameter: click.Parameter) -> str:
 
 def _names(ctx: click.Context) -> dict[str, str]:
     """The parameters of a command as they are typed; those that only the problem file says, as its keys."""
-    names = {each.name: _name(each) for each in ctx.command.get_params(ctx) if each.name}
+    parameters = ctx.command.get_params(ctx)
+    # Some options have another name than their parameter, as --from has.
+    names = {word: name for each in parameters for name in each.opts for word in (name.lstrip("-"), _bare(name))}
+    names |= {each.name: _name(each) for each in parameters if each.name}
     path = ctx.params.get("problem")
     keys = _keys(path) if isinstance(path, str) else {}
     return names | {name: f"{key} in {path}" for name, key in keys.items() if ctx.params.get(name) is None and name in names}
+
+
+def _bare(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
 
 
 def _keys(path: str) -> dict[str, str]:
@@ -176,19 +202,26 @@ def spelled(message: str, names: Mapping[str, str]) -> str:
     if not names:
         return message
     parts = _QUOTED.split(message)
-    one = _any(names)
+    one, scored = _any(names), [name for name in names if "_" in name]
+    # Marked first, replaced at the end: what stands for a name may hold other names.
+    lists = [
+        rf"(?<![\w/-])(?:{_ASKS}) {one}(?:(?:,| or| and) {one})*(?![\w=/-])",
+        rf"(?<![\w/-])with {one}(?: or {one})*(?=[,;:)]|$)",
+    ]
     for at in range(0, len(parts), 2):
-        text = parts[at]
-        text = re.sub(rf"(?<![\w/.-])({one})=(?=\S)", lambda found: f"{names[found[1]]} ", text)
+        text = re.sub(rf"(?<![\w/.-])({one})=(?=\S)", "\0\\1\0 ", parts[at])
         if at == 0:
-            text = _head(one).sub(lambda found: _each(found[0], names), text)
-        asks = rf"(?<![\w/-])(?:{_ASKS}) {one}(?:(?:,| or| and) {one})*(?![\w=/-])"
-        text = re.sub(asks, lambda found: _each(found[0], names), text)
-        scored = {name for name in names if "_" in name}
+            text = _head(one).sub(lambda found: _marked(found[0], one), text)
+        for pattern in lists:
+            text = re.sub(pattern, lambda found: _marked(found[0], one), text)
         if scored:
-            text = re.sub(rf"(?<![\w/.-])({_any(scored)})(?![\w/-])", lambda found: names[found[1]], text)
-        parts[at] = text
+            text = _marked(text, _any(scored), inside=r"(?<![\w/.\0-])")
+        parts[at] = re.sub("\0(.+?)\0", lambda found: names[found[1]], text)
     return "".join(parts)
+
+
+def _marked(text: str, names: str, *, inside: str = r"(?<![\w\0-])") -> str:
+    return re.sub(rf"{inside}({names})(?![\w/\0-])", "\0\\1\0", text)
 
 
 def _any(names: Iterable[str]) -> str:
@@ -200,15 +233,17 @@ def _head(one: str) -> re.Pattern[str]:
     return re.compile(rf"^(?:exactly one of )?{one}(?:(?:, | and | or ){one})*(?= {_VERBS}|=)")
 
 
-def _each(text: str, names: Mapping[str, str]) -> str:
-    return re.sub(rf"(?<![\w-])({_any(names)})(?![\w-])", lambda found: names[found[1]], text)
-
-
 def _first(message: str, names: Mapping[str, str]) -> str | None:
     """The option that a message is about."""
     head = _head(_any(names)).match(message)
     found = re.search(rf"(?<![\w-])({_any(names)})(?![\w-])", head[0]) if head else None
     return names[found[1]] if found else None
+
+
+def _mentioned(message: str) -> str | None:
+    """The first option that stands in a message, outside of quotes."""
+    found = re.search(r"(?<![\w-])--[a-z][a-z-]+", _QUOTED.sub("", message))
+    return found[0] if found else None
 
 
 def _judged(message: str, error: InputError | None, *, option: str | None = None) -> Refusal:

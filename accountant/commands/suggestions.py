@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final
+
+from accountant.numerics import closest
 
 #: What people call an option elsewhere, and what it may be here: the first that the command has.
 OPTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -60,6 +62,8 @@ def option(typed: str, has: Collection[str]) -> str | None:
     for name in (bare, *OPTIONS.get(bare, ())):
         if f"--{name}" in has:
             return f"--{name}"
+    if bare in OPTIONS:
+        return None
     begun = [name for name in has if name.startswith(f"--{bare}")] if len(bare) > 1 else []
     if len(begun) == 1:
         return begun[0]
@@ -80,12 +84,3 @@ def command(typed: str, has: Collection[str]) -> str | None:
         return word
     meant = COMMANDS.get(word)
     return meant if meant is not None and (meant in has or meant.startswith("--")) else closest(word, has)
-
-
-def closest(typed: str, words: Iterable[str]) -> str | None:
-    """The word that ``typed`` is nearly; None where none is near."""
-    from difflib import get_close_matches
-
-    by_case = {word.lower(): word for word in words}
-    found = get_close_matches(typed.lower(), by_case, n=1, cutoff=0.6)
-    return by_case[found[0]] if found else None

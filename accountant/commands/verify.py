@@ -34,8 +34,12 @@ FormatOption = Annotated[
         "--format",
         metavar="NAME",
         autocompletion=choices.completing(choices.formats),
-        help="csv, tsv, jsonl or markdown; default by the file's name or start.",
+        help="csv, tsv, jsonl, markdown, json, html, latex, excel or parquet; default by the file's name or start.",
     ),
+]
+SheetOption = Annotated[
+    str | None,
+    typer.Option("--sheet", metavar="NAME", help="Sheet of a workbook, or number of a table in a page; default the first."),
 ]
 ColumnOption = Annotated[
     list[str] | None,
@@ -75,6 +79,7 @@ def verify(
     method: MethodOption = None,
     column: ColumnOption = None,
     format: FormatOption = None,
+    sheet: SheetOption = None,
     sigma: SigmaDefault = None,
     epsilon: EpsilonDefault = None,
     delta: DeltaOption = None,
@@ -96,7 +101,7 @@ def verify(
 
     A row that cannot be read is unchecked, with the reason. What was taken because no cell says it stands below the table.
 
-    Exit code: 0, 1 if a row fails (with --strict: or is unchecked), 2 if the table cannot be read.
+    Exit code: 0, 1 if a row fails or none can be checked (with --strict: or one cannot), 2 if the table cannot be read.
 
     Example: accountant verify table.csv --preset mnist --column sigma=noise
     """
@@ -117,13 +122,15 @@ def verify(
         targets = stack.enter_context(writing.writing(output, report.KINDS, html=html))
         progress = stack.enter_context(files.progress("checking"))
         checks = []
-        for source in _tables(stack, table, builtin, format):
+        if builtin and sheet is not None:
+            raise InputError(f"sheet must be left out with --builtin, got {sheet!r}")
+        for source in _tables(stack, table, builtin, format, sheet):
             claims = Claims(source, columns=_columns(column), defaults=defaults)
             limit = WASTEFUL if wasteful is None else wasteful
             check = Verification(claims, wasteful=limit, digits=precision, progress=progress)
             checks.append((source.name if builtin else None, check))
         block = None if precision is None else present.kind(precision)
-        view = report.View(limit=None if all else _SHOWN, precision=block)
+        view = report.View(limit=None if all else _SHOWN, precision=block, verbose=shared.verbose)
         paged = any(kind == "html" for kind, _ in targets)
         told = _source(shared, (check.claims.table for _, check in checks), defaults) if paged else None
         with report.outputs(shared.json, markdown, targets, block, source=told) as outputs:
@@ -137,15 +144,13 @@ def verify(
                 each.end(summaries)
         if not shared.json and not markdown:
             view.show(summaries)
-    if any(summary.failed or (strict and summary.verdicts["unchecked"]) for _, summary in summaries):
+    if any(summary.failed or summary.unread or (strict and summary.verdicts["unchecked"]) for _, summary in summaries):
         raise typer.Exit(1)
 
 
 def _source(shared: Shared, tables: Iterable[Table], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says of where it comes from: the files with their digests, and what options stand for columns."""
-    read = [("Table", table.name, origin.sha256("table", table.path)) for table in tables]
-    if shared.problem is not None and shared.problem != "-":
-        read.append(("Problem", shared.problem, origin.sha256("problem", shared.problem)))
+    read = [("Table", table.name, origin.sha256("table", table.path)) for table in tables] + origin.read(problem=shared.problem)
     preset = shared.preset if shared.preset in PRESETS else None
     constants = PRESETS[preset].to_dict() if preset else {}
     return {"files": read, "settings": constants | {name: value for name, value in defaults.items() if value is not None}}
@@ -178,14 +183,16 @@ def _columns(given: list[str] | None) -> dict[str, str]:
     return columns
 
 
-def _tables(stack: ExitStack, path: str | None, builtin: bool, format: str | None) -> Iterable[Table]:
+def _tables(
+    stack: ExitStack, path: str | None, builtin: bool, format: str | None, sheet: str | None
+) -> Iterable[Table]:  # fmt: skip
     from accountant.tables import TABLES, Table
 
     if builtin:
         return [table.table() for table in TABLES.values() if table.claims]
     assert path is not None
     if path != "-" and (not os.path.exists(path) or os.path.isfile(path) or os.path.isdir(path)):
-        return [Table(path, format=format)]
+        return [Table(path, format=format, sheet=sheet)]
     # Standard input and pipes are read once, but a table several times.
     copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "table"
     try:
@@ -193,4 +200,4 @@ def _tables(stack: ExitStack, path: str | None, builtin: bool, format: str | Non
             shutil.copyfileobj(source, file)
     except OSError as error:
         raise InputError(f"table {path} cannot be read: {error.strerror}") from None
-    return [Table(copy, format=format, name=path)]
+    return [Table(copy, format=format, name=path, sheet=sheet)]

@@ -9,12 +9,13 @@ import typer
 
 from accountant.commands import choices
 from accountant.numerics import PerN, number
-from accountant.problem import DERIVED, LOSS_WORDS, SHAPES, Derivation, with_constants
+from accountant.problem import DERIVED, LOSS_CONSTANTS, LOSS_WORDS, SHAPES, Derivation, with_constants
 from accountant.questions import ALGORITHM, BATCHES, LENGTH, LOSS, TARGET, delta_of
 
 _PANEL: Final = "Loss"
 _HELP: Final = {
-    LOSS: "The constants follow from this loss, in place of --smoothness, --strong-convexity and --lipschitz.",
+    LOSS: f"{', '.join(LOSS_CONSTANTS)}: the constants follow from it, in place of --smoothness, --strong-convexity, "
+    "--lipschitz.",
     "l2": "lambda >= 0 of lambda/2 ||w||^2 in every point's loss, over all parameters; 0: none.",
     "feature_bound": "B > 0, bound on the 2-norm of every row, without the intercept's 1.",
     "clip": "C > 0, bound on the norm of the data part of a gradient, by clipping; ridge needs one.",

@@ -35,6 +35,6 @@ else:
         printed="PerN Printed digits parse_number typed_count typed_delta typed_number",
         roots="decreasing_root guided_whole refined_root smallest_count smallest_whole",
         shapes="Floats Indices Progress broadcast in_blocks plain",
-        validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice integer "
-        "number numbers shown truth word_or_count",
+        validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice closest "
+        "integer number numbers shown truth word_or_count",
     )

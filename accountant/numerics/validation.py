@@ -54,7 +54,7 @@ def _range_text(above: float | None, at_least: float | None, below: float | None
 
 def _from_to(at_least: int, at_most: int, got: object = None) -> str:
     """The range of counts; the largest of all is said only to who exceeds it."""
-    told = at_most < MAX_COUNT or (isinstance(got, Real) and got > MAX_COUNT)
+    told = at_most < MAX_COUNT or (isinstance(got, Real) and cast(float, got) > MAX_COUNT)
     return f"from {_limit(at_least)} to {_limit(at_most)}" if told else f"from {_limit(at_least)}"
 
 
@@ -208,8 +208,19 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
 
 def _meant(value: object, words: Iterable[str]) -> str | None:
     """The word that was meant, as a question."""
+    found = closest(value, words) if isinstance(value, str) else None
+    return f"did you mean {found}?" if found else None
+
+
+def closest(typed: str, words: Iterable[str]) -> str | None:
+    """The word that was meant by ``typed``, in any case; None where none is near.
+
+    >>> closest("MNITS", ["mnist", "cifar10"]), closest("hinge", ["ridge", "smoothed-hinge"]), closest("x", ["mnist"])
+    ('mnist', 'smoothed-hinge', None)
+    """
     from difflib import get_close_matches
 
-    by_case = {word.lower(): word for word in words}
-    found = get_close_matches(value.lower(), by_case, n=1, cutoff=0.6) if isinstance(value, str) else []
-    return f"did you mean {by_case[found[0]]}?" if found else None
+    by_case, word = {each.lower(): each for each in words}, typed.lower()
+    whole = [each for each in by_case if word in each.split("-")]
+    found = whole if len(whole) == 1 else get_close_matches(word, by_case, n=1, cutoff=0.6)
+    return by_case[found[0]] if found else None
