@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from typer.testing import CliRunner
@@ -92,8 +96,11 @@ def test_tables_fit_80_columns(requests: str, more: tuple[str, ...]) -> None:
         result = run(*FULL, "--requests", source, *more, "--batch-size", "512", "--batches", "worst")
         assert result.exit_code == 0, result.output
         assert max(len(line) for line in result.stdout.splitlines()) <= 80
-        assert "Assumptions" in result.stdout
-        assert "1/n, the default" in result.stdout
+        assert "For you to check" in result.stdout
+        assert "1/n, the default" in " ".join(result.stdout.split())
+        long = run(*FULL, "--requests", source, *more, "--batch-size", "512", "--batches", "worst", "--verbose").stdout
+        assert max(map(len, long.splitlines())) <= 80
+        assert "Assumptions" in long
 
 
 def test_the_table_shows_dates_whole_and_long_plans_in_part(requests: str) -> None:
@@ -104,14 +111,101 @@ def test_the_table_shows_dates_whole_and_long_plans_in_part(requests: str) -> No
     assert numbers == [*map(str, range(1, 13)), "...", *map(str, range(95, 101))]
 
 
-def test_break_even_is_said_in_a_sentence() -> None:
+def test_break_even_answers_the_question_and_never_contradicts_itself() -> None:
+    """What one request costs against one retraining; that all of them might wait for a single one is another thing."""
+
     def says(*words: str) -> str:
         return " ".join(run(*FULL, "--requests", "100", *words).stdout.split())
 
-    found = answer(*FULL, "--requests", "100", "--retrain-epochs", "50")["break_even"]
-    assert f"retraining once now becomes cheaper from request {found} on" in says("--retrain-epochs", "50")
-    assert "retraining once now does not become cheaper within this plan" in says()
+    for more in (("--retrain-epochs", "50"), ("--retrain-epochs", "2"), (), ("--sigma", "0.003")):
+        found, text = answer(*FULL, "--requests", "100", *more), says(*more)
+        once, each = found["retrain_gradient_evaluations"] // 100, found["total_gradient_evaluations"] / 100
+        said = re.search(
+            r"One request costs ([\d,]+) gradients on average, one retraining ([\d,]+) \(\d+ epochs\): (.*?)\.( |$)", text
+        )
+        assert said is not None, text
+        assert abs(float(said[1].replace(",", "")) - each) <= 0.5
+        assert int(said[2].replace(",", "")) == once
+        factor = float(re.findall(r"\d[\d.e+]*", said[3])[0])
+        if each < once:
+            assert said[3].endswith("times cheaper")
+            assert not said[3].startswith("retraining")
+            assert once / each * 0.99 < factor <= once / each
+        else:
+            assert said[3].startswith("retraining is")
+            assert each / once * 0.99 < factor <= each / once
+        later = f"wait for a single retraining at the end, that would be cheaper from request {found['break_even']} on."
+        assert (later in text) == (found["break_even"] is not None)
+        assert ("All 100 together cost" in text) == (found["break_even"] is None)
     assert "give the epochs of one retraining as --retrain-epochs" in says("--batch-size", "1000")
+    assert "A request costs no gradients" in says("--sigma", "100")
+
+
+def test_noise_that_ruins_the_model_is_warned_of() -> None:
+    words = (*P, "--requests", "3", "--sigma")
+    assert "may ruin the model" in " ".join(run(*words, "24.8").stdout.split())
+    assert "ruin" not in run(*words, "0.03").stdout
+
+
+def test_optimize_recommends_no_noise_but_shows_what_there_is_to_choose_from() -> None:
+    words = (*P, "--requests", "100", "--optimize", "--batch-size", "128")
+    record = json.loads(run(*words, "--json").stdout)
+    rows = record["trade_off"]
+    assert record["requests"] is None
+    assert "sigma" not in record
+    made = UnlearningAccountant(PNSGD(preset("mnist"), 128))
+    for row in rows:
+        plan = make_plan(made, [1] * 100, sigma=row["sigma"], epsilon=1.0)
+        assert row["steps"] == plan.total_steps
+        assert row["gradient_evaluations"] == plan.total_gradient_evaluations
+        assert row["relative"] * plan.retrain_gradient_evaluations / 100 == pytest.approx(plan.total_gradient_evaluations / 100)
+        # All noise of endless steps, summed: 2 eta sigma^2 (1 + c^2 + c^4 + ...).
+        c, spread = made.algorithm.contraction, made.algorithm.noise_std(row["sigma"])
+        assert row["noise"] == pytest.approx(spread * math.sqrt(math.fsum(c ** (2 * k) for k in range(5000))), rel=1e-9)
+        assert row["moves"] == row["noise"] * made.algorithm.problem.lipschitz <= 1
+    assert [row["sigma"] for row in rows] == sorted((row["sigma"] for row in rows), reverse=True)
+    assert [row["steps"] for row in rows] == sorted(row["steps"] for row in rows)
+    # What is to be typed next is a plan with little noise.
+    following = shlex.split(record["next"])
+    chosen = float(following[following.index("--max-sigma") + 1])
+    assert chosen == max(row["sigma"] for row in rows if row["moves"] <= 0.25)
+    assert answer(*following[1:])["sigma"] <= chosen
+    text = run(*words).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "choose --max-sigma" in " ".join(text.split())
+
+
+def test_a_plan_is_written_in_the_format_that_the_name_ends_in(tmp_path: Path, requests: str) -> None:
+    pytest.importorskip("matplotlib")
+    begins = {"csv": b"request,time,points", "json": b'{"command": "plan"', "png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    paths = {kind: tmp_path / f"plan.{kind.upper()}" for kind in begins}
+    many = [word for path in paths.values() for word in ("-o", str(path))]
+    result = run(*FULL, "--requests", requests, *many)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    for kind, path in paths.items():
+        assert path.read_bytes().startswith(begins[kind])
+    assert json.loads(paths["json"].read_text()) == answer(*FULL, "--requests", requests) | {"next": ANY}
+    bad = run(*FULL, "--requests", requests, "-o", str(tmp_path / "plan.xlsx"))
+    assert bad.exit_code == 2
+    assert "must end in .csv, .json, .png, .svg, .pdf or .html, got" in " ".join(bad.stderr.split())
+    old = run(*FULL, "--requests", requests, "--csv", str(tmp_path / "old.csv"))
+    assert "-o FILE.csv" in old.stderr
+    assert (tmp_path / "old.csv").read_text() == paths["csv"].read_text()
+
+
+def test_what_a_plan_writes_is_certified(tmp_path: Path, requests: str) -> None:
+    pytest.importorskip("flint")
+    table, certificate = str(tmp_path / "plan.csv"), str(tmp_path / "certificate.json")
+    words = (*FULL, "--batches", "worst", "--requests", requests)
+    result = run(*words, "-o", table)
+    typed = shlex.split(result.stdout.split("Next\n")[1].replace("\\\n", ""))
+    assert typed[:2] == ["accountant", "certify"]
+    typed[typed.index("-o") + 1] = certificate
+    assert run(*typed[1:], "--epsilon", "1").exit_code == 0
+    stream = json.loads(Path(certificate).read_text())["inputs"]["requests"]
+    rows = answer(*words)["requests"]
+    assert [[int(row["points"]), int(row["steps"])] for row in stream] == [[row["points"], row["steps"]] for row in rows]
 
 
 def test_the_csv_file_has_every_row(tmp_path: Path, requests: str) -> None:
@@ -207,7 +301,10 @@ def test_a_bar_is_shown_after_a_while_where_somebody_watches(
         ((*FULL, "--requests", "3", "--max-sigma", "1"), "--max-sigma must be left out without --optimize, got 1"),
         ((*FULL, "--requests", "3", "--optimize", "--max-sigma", "1"), "--max-sigma must be left out where sigma is given"),
         ((*FULL, "--requests", "3", "--unit", "days"), "unit must be one of steps, epochs, got 'days'"),
-        ((*FULL, "--requests", "3", "--first-bound", "best"), "--first-bound must be one of paper, paper-geometric, got 'best'"),
+        (
+            (*FULL, "--requests", "3", "--first-bound", "best"),
+            "--first-bound must be one of paper, paper-geometric, got 'best'",
+        ),
         ((*FULL, "--requests", "3", "--retrain-epochs", "0"), "--retrain-epochs must be a whole number from 1"),
         ((*FULL, "--requests", "3", "--sigma", "nan"), "--sigma must be a number, got 'nan'"),
         ((*FULL, "--requests", "3", "--plot", "cost.pdf"), "plot must end in .png or .svg, got 'cost.pdf'"),

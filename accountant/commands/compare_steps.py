@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from accountant.commands import drawings, files, layout, pictures, present
-from accountant.commands.compare import show_assumptions
+from accountant.bounds import to_check
+from accountant.commands import drawings, layout, page_compare, present, writing
+from accountant.commands.compare import KINDS
+from accountant.commands.compare_words import refusals, show_assumptions
+from accountant.commands.following import following
 from accountant.commands.options import Shared, check_told
 from accountant.numerics import InputError, integer, number
 from accountant.questions import SCHEDULE
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 def compare(
     shared: Shared, *, epsilon: float, delta: float | None, epochs: int | None, steps: int | None, method: list[str] | None,
-    plot: str | None, precision: int | None, unit: str, **streams: Any,
+    plot: str | None, precision: int | None, unit: str, output: list[str] | None, all: bool, **streams: Any,
 ) -> None:  # fmt: skip
     """Every method at one guarantee and one number of steps; requests do not pile up, so there is no stream to compare."""
     from accountant._version import __version__
@@ -32,30 +35,44 @@ def compare(
     if SCHEDULE in shared.settings:
         raise InputError("schedule must be left out to compare: the other methods are about one step size and one noise")
     check_told(algorithm.name, steps=steps, delta=delta)
-    pictures.check(plot)
+    writing.check(output, KINDS)
     target = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": number("delta", delta, above=0, below=1)}
     count = integer("steps", steps, at_least=1)
     rows = compare_steps(algorithm, **target, steps=count, methods=method or STEPWISE)
-    if plot is not None:
-        with files.replacing("plot", plot) as picture:
-            assert picture is not None
-            names = [row.method for row in rows if row.reason is None]
-            drawings.comparison_of_steps(picture, pictures.kind(plot), algorithm, target, count, names)
+    result = {
+        "command": "compare", **target, "delta_is_default": False, "group_size": None, "steps": count,
+        "retrain_gradient_evaluations": None, "problem": None,
+        "algorithm": {"name": algorithm.name, **algorithm.to_dict()}, "methods": [row.to_dict() for row in rows],
+        "group": None, "stream": None, "version": __version__,
+        "next": following("sigma", shared.context, without=("method", "plot", "all")),
+    }  # fmt: skip
+    with writing.writing(output, KINDS, plot=plot) as targets:
+        names = [row.method for row in rows if row.reason is None]
+        writing.write(
+            targets, lambda: result, rows=lambda: [_flat(row) for row in rows],
+            picture=lambda part, kind: drawings.comparison_of_steps(part, kind, algorithm, target, count, names),
+            more={"html": lambda part: page_compare.save_steps(part, result, algorithm=algorithm)},
+        )  # fmt: skip
     if shared.json:
-        made = {
-            "command": "compare", **target, "delta_is_default": False, "group_size": None, "steps": count,
-            "retrain_gradient_evaluations": None, "problem": None,
-            "algorithm": {"name": algorithm.name, **algorithm.to_dict()}, "methods": [row.to_dict() for row in rows],
-            "group": None, "stream": None, "version": __version__,
-        }  # fmt: skip
-        print(json.dumps(made, allow_nan=False))
+        print(json.dumps(result, allow_nan=False))
         return
-    _show(rows, target, count)
+    _show(shared, result, rows, target, count)
 
 
-def _show(rows: list[ComparedSteps], target: dict[str, float], steps: int) -> None:
+def _flat(row: ComparedSteps) -> dict[str, object]:
+    return {name: value for name, value in row.to_dict().items() if not isinstance(value, list | tuple)}
+
+
+def _show(shared: Shared, result: dict[str, Any], rows: list[ComparedSteps], target: dict[str, float], steps: int) -> None:
     screen = layout.console()
     guarantee = present.guarantee_row({**target, "delta_is_default": False})[1]
+    able = [row for row in rows if row.sigma is not None]
+    if able:
+        best = min(able, key=lambda row: row.sigma or 0.0)
+        said = (
+            f"{best.method} ({best.title}) needs the least noise per step, sigma = {present.rough(best.sigma, 6)}: {guarantee}."
+        )
+        screen.print(layout.text(said, style="bold"))
     screen.print(
         f"One request, of any number of records, {present.plural(steps, 'step')}: what gives {guarantee}", style="italic"
     )
@@ -70,13 +87,17 @@ def _show(rows: list[ComparedSteps], target: dict[str, float], steps: int) -> No
         "clipped model, and groups of any size cost the same."
     )
     for row in rows:
-        screen.print(layout.bullet(f"{row.method}: {row.title}; proves {row.proves}; {row.noise}; {row.source}"))
-    silent = [row for row in rows if row.reason is not None]
-    if silent:
-        screen.print("[bold]Without an answer[/bold]")
-    for row in silent:
-        screen.print(layout.bullet(f"{row.method}: {row.reason}"))
-    show_assumptions(screen, [(row.method, row.assumptions) for row in rows])
+        more = f"; proves {row.proves}; {row.noise}; {row.source}" if shared.verbose else ""
+        screen.print(layout.bullet(f"{row.method}: {row.title}{more}"))
+    refusals(screen, {row.method: row.reason for row in rows if row.reason is not None})
+    if shared.verbose:
+        show_assumptions(screen, [(row.method, row.assumptions) for row in rows])
+    else:
+        screen.print(f"[bold]For you to check, of {rows[0].method}[/bold]")
+        for line in to_check(rows[0].assumptions):
+            screen.print(layout.bullet(line))
+        screen.print("(--verbose: what every method rests on, and what its sigma is)")
+    present.next_command(screen, result["next"])
 
 
 def _count(value: int | None) -> str:

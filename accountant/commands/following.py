@@ -70,3 +70,10 @@ def set_command(command: str, width: int) -> Iterator[str]:
         else:
             line = f"{line} {part}"
     yield line
+
+
+def typed(context: typer.Context | None) -> frozenset[str]:
+    """The parameters that were typed, by name."""
+    names = () if context is None else context.params
+    sources = {name: context.get_parameter_source(name) for name in names} if context is not None else {}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")

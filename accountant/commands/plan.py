@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import drawings, files, layout, paths, pictures, present
+from accountant.commands import choices, drawings, files, layout, page_plan, paths, plan_words, present, renamed, writing
+from accountant.commands.expecting import ForOption, RequestsOption, arrivals_of, spread_line
+from accountant.commands.following import following, typed
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
-from accountant.numerics import InputError, digits, integer
+from accountant.commands.plan_optimize import show_trade_off
+from accountant.numerics import InputError, digits
+from accountant.problem import WORST
 
 if TYPE_CHECKING:
-    from accountant.requests import Arrival, Plan, Reached
+    from accountant.requests import Plan, Reached
 
 
-def _file(text: str, values: Mapping[str, Any]) -> Iterable[str]:
-    """The file that the requests stand in, where they are not just counted."""
-    return () if counted(text) is not None else (text,)
-
-
-RequestsOption = Annotated[
-    str,
-    typer.Option(
-        metavar="COUNT|FILE",
-        help="How many requests; or a CSV file with a header, a column time (ISO dates or seconds) and, if wanted, points, "
-        "and joined: records that join then (own draws).",
-    ),
-    paths.Read(_file),
-]
 NoiseOption = Annotated[
     float | None,
     typer.Option(**NUMBER, help="Noise sigma > 0; every step adds N(0, 2 eta sigma^2 I). --optimize can choose it."),
 ]
-PointsOption = Annotated[int | None, typer.Option(**COUNT, help="Points per request, with a COUNT of them; default 1.")]
-UnitOption = Annotated[str, typer.Option(metavar="steps|epochs", help="Unlearn single steps or whole epochs.")]
+PointsOption = Annotated[int | None, typer.Option(**COUNT, help="Points per request, with a COUNT or RATE; default 1.")]
+UnitOption = Annotated[
+    str, typer.Option(**choices.closed("steps", "epochs"), help="Unlearn single steps or whole epochs; default steps.")
+]
 WindowOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="Process what arrives in such a time together, as 7d, 12h, 30m or 90s.")
 ]
@@ -50,15 +41,19 @@ OptimizeOption = Annotated[
 MaxSigmaOption = Annotated[float | None, typer.Option(**NUMBER, help="Largest sigma that --optimize may choose.")]
 FirstBoundOption = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="With a published bound: another one, paper or paper-geometric, for the first request."),
+    typer.Option(
+        **choices.closed("paper", "paper-geometric"), help="With a published bound: another one for the first request."
+    ),
 ]
+#: What is written of a plan.
+_KINDS: Final = (*writing.ROWS_AND_PICTURES, "html")
+OutputOption = Annotated[list[str] | None, writing.option(*_KINDS), writing.FILES]
 CsvOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Write every processed request to a CSV file."), paths.Written()
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.csv."), paths.Written(), renamed.Old("-o FILE.csv")
 ]
 PlotOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw the accumulated cost: a .png or .svg file."), paths.Written()
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."), paths.Written(), renamed.Old("-o FILE.svg")
 ]
-_MAX_REQUESTS: Final = 10_000_000
 #: Longer tables show their first and last rows only.
 _LONG, _FIRST, _LAST = 24, 12, 6
 
@@ -70,6 +65,7 @@ def plan(
     sigma: NoiseOption = None,
     delta: DeltaOption = None,
     points: PointsOption = None,
+    for_: ForOption = None,
     unit: UnitOption = "steps",
     window: WindowOption = None,
     deadline: DeadlineOption = None,
@@ -80,6 +76,7 @@ def plan(
     csv: CsvOption = None,
     plot: PlotOption = None,
     precision: PrecisionOption = None,
+    output: OutputOption = None,
 ) -> None:
     """What every deletion request costs, and from which one on retraining once is cheaper.
 
@@ -94,13 +91,15 @@ def plan(
         raise InputError("sigma must be given, or left to optimize")
     if max_sigma is not None and not optimize:
         raise InputError(f"max_sigma must be left out without optimize, got {max_sigma}")
-    pictures.check(plot)
-    arrivals = _requests(requests, points)
+    writing.check(output, _KINDS)
+    arrivals = arrivals_of(requests, points, for_, window=window, deadline=deadline)
     target: dict[str, Any] = {
         "epsilon": epsilon, "delta": delta, "unit": unit, "deadline": deadline, "first_bound": first_bound,
     }  # fmt: skip
-    with files.replacing("csv", csv) as rows_file, files.replacing("plot", plot) as picture:
-        with files.progress("planning") as progress:
+    if optimize and sigma is None and max_sigma is None:
+        return show_trade_off(shared, arrivals, target | {"window": window, "retrain_epochs": retrain_epochs}, output)
+    with writing.writing(output, _KINDS, csv=csv, plot=plot) as targets:
+        with files.progress("planning", counted=not optimize) as progress:
             choice: dict[str, Any] = {"sigma": sigma, "window": window}
             if optimize:
                 best = cheapest(shared.accountant, arrivals, **choice, **target, max_sigma=max_sigma, progress=progress)
@@ -109,49 +108,60 @@ def plan(
             precise = None
             if precision is not None:
                 precise = reached_digits(shared.accountant, made, digits=precision, sigma=sigma is None, progress=progress)
-        result = _record(shared, made, delta_is_default=delta is None)
+        result = _record(shared, made, spread_line(requests, for_), delta_is_default=delta is None)
+        more = []
         if precision is not None and precise is not None:
             _add_digits(shared, result, precise, precision)
-        if rows_file is not None:
-            files.write_rows(rows_file, result["requests"])
-        if plot is not None and picture is not None:
-            drawings.plan(picture, pictures.kind(plot), made)
+            more = _digits(result)
+        next_ = _next(shared, made, output)
+        writing.write(
+            targets, lambda: present.whole(result, next_=next_), rows=lambda: result["requests"],
+            picture=lambda part, kind: drawings.plan(part, kind, made),
+            more={"html": lambda part: page_plan.save(part, result, accountant=shared.accountant)},
+        )  # fmt: skip
+    # The rows that all commands have, but that for the mu of a single deletion.
+    common = {"gradient_evaluations": made.total_gradient_evaluations, "mu_worst": None, "group_size": 1}
     if shared.json:
-        present.show(shared, result, [], "")
+        present.listed(shared, result, [], "", next_=next_)
         return
     screen = layout.console()
-    screen.print("What is processed when", style="italic")
+    screen.print(layout.text(f"{plan_words.answer(result, made)}.", style="bold"))
+    for line in plan_words.break_even(made):
+        screen.print(layout.text(line))
+    if (warning := plan_words.ruins(shared.accountant, made.sigma)) is not None:
+        screen.print(layout.text(warning, style="yellow"))
     screen.print(_table(made))
     screen.print(
         "gradients: per-sample gradient evaluations; /each and /once: unlearning so far, against retraining at every request "
-        "and against retraining once now"
+        "and against one retraining for all of them"
     )
-    # The rows that all commands have, but that for the mu of a single deletion.
-    common = {"gradient_evaluations": made.total_gradient_evaluations, "mu_worst": None, "group_size": 1}
-    present.show(shared, result | common, _totals(result, made), "In all")
+    present.show(shared, result | common, _totals(result, made), "In all", more=more, next_=next_)
 
 
-def _requests(text: str, points: int | None) -> list[Arrival] | list[int]:
-    count = counted(text)
-    if count is None:
-        if points is not None:
-            raise InputError(f"points must be left out where requests is a file, got {points}")
-        from accountant.requests import read_requests
-
-        return read_requests(text)
-    integer("requests", count, at_least=1, at_most=_MAX_REQUESTS)
-    return [integer("points", 1 if points is None else points, at_least=1)] * count
+#: Options that only plans have.
+OF_PLANS: Final = (
+    "points", "for_", "unit", "window", "deadline", "retrain_epochs", "optimize", "max_sigma", "first_bound", "csv", "plot",
+    "lists",
+)  # fmt: skip
 
 
-def counted(text: str) -> int | None:
-    """The number of requests, if that is what stands there."""
-    try:
-        return int(text)
-    except ValueError:
+def _next(shared: Shared, made: Plan, output: list[str] | None) -> str | None:
+    """The plan as a file; of one that is, a certificate of its last release, where there are certificates."""
+    given: dict[str, Any] = {} if "sigma" in typed(shared.context) else {"sigma": made.sigma}
+    table = next((path for path in output or () if path.lower().endswith(".csv")), None)
+    if table is None:
+        if made.window is not None and "window" not in typed(shared.context):
+            given["window"] = f"{made.window:g}s"
+        return following("plan", shared.context, without=("optimize", "max_sigma"), **given, output="plan.csv")
+    # Certificates count earlier requests at their worst: of plans that average them they prove less.
+    plain = shared.accountant.batches == WORST or (shared.accountant.steps_per_epoch == 1 and made.requests[-1].points == 1)
+    if made.joined or not plain or not present.certifiable(shared):
         return None
+    without = ("epsilon", *OF_PLANS)
+    return following("certify", shared.context, without=without, **given, requests=table, output="certificate.json")
 
 
-def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, Any]:
+def _record(shared: Shared, made: Plan, spread: list[str], *, delta_is_default: bool) -> dict[str, Any]:
     from accountant._version import __version__
     from accountant.questions import UnlearningAccountant
 
@@ -174,10 +184,12 @@ def _record(shared: Shared, made: Plan, *, delta_is_default: bool) -> dict[str, 
         "assumptions": [
             *accountant.assumptions(),
             *_earlier(shared, made),
+            *spread,
             "requests are processed one after the other, each on the model that the one before it left, and each is "
             f"compared with {_left(made)}",
         ],
         "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
+        "constants": shared.stated.to_dict(),
         "algorithm": {**algorithm.to_dict(), "steps_per_epoch": algorithm.steps_per_epoch},
         "version": __version__,
     }
@@ -217,7 +229,7 @@ def _add_digits(shared: Shared, result: dict[str, Any], precise: Reached, precis
 
 def _totals(result: dict[str, Any], made: Plan) -> list[tuple[str, str]]:
     count, points = len(made.requests), sum(row.points for row in made.requests)
-    spent, each = made.total_gradient_evaluations, made.retrain_gradient_evaluations
+    each = made.retrain_gradient_evaluations
     length = result | {"steps": made.total_steps, "epochs": made.total_epochs}
     rows = [
         present.noise_row(result),
@@ -227,17 +239,9 @@ def _totals(result: dict[str, Any], made: Plan) -> list[tuple[str, str]]:
         present.length_row(length),
         *([("batches", "own draws: redraw the key at the start until none is too large")] if made.redraw else []),
     ]
-    if each is None:
-        rows.append(("break-even", "not known: give the epochs of one retraining as --retrain-epochs"))
-    else:
+    if each is not None:
         epochs, once = present.plural(made.retrain_epochs or 0, "epoch"), each // count
-        more = f", {each / spent:.4g} times as much" if spent else ""
-        rows.append(("retraining", f"{once} for {epochs} once; {each} at every request{more}"))
-        if made.break_even is None:
-            says = "retraining once now does not become cheaper within this plan"
-        else:
-            says = f"retraining once now becomes cheaper from request {made.break_even} on"
-        rows.append(("break-even", says))
+        rows.append(("retraining", f"{once} for {epochs} once; {each} at every request"))
     if made.longest_wait is not None:
         within = "" if made.deadline is None else f" of at most {_span(made.deadline)}"
         window = "none, each arrival at once" if made.window is None else _span(made.window)
@@ -247,12 +251,16 @@ def _totals(result: dict[str, Any], made: Plan) -> list[tuple[str, str]]:
     reached = [row.mu_worst for row in made.requests if row.mu_worst is not None]
     if reached:
         rows.append(("mu, worst batch", f"{digits(max(reached))} at most, over all requests"))
-    if "precision" in result:
-        block = result["precision"]
-        meanings = {"epsilon": "at most, over all requests", "sigma": "would do for these steps"}
-        rows += [(name, f"{block[name]} {words}, {present.how(block)}") for name, words in meanings.items() if block[name]]
-        if block["reason"]:
-            rows.append(("digits lack", block["reason"]))
+    return rows
+
+
+def _digits(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The rows of ``--precision``."""
+    block = result["precision"]
+    meanings = {"epsilon": "at most, over all requests", "sigma": "would do for these steps"}
+    rows = [(name, f"{block[name]} {words}, {present.how(block)}") for name, words in meanings.items() if block[name]]
+    if block["reason"]:
+        rows.append(("digits lack", block["reason"]))
     return rows
 
 

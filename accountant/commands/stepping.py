@@ -11,10 +11,11 @@ from accountant.commands import curve as curves
 from accountant.commands import present, writing
 from accountant.commands.curve import places
 from accountant.commands.epochs import needed
+from accountant.commands.expecting import number_of
 from accountant.commands.following import following
 from accountant.commands.options import Shared, check_told
-from accountant.commands.plan import counted
-from accountant.numerics import InputError, digits, integer
+from accountant.commands.plan import OF_PLANS
+from accountant.numerics import InputError, digits
 
 if TYPE_CHECKING:
     from accountant.questions import StepOutcome
@@ -109,7 +110,7 @@ def curve(
 ) -> None:  # fmt: skip
     """``accountant curve``."""
     _check(shared, {"epochs": epochs, "precision": precision})
-    writing.check(output, writing.ROWS_AND_PICTURES)
+    writing.check(output, writing.ALL)
     grid = places(over, first, last, points)
     chance = float(grid[0]) if delta is None and over == "delta" else delta
     question = {"sigma": sigma, "delta": chance, "steps": steps}
@@ -131,21 +132,23 @@ def curve(
 
 def plan(
     shared: Shared, *, epsilon: float, requests: str, sigma: float | None, delta: float | None, precision: int | None,
-    csv: str | None, plot: str | None, optimize: bool, unit: str, **others: Any,
+    csv: str | None, plot: str | None, output: list[str] | None, optimize: bool, unit: str, for_: str | None, **others: Any,
 ) -> None:  # fmt: skip
     """``accountant plan``: requests do not pile up, so there is one number of steps for all of them."""
     _check(shared, {"precision": precision})
-    given = {"csv": csv, "plot": plot, "optimize": optimize or None, **others}
+    given = {"csv": csv, "plot": plot, "output": output, "optimize": optimize or None, **others}
     for name in (name for name, value in given.items() if value is not None):
         raise InputError(f"{name} must be left out for {_name(shared)}: its requests do not pile up, each takes the same steps")
     if unit == "epochs":
         raise InputError(f"unit must be steps for {_name(shared)}: {_NO_EPOCHS}")
-    count = counted(requests)
-    if count is None:
+    from accountant.requests import told
+
+    if not told(requests):
         raise InputError(
-            f"requests must be a COUNT for {_name(shared)}, whose requests all take the same steps, got {requests[:40]!r}"
+            f"requests must be a number or a rate for {_name(shared)}, whose requests all take the same steps, got "
+            f"{requests[:40]!r}"
         )
-    integer("requests", count, at_least=1, at_most=10_000_000)
+    count = number_of(requests, for_)
     if sigma is None:
         raise InputError("sigma must be given")
     question = {"sigma": sigma, "epsilon": epsilon, "delta": delta}
@@ -167,7 +170,11 @@ def plan(
         ("requests do not pile up", "each starts again from the clipped model, and takes the same steps"),
         *_rows(result),
     ]
-    show(shared, result, rows, "In all")
+    guarantee = present.guarantee_row(result)[1]
+    said = f"Each of {present.plural(count, 'request')} takes {present.plural(each, 'noisy step')}, {each * count} in all"
+    answer = f"{said}, with sigma = {digits(result['sigma'], 10)}: {guarantee}, after every one; requests do not pile up"
+    next_ = following("epsilon", shared.context, without=("epsilon", "requests", *OF_PLANS), steps=each)
+    show(shared, result, rows, "In all", answer=answer, next_=next_)
 
 
 def _check(shared: Shared, question: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from accountant.numerics import LARGEST, SMALLEST, InputError, Progress, number, smallest_whole
+from accountant.numerics import SMALLEST, InputError, Progress, number, smallest_whole
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import SHORTEST, Arrival, Batched, Queue
 from accountant.requests.planning import settled_run, window_and_deadline
@@ -48,14 +48,18 @@ def optimize(
 
     A given ``window`` is kept; otherwise those of :func:`candidate_windows` are tried, or none for requests without times.
     sigma None: more noise never costs more, so the least cost is that at ``max_sigma``, and the answer is the smallest sigma
-    (to 1e-3 relative) that reaches it. Without ``max_sigma`` any noise goes; then the least cost is 0 wherever the
-    bound allows zero steps, at the least noise that makes the learned model itself private enough.
+    (to 1e-3 relative) that reaches it. ``max_sigma`` must be given then: noise that leaves nothing of the model costs least,
+    and only who knows the model can say how much it bears; :func:`trade_off` shows what there is to choose from.
     """
     queue = Queue.of(requests, accountant.algorithm.problem.n)
     accountant = settled_run(accountant, queue, epsilon=epsilon, delta=delta)
     width, limit = window_and_deadline(queue, window, deadline)
     if max_sigma is not None and sigma is not None:
         raise InputError(f"max_sigma must be left out where sigma is given, got {max_sigma}")
+    if max_sigma is None and sigma is None:
+        raise InputError(
+            "max_sigma must be given where sigma is left to optimize: the most noise costs least, and ruins models"
+        )
     windows: list[float | None] = [width]
     if queue.times is not None and width is None:
         if limit is None:
@@ -84,14 +88,13 @@ def optimize(
                 ]
             # All windows share what one noise needs to be computed for.
             stream = streams[0].fresh()
-            _answer(stream, batched)
+            answer_all(stream, batched)
             return accountant.algorithm.gradient_evaluations(stream.total_steps)
         except InputError as error:
             refusals.append(error)
             return math.inf
 
-    top = LARGEST if max_sigma is None else number("max_sigma", max_sigma, above=0)
-    chosen = top if sigma is None else sigma
+    chosen = number("max_sigma", max_sigma, above=0) if sigma is None else sigma
     costs = [cost(chosen, batched) for _, batched in batches.values()]
     least = min(costs)
     if math.isinf(least):
@@ -115,7 +118,7 @@ def optimize(
     return Choice(sigma=chosen, window=width)
 
 
-def _answer(stream: UnlearningStream, batched: Batched) -> None:
+def answer_all(stream: UnlearningStream, batched: Batched) -> None:
     """All requests, with who joins before each."""
     if not batched.joined.any():
         stream.request_all(batched.points)
