@@ -1,4 +1,4 @@
-"""``accountant ledger rotate-key``: what changes a ledger, and answers no request."""
+"""``accountant ledger certify`` and ``rotate-key``: what changes a ledger, and answers no request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from accountant.commands import paths
-from accountant.commands.ledger import DB, DbOption, JsonOption, OperatorOption, PlaceOption, opened, show, subject_rows
+from accountant.commands.ledger import (
+    DB,
+    VERDICT,
+    DbOption,
+    JsonOption,
+    OperatorOption,
+    PlaceOption,
+    opened,
+    show,
+    subject_rows,
+)
 
 
 def rotate_key(
@@ -47,3 +57,22 @@ def rotate_key(
         ("head", "keep it elsewhere, for verify --head:"),
     ]
     show(json, {"command": "ledger rotate-key", **asdict(done), "head": head}, rows, head=head)
+
+
+def certify(*, db: DbOption = DB, operator: OperatorOption = None, place: PlaceOption = None, json: JsonOption = False) -> None:
+    """Make the certificates that released runs did without, as after a fault that is repaired, or say why there are none.
+
+    Exit code 1: a certificate is missing still. 75: another process works on the ledger, or the database is away.
+
+    Example: accountant ledger certify
+    """
+    with opened(db, operator=operator, place=place) as ledger:
+        found = ledger.certify()
+    rows = [(f"run {each.run}", each.certificate or f"none: {each.without}") for each in found]
+    show(
+        json,
+        {"command": "ledger certify", "runs": [asdict(each) for each in found]},
+        rows or [("nothing to do", "no run is without")],
+    )
+    if any(each.certificate is None for each in found):
+        raise typer.Exit(VERDICT)

@@ -13,6 +13,7 @@ except ImportError:
 if TYPE_CHECKING:
     from accountant.ledger.adding import *
     from accountant.ledger.backends import *
+    from accountant.ledger.certifying import *
     from accountant.ledger.chain import *
     from accountant.ledger.database import *
     from accountant.ledger.declared import *
@@ -33,6 +34,7 @@ else:
         adding="Added",
         backends="BACKENDS Backend Certifying Checking Following Foreseeing Naming Numbering Past Plan Refitting Result Row "
         "RunFailedError Stopping backend_of",
+        certifying="Certified",
         chain="Entry",
         database="Database DatabaseError",
         lease="BusyError LeaseLostError",

@@ -26,7 +26,7 @@ from accountant.ledger.schema import LEDGER
 from accountant.ledger.settings import Settings
 from accountant.ledger.staging import DamageError
 from accountant.ledger.subjects import Key, Subjects, hashed
-from accountant.numerics import InputError, atomic_file, locked_file, sync_folder
+from accountant.numerics import InputError, atomic_file, locked_file, remove_unfinished, sync_folder
 
 #: What SQLite has beside a database.
 _SIDES = ("", "-wal", "-shm", "-journal")
@@ -94,12 +94,14 @@ class _Note:
     """What is being made, on the disk before it is. dead: ids of ledgers that never began."""
 
     def __init__(self, model: Path) -> None:
-        self._path = model.with_name(f".{model.name}.beginning")
+        self._path, self._owner = model.with_name(f".{model.name}.beginning"), _owner_path(model)
         self.dead: list[str] = []
         self._files: list[str] = []
 
     def tidy(self, database: str | PathLike[str]) -> None:
         """Remove what somebody who was killed left, but not yet the note. database: where a ledger is to be now."""
+        for path in (self._path, self._owner):
+            remove_unfinished(path)
         try:
             left = json.loads(self._path.read_bytes())
         except FileNotFoundError:

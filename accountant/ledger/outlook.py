@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from accountant.ledger.backends import Backend, Following, Foreseeing, Plan, Refitting, RunFailedError
 from accountant.ledger.database import Database
-from accountant.ledger.past import measured, past_of
+from accountant.ledger.past import certifying, measured, past_of
 from accountant.ledger.schema import ENTRIES, REQUESTS, WAITING
 from accountant.ledger.settings import Settings
 from accountant.ledger.when import (
@@ -86,7 +86,8 @@ def outlook_of(database: Database, settings: Settings, backend: Backend) -> Outl
         if isinstance(backend, Following):
             backend.follow(past_of(connection))
         points, due = _waiting(connection)
-        ran, rate = measured(connection, "unlearn"), _rate(connection, now, settings.deadline)
+        ran, certificate = measured(connection, "unlearn"), certifying(connection)
+        rate = _rate(connection, now, settings.deadline)
     again = _refit_plan(backend)
     refit = None if again is None else again.steps
     if not isinstance(backend, Foreseeing):
@@ -96,7 +97,7 @@ def outlook_of(database: Database, settings: Settings, backend: Backend) -> Outl
     except (UnreachableError, RunFailedError) as error:
         return Outlook(points=points, refit=refit, why=str(error))
     steps = first[0] if first else None
-    seconds = None if steps is None else estimated_seconds(steps, planned=_as_learning(again, steps), measured=ran)
+    seconds = None if steps is None else _estimated(steps, again, ran, certificate)
     start = due and latest_start(due, seconds=seconds, margin=settings.margin, floor=settings.floor)
     expected = 0 if start is None else expected_points(rate[0], over=rate[1], ahead=(start - now) / 1e6)
     each = backend.foreseen([points or 1] * AHEAD)
@@ -139,6 +140,10 @@ def _refit_plan(backend: Backend) -> Plan | None:
         return backend.plan_refit([])
     except RunFailedError:
         return None
+
+
+def _estimated(steps: int, again: Plan | None, ran: list[tuple[int, float]], certificate: float | None) -> float | None:
+    return estimated_seconds(steps, planned=_as_learning(again, steps), measured=ran, certificate=certificate)
 
 
 def _as_learning(again: Plan | None, steps: int) -> float | None:

@@ -40,6 +40,8 @@ class Replay:
         self._run: dict[str, Any] | None = None
         self._state, self._model, self._after = "", "", ""
         self._closed: dict[str, object] = {}
+        #: Certificates that a run got after it was closed.
+        self._late: dict[int, str] = {}
         #: Of the key, as entries and as the table have it.
         self._check = self._stored_check = ""
 
@@ -67,6 +69,8 @@ class Replay:
             self._tell(f"requests holds request {extra.number}, which no entry received")
         if self._run is not None:
             self._compare_run(self._state)
+        for number in self._late:
+            self._tell(f"runs holds a certificate of run {number} that no entry made")
         if self._stored_check != self._check:
             self._tell("ledger holds the check of another key than its entries")
         count = self._connection.scalar(select(func.count()).select_from(RUNS))
@@ -104,6 +108,10 @@ class Replay:
         if body["old"] != self._check:
             self._tell(f"entry {entry.number} replaced another key than the one before it left")
         self._check = body["new"]
+
+    def _certified_entry(self, entry: Entry, body: dict[str, Any]) -> None:
+        if self._late.pop(body["intent"], None) != body["certificate"]:
+            self._tell(f"entry {entry.number} certified another run than runs holds, or one that was certified before")
 
     def _refused_entry(self, entry: Entry, body: dict[str, Any]) -> None:
         self._refused += 1
@@ -176,9 +184,15 @@ class Replay:
             row is None
             or row.what != run["what"]
             or row.state != state
-            or any(getattr(row, key) != value for key, value in should.items())
+            or any(getattr(row, key) != value for key, value in should.items() if key != "certificate")
         ):
             self._tell(f"runs holds run {number} otherwise than its entries")
+        elif row.certificate != should["certificate"]:
+            if should["certificate"] is not None or row.certificate is None:
+                self._tell(f"runs holds run {number} otherwise than its entries")
+            else:
+                # To be made afterwards, by an entry that comes.
+                self._late[number] = row.certificate
         if state == FAILED:
             return
         self._in_runs += run["count"]

@@ -16,6 +16,7 @@ from accountant.ledger.adding import Added, Asked, checked_subjects, receive, re
 from accountant.ledger.backends import Backend, Checking, Naming, Numbering, Row, backend_of
 from accountant.ledger.beginning import begin, check_owner
 from accountant.ledger.book import writing
+from accountant.ledger.certifying import Certified, Certifier
 from accountant.ledger.chain import Entry
 from accountant.ledger.database import Clock, Database, streamed
 from accountant.ledger.lease import leased
@@ -28,7 +29,7 @@ from accountant.ledger.staging import file_digest
 from accountant.ledger.state import Status, status_of
 from accountant.ledger.subjects import Key, Subjects, hashed
 from accountant.ledger.verifying import Verified, verify
-from accountant.ledger.worker import Processed, Worker
+from accountant.ledger.worker import Processed
 from accountant.numerics import InputError
 
 
@@ -211,6 +212,11 @@ class Ledger:
             finally:
                 self._key = None
 
+    def certify(self) -> tuple[Certified, ...]:
+        """Make the certificates that released runs did without, where it can be done still; says of each what became of it."""
+        with self._working(None) as worker:
+            return worker.certify()
+
     def refuse(self, subject: str, reason: str) -> int:
         """Record that a waiting request is refused, and why; returns its number."""
         if not reason:
@@ -260,7 +266,7 @@ class Ledger:
         return self._subjects
 
     @contextmanager
-    def _working(self, backend: Backend | None) -> Iterator[Worker]:
+    def _working(self, backend: Backend | None) -> Iterator[Certifier]:
         """A worker that has the lease. A backend that is given stays the same object; else every run has a new one."""
         made: list[Backend] = [] if backend is None else [backend]
 
@@ -273,7 +279,7 @@ class Ledger:
             check_owner(self.settings.model_path, self.id)
             with self._database.reading() as connection:
                 settle(connection, self.settings, self._known(), self.id)
-            yield Worker(self._database, self.settings, lease, self._known, own, self.operator)
+            yield Certifier(self._database, self.settings, lease, self._known, own, self.operator)
 
 
 def _user() -> str:

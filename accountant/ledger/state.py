@@ -15,6 +15,7 @@ from accountant.ledger.settings import Settings
 
 #: States of requests that are not answered yet.
 OPEN = (WAITING, RUNNING, SAVED)
+_WITHOUT = (RUNS.c.what == "unlearn") & RUNS.c.state.in_(CLOSED) & RUNS.c.certificate.is_(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class Status:
     model: str
     head: str
     worker: str | None
+    uncertified: int = 0
 
     @property
     def received(self) -> int:
@@ -91,6 +93,7 @@ def status_in(connection: Connection, database: Database) -> Status:
         model=model_digest(connection),
         head=f"{head.number}:{head.digest}",
         worker=None if works is None else told(works),
+        uncertified=int(connection.scalar(select(func.count()).select_from(RUNS).where(_WITHOUT)) or 0),
     )
 
 

@@ -29,8 +29,12 @@ def acts(now: int, *, earliest_due: int | None, urgent: int, start: int) -> bool
     return earliest_due is not None and (urgent > 0 or now >= start)
 
 
-def estimated_seconds(steps: int, *, planned: float | None, measured: Sequence[tuple[int, float]]) -> float | None:
+def estimated_seconds(
+    steps: int, *, planned: float | None, measured: Sequence[tuple[int, float]], certificate: float | None = None
+) -> float | None:
     """How long a run of so many steps takes: the longest of what is planned and what earlier runs say; None: nobody knows.
+
+    certificate: what its certificate takes besides, after the steps; None: nobody knows, or there is none.
 
     measured: (steps, seconds) of earlier runs. One of as many steps or more says its own seconds, since a run has a beginning
     and an end whatever its length; a shorter one says its seconds times what the steps are more.
@@ -39,12 +43,14 @@ def estimated_seconds(steps: int, *, planned: float | None, measured: Sequence[t
     4.0
     >>> estimated_seconds(100, planned=7.5, measured=[(50, 2.0)])
     7.5
+    >>> estimated_seconds(100, planned=7.5, measured=[(50, 2.0)], certificate=20.0)
+    27.5
     """
     integer("steps", steps, at_least=0)
     told = [seconds * max(1.0, steps / max(ran, 1)) for ran, seconds in measured]
     if planned is not None:
         told.append(number("planned", planned, at_least=0))
-    return max(told, default=None)
+    return None if certificate is None and not told else max(told, default=0.0) + (certificate or 0.0)
 
 
 def expected_points(received: int, *, over: float, ahead: float) -> int:

@@ -16,7 +16,7 @@ from accountant.ledger.chain import canonical_text
 from accountant.ledger.database import DatabaseError
 from accountant.ledger.guarding import guarded
 from accountant.ledger.lease import LeaseLostError
-from accountant.ledger.past import measured
+from accountant.ledger.past import certifying, measured
 from accountant.ledger.schema import ENTRIES, FAILED, RELEASED, REQUESTS, RUNNING, RUNS, SAVED, WAITING
 from accountant.ledger.staging import discard, discard_folders, staged_path
 from accountant.ledger.when import acts, estimated_seconds, latest_start, refit_cheaper
@@ -148,9 +148,10 @@ class Worker(Phases):
         return refit_cheaper(plan.steps, refit.steps)
 
     def _seconds(self, plan: Plan) -> float | None:
-        """How long a run of this plan takes, as it says itself and as earlier ones took."""
+        """How long a run of this plan takes, certificate and all, as it says itself and as earlier ones took."""
         with self.database.reading() as connection:
-            return estimated_seconds(plan.steps, planned=plan.seconds, measured=measured(connection, "unlearn"))
+            ran, certificate = measured(connection, "unlearn"), certifying(connection)
+        return estimated_seconds(plan.steps, planned=plan.seconds, measured=ran, certificate=certificate)
 
     def _refit(self, waiting: Sequence[Waiting]) -> Run:
         backend = self.told()

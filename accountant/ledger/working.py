@@ -203,8 +203,10 @@ class Phases:
             if run.what == "join":
                 # Before the entry says so; again after a crash.
                 self._subjects().admit_announced()
+            began = time.monotonic()
             certificate, without = self._certify(intent, run.what)
-            self._release(run, saved, certificate, without, RELEASED if requests else DONE)
+            body = {"certificate": certificate, "without": without, "seconds": round(time.monotonic() - began, 3)}
+            self._release(run, saved, body, RELEASED if requests else DONE)
         self._purge(intent, [subject for _, subject in requests])
         return Run(
             number=intent,
@@ -233,28 +235,32 @@ class Phases:
 
     def _certify(self, intent: int, what: str) -> tuple[str | None, str | None]:
         """The digest of the certificate, or why there is none."""
-        backend, folder = self.told(and_run=intent), Path(self.settings.certificates)
-        if what != "unlearn":
-            return None, "nothing was unlearned in this run"
+        backend = self.told(and_run=intent)
+        return self.certificate(intent, backend) if what == "unlearn" else (None, "nothing was unlearned in this run")
+
+    def certificate(self, intent: int, backend: Backend) -> tuple[str | None, str | None]:
+        """The same, of a backend that has been told what ran; RunFailedError where only the disk stands in the way."""
         if not isinstance(backend, Certifying):
             return None, f"backend {self.settings.backend} makes no certificates"
-        key = self._signing_key()
+        key, folder = self._signing_key(), Path(self.settings.certificates)
         part = folder / f".run{intent}.json"
-        # With what is left of an earlier try.
-        discard(part)
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # With what is left of an earlier try.
+            discard(part)
             guarded(self.lease, lambda: backend.certify(self.model, part, key), self.settings.timeout)
-        except (InputError, RunFailedError) as error:
+            return filed(part, folder), None
+        except RunFailedError as error:
             return None, str(error)
-        except OSError as error:
-            # As of a full disk: to be tried again.
-            raise RunFailedError(f"the certificate of run {intent} cannot be written: {error.strerror}") from error
         except (DatabaseError, LeaseLostError):
             raise
         except Exception as error:
+            disk = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+            if isinstance(error, OSError | InputError) and isinstance(disk, OSError):
+                # As of a full disk: to be tried again.
+                raise RunFailedError(f"the certificate of run {intent} cannot be written: {disk.strerror}") from error
             # Nobody waits for a release because there is a fault in what writes certificates.
-            return None, reason_of(error)
-        return filed(part, folder), None
+            return None, str(error) if isinstance(error, InputError) else reason_of(error)
 
     def _signing_key(self) -> Path | None:
         """The file of the key that signs; DamageError where it is gone: nothing is to be released without it."""
@@ -265,20 +271,14 @@ class Phases:
             raise DamageError(f"sign key file {key} cannot be read, and nothing is released without a signature: put it back")
         return key
 
-    def _release(
-        self, run: Record[Any], saved: Mapping[str, Any], certificate: str | None, without: str | None, state: str
-    ) -> None:
+    def _release(self, run: Record[Any], saved: Mapping[str, Any], certified: Mapping[str, Any], state: str) -> None:
         intent = run.number
         with writing(self.database) as page:
             self.lease.check(page)
-            body = {
-                "intent": intent, "certificate": certificate, "without": without,
-                **{name: saved[name] for name in ("after", "statement", "epsilon", "delta")},
-            }  # fmt: skip
+            body = {"intent": intent, **certified, **{name: saved[name] for name in ("after", "statement", "epsilon", "delta")}}
             page.append(CLOSES[run.what], body)
-            page.connection.execute(
-                update(RUNS).where(RUNS.c.number == intent).values(state=state, certificate=certificate, closed=page.now)
-            )
+            values = {"state": state, "certificate": certified["certificate"], "closed": page.now}
+            page.connection.execute(update(RUNS).where(RUNS.c.number == intent).values(**values))
             page.connection.execute(update(REQUESTS).where(REQUESTS.c.run == intent).values(state=RELEASED))
 
     def _purge(self, intent: int, hashes: Sequence[str]) -> None:
