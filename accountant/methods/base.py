@@ -20,6 +20,7 @@ from accountant.numerics import (
     UnreachableError,
     decreasing_root,
     integer,
+    limit_of,
     number,
     numbers,
     smallest_count,
@@ -298,7 +299,7 @@ class CountedStream(Stream):
     def request(self, points: int = 1) -> int:
         count = self.needed(float(integer("points", points, at_least=1, at_most=max(self.left, 1))))
         if not count <= MAX_COUNT:
-            raise UnreachableError(f"no number of epochs up to {MAX_COUNT} reaches epsilon={self.target:g}")
+            raise UnreachableError(f"no number of epochs up to {limit_of(MAX_COUNT)} reaches epsilon={self.target:g}")
         self._delete(float(points))
         self.advance(count, float(points))
         return int(count)

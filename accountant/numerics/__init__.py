@@ -36,5 +36,5 @@ else:
         roots="decreasing_root guided_whole refined_root smallest_count smallest_whole",
         shapes="Floats Indices Progress broadcast in_blocks plain",
         validation="InputError LARGEST MAX_COUNT MissingExtraError SMALLEST UnreachableError checked_mixture choice closest "
-        "integer number numbers shown truth word_or_count",
+        "integer limit_of number numbers shown truth word_or_count",
     )

@@ -47,19 +47,19 @@ class UnreachableError(InputError):
 def _range_text(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
     """The range in words, "from" and "to" with their ends: above 0, from 0 to 1, above 0 and below 1."""
     if at_least is not None and above is None and below is None:
-        return f"from {_limit(at_least)}" + ("" if at_most is None else f" to {_limit(at_most)}")
+        return f"from {limit_of(at_least)}" + ("" if at_most is None else f" to {limit_of(at_most)}")
     ends = {"above": above, "at least": at_least, "below": below, "at most": at_most}
-    return " and ".join(f"{word} {_limit(end)}" for word, end in ends.items() if end is not None)
+    return " and ".join(f"{word} {limit_of(end)}" for word, end in ends.items() if end is not None)
 
 
 def _from_to(at_least: int, at_most: int, got: object = None) -> str:
     """The range of counts; the largest of all is said only to who exceeds it."""
     told = at_most < MAX_COUNT or (isinstance(got, Real) and cast(float, got) > MAX_COUNT)
-    return f"from {_limit(at_least)} to {_limit(at_most)}" if told else f"from {_limit(at_least)}"
+    return f"from {limit_of(at_least)} to {limit_of(at_most)}" if told else f"from {limit_of(at_least)}"
 
 
-def _limit(end: float) -> str:
-    """The end of a range as people write it."""
+def limit_of(end: float) -> str:
+    """A number that ends a range as people write it: 2^53, 1e300, 0.5."""
     if end == MAX_COUNT:
         return "2^53"
     text, short = shown(end), f"{end:g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from accountant.averaging import Components, OnePoint, OwnDraw, Placing
 from accountant.curves import too_far_apart
-from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, plain
+from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, limit_of, plain
 from accountant.problem import MAX_EPSILON, REMEDIES, SECRET, oversize, rounding_of, too_large
 from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
@@ -243,7 +243,7 @@ class Asking:
             else:
                 limit = self._limit(counting.reached(count=count, start=start, sigma=sigma, delta=delta), query)
             return UnreachableError(
-                f"no number of {unknown} up to {count:.0f} reaches epsilon={epsilon:g} at delta={delta:g} with "
+                f"no number of {unknown} up to {limit_of(count)} reaches epsilon={epsilon:g} at delta={delta:g} with "
                 f"sigma={sigma:g}: {limit}"
             )
 

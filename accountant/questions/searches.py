@@ -11,7 +11,17 @@ from typing import Any, Final
 import numpy as np
 
 from accountant.curves import Mixture, unpaid
-from accountant.numerics import MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, integer, shown, smallest_whole
+from accountant.numerics import (
+    MAX_COUNT,
+    SMALLEST,
+    Floats,
+    InputError,
+    UnreachableError,
+    integer,
+    limit_of,
+    shown,
+    smallest_whole,
+)
 from accountant.problem import ASSIGNMENTS, DOUBLES, MAX_POSITIONS, RANDOM, RESHUFFLE, WORST, oversize
 from accountant.questions.accountant import UnlearningAccountant
 from accountant.questions.settings import assembled
@@ -127,7 +137,7 @@ class Search:
         """What holds at a value, in words."""
         reached = self.epsilon(value)
         proved = f"epsilon={reached:.4g}" if math.isfinite(reached) else "nothing"
-        return f"{self.unknown}={value} proves {proved}"
+        return f"{self.unknown}={limit_of(value)} proves {proved}"
 
     def _excluded(self, low: int, high: int) -> bool:
         """Whether surely no value from ``low`` to ``high``, which have equally many batches, meets the target.
@@ -192,7 +202,7 @@ def solve_learn_epochs(search: Search) -> int:
     if longest < 1:
         raise search.unreachable(f"learning longer never proves more, and {search.at(1)}")
     if longest == MAX_COUNT:
-        raise search.unreachable(f"there is no largest, because every number of epochs up to {MAX_COUNT} meets it")
+        raise search.unreachable(f"there is no largest, because every number of epochs up to {limit_of(MAX_COUNT)} meets it")
     return longest
 
 

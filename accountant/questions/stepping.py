@@ -25,6 +25,7 @@ from accountant.numerics import (
     UnreachableError,
     broadcast,
     in_blocks,
+    limit_of,
     plain,
     shown,
 )
@@ -326,8 +327,8 @@ class StepAsking:
             start = float(np.broadcast_to(query.start, counts.shape).flat[row])
             stays = counting.reached(count=float(high), start=start, sigma=sigma, delta=delta)
             return UnreachableError(
-                f"no number of steps up to {high:.0f} reaches epsilon={epsilon:g} at delta={delta:g} with sigma={sigma:g}: "
-                f"epsilon stays at {stays:.4g}, because every step adds what its gradient can move the two models apart; more "
+                f"no number of steps up to {limit_of(high)} reaches epsilon={epsilon:g} at delta={delta:g} with "
+                f"sigma={sigma:g}: epsilon stays at {stays:.4g}, because every step adds what its gradient can move the two models apart; more "
                 "noise, a smaller start_clip or model_clip in every step would help"
             )
 

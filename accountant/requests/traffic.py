@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, Final, NamedTuple
 
-from accountant.numerics import MAX_COUNT, InputError, integer, number, typed_count
+from accountant.numerics import MAX_COUNT, InputError, integer, limit_of, number, typed_count
 from accountant.requests.arrivals import LONGEST, SHORTEST, Arrival, quoted
 
 #: Seconds in a unit; a year has 365 days. A month is none, for no two are alike.
@@ -93,7 +93,7 @@ def expected_requests(requests: int | str, over: str | float | None = None, *, o
         raise InputError(f"{over_name} must be given with a rate of requests, such as 1y, got requests={requests}")
     total = rate * seconds
     if not 0 < total <= MAX_COUNT:
-        raise InputError(f"requests must come to 1 to {MAX_COUNT} in that time, got {requests} for {over}")
+        raise InputError(f"requests must come to 1 to {limit_of(MAX_COUNT)} in that time, got {requests} for {over}")
     # A product of decimals that is whole but for rounding is that number.
     return Expected(max(math.ceil(total * (1 - 1e-12)), 1), seconds)
 

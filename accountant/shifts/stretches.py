@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from accountant.numerics import MAX_COUNT, Floats, InputError, numbers
+from accountant.numerics import MAX_COUNT, Floats, InputError, limit_of, numbers
 from accountant.problem import PNSGD, Learn, Phase, Schedule
 
 #: Steps with constants of their own beyond which a phase is refused.
@@ -85,7 +85,7 @@ def _length(phase: Phase, layout: PNSGD) -> float | None:
         return math.inf if layout.learn_epochs is None else float(layout.learn_epochs * layout.steps_per_epoch)
     length = float(phase.steps if phase.steps is not None else (phase.epochs or 0) * layout.steps_per_epoch)
     if length > MAX_COUNT:
-        raise InputError(f"its length must be at most {MAX_COUNT} steps, got {length:.0f}")
+        raise InputError(f"its length must be at most {limit_of(MAX_COUNT)} steps, got {length:.0f}")
     return length
 
 
