@@ -20,6 +20,7 @@ extensions = [
     "sphinx_design",
     "sphinx.ext.autodoc",
     "accessible",
+    "keys",
     "plain_docstrings",
     "rooms",
 ]
