@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, files, layout, page_compare, paths, present, renamed, writing
+from accountant.commands import choices, drawings, files, layout, origin, page_compare, paths, present, renamed, writing
 from accountant.commands.compare_words import answer, of_requests, of_streams, refusals, rows_for_csv, show_assumptions, shown
 from accountant.commands.expecting import ForOption, number_of
 from accountant.commands.following import following
@@ -123,7 +123,10 @@ def compare(
         writing.write(
             targets, lambda: result, rows=lambda: rows_for_csv(single, streams),
             picture=lambda part, kind: drawings.comparison(part, kind, setup, target, epochs, names, streams, noise or 0.0),
-            more={"html": lambda part: page_compare.save(part, result, setup=setup, epochs=epochs)},
+            more={"html": lambda part: page_compare.save(
+                part, result, told=f"{answer(result, single)}.", setup=setup, epochs=epochs,
+                files=origin.read(problem=shared.problem),
+            )},
         )  # fmt: skip
     if shared.json:
         print(json.dumps(result, allow_nan=False))

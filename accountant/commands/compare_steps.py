@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from accountant.bounds import to_check
-from accountant.commands import drawings, layout, page_compare, present, writing
+from accountant.commands import drawings, layout, origin, page_compare, present, writing
 from accountant.commands.compare import KINDS
 from accountant.commands.compare_words import refusals, show_assumptions
 from accountant.commands.following import following
@@ -51,7 +51,9 @@ def compare(
         writing.write(
             targets, lambda: result, rows=lambda: [_flat(row) for row in rows],
             picture=lambda part, kind: drawings.comparison_of_steps(part, kind, algorithm, target, count, names),
-            more={"html": lambda part: page_compare.save_steps(part, result, algorithm=algorithm)},
+            more={"html": lambda part: page_compare.save_steps(
+                part, result, algorithm=algorithm, files=origin.read(problem=shared.problem)
+            )},
         )  # fmt: skip
     if shared.json:
         print(json.dumps(result, allow_nan=False))

@@ -21,11 +21,13 @@ _STEPS: Final = 40
 _Record = Mapping[str, Any]
 
 
-def save(part: Path, result: _Record, *, setup: Setup, epochs: int, files: Sequence[tuple[str, str, str]] = ()) -> None:
-    """Write the page of a comparison. result: what ``--json`` prints; epochs: of one request."""
+def save(
+    part: Path, result: _Record, *, told: str, setup: Setup, epochs: int, files: Sequence[tuple[str, str, str]] = ()
+) -> None:
+    """Write the page of a comparison. result: what ``--json`` prints; told: the answer; epochs: of one request."""
     target = {"epsilon": result["epsilon"], "delta": result["delta"]}
     curve = noise_against_epochs(setup, target, epochs, [row["method"] for row in result["methods"]])
-    page.save(part, compared(result, epochs=epochs, noise=curve, files=files))
+    page.save(part, compared(result, told=told, epochs=epochs, noise=curve, files=files))
 
 
 def save_steps(part: Path, result: _Record, *, algorithm: Stepping, files: Sequence[tuple[str, str, str]] = ()) -> None:
@@ -60,14 +62,14 @@ def noise_against_steps(algorithm: Stepping, target: Mapping[str, float], steps:
     """Noise of one step over the number of steps."""
     import numpy as np
 
-    from accountant.methods import steps_curve
+    from accountant.methods import STEP_METHODS, steps_curve
 
     counts = np.unique(np.geomspace(1, max(2 * steps, 20), _STEPS).round().astype(int)).tolist()
     series = []
     for name in names:
         xs, ys = steps_curve(algorithm, method=name, steps=counts, **target)
         if xs:
-            series.append(Series(name, xs, ys, style(name)))
+            series.append(Series(name, xs, ys, list(STEP_METHODS).index(name)))
     if not series:
         return None
     return Curve(
@@ -95,7 +97,9 @@ def cost_against_requests(stream: _Record) -> Curve | None:
     )  # fmt: skip
 
 
-def compared(result: _Record, *, epochs: int, noise: Curve | None, files: Sequence[tuple[str, str, str]] = ()) -> Page:
+def compared(
+    result: _Record, *, told: str, epochs: int, noise: Curve | None, files: Sequence[tuple[str, str, str]] = ()
+) -> Page:
     """The page of methods about noisy SGD on batches."""
     rows, stream, group = result["methods"], result["stream"], result["group"]
     sections = [Section("single", "One request", curve=noise, rows=_methods("methods", rows))]
@@ -116,9 +120,9 @@ def compared(result: _Record, *, epochs: int, noise: Curve | None, files: Sequen
     return Page(
         title="Methods of unlearning at one guarantee",
         subtitle=f"{_about_data(result)}, made on {origin.today()}",
-        answer=_answer(rows, best, "released_std", "noise in the model", f"{plural(epochs, 'epoch')} of unlearning"),
+        answer=told,
         tone="good" if best is not None else "warn",
-        notes=_cost(best, retrain),
+        notes=[_answer(rows, best, "released_std", "noise in the model", plural(epochs, "epoch")), *_cost(best, retrain)],
         facts=facts,
         sections=sections,
         origin=origin.lines("compare", files=files, settings=settings(result)),
@@ -168,9 +172,9 @@ def settings(result: _Record) -> dict[str, Any]:
 
 def style(name: str) -> int:
     """The colour of a method, the same in every picture."""
-    from accountant.methods import METHODS, STEP_METHODS, VARIANTS
+    from accountant.methods import METHODS, VARIANTS
 
-    known = list(dict.fromkeys((*METHODS, *VARIANTS, *STEP_METHODS)))
+    known = [*METHODS, *VARIANTS]
     return known.index(name) if name in known else 0
 
 
@@ -295,7 +299,7 @@ def _about_data(result: _Record) -> str:
 
 
 def _share(value: float | None) -> Cell:
-    return number(None) if value is None else Cell(f"{100 * value:.3g} %", value)
+    return number(None) if value is None else Cell(f"{times(100 * value)} %", value)
 
 
 def _positive(values: Iterable[float]) -> list[float | None]:

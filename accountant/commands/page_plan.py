@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accountant.commands import origin, page
 from accountant.commands.page import Cell, Curve, Fact, Line, Page, Rows, Section, Series, number, whole
-from accountant.commands.page_compare import settings, times
+from accountant.commands.page_compare import settings
 from accountant.commands.present import plural
 from accountant.numerics import InputError, digits
 
@@ -26,15 +26,19 @@ _ABOUT_COSTS: Final = "Per-sample gradient evaluations so far."
 
 
 def save(
-    part: Path, result: _Record, *, accountant: UnlearningAccountant | None = None, files: Sequence[tuple[str, str, str]] = ()
-) -> None:
-    """Write the page of a plan. result: what ``--json`` prints; accountant: of epsilon against steps, where it is drawn."""
+    part: Path, result: _Record, *, told: Sequence[str], warned: bool = False, accountant: UnlearningAccountant | None = None,
+    files: Sequence[tuple[str, str, str]] = (),
+) -> None:  # fmt: skip
+    """Write the page of a plan. result: what ``--json`` prints; told: the answer, and what is said with it.
+
+    accountant: of epsilon against steps, where it is drawn.
+    """
     curve = None
     if accountant is not None and result["requests"]:
         steps = result["requests"][0]["steps"]
         curve = epsilon_against_steps(accountant.epsilon, sigma=result["sigma"], delta=result["delta"], steps=steps,
                                       epsilon=result["epsilon"])  # fmt: skip
-    page.save(part, planned(result, steps=curve, files=files))
+    page.save(part, planned(result, told=told, warned=warned, steps=curve, files=files))
 
 
 def save_curve(
@@ -74,12 +78,16 @@ def _geometric(first: float, last: float) -> Iterable[float]:
     return (first * (last / first) ** (at / (_STEPS - 1)) for at in range(_STEPS))
 
 
-def planned(result: _Record, *, steps: Curve | None = None, files: Sequence[tuple[str, str, str]] = ()) -> Page:
+def planned(
+    result: _Record, *, told: Sequence[str], warned: bool = False, steps: Curve | None = None,
+    files: Sequence[tuple[str, str, str]] = (),
+) -> Page:  # fmt: skip
     """The page of a plan."""
     requests = result["requests"]
     points = sum(row["points"] for row in requests)
     facts = [
-        Fact("Requests processed", f"{len(requests):,}"), Fact("Records deleted", f"{points:,}"),
+        Fact("Requests processed", f"{len(requests):,}"),
+        *([] if points == len(requests) else [Fact("Records deleted", f"{points:,}")]),
         Fact("Steps in all", f"{result['total_steps']:,}"),
         Fact("Gradients in all", f"{result['total_gradient_evaluations']:,}"),
         *([] if once(result) is None else [Fact("Gradients of a retraining", f"{once(result):,}")]),
@@ -89,13 +97,12 @@ def planned(result: _Record, *, steps: Curve | None = None, files: Sequence[tupl
     if steps is not None:
         sections.append(Section("steps", "What the first request takes", curve=steps))
     sections.append(Section("assumptions", "What this rests on", lists=[("", result["assumptions"])]))
-    spent = result["break_even"] is not None
     return Page(
         title="Plan of deletion requests",
         subtitle=f"{_data(result)}, made on {origin.today()}",
-        answer=_break_even(result),
-        tone="warn" if spent else "good",
-        notes=_each(result),
+        answer=told[0],
+        tone="warn" if warned else "good",
+        notes=told[1:],
         facts=facts,
         sections=sections,
         origin=origin.lines("plan", files=files, settings=settings(result) | _about_plan(result)),
@@ -118,7 +125,7 @@ def costs(result: _Record) -> Curve:
     lines = [("unlearning", "total_gradient_evaluations")]
     if once(result) is not None:
         lines += [("retraining at every request", "retrain_each_gradient_evaluations"),
-                  ("retraining once now", "retrain_once_gradient_evaluations")]  # fmt: skip
+                  ("one retraining for all", "retrain_once_gradient_evaluations")]  # fmt: skip
     series = [
         Series(name, places, [float(row[key]) if row[key] else None for row in some], at, stairs=True)
         for at, (name, key) in enumerate(lines)
@@ -135,27 +142,6 @@ def costs(result: _Record) -> Curve:
     )  # fmt: skip
 
 
-def _break_even(result: _Record) -> str:
-    if once(result) is None:
-        return (
-            "Whether retraining would be cheaper is not known: nothing says how many epochs one retraining takes "
-            "(--retrain-epochs)."
-        )
-    if result["break_even"] is None:
-        return f"Unlearning is cheaper than retraining once throughout these {plural(len(result['requests']), 'request')}."
-    return f"From request {result['break_even']:,} on, retraining once would have been cheaper than unlearning so far."
-
-
-def _each(result: _Record) -> list[str]:
-    retrain, requests = once(result), result["requests"]
-    spent, count = result["total_gradient_evaluations"], len(requests)
-    if retrain is None or not spent:
-        return []
-    each = spent / count
-    more = f"{times(retrain / each)} times as many" if retrain > each else f"{times(each / retrain)} times fewer"
-    return [f"One request costs {each:,.0f} gradients on average, one retraining {retrain:,}: {more}."]
-
-
 def _requests(result: _Record) -> Rows:
     rows, timed = result["requests"], result["longest_wait"] is not None
     chosen = rows if len(rows) <= _FIRST + _LAST else [*rows[:_FIRST], *rows[-_LAST:]]
@@ -166,7 +152,11 @@ def _requests(result: _Record) -> Rows:
     if "precise" in rows[0]:
         titles.append("ε to many digits")
     even = result["break_even"]
-    caption = "" if even is None else "The rows from break-even on can be chosen alone: there retraining once is cheaper."
+    caption = (
+        ""
+        if even is None
+        else "The rows from break-even on can be chosen alone: there one retraining for all of them is cheaper."
+    )
     if len(chosen) < len(rows):
         left = f"{len(rows) - len(chosen):,} of {len(rows):,} rows are left out: -o plan.csv writes all."
         caption = f"The first {_FIRST:,} and the last {_LAST:,} requests; {left} {caption}"

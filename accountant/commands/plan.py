@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, files, layout, page_plan, paths, plan_words, present, renamed, writing
+from accountant.commands import (
+    choices,
+    drawings,
+    files,
+    layout,
+    origin,
+    page_plan,
+    paths,
+    plan_words,
+    present,
+    renamed,
+    writing,
+)
 from accountant.commands.expecting import ForOption, RequestsOption, arrivals_of, spread_line
 from accountant.commands.following import following, typed
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
@@ -117,7 +130,7 @@ def plan(
         writing.write(
             targets, lambda: present.whole(result, next_=next_), rows=lambda: result["requests"],
             picture=lambda part, kind: drawings.plan(part, kind, made),
-            more={"html": lambda part: page_plan.save(part, result, accountant=shared.accountant)},
+            more={"html": lambda part: _save(part, shared, result, made, requests)},
         )  # fmt: skip
     # The rows that all commands have, but that for the mu of a single deletion.
     common = {"gradient_evaluations": made.total_gradient_evaluations, "mu_worst": None, "group_size": 1}
@@ -143,6 +156,16 @@ OF_PLANS: Final = (
     "points", "for_", "unit", "window", "deadline", "retrain_epochs", "optimize", "max_sigma", "first_bound", "csv", "plot",
     "lists",
 )  # fmt: skip
+
+
+def _save(part: Path, shared: Shared, result: dict[str, Any], made: Plan, requests: str) -> None:
+    """Write the page of a plan, in the words of the screen."""
+    from accountant.requests import told as is_told
+
+    warning = plan_words.ruins(shared.accountant, made.sigma)
+    told = [f"{plan_words.answer(result, made)}.", *plan_words.break_even(made), *([] if warning is None else [warning])]
+    read = origin.read(problem=shared.problem, requests=None if is_told(requests) else requests)
+    page_plan.save(part, result, told=told, warned=warning is not None, accountant=shared.accountant, files=read)
 
 
 def _next(shared: Shared, made: Plan, output: list[str] | None) -> str | None:

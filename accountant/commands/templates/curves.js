@@ -8,8 +8,11 @@
   const dark = matchMedia("(prefers-color-scheme: dark)"), paper = matchMedia("print"), coarse = matchMedia("(pointer: coarse)");
   const boxes = [...document.querySelectorAll(".curve")];
 
-  function axis(title, kind, ink, line) {
-    return {
+  function axis(title, kind, ink, line, values) {
+    const known = values.filter(value => value > 0), decades = Math.log10(Math.max(...known) / Math.min(...known));
+    // Over several powers of ten only those are named.
+    const powers = kind === "log" && decades > 1.5 ? { dtick: Math.ceil(decades / 8) } : {};
+    return { ...powers,
       title: { text: title, standoff: 12 }, type: kind, color: ink, gridcolor: line, linecolor: ink, zeroline: false,
       automargin: true, ...(kind === "log" ? { exponentformat: "power", minor: { ticks: "outside" } } : {}),
     };
@@ -34,7 +37,8 @@
       text: mark.text, x: told.x === "log" ? Math.log10(mark.x) : mark.x, yref: "paper", y: 1, yanchor: "bottom", xanchor: "auto",
       showarrow: false, font: { color: ink, size: 12 },
     }));
-    const across = axis(told.across, told.x, ink, line), up = axis(told.up, told.y, ink, line);
+    const across = axis(told.across, told.x, ink, line, told.series.flatMap(each => each.x));
+    const up = axis(told.up, told.y, ink, line, told.series.flatMap(each => each.y));
     if (told.x === "linear") across.tickformat = told.whole ? ",d" : "";
     const layout = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: style.fontFamily, size: 13, color: ink },
