@@ -66,8 +66,9 @@ def record(*words: str, code: int | None = None, stdin: str | bytes | None = Non
     counts = Counter(row["verdict"] for row in made["rows"])
     assert made["summary"] == {verdict: counts[verdict] for verdict in VERDICTS}
     assert all(set(row) >= ROW for row in made["rows"])
-    assert result.exit_code == (1 if counts["fails"] else 0)
-    assert code is None or result.exit_code == code
+    nothing = set(counts) == {"unchecked"}
+    assert result.exit_code == (1 if counts["fails"] or nothing else 0)
+    assert code is None or nothing or result.exit_code == code
     return made
 
 
@@ -94,7 +95,7 @@ def refused(*words: str, stdin: str | bytes | None = None) -> str:
 
 
 def unread(path: Path, text: str | bytes, *words: str, name: str = "table.csv") -> dict[str, Any]:
-    """The one row that cannot be checked: exit code 0, 1 if asked to be strict, and nothing computed of it."""
+    """The one row that cannot be checked: exit code 1 if asked to be strict or if it is alone, and nothing computed of it."""
     table = write(path, text, name)
     made = record(table, *words)
     (row,) = (row for row in made["rows"] if row["verdict"] == "unchecked")
@@ -534,7 +535,7 @@ def test_a_list_with_more_deletions_than_points_is_unchecked() -> None:
     assert "left of the dataset" in made[3]["reason"]
     (row,) = record("-", stdin=table_of(head, (6, 1, 0.1, 50, 1, 1, 9, 7, "optimal")), code=0)["rows"]
     assert row["verdict"] == "unchecked"
-    assert "group_size" in row["reason"]
+    assert "--group-size" in row["reason"]
 
 
 def test_a_list_without_its_target_is_unchecked() -> None:
@@ -700,7 +701,7 @@ def test_numbers_as_they_are_printed(text: str, value: float, half: float) -> No
     assert made.half_unit == pytest.approx(half)
 
 
-BAD_NUMBERS = ["nan", "inf", "-inf", "1_000", "0x10", "1,5", "abc", "1e", "--1", "1/2/3", "1/0", "1e999", "True", "1 2", "²"]
+BAD_NUMBERS = ["inf", "-inf", "1_000", "0x10", "1,5", "abc", "1e", "--1", "1/2/3", "1/0", "1e999", "True", "1 2", "²"]
 
 
 @pytest.mark.parametrize("text", BAD_NUMBERS)
@@ -767,13 +768,13 @@ def test_other_columns_are_not_taken_for_a_batch_size(name: str, cell: str) -> N
     assert f"columns not used: {name}" in made["assumptions"]
 
 
-NOTHING = ["", " ", "-", "n/a", "N/A", "NA", "none", "None", "null", "--", "\N{EN DASH}", "\N{EM DASH}", "n.a."]
+NOTHING = ["", " ", "-", "n/a", "N/A", "NA", "none", "None", "null", "--", "\N{EN DASH}", "\N{EM DASH}", "n.a.", "NaN", "<NA>", "---"]
 
 
 @pytest.mark.parametrize("cell", NOTHING)
 @pytest.mark.parametrize(
     ("column", "role", "option"),
-    [("b", "batch_size", "128"), ("delta", "delta", "1e-05"), ("eta", "step_size", "1"), ("S", "group_size", "2"),
+    [("b", "batch_size", "128"), ("delta", "delta", "1e-05"), ("eta", "step_size", "1"), ("S", "--group-size", "2"),
      ("method", "method", "paper"), ("reference", "reference", "converged"), ("batches", "batches", "worst")],
 )  # fmt: skip
 def test_an_empty_cell_is_not_given(tmp_path: Path, cell: str, column: str, role: str, option: str) -> None:
@@ -790,9 +791,10 @@ def test_an_empty_cell_is_not_given(tmp_path: Path, cell: str, column: str, role
     head = f"preset,sigma,eps,K,{column}"
     text = table_of(head, f"mnist,0.04,1,1,{cell}", f"mnist,0.04,1,1,{good[column]}")
     row = unread(tmp_path, text)
-    assert (row["row"], row["reason"]) == (1, f"column {column!r}: {role} is not given (line 2)")
-    # An option says it, and the row says so.
     flag = "--" + role.replace("_", "-")
+    reason = f"column {column!r}: {role} is not given: fill in the cell, or give {flag} (line 2)"
+    assert (row["row"], row["reason"]) == (1, reason)
+    # An option says it, and the row says so.
     made = record(write(tmp_path, text), flag, option)["rows"]
     assert "unchecked" not in verdicts(made)
     assert made[0]["assumed"][role] == f"{option} as the option says"
@@ -829,7 +831,7 @@ def test_every_default_is_in_the_output(tmp_path: Path) -> None:
         assert row["assumed"] == {
             "method": "pnsgd", "strong_convexity": 0, "lipschitz": 1, "adjacency": "replace", "batch_size": "full",
             "step_size": step, "assignment": "partition", "radius": "none", "learn_epochs": "until convergence",
-            "group_size": 1, "batches": "worst",
+            "--group-size": 1, "batches": "worst",
             "reference": "matched", "delta": 1 / n,
         }  # fmt: skip
     words = ("strong_convexity 0", "lipschitz 1", "adjacency replace", "batch_size full", "step_size 1/smoothness",
@@ -1103,7 +1105,6 @@ def test_bad_tables_are_refused_in_one_sentence(text: str, wanted: str) -> None:
         ("preset,sigma,eps,K\nmnist,\N{MINUS SIGN}0.1,1,1\n", "sigma must be a number above 0"),
         ("preset,sigma,eps,K\nmnist,0,1,1\n", "sigma must be a number above 0"),
         ("preset,sigma,eps,K\nmnist,1,-1,1\n", "epsilon"),
-        ("preset,sigma,eps,K\nmnist,1,NaN,1\n", "epsilon"),
         ("preset,sigma,eps,K,delta\nmnist,1,1,1,0\n", "delta"),
         ("preset,sigma,eps,K,delta\nmnist,1,1,1,1\n", "delta"),
         ("preset,sigma,eps,K,delta\nmnist,1,1,1,1/1\n", "delta"),
@@ -1112,7 +1113,7 @@ def test_bad_tables_are_refused_in_one_sentence(text: str, wanted: str) -> None:
         ("preset,sigma,eps,K\nmnist,1,1,-1\n", "epochs must be a whole number"),
         ("preset,sigma,eps,K\nmnist,1,1,1e300\n", "epochs must be a whole number"),
         ("preset,sigma,eps,K,request\nmnist,1,1,1,0\n", "request must be"),
-        ("preset,sigma,eps,K,S\nmnist,1,1,1,0\n", "group_size"),
+        ("preset,sigma,eps,K,S\nmnist,1,1,1,0\n", "--group-size"),
         ("preset,sigma,eps,K,b\nmnist,1,1,1,11265\n", "batch_size"),
         ("preset,sigma,eps,K,b\nmnist,1,1,1,1e300/1e-300\n", "batch_size"),
         ("preset,sigma,eps,K\nmnist,1e300/1e-300,1,1\n", "sigma"),
@@ -1161,7 +1162,6 @@ def test_bad_json_lines_are_refused_in_one_sentence(tmp_path: Path, text: str, w
     ("line", "wanted"),
     [
         ('{"preset": "mnist", "sigma": true, "eps": 1, "K": 1}', "sigma"),
-        ('{"preset": "mnist", "sigma": NaN, "eps": 1, "K": 1}', "sigma"),
         ('{"preset": "mnist", "sigma": 1', "JSON object"),
         ('{"preset": "mnist", "sigma": 1, "sigma": 2, "eps": 1, "K": 1}', "twice"),
         ("[1, 2]", "JSON object"),
@@ -1184,9 +1184,7 @@ def test_bad_markdown_is_refused_in_one_sentence(tmp_path: Path, text: str) -> N
 @pytest.mark.parametrize(
     "content",
     [
-        GOOD.replace("mnist", "mnäst").encode("latin-1"),
-        GOOD.encode("utf-16"),
-        GOOD.encode("utf-16-be"),
+        GOOD.replace("mnist", "mn\x81st").encode("latin-1"),
         GOOD.replace("paper", "pa\0per").encode(),
         bytes(range(256)) * 40,
         b"\x89PNG\r\n\x1a\n" + bytes(1000),
@@ -1206,8 +1204,8 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ((), "neither"),
-        (("-", "--builtin"), "both"),
+        ((), "TABLE (or --builtin) must be given"),
+        (("-", "--builtin"), "only one of them"),
         (("-", "--json", "--markdown"), "both"),
         (("-", "--preset", "mnist"), "preset"),
         (("-", "--column", "sigma"), "ROLE=NAME"),
@@ -1246,7 +1244,7 @@ def test_a_later_row_that_cannot_be_read_is_unchecked_in_every_form(tmp_path: Pa
 
 
 def test_of_a_file_that_is_no_table_nothing_is_printed(tmp_path: Path) -> None:
-    text = (GOOD + "paper,mnist,full,0.0342,1,1\n" * 50).encode() + b"paper,mn\xffist,full,0.0342,1,1\n"
+    text = (GOOD + "paper,mnist,full,0.0342,1,1\n" * 50).encode() + b"paper,mn\x81ist,full,0.0342,1,1\n"
     page = tmp_path / "page.html"
     page.write_text("as it was")
     for words in ((), ("--json",), ("--markdown",), ("-o", str(page))):
@@ -1477,7 +1475,7 @@ def test_compare_can_be_limited() -> None:
     assert [row["method"] for row in made["methods"]] == ["d2d", "optimal"]
     assert made["stream"] is None
     made = compared("--preset", "mnist", "--epsilon", "1", "--group-size", "10", "--requests", "2", "--method", "paper")
-    assert made["group"]["points"] == made["group_size"] == 10
+    assert made["group"]["points"] == made["--group-size"] == 10
     assert made["methods"][0]["sigma"] == pytest.approx(0.034172921, rel=5e-8)
     assert made["group"]["methods"][0]["sigma"] == pytest.approx(0.34172921, rel=5e-8)
 
@@ -1498,7 +1496,7 @@ def test_compare_can_be_limited() -> None:
         (("--preset", "mnist", "--epsilon", "1", "--sigma", "0"), "sigma"),
         (("--preset", "mnist", "--epsilon", "1", "--dimension", "0"), "dimension"),
         (("--preset", "mnist", "--epsilon", "1", "--plot", "a.pdf"), ".png"),
-        (("--preset", "mnist", "--epsilon", "1", "--group-size", "11265"), "group_size"),
+        (("--preset", "mnist", "--epsilon", "1", "--group-size", "11265"), "--group-size"),
     ],
 )
 def test_bad_comparisons_are_refused(words: tuple[str, ...], wanted: str) -> None:

@@ -489,7 +489,7 @@ def test_files_that_are_written(tmp_path: Path) -> None:
         (("--requests", "20/week"), "for must be given with a rate"),
         (("--requests", "20/week", "--for", "1z"), "for must be seconds"),
         (("--requests", "x"), "requests must be"),
-        (("--window", "1w"), "for must be given with window"),
+        (("--window", "1w"), "for must be given with --window"),
         (("--loss", "ridge"), "clip must be given"),
         (("--loss", "x"), "loss must be one of"),
         (("--feature-bound", "0", "--intercept"), "--feature-bound must be a number above 0, got 0"),
@@ -516,4 +516,4 @@ def test_bad_files_of_scores_are_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     answer = run(*CALL, "--scores", str(path))
     assert answer.exit_code == 2
-    assert answer.stderr.startswith("Error: scores")
+    assert answer.stderr.startswith("Error: --scores")
