@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import warnings
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from accountant.commands import choices, layout, present
+from accountant.commands import choices, present
+from accountant.commands.following import following
 from accountant.commands.options import COUNT, DELTA, NUMBER, Shared
 from accountant.numerics import InputError, choice, digits
 from accountant.questions import ALGORITHM, BATCHES, NotUniqueWarning, stepping_of
@@ -64,26 +65,42 @@ def solve(
             notes.append(str(entry.message))
         else:
             warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
-    if shared.json:
-        from accountant._version import __version__
+    from accountant._version import __version__
 
-        result = {
-            "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.preset,
-            "constants": shared.stated.to_dict(),
-            "settings": {key: value for key, value in shared.own.items() if key != "schedule"}, "version": __version__,
-        }  # fmt: skip
-        print(json.dumps(result, allow_nan=False))
-        return
-    table = layout.facts()
-    shown = str(value) if isinstance(value, int) else digits(value, 10, down=unknown not in _SMALLEST)
-    table.add_row(unknown, shown)
-    if stepwise and unknown == "sigma":
-        table.add_row("", present.STEP_NOISE)
-    screen = layout.console()
-    screen.print("What is not known", style="italic")
-    screen.print(table)
-    for line in notes:
-        screen.print(layout.bullet(line))
+    result = {
+        "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.preset,
+        "constants": shared.stated.to_dict(),
+        "settings": {key: value for key, value in shared.own.items() if key != "schedule"}, "version": __version__,
+    }  # fmt: skip
+    # What the answer rests on is that of the run that it is of.
+    whole = shared if unknown in numbers else replace(shared, options={**shared.options, unknown: value})
+    noise = value if unknown == "sigma" else sigma if sigma is not None else shared.target.get("sigma")
+    result |= _run(whole, None if noise is None else float(noise))
+    printed: Any = value if isinstance(value, int) else float(digits(value, 10, down=unknown not in _SMALLEST))
+    then = {} if unknown == "epsilon" else {unknown: printed}
+    next_ = following("epsilon", shared.context, without=("epsilon", "extreme", *(() if then else ("delta",))), **then)
+    answer = f"{_spelled(unknown)} = {printed if isinstance(value, int) else digits(value, 10, down=unknown not in _SMALLEST)}"
+    told: dict[str, Any] = {**shared.target, **given}
+    known = [f"{name} = {number:.6g}" for name in ("epsilon", "delta", "sigma") if (number := told.get(name)) is not None]
+    length = [present.plural(told[name], name.removesuffix("s")) for name in ("epochs", "steps") if told.get(name) is not None]
+    answer += f" (with {', '.join([*known, *length])})" if known or length else ""
+    more = [("what it is", present.STEP_NOISE)] if stepwise and unknown == "sigma" else []
+    more += [("note", line) for line in notes]
+    present.listed(shared, result, [], "", answer=answer, more=more, next_=next_)
+
+
+def _run(whole: Shared, noise: float | None) -> dict[str, Any]:
+    """The assumptions of the run with the value put in, and its noise per step, as every command tells them."""
+    if whole.stepping is not None:
+        return {"assumptions": list(whole.step_accountant.assumptions()), "problem": None}
+    accountant = whole.accountant
+    std = {} if noise is None else {"noise_std": accountant.algorithm.noise_std(noise)}
+    made = {"preset": whole.preset, **accountant.algorithm.problem.to_dict()}
+    return {"assumptions": list(accountant.assumptions()), "problem": made, "schedule": None, **std}
+
+
+def _spelled(name: str) -> str:
+    return name.replace("_", "-")
 
 
 #: Of what the smallest value is the answer, rounded up; of the others the largest, rounded down.
