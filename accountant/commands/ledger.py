@@ -194,7 +194,7 @@ def add(
     """
     names = list(subject or ())
     if csv is not None:
-        names += [row["subject"] for row in _rows("csv", csv, ("subject",))]
+        names += [row["subject"] for row in csv_rows("csv", csv, ("subject",))]
     if not names:
         raise InputError("subject or csv must be given: whose records are to be deleted")
     instant = None if due is None else _instant("due", due)
@@ -251,7 +251,7 @@ def _instant(name: str, said: str) -> int:
 def subject_rows(path: str, *, rows: bool = True) -> dict[str, list[str | int]]:
     """subject to its rows; a row is an integer if it looks like one. rows: whether they are needed."""
     found: dict[str, list[str | int]] = {}
-    for line in _rows("subjects", path, ("subject", "row") if rows else ("subject",)):
+    for line in csv_rows("subjects", path, ("subject", "row") if rows else ("subject",)):
         text = line.get("row") or ""
         found.setdefault(line["subject"], []).extend([row_of(text)] if text else [])
     return found
@@ -262,7 +262,7 @@ def row_of(text: str) -> str | int:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def _rows(name: str, path: str, columns: Sequence[str]) -> list[dict[str, str]]:
+def csv_rows(name: str, path: str, columns: Sequence[str]) -> list[dict[str, str]]:
     """The lines of a CSV file that has at least these columns; InputError says in which line what is missing."""
     try:
         text = files.contents(name, path, _LARGEST).decode("utf-8-sig")

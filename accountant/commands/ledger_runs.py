@@ -39,7 +39,7 @@ def process(
     Example: accountant ledger process
     """
     with opened(db, operator=operator, place=place) as ledger:
-        _show(json, "ledger process", ledger.process(everything=everything, refit_when_cheaper=refit_when_cheaper))
+        show_processed(json, "ledger process", ledger.process(everything=everything, refit_when_cheaper=refit_when_cheaper))
 
 
 def refit(*, db: DbOption = DB, operator: OperatorOption = None, place: PlaceOption = None, json: JsonOption = False) -> None:
@@ -48,10 +48,10 @@ def refit(*, db: DbOption = DB, operator: OperatorOption = None, place: PlaceOpt
     Example: accountant ledger refit
     """
     with opened(db, operator=operator, place=place) as ledger:
-        _show(json, "ledger refit", ledger.refit())
+        show_processed(json, "ledger refit", ledger.refit())
 
 
-def _show(json: bool, command: str, done: Processed) -> None:
+def show_processed(json: bool, command: str, done: Processed) -> None:
     result = {"command": command, **asdict(done)}
     rows: list[tuple[str, str]] = []
     for run in done.finished:

@@ -72,6 +72,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Row]]]] = {
             "process": Row("ledger_runs", alone=True),
             "refit": Row("ledger_runs", alone=True),
             "refuse": Row("ledger", alone=True),
+            "join": Row("ledger_joining", alone=True),
             "certify": Row("ledger_changes", alone=True),
             "rotate-key": Row("ledger_changes", alone=True),
             "report": Row("ledger_report", alone=True),

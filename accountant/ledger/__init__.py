@@ -32,8 +32,8 @@ else:
     __getattr__, __all__ = face(
         __name__,
         adding="Added",
-        backends="BACKENDS Backend Certifying Checking Following Foreseeing Naming Numbering Past Plan Refitting Result Row "
-        "RunFailedError Stopping backend_of",
+        backends="Admitting BACKENDS Backend Certifying Checking Following Foreseeing Joining Naming Numbering Past Plan "
+        "Refitting Result Row RunFailedError Stopping backend_of",
         certifying="Certified",
         chain="Entry",
         database="Database DatabaseError",

@@ -144,6 +144,25 @@ class Numbering(Protocol):
 
 
 @runtime_checkable
+class Joining(Protocol):
+    """Can let records join: features (k, d), labels (k,) as numbers or as the text of them, what each is called.
+
+    Returns the model with them, for ``save``; columns: what the features are called, where that is known.
+    """
+
+    def join(
+        self, features: Any, labels: Sequence[Any], *, ids: Sequence[Row], columns: Sequence[str] | None, epochs: int
+    ) -> object: ...
+
+
+@runtime_checkable
+class Admitting(Protocol):
+    """Has a reason to let nobody join: InputError."""
+
+    def check_join(self) -> None: ...
+
+
+@runtime_checkable
 class Stopping(Protocol):
     """Can end what ``run`` began, and remove what it wrote: called where a run is given up, from another thread."""
 

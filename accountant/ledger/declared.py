@@ -80,6 +80,11 @@ class Declared:
                     f"rows must be whole numbers for backend {self.settings.backend}, got {type(row).__name__} {row!r}"
                 )
 
+    def check_join(self) -> None:
+        """Records may join where requests do not pile up: every run begins with a clipped model, whatever was learned."""
+        if isinstance(self._planning(), _Stream):
+            raise InputError("records cannot join with noisy SGD on batches, whose problem counts n: begin a new ledger")
+
     def follow(self, past: Sequence[Past]) -> None:
         self._past, self._made = [*self._before, *past], None
 

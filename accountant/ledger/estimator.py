@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
 
 from accountant.ledger.backends import Plan, Result, Row
 from accountant.ledger.settings import Settings
@@ -84,6 +87,23 @@ class EstimatorBackend:
             "the removed rows is in it.",
         )
 
+    def join(
+        self, features: Any, labels: Sequence[Any], *, ids: Sequence[Row], columns: Sequence[str] | None, epochs: int
+    ) -> Model:
+        """``learn_more`` of the estimator; columns are put in the order of those that it was fitted with, if it has names."""
+        model = self._taken()
+        names = getattr(model, "feature_names_in_", None)
+        with catch_warnings():
+            if names is not None and columns is not None:
+                missing = [str(name) for name in names if name not in columns]
+                if missing or len(names) < len(columns):
+                    more = missing or [name for name in columns if name not in set(names)]
+                    raise InputError(f"features must be called as at fit, got none called {more[0]!r} on one of both sides")
+                features = features[:, [columns.index(name) for name in names]]
+                # The names are those of the model, in its order.
+                simplefilter("ignore", UserWarning)
+            return model.learn_more(features, _labels(model, labels), ids=list(ids), epochs=epochs)
+
     def save(self, model: Any, path: Path) -> None:
         model.save(path)
 
@@ -103,6 +123,25 @@ class EstimatorBackend:
         """To be changed: what comes next reads the file again."""
         model, self._loaded = self._model(), None
         return model
+
+
+def _labels(model: Model, labels: Sequence[Any]) -> list[Any]:
+    """Labels as the model has them, where they are text."""
+    if not all(isinstance(label, str) for label in labels):
+        return list(labels)
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        try:
+            return [float(label) for label in labels]
+        except ValueError as error:
+            raise InputError(f"labels must be numbers: {error}") from None
+    known = {str(each): each for each in classes} | {
+        str(int(each)): each for each in classes if isinstance(each, bool | np.bool_)
+    }
+    strange = next((label for label in labels if label not in known), None)
+    if strange is not None:
+        raise InputError(f"labels must be one of {', '.join(map(str, classes))}, got {strange!r}")
+    return [known[label] for label in labels]
 
 
 def load(path: Path) -> Model:

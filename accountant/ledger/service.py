@@ -13,7 +13,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, select
 
 from accountant.ledger.adding import Added, Asked, checked_subjects, receive, refuse
-from accountant.ledger.backends import Backend, Checking, Naming, Numbering, Row, backend_of
+from accountant.ledger.backends import Backend, Checking, Joining, Naming, Numbering, Row, backend_of
 from accountant.ledger.beginning import begin, check_owner
 from accountant.ledger.book import writing
 from accountant.ledger.certifying import Certified, Certifier
@@ -186,6 +186,8 @@ class Ledger:
     def join(self, change: Callable[[Path], object], subjects: Mapping[str, Sequence[Row]]) -> Processed:
         """Let records join: ``change`` gets the path of the model file and returns the model with them, which is saved.
 
+        It may also return the path of a file that holds that model, which is copied: other trainers make one.
+
         subjects: who has which of the new rows, by name; none that the ledger knows already. What ``change`` raises is recorded
         and raised as RunFailedError.
 
@@ -193,6 +195,26 @@ class Ledger:
         """
         with self._working(None) as worker:
             return worker.join(change, hashed(self.key, subjects))
+
+    def join_rows(
+        self,
+        features: Any,
+        labels: Sequence[Any],
+        subjects: Mapping[str, Sequence[Row]],
+        *,
+        ids: Sequence[Row],
+        columns: Sequence[str] | None = None,
+        epochs: int = 1,
+    ) -> Processed:
+        """Let records join by ``learn_more`` of the estimator: features (k, d), labels (k,), what each is called (k,).
+
+        columns: what the features are called, if the model was fitted with names; subjects as for :meth:`join`. Raises
+        InputError for a backend that learns elsewhere.
+        """
+        backend = backend_of(self.settings)
+        if not isinstance(backend, Joining):
+            raise InputError(f"backend {self.settings.backend} learns elsewhere: give the model that it made as model")
+        return self.join(lambda _: backend.join(features, labels, ids=ids, columns=columns, epochs=epochs), subjects)
 
     def rotate_key(self, subjects: Mapping[str, Sequence[Row]] | None = None, *, lost: bool = False) -> Rotated:
         """A new key instead of the old one, which is gone then: see :mod:`accountant.ledger.rotating`.

@@ -46,6 +46,12 @@ def sealed(staged: Path) -> str:
     return file_digest(staged)
 
 
+def copy_new(source: Path, staged: Path) -> None:
+    """A copy of a file, its owner's alone, where there is none."""
+    with open(source, "rb") as file, open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+        shutil.copyfileobj(file, copy)
+
+
 def place(staged: Path, model: Path) -> None:
     """Put it in the model's place, for good."""
     os.replace(staged, model)

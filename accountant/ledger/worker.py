@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from accountant.ledger.backends import Plan, Refitting, Result, Row, RunFailedError
+from accountant.ledger.backends import Admitting, Numbering, Plan, Refitting, Result, Row, RunFailedError
 from accountant.ledger.book import Page, writing
 from accountant.ledger.chain import canonical_text
 from accountant.ledger.database import DatabaseError
@@ -87,7 +87,11 @@ class Worker(Phases):
         """Finish, then put in the place of the model what ``change`` makes of it; these subjects are in it then."""
         finished = self.recover()
         self.check_model()
-        known = self._subjects()
+        backend, known = self.backend(), self._subjects()
+        if isinstance(backend, Admitting):
+            backend.check_join()
+        if isinstance(backend, Numbering):
+            backend.check_rows(row for _, rows in subjects for row in rows)
         there = known.rows([subject for subject, _ in subjects])
         if there:
             raise InputError(

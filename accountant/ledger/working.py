@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from accountant.ledger.schema import (
     WAITING,
 )
 from accountant.ledger.settings import Settings
-from accountant.ledger.staging import DamageError, digest_there, discard, filed, place, sealed, staged_path
+from accountant.ledger.staging import DamageError, copy_new, digest_there, discard, filed, place, sealed, staged_path
 from accountant.ledger.state import model_digest
 from accountant.ledger.subjects import Subjects, purge_digest
 from accountant.numerics import InputError, UnreachableError
@@ -174,7 +175,10 @@ class Phases:
             page.append("run", {"intent": intent, "steps": result.steps, "seconds": round(seconds, 3)})
 
     def _save(self, result: Result, staged: Path) -> str:
-        guarded(self.lease, lambda: self.backend().save(result.model, staged), self.settings.timeout)
+        made = result.model
+        # A file that is a model already, as of records that join.
+        save = partial(copy_new, made) if isinstance(made, Path) else partial(self.backend().save, made)
+        guarded(self.lease, lambda: save(staged), self.settings.timeout)
         if not staged.is_file():
             raise RunFailedError("the backend saved no model where it was told to")
         return sealed(staged)
