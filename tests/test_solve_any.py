@@ -382,7 +382,7 @@ def test_one_sentence_for_what_is_not_a_question(question: dict[str, Any], said:
         ({"learn_epochs": None, "sigma": 1e-300}, "learn_epochs=1 proves nothing"),
         ({"group_size": None, "sigma": 1e-5, "batches": "worst"}, "a larger group never proves more, and group_size=1 proves"),
         ({"batch_size": None, "sigma": 1e-300}, "none from 1 to 11264 meets it"),
-        ({"n": None, "sigma": 1e-300, "batch_size": "full"}, "more points help, but n=2\^53 proves nothing"),
+        ({"n": None, "sigma": 1e-300, "batch_size": "full"}, "more points help, but n=2.53 proves nothing"),
         ({"n": None, "sigma": 1e-9, "epochs": "default", "steps": 1, "batches": "worst"}, "none up to .* meets it"),
         ({"delta": None, "sigma": 1e-10, "epsilon": 1e-3}, "only delta = 1 is proved"),
     ],

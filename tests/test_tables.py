@@ -88,10 +88,14 @@ def refused(*words: str, stdin: str | bytes | None = None) -> str:
     result = run(*words, stdin=stdin)
     assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: "), result.stderr
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert len(result.stderr) < 1000
-    return str(result.stderr)
+    said = str(result.stderr)
+    if "--json" in words:
+        said = f"Error: {json.loads(said)['error']['message']}\n"
+    # Old names of options are noted before.
+    said = said[said.index("Error: ") :]
+    assert said.count("\n") == 1, result.stderr
+    assert len(said) < 1000
+    return said
 
 
 def unread(path: Path, text: str | bytes, *words: str, name: str = "table.csv") -> dict[str, Any]:
@@ -535,7 +539,7 @@ def test_a_list_with_more_deletions_than_points_is_unchecked() -> None:
     assert "left of the dataset" in made[3]["reason"]
     (row,) = record("-", stdin=table_of(head, (6, 1, 0.1, 50, 1, 1, 9, 7, "optimal")), code=0)["rows"]
     assert row["verdict"] == "unchecked"
-    assert "--group-size" in row["reason"]
+    assert "group_size" in row["reason"]
 
 
 def test_a_list_without_its_target_is_unchecked() -> None:
@@ -774,7 +778,7 @@ NOTHING = ["", " ", "-", "n/a", "N/A", "NA", "none", "None", "null", "--", "\N{E
 @pytest.mark.parametrize("cell", NOTHING)
 @pytest.mark.parametrize(
     ("column", "role", "option"),
-    [("b", "batch_size", "128"), ("delta", "delta", "1e-05"), ("eta", "step_size", "1"), ("S", "--group-size", "2"),
+    [("b", "batch_size", "128"), ("delta", "delta", "1e-05"), ("eta", "step_size", "1"), ("S", "group_size", "2"),
      ("method", "method", "paper"), ("reference", "reference", "converged"), ("batches", "batches", "worst")],
 )  # fmt: skip
 def test_an_empty_cell_is_not_given(tmp_path: Path, cell: str, column: str, role: str, option: str) -> None:
@@ -831,7 +835,7 @@ def test_every_default_is_in_the_output(tmp_path: Path) -> None:
         assert row["assumed"] == {
             "method": "pnsgd", "strong_convexity": 0, "lipschitz": 1, "adjacency": "replace", "batch_size": "full",
             "step_size": step, "assignment": "partition", "radius": "none", "learn_epochs": "until convergence",
-            "--group-size": 1, "batches": "worst",
+            "group_size": 1, "batches": "worst",
             "reference": "matched", "delta": 1 / n,
         }  # fmt: skip
     words = ("strong_convexity 0", "lipschitz 1", "adjacency replace", "batch_size full", "step_size 1/smoothness",
@@ -1113,7 +1117,7 @@ def test_bad_tables_are_refused_in_one_sentence(text: str, wanted: str) -> None:
         ("preset,sigma,eps,K\nmnist,1,1,-1\n", "epochs must be a whole number"),
         ("preset,sigma,eps,K\nmnist,1,1,1e300\n", "epochs must be a whole number"),
         ("preset,sigma,eps,K,request\nmnist,1,1,1,0\n", "request must be"),
-        ("preset,sigma,eps,K,S\nmnist,1,1,1,0\n", "--group-size"),
+        ("preset,sigma,eps,K,S\nmnist,1,1,1,0\n", "group_size"),
         ("preset,sigma,eps,K,b\nmnist,1,1,1,11265\n", "batch_size"),
         ("preset,sigma,eps,K,b\nmnist,1,1,1,1e300/1e-300\n", "batch_size"),
         ("preset,sigma,eps,K\nmnist,1e300/1e-300,1,1\n", "sigma"),
@@ -1475,7 +1479,7 @@ def test_compare_can_be_limited() -> None:
     assert [row["method"] for row in made["methods"]] == ["d2d", "optimal"]
     assert made["stream"] is None
     made = compared("--preset", "mnist", "--epsilon", "1", "--group-size", "10", "--requests", "2", "--method", "paper")
-    assert made["group"]["points"] == made["--group-size"] == 10
+    assert made["group"]["points"] == made["group_size"] == 10
     assert made["methods"][0]["sigma"] == pytest.approx(0.034172921, rel=5e-8)
     assert made["group"]["methods"][0]["sigma"] == pytest.approx(0.34172921, rel=5e-8)
 
