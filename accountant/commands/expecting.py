@@ -63,7 +63,7 @@ def arrivals_of(text: str, points: int | None, over: str | None, **timed: str | 
     for name, value in timed.items():
         if value is not None and over is None:
             raise InputError(
-                f"{name} must be left out where requests have no times, got {value}",
+                f"{name} must be left out where requests have no arrival times, got {value}",
                 hint="--for TIME spreads them evenly over a time, and a file may say when each comes",
             )
     integer("requests", expected.requests, at_least=1, at_most=_MAX_REQUESTS)
