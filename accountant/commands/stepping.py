@@ -229,6 +229,7 @@ def record(shared: Shared, command: str, outcome: StepOutcome) -> dict[str, Any]
         "split": list(outcome.split),
         "assumptions": list(outcome.assumptions),
         "problem": None,
+        "constants": None,
         "algorithm": settings["algorithm"],
         "schedule": settings.get("schedule"),
         "version": __version__,
