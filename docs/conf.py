@@ -35,6 +35,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 # Links inside the project must lead somewhere; what other libraries' types are called is not looked up, for want of a network.
+smartquotes = False
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 
@@ -67,7 +68,7 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": [], "changelog": [], "glossary": []}
+html_sidebars = {page: [] for page in ("index", "theory", "glossary", "changelog")}
 
 
 def setup(app) -> None:

@@ -1,6 +1,7 @@
 """What the documents say is what the program does."""
 
 import doctest
+import json
 import re
 import shlex
 from contextlib import redirect_stdout
@@ -78,6 +79,24 @@ def test_notebooks_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for cell in cells:
             exec(compile(cell, str(page), "exec"), names)
     assert printed.getvalue()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs" / "_site").glob("*.py")), ids=lambda file: file.stem)
+def test_examples_of_what_the_site_is_made_by_run(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(file.parent))
+    assert doctest.testmod(import_module(file.stem)).failed == 0
+
+
+def test_answers_that_the_page_of_keys_is_made_from_are_given() -> None:
+    page = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
+    asked = re.findall(r"^```\{answer\} (.*)$", page, re.MULTILINE)
+    assert len(asked) >= 8
+    for words in asked:
+        if words != "verify --builtin":
+            result = CliRunner().invoke(app, [*shlex.split(words), "--json"])
+            assert result.exit_code == 0, result.output
+            assert set(json.loads(result.stdout)) >= {"command", "version"} - ({"version"} if "audit" in words else set())
 
 
 def anchors(page: Path) -> set[str]:

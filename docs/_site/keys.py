@@ -18,7 +18,9 @@ from accountant.commands import glossary
 from accountant.commands.program import app as program
 
 BLOCK = re.compile(r"^```\{answer\} (.*)\n```$", re.MULTILINE)
-TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null", list: "list", dict: "object"}
+TYPES = {
+    bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null", list: "list", dict: "object",
+}  # fmt: skip
 #: What an example may take of a line.
 LONGEST = 36
 
