@@ -29,6 +29,8 @@ _WIDE: Final = (*COLUMNS[: VERDICT + 1], "sigma", "epochs", *COLUMNS[VERDICT + 1
 #: What is shown to many digits, with the JSON's names.
 PRECISE: Final = {"epsilon achieved": "epsilon_achieved", "sigma needed": "sigma_needed", "epochs needed": "epochs_needed"}
 LIST_COLUMNS: Final = ("list", "batch", "sigma", "eps", "claimed", "tightest", "epochs", "needed")
+#: Odd cells that are told without --verbose.
+SHOWN_ODD: Final = 4
 MEANING: Final = "achieved: epsilon under the claimed bound; tightest: under the tightest bound known for the same run"
 
 
@@ -86,13 +88,23 @@ def sentence(summaries: Summaries) -> str:
     return f"{present.plural(sum(counts.values()), 'row')}: {said}{more}"
 
 
-def notes(summaries: Summaries) -> list[str]:
-    """What was taken for granted, and where built-in tables come from."""
+def _odd(summaries: Summaries, most: int) -> list[str]:
+    """As what cells were read that are not plainly their numbers: so many of them."""
+    found = [cells.words for _, summary in summaries for cells in summary.cells]
+    if not found:
+        return []
+    more = f"; and {len(found) - most} more (--verbose)" if len(found) > most else ""
+    return [f"cells read: {'; '.join(found[:most])}{more}"]
+
+
+def notes(summaries: Summaries, *, odd: int | None = None) -> list[str]:
+    """What was taken for granted, and where built-in tables come from; ``odd``: how many odd cells are told, default a few."""
     lines = []
     for name, _ in summaries:
         if name is not None:
             lines.append(f"{name}: {TABLES[name].title}; {TABLES[name].provenance}")
     lines += list(dict.fromkeys(line for _, summary in summaries for line in summary.assumed))
+    lines += _odd(summaries, SHOWN_ODD if odd is None else odd)
     if any("batches random" in line for line in lines):
         lines.append("batches random: averaged over the draw of the batch order; --batches worst: whatever the order")
     ignored = list(dict.fromkeys(column for _, summary in summaries for column in summary.ignored))

@@ -90,8 +90,8 @@ def outputs(
 class View:
     """The table on the screen: all rows of a short one, of a longer one those that need a look first."""
 
-    def __init__(self, *, limit: int | None, precision: present.Digits | None = None) -> None:
-        self.limit, self.precision = limit, precision
+    def __init__(self, *, limit: int | None, precision: present.Digits | None = None, verbose: bool = False) -> None:
+        self.limit, self.precision, self.verbose = limit, precision, verbose
         self.kept: dict[str, list[tuple[int, str | None, Checked]]] = {verdict: [] for verdict in _SCREEN}
         self.count = 0
 
@@ -129,7 +129,7 @@ class View:
         screen.print(MEANING)
         if any(row.verdict == "wasteful" for _, _, row in rows):
             screen.print("certified, n x: with n times more noise (in a list of requests: epochs) than needed")
-        for line in notes(summaries):
+        for line in notes(summaries, odd=sys.maxsize if self.verbose else None):
             screen.print(layout.bullet(line))
 
     @staticmethod
@@ -216,6 +216,7 @@ class _Json:
             "summary": total(summaries),
             "rounding": sum(summary.rounding for _, summary in summaries),
             **({} if self.precision is None else {"precision": self.precision}),
+            "cells": [asdict(cell) for _, summary in summaries for cell in summary.cells],
             "assumptions": notes(summaries),
             "version": __version__,
         }

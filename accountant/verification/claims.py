@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from accountant.methods import METHODS, Method, Unit
@@ -12,9 +12,13 @@ from accountant.numerics import InputError, Printed, choice, shown
 from accountant.problem import PRESETS
 from accountant.questions import Setup
 from accountant.tables import Row, Table
+from accountant.verification.asking import ask_for_heading, find_suspects
 from accountant.verification.cells import NUMBERS, Cells, OptionRefusedError
-from accountant.verification.columns import STEP_ROLES, asked, assign, like_a_batch, like_draws, missing
-from accountant.verification.runs import DEFAULT_METHOD, Runs, Taken, may_be_a_size
+from accountant.verification.columns import asked, assign, missing
+from accountant.verification.dialect import Dialect
+from accountant.verification.naming import STEP_ROLES
+from accountant.verification.oddities import OddOnes
+from accountant.verification.runs import DEFAULT_METHOD, Run, Runs, Taken
 from accountant.verification.stepping import StepClaim, StepRuns
 
 _TARGET: Final = ("sigma", "epsilon", "delta")
@@ -40,6 +44,8 @@ class Claim:
     points: int
     list: str
     taken: Taken
+    #: The same row at the larger ends of what it says as a spread, such as 1.0±0.1.
+    larger: Claim | None = None
 
     @property
     def steps(self) -> float:
@@ -81,20 +87,23 @@ class Claims:
         self.table = table
         self.columns = assign(table.name, table.columns, columns or {})
         self.defaults = {role: value for role, value in (defaults or {}).items() if value is not None}
-        self._step_runs = StepRuns(Cells(self.columns, self.defaults))
+        dialect = Dialect(table, tuple(column for role, column in self.columns.items() if role in NUMBERS))
+        self._step_runs = StepRuns(Cells(self.columns, self.defaults, dialect))
         self._some_steps = self._any_steps()
         if not self._some_steps:
             # Only rows of fine-tuning read them.
             self.columns = {role: column for role, column in self.columns.items() if role not in STEP_ROLES}
         used = set(self.columns.values())
-        self.ignored = [column for column in table.columns if column not in used]
+        self.ignored = [column for column in table.columns if column and column not in used]
         self._have = {*self.columns, *self.defaults}
         self.unit: Unit = "steps" if "steps" in self._have else "epochs"
-        self._cells = Cells(self.columns, self.defaults)
+        self._cells = Cells(self.columns, self.defaults, dialect)
         self._check_columns()
-        # A column that may say how records come into batches, where nothing else does.
-        draws = [] if "assignment" in self._have else [column for column in self.ignored if like_draws(column)]
-        self._runs = Runs(self._cells, self._suspects(), draws)
+        preset = self.defaults.get("preset")
+        suspects = find_suspects(table, self.ignored, self._have, None if preset is None else str(preset))
+        self._runs = Runs(self._cells, suspects)
+        #: Cells that were not plainly their numbers, of the rows read so far.
+        self.oddities = OddOnes()
         #: Roles whose empty cells an option fills.
         self._filled = [role for role in (*_TARGET, self.unit, "request") if role in self.columns and role in self.defaults]
         self._check_options()
@@ -105,14 +114,6 @@ class Claims:
         if not have & {*STEP_ROLES, "preset", "n"} or have & set(STEP_ROLES):
             return any(self._step_runs.method(row) is not None for row in self.table.rows() if row.fault is None)
         return False
-
-    def _suspects(self) -> list[str]:
-        """Columns that nothing reads and that may be the batch size, which nothing else says: by their names and cells."""
-        near = [] if "batch_size" in self._have else [column for column in self.ignored if like_a_batch(column)]
-        found: set[str] = set()
-        for row in self.table.rows() if near else ():
-            found |= {column for column in near if may_be_a_size(row.cells.get(column, ""))}
-        return [column for column in near if column in found]
 
     def _check_columns(self) -> None:
         have, name, columns = self._have, self.table.name, self.table.columns
@@ -150,7 +151,8 @@ class Claims:
     def readings(self) -> list[str]:
         """How the columns were read, and what was taken for those that the table lacks."""
         renamed = [f"{column!r} as {role}" for role, column in self.columns.items() if column.strip().lower() != role]
-        lines = [f"columns read: {', '.join(renamed)}"] if renamed else []
+        lines = [*self.table.notes, *self._cells.dialect.words]
+        lines += [f"columns read: {', '.join(renamed)}"] if renamed else []
         if not self._have & {"method", "bound"} and not self._some_steps:
             own = "; as optimal where records draw their batches by themselves" if "assignment" in self._have else ""
             lines.append(f"no method is named: taken as {DEFAULT_METHOD}, {METHODS[DEFAULT_METHOD].title}{own}")
@@ -178,14 +180,22 @@ class Claims:
 
     def read(self) -> Iterator[Claim | StepClaim | Unread]:
         """Every row, those too that are no claims."""
+        self.oddities = OddOnes()
         for row in self.table.rows():
+            self.oddities.add(row.number, self._cells.odd(row))
             try:
                 if row.fault is not None:
                     raise InputError(row.fault)
+                if row.heading:
+                    ask_for_heading(row, self.columns, self.defaults)
                 stepwise = self._step_runs.method(row)
                 if stepwise is None:
                     yield self._claim(row)
                 else:
+                    if spread := self._cells.spreads(row):
+                        raise self._cells.refusal(
+                            row, spread[0], "one number without a spread", repr(self._cells.text(row, spread[0]))
+                        )
                     yield self._step_runs.claim(row, stepwise, self._target(row, METHODS["optimal"]))
             except OptionRefusedError:
                 raise
@@ -194,7 +204,20 @@ class Claims:
 
     def _claim(self, row: Row) -> Claim:
         run = self._runs.of(row)
-        sigma, epsilon, delta = self._target(row, run.method)
+        target = self._target(row, run.method)
+        claim = self._claimed(row, run, target)
+        spread = self._cells.spreads(row)
+        if not spread:
+            return claim
+        if claim.request is not None:
+            said = repr(self._cells.text(row, spread[0]))
+            raise self._cells.refusal(row, spread[0], "one number without a spread in a list of requests", said)
+        return replace(
+            claim, larger=replace(claim, sigma=self._cells.high(row, "sigma"), epsilon=self._cells.high(row, "epsilon"))
+        )
+
+    def _claimed(self, row: Row, run: Run, target: tuple[Printed | None, Printed | None, Printed | None]) -> Claim:
+        sigma, epsilon, delta = target
         count = self._cells.number(row, self.unit)
         if count is None and self.unit in self.columns and run.method.family == "retrain":
             # It says its length, or is no retraining.
@@ -209,7 +232,7 @@ class Claims:
             setup=setup,
             sigma=sigma,
             epsilon=epsilon,
-            delta=setup.default_delta if delta is None else delta.value,
+            delta=self._delta(row, setup) if delta is None else delta.value,
             count=None if count is None else count.value,
             unit=self.unit,
             request=request,
@@ -217,6 +240,11 @@ class Claims:
             list=f"{run.label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
             taken=self._taken(row, run.taken) if self._filled else run.taken,
         )
+
+    def _delta(self, row: Row, setup: Setup) -> float:
+        """What n makes of delta; the default is 1/n."""
+        said = self._cells.delta_of_n(row, setup.problem.n) if "delta" in self._have else None
+        return setup.default_delta if said is None else said
 
     def _taken(self, row: Row, taken: Taken) -> Taken:
         """With the cells of this row that an option fills."""

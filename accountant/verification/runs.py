@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from shlex import quote
 from typing import Any, Final, NamedTuple
 
 from accountant.methods import METHODS, Method
-from accountant.numerics import MAX_COUNT, InputError, choice, integer, parse_number, shown, truth
+from accountant.numerics import MAX_COUNT, InputError, choice, integer, shown, truth
 from accountant.problem import (
     ASSIGNMENTS,
     PARTITION,
@@ -23,10 +22,10 @@ from accountant.problem import (
     parse_reference,
 )
 from accountant.questions import Setup
-from accountant.tables import Row
+from accountant.tables import Row, clean
+from accountant.verification.asking import Suspects, plain, preset_name
 from accountant.verification.cells import WHOLE, Cells
-from accountant.verification.columns import scaled
-from accountant.verification.draws import ask_for_draws, assignment_of
+from accountant.verification.draws import assignment_of
 
 #: What people call the methods and the bounds, in lower case without marks.
 ALIASES: Final[dict[str, str]] = {
@@ -87,19 +86,14 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """The runs of a table's rows.
+    """The runs of a table's rows; ``suspects``: columns without a role that may say something about them."""
 
-    suspects: columns without a role that may be the numbers of points per batch; draws: that may say how records come into
-    batches.
-    """
-
-    def __init__(self, cells: Cells, suspects: Sequence[str], draws: Sequence[str] = ()) -> None:
+    def __init__(self, cells: Cells, suspects: Suspects) -> None:
         self.cells = cells
         self.suspects = suspects
-        self.draws = draws
         self._columns = [
             *(cells.columns[role] for role in RUN_ROLES if role in cells.columns),
-            *dict.fromkeys([*suspects, *draws]),
+            *suspects.columns,
         ]
         self._known: dict[tuple[str, ...], Run | str] = {}
 
@@ -129,7 +123,7 @@ class Runs:
     def _run(self, row: Row) -> Run:
         cells = self.cells
         values = self._values(row)
-        label = cells.text(row, "preset") or ""
+        label = clean(cells.text(row, "preset") or "")
         constants: dict[str, Any] = {role: values.pop(role) for role in _CONSTANTS if role in values}
         points = int(values.pop("group_size", 1))
         method = self.method(row)
@@ -141,16 +135,15 @@ class Runs:
             if not unsaid or (role == "learn_epochs" and method.family == "retrain"):
                 raise cells.not_given(role)
         integer("group_size", points, at_least=1, at_most=problem.n)
-        self._ask(row, problem.n)
-        ask_for_draws(self.draws, row.cells)
+        self.suspects.ask(row, problem.n)
         values["reference"] = parse_reference(values.get("reference", "matched"))
         batches = str(values.get("batches", ""))
         if batches.isascii() and batches.isdigit() and len(batches) <= len(str(MAX_COUNT)):
             values["batches"] = int(batches)
         elif batches:
             choice("batches", batches, (RANDOM, WORST, RESHUFFLE))
-        if "dimension" not in values and _preset_name(label) is not None:
-            values["dimension"] = PRESET_DIMENSIONS[_preset_name(label) or ""]
+        if "dimension" not in values and preset_name(label) is not None:
+            values["dimension"] = PRESET_DIMENSIONS[preset_name(label) or ""]
         if ASSIGNMENTS[str(values.get("assignment", PARTITION))].own:
             # A key of which it is not said was not redrawn.
             values.setdefault("redraw", False)
@@ -165,7 +158,7 @@ class Runs:
             if role in _TEXTS:
                 text = self.cells.text(row, role)
                 if text is not None:
-                    values[role] = text
+                    values[role] = clean(text)
             elif (number := self.cells.number(row, role)) is not None:
                 values[role] = int(number.value) if role in WHOLE else number.value
         if "assignment" in values:
@@ -178,7 +171,7 @@ class Runs:
 
     def _problem(self, label: str, constants: Mapping[str, Any]) -> tuple[Problem, bool]:
         """From the constants where they are complete, otherwise (true) from the preset that the label names."""
-        name = _preset_name(label)
+        name = preset_name(label)
         complete = {"n", "smoothness"} <= constants.keys()
         strict = self.cells.columns.get("preset", "preset").strip().lower() == "preset"
         if name is None and label and (strict or not complete):
@@ -211,16 +204,6 @@ class Runs:
         if first.family != last.family:
             raise InputError(f"bound {first.name} is about another algorithm than method {last.name}")
         return first
-
-    def _ask(self, row: Row, n: int) -> None:
-        """InputError where a column that nothing reads may be the batch size: no row is one of the full batch silently."""
-        for column in self.suspects:
-            if _speaks(row.cells.get(column, ""), n):
-                known = "write it under batch_size" if scaled(column) else f"say --column batch_size={quote(column)}"
-                raise InputError(
-                    f"column {column!r} is not used, and the row would count as full batch: if that is the batch size {known}, "
-                    "if not --batch-size full"
-                )
 
     def _taken(self, row: Row, method: Method, setup: Setup, constants: Sequence[str]) -> Taken:
         """The defaults of a run; ``constants``: those of the problem that nothing says."""
@@ -259,38 +242,6 @@ class Runs:
         return Taken(values, frozenset(empty)).and_(filled)
 
 
-def may_be_a_size(text: str) -> bool:
-    """Whether a cell of a column that is called like a batch size is one, or may have one in it.
-
-    >>> [text for text in ("128", "128.0", "128 x 4", "0.9", "cyclic") if may_be_a_size(text)]
-    ['128', '128.0', '128 x 4']
-    """
-    value = _value(text)
-    return any(map(str.isdigit, text)) and (value is None or (value == int(value) and value >= 1))
-
-
-def _speaks(text: str, n: int) -> bool:
-    """Whether a cell of a column that may be the batch size leaves open that its row has one: words and more than n do not."""
-    value = _value(text)
-    return not text or (any(map(str.isdigit, text)) and (value is None or value <= n))
-
-
-def _value(text: str) -> float | None:
-    try:
-        return parse_number(text).value
-    except (ValueError, OverflowError):
-        return None
-
-
-def _plain(text: str) -> str:
-    return "".join(letter for letter in text.lower() if letter.isalnum())
-
-
-def _preset_name(label: str) -> str | None:
-    plain = _plain(label)
-    return plain if plain in PRESETS else None
-
-
 def _method_name(text: str) -> str:
     """The method that a text names; the text itself where it names none."""
-    return ALIASES.get(_plain(text), text)
+    return ALIASES.get(plain(clean(text)), text)

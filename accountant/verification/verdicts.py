@@ -12,6 +12,7 @@ from accountant.methods import METHODS, STEP_METHODS
 from accountant.numerics import Printed, shown
 from accountant.problem import PRESETS, Problem
 from accountant.verification.claims import Claim, Unread
+from accountant.verification.oddities import OddCells
 from accountant.verification.stepping import StepClaim
 
 VERDICTS: Final = ("certified", "certified-tighter", "fails", "wasteful", "unchecked")
@@ -107,6 +108,13 @@ class Summary:
     lists: list[ListSummary] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
+    #: Cells that were not plainly their numbers, and as what they were read.
+    cells: list[OddCells] = field(default_factory=list)
+
+    @property
+    def unread(self) -> bool:
+        """Whether not one row could be checked."""
+        return 0 < self.rows == self.verdicts["unchecked"]
 
     @property
     def failed(self) -> bool:
@@ -174,7 +182,7 @@ def unread(row: Unread) -> Checked:
         epsilon_tightest=None,
         sigma_needed=None,
         epochs_needed=None,
-        reason=f"{row.reason} (line {row.line})",
+        reason=f"{row.reason} (line {row.line})" if row.line else row.reason,
         tightest=tightest_of(row.method) if row.method else "",
         list=row.label,
         request=row.request,

@@ -82,6 +82,7 @@ class Verification:
             self._judged_rows = done
             self.progress(done, self.total)
         lacking = self.claims.lacking if self.summary.verdicts["unchecked"] == self.summary.rows else []
+        self.summary.cells = self.claims.oddities.all()
         self.summary.assumed = [*lacking, *self.claims.readings, *basis.lines()]
 
     # --- single rows
@@ -143,7 +144,14 @@ class Verification:
     def _judged(self, claims: list[Claim]) -> list[Checked]:
         """Rows of one method and one setup; those whose numbers cannot be computed are unchecked."""
         try:
-            return check_rows(claims, self.wasteful)
+            rows = check_rows(claims, self.wasteful)
+            larger = [claim.larger for claim in claims if claim.larger is not None]
+            if larger:
+                ends = iter(check_rows(larger, self.wasteful))
+                rows = [
+                    row if claim.larger is None else _of_both(row, next(ends)) for claim, row in zip(claims, rows, strict=True)
+                ]
+            return rows
         except InputError as error:
             if len(claims) == 1:
                 return [unchecked(claims[0], str(error))]
@@ -216,6 +224,18 @@ class Verification:
                 f"row {row} may begin this list and is unchecked, so what the requests before this one left is not known"
             )
         return entry
+
+
+def _of_both(smaller: Checked, larger: Checked) -> Checked:
+    """The verdict on a row that says a spread: at its smaller end, unless it depends on the end."""
+    held = ("certified", "wasteful")
+    if smaller.verdict in held or smaller.verdict == larger.verdict:
+        return smaller
+    reason = (
+        f"{smaller.verdict} at the smaller end of what it says as a spread, {larger.verdict} at the larger: write one number "
+        "for sigma and for epsilon"
+    )
+    return smaller._replace(verdict="unchecked", reason=reason, rounding=False)
 
 
 def verify(
