@@ -71,7 +71,7 @@ def join(
     Example: accountant ledger join --data new.csv --epochs 2
     """
     if (data is None) == (model is None) or (model is None) != (subjects is None):
-        raise InputError("data, or model and subjects, must be given: who joins")
+        raise InputError("data or model must be given: who joins")
     integer("epochs", epochs, at_least=0)
     found = None if data is None else newcomers(data)
     known = found.subjects if found is not None else subject_rows(subjects or "")
