@@ -298,6 +298,15 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch, c
     assert found == ["\x1b[1;31mError:\x1b[0m no\n", "Error: no\n", "Error: no\n"]
 
 
+def test_who_is_interrupted_at_a_question_gets_the_exit_code_of_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*, json: bool = False) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr("accountant.commands.presets.presets", interrupted)
+    result = CliRunner().invoke(app, ["presets"])
+    assert (result.exit_code, result.stdout) == (130, "")
+
+
 def test_refusals_keep_what_they_carry_where_processes_hand_them_on() -> None:
     error = pickle.loads(pickle.dumps(InputError("n must be given", hint="say it", missing=["n"])))
     assert (str(error), error.message, error.hint, error.missing) == (

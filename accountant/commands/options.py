@@ -143,6 +143,7 @@ PrecisionOption = Annotated[
     typer.Option(
         **COUNT,
         help="Also give the answer to this many correct digits, 1 to 1000: proved with the extra certify, else by mpmath.",
+        rich_help_panel=choices.EXPERTS,
     ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Also tell all that the answer rests on, and how it was found.")]

@@ -55,7 +55,9 @@ MaxSigmaOption = Annotated[float | None, typer.Option(**NUMBER, help="Largest si
 FirstBoundOption = Annotated[
     str | None,
     typer.Option(
-        **choices.closed("paper", "paper-geometric"), help="With a published bound: another one for the first request."
+        **choices.closed("paper", "paper-geometric"),
+        help="With a published bound: another one for the first request.",
+        rich_help_panel=choices.EXPERTS,
     ),
 ]
 #: What is written of a plan.

@@ -92,6 +92,8 @@ def _run(common: str, given: Mapping[str, bool], shared: Shared, **options: Any)
     _function(*common.split("."))(shared, **options, **given)
 
 
+#: Exit code of who is interrupted.
+INTERRUPTED: Final = 130
 #: How help is asked for.
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -182,6 +184,11 @@ class Commands(TyperGroup):
                 if not isinstance(error, NoArgsIsHelpError):
                     refusals.show(refusals.of_usage(error), as_json=refusals.wants_json(words))
                 code = error.exit_code
+            except typer.Abort:
+                # Interrupted at a question.
+                if not standalone_mode:
+                    raise
+                code = INTERRUPTED
             if not standalone_mode:
                 return code
             sys.exit(code if isinstance(code, int) else 0)
