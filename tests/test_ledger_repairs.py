@@ -237,3 +237,44 @@ def test_a_certificate_made_afterwards_is_part_of_what_verify_compares(
         for other in ("0" * 64, None):
             assert "certified another run than runs holds" in changed(other)[0]
         assert changed(made.certificate) == ()
+
+
+def test_a_run_has_at_most_so_many_records_and_each_its_certificate(tmp_path: Path, url: str | None) -> None:
+    groups = {f"person {at:02d}": [NAMES[at]] for at in range(7)} | {"many": NAMES[30:33]}
+    with begun(tmp_path, url, subjects=groups) as ledger:
+        ledger.add([*list(groups)[:4], "many", *list(groups)[4:7]])
+        waits = ledger.process(at_most=2)
+        assert (waits.run, waits.runs, waits.parts) == (None, (), 5)
+        whole = ledger.process()
+        assert (whole.parts, whole.start) >= (1, waits.start)
+        done = ledger.process(everything=True, at_most=2)
+        # In the order in which they came; one that is more is a run of its own.
+        assert [run.requests for run in done.runs] == [(1, 2), (3, 4), (5,), (6, 7), (8,)]
+        assert done.run == done.runs[-1]
+        assert None not in {run.certificate for run in done.runs}
+        model = PNSGDClassifier.load(ledger.settings.model)
+        assert [len(request) for request in model.requests_] == [2, 2, 3, 2, 1]
+        assert model.steps_run_ == tuple(run.steps for run in done.runs)
+        assert ledger.verify(certificates=None).findings == ()
+        with pytest.raises(InputError, match="at_most must be at least 1, got 0"):
+            ledger.process(at_most=0)
+
+
+def test_what_was_released_before_a_run_failed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = itertools.count()
+    answer = PNSGDClassifier.unlearn
+
+    def once(self: PNSGDClassifier, *values: Any, **options: Any) -> Any:
+        if next(calls):
+            raise ValueError("a fault")
+        return answer(self, *values, **options)
+
+    with begun(tmp_path) as ledger:
+        ledger.add(NAMES[:3])
+        with monkeypatch.context() as patch:
+            patch.setattr(PNSGDClassifier, "unlearn", once)
+            with pytest.raises(RunFailedError):
+                ledger.process(everything=True, at_most=1)
+        assert (ledger.status().released, ledger.status().waiting) == (1, 2)
+        ledger.process(everything=True)
+        check_end(ledger, released=3, gone=tuple(NAMES[:3]))

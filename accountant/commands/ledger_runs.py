@@ -9,6 +9,7 @@ import typer
 
 from accountant.commands import renamed
 from accountant.commands.ledger import DB, DbOption, JsonOption, OperatorOption, PlaceOption, date, opened, show
+from accountant.commands.options import COUNT
 from accountant.commands.present import plural
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def process(
         bool,
         typer.Option("--refit-when-cheaper", help="Learn again instead, if that takes fewer steps or nothing else is enough."),
     ] = False,
+    at_most: Annotated[
+        int | None, typer.Option(**COUNT, help="Records in one run, as of too many there is no certificate; default all.")
+    ] = None,
     operator: OperatorOption = None,
     place: PlaceOption = None,
     json: JsonOption = False,
@@ -39,7 +43,8 @@ def process(
     Example: accountant ledger process
     """
     with opened(db, operator=operator, place=place) as ledger:
-        show_processed(json, "ledger process", ledger.process(everything=everything, refit_when_cheaper=refit_when_cheaper))
+        done = ledger.process(everything=everything, refit_when_cheaper=refit_when_cheaper, at_most=at_most)
+        show_processed(json, "ledger process", done)
 
 
 def refit(*, db: DbOption = DB, operator: OperatorOption = None, place: PlaceOption = None, json: JsonOption = False) -> None:
@@ -56,17 +61,28 @@ def show_processed(json: bool, command: str, done: Processed) -> None:
     rows: list[tuple[str, str]] = []
     for run in done.finished:
         rows += [("finished", "a run that was interrupted"), *_rows(run)]
-    if done.run is not None:
-        rows += _rows(done.run)
-    elif done.waiting and done.plan is not None:
+    rows += [row for run in done.runs for row in _rows(run)]
+    if not done.runs:
+        rows += _waits(done)
+    show(json, result, rows)
+
+
+def _waits(done: Processed) -> list[tuple[str, str]]:
+    """Why nothing ran."""
+    rows = []
+    if done.waiting and done.plan is not None:
         rows.append(("nothing to do", f"{plural(done.waiting, 'request')} can wait until {date(done.start)}"))
-        rows.append(("all of them now", f"would take {plural(done.plan.steps, 'step')}"))
+        rows.append(("all of them now", f"would take {plural(done.plan.steps, 'step')}{_each(done)}"))
     elif done.waiting:
         rows.append(("nothing to do", f"{plural(done.waiting, 'request')} can wait until {date(done.start)}"))
         rows.append(("all of them now", "no number of steps is enough: the model will be learned again then"))
     elif not done.finished:
         rows.append(("nothing to do", "no request waits"))
-    show(json, result, rows)
+    return rows
+
+
+def _each(done: Processed) -> str:
+    return f" for the first of {done.parts} runs" if done.parts > 1 else ""
 
 
 def _rows(run: Run) -> list[tuple[str, Any]]:

@@ -167,16 +167,21 @@ class Ledger:
         return outlook_of(self._database, self.settings, backend_of(self.settings) if backend is None else backend)
 
     def process(
-        self, backend: Backend | None = None, *, everything: bool = False, refit_when_cheaper: bool = False
+        self,
+        backend: Backend | None = None,
+        *,
+        everything: bool = False,
+        refit_when_cheaper: bool = False,
+        at_most: int | None = None,
     ) -> Processed:
         """Finish what a crash left, then run what is due, if anything is: all that waits, in one run.
 
         backend: default that of the settings. everything: do not wait for the deadline. refit_when_cheaper: learn again
-        instead, if that takes fewer steps, or no number of steps is enough. Raises BusyError where another worker is at it,
-        DamageError where the files are not what the ledger says.
+        instead, if that takes fewer steps, or no number of steps is enough. at_most: records in one run; default all. Raises
+        BusyError where another worker is at it, DamageError where the files are not what the ledger says.
         """
         with self._working(backend) as worker:
-            return worker.process(everything=everything, refit_when_cheaper=refit_when_cheaper)
+            return worker.process(everything=everything, refit_when_cheaper=refit_when_cheaper, at_most=at_most)
 
     def refit(self, backend: Backend | None = None) -> Processed:
         """Learn again without the rows of all that waits, and from the start; the guarantees then begin anew."""

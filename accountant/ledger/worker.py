@@ -21,7 +21,7 @@ from accountant.ledger.schema import ENTRIES, FAILED, RELEASED, REQUESTS, RUNNIN
 from accountant.ledger.staging import discard, discard_folders, staged_path
 from accountant.ledger.when import acts, estimated_seconds, latest_start, refit_cheaper
 from accountant.ledger.working import Phases, Run, Waiting, reason_of
-from accountant.numerics import InputError, UnreachableError
+from accountant.numerics import InputError, UnreachableError, integer
 
 #: Failed runs whose files are looked for.
 _LAST: Final = 20
@@ -29,10 +29,11 @@ _LAST: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Processed:
-    """What ``process`` did. finished: runs that a crash had left; run: the new one, None where nothing was due.
+    """What ``process`` did. finished: runs that a crash had left; run: the new one, None where nothing was due; runs: all new
+    ones, where ``at_most`` made several.
 
-    waiting: requests that wait still. plan: what all of them would take now, None where none wait. start: when a run must
-    begin at the latest (microseconds since 1970).
+    waiting: requests that wait still. plan: what all of them would take now, None where none wait; parts: in so many runs, of
+    the first of which the plan is. start: when a run must begin at the latest (microseconds since 1970).
     """
 
     finished: tuple[Run, ...]
@@ -40,48 +41,82 @@ class Processed:
     waiting: int
     plan: Plan | None = None
     start: int | None = None
+    runs: tuple[Run, ...] = ()
+    parts: int = 1
+
+
+def _one(finished: tuple[Run, ...], run: Run) -> Processed:
+    return Processed(finished=finished, run=run, runs=(run,), waiting=0)
 
 
 class Worker(Phases):
     """A worker that has the lease."""
 
-    def process(self, *, everything: bool = False, refit_when_cheaper: bool = False) -> Processed:
+    def process(self, *, everything: bool = False, refit_when_cheaper: bool = False, at_most: int | None = None) -> Processed:
         """Finish, then run all that waits, if it is due, urgent or ``everything`` is asked for.
 
-        refit_when_cheaper: learn again instead, where that takes fewer steps, or no number of steps is enough.
+        refit_when_cheaper: learn again instead, where that takes fewer steps, or no number of steps is enough. at_most: records
+        in one run, as of more some backends have no certificate; a request of more has a run of its own.
 
         What the backend refuses or fails at is recorded, and raised as RunFailedError; its own error is the cause of that.
         """
+        if at_most is not None:
+            integer("at_most", at_most, at_least=1)
         finished = self.recover()
         waiting, now = self._waiting()
         if not waiting:
             return Processed(finished=finished, run=None, waiting=0)
         self.check_model()
         rows = self.rows(waiting)
+        parts = self._parts(waiting, at_most)
         try:
-            plan = self._planned(lambda: self.told().plan(rows))
+            plan = self._plan(parts[0])
         except RunFailedError as error:
             if not (refit_when_cheaper and isinstance(error.__cause__, UnreachableError)):
                 raise
             plan = None
         earliest = min(request.due for request in waiting)
-        seconds = None if plan is None else self._seconds(plan)
+        seconds = None if plan is None else self._seconds(plan, len(parts))
         start = latest_start(earliest, seconds=seconds, margin=self.settings.margin, floor=self.settings.floor)
         urgent = sum(request.urgent for request in waiting)
         if not (everything or acts(now, earliest_due=earliest, urgent=urgent, start=start)):
-            return Processed(finished=finished, run=None, waiting=len(waiting), plan=plan, start=start)
-        if plan is None or (refit_when_cheaper and self._refit_cheaper(plan, rows)):
-            run = self._refit(waiting)
+            return Processed(finished=finished, run=None, waiting=len(waiting), plan=plan, start=start, parts=len(parts))
+        if plan is None or (refit_when_cheaper and self._refit_cheaper(plan.steps * len(parts), rows)):
+            runs = [self._refit(waiting)]
         else:
-            run = self.carry_out("unlearn", waiting, plan, partial(self._run, plan, rows))
-        return Processed(finished=finished, run=run, waiting=0, plan=plan, start=start)
+            runs = [self._unlearn(parts[0], plan), *(self._unlearn(part, self._plan(part)) for part in parts[1:])]
+        return Processed(
+            finished=finished, run=runs[-1], runs=tuple(runs), waiting=0, plan=plan, start=start, parts=len(parts)
+        )  # fmt: skip
+
+    def _parts(self, waiting: Sequence[Waiting], at_most: int | None) -> list[list[Waiting]]:
+        """Requests in their order, in parts of so many records."""
+        if at_most is None:
+            return [list(waiting)]
+        known, count = self._subjects().rows([request.subject for request in waiting]), 0
+        parts: list[list[Waiting]] = [[]]
+        for request in waiting:
+            points = len(known[request.subject])
+            if parts[-1] and count + points > at_most:
+                parts.append([])
+                count = 0
+            parts[-1].append(request)
+            count += points
+        return parts
+
+    def _plan(self, waiting: Sequence[Waiting]) -> Plan:
+        rows = self.rows(waiting)
+        return self._planned(lambda: self.told().plan(rows))
+
+    def _unlearn(self, waiting: Sequence[Waiting], plan: Plan) -> Run:
+        return self.carry_out("unlearn", waiting, plan, partial(self._run, plan, self.rows(waiting)))
 
     def refit(self) -> Processed:
         """Finish, then learn again without the rows of all that waits."""
         finished = self.recover()
         waiting, _ = self._waiting()
         self.check_model()
-        return Processed(finished=finished, run=self._refit(waiting), waiting=0)
+        return _one(finished, self._refit(waiting))
 
     def join(self, change: Callable[[Path], object], subjects: Sequence[tuple[str, Sequence[Row]]]) -> Processed:
         """Finish, then put in the place of the model what ``change`` makes of it; these subjects are in it then."""
@@ -105,7 +140,7 @@ class Worker(Phases):
         def act() -> Result:
             return Result(model=change(self.model), steps=0, statement=statement)
 
-        return Processed(finished=finished, run=self.carry_out("join", [], plan, act), waiting=0)
+        return _one(finished, self.carry_out("join", [], plan, act))
 
     def recover(self) -> tuple[Run, ...]:
         """Finish the runs that a crash left, in their order, and remove what is left of others."""
@@ -133,14 +168,12 @@ class Worker(Phases):
             return [self._refit(waiting)]
         if what != "unlearn":
             return []
-        rows = self.rows(waiting)
-        plan = self._planned(lambda: self.told().plan(rows))
-        return [self.carry_out(what, waiting, plan, partial(self._run, plan, rows))]
+        return [self._unlearn(waiting, self._plan(waiting))]
 
     def _run(self, plan: Plan, rows: Sequence[Row]) -> Result:
         return self.backend().run(plan, rows)
 
-    def _refit_cheaper(self, plan: Plan, rows: Sequence[Row]) -> bool:
+    def _refit_cheaper(self, steps: int, rows: Sequence[Row]) -> bool:
         """Where the backend can, and knows what it takes."""
         backend = self.told()
         if not isinstance(backend, Refitting):
@@ -149,13 +182,14 @@ class Worker(Phases):
             refit = guarded(self.lease, lambda: backend.plan_refit(rows), self.settings.timeout)
         except RunFailedError:
             return False
-        return refit_cheaper(plan.steps, refit.steps)
+        return refit_cheaper(steps, refit.steps)
 
-    def _seconds(self, plan: Plan) -> float | None:
-        """How long a run of this plan takes, certificate and all, as it says itself and as earlier ones took."""
+    def _seconds(self, plan: Plan, runs: int) -> float | None:
+        """How long so many runs of this plan take, certificate and all, as it says itself and as earlier ones took."""
         with self.database.reading() as connection:
             ran, certificate = measured(connection, "unlearn"), certifying(connection)
-        return estimated_seconds(plan.steps, planned=plan.seconds, measured=ran, certificate=certificate)
+        one = estimated_seconds(plan.steps, planned=plan.seconds, measured=ran, certificate=certificate)
+        return None if one is None else one * runs
 
     def _refit(self, waiting: Sequence[Waiting]) -> Run:
         backend = self.told()
