@@ -256,7 +256,7 @@ def test_a_run_has_at_most_so_many_records_and_each_its_certificate(tmp_path: Pa
         assert [len(request) for request in model.requests_] == [2, 2, 3, 2, 1]
         assert model.steps_run_ == tuple(run.steps for run in done.runs)
         assert ledger.verify(certificates=None).findings == ()
-        with pytest.raises(InputError, match="at_most must be at least 1, got 0"):
+        with pytest.raises(InputError, match="at_most must be a whole number from 1, got 0"):
             ledger.process(at_most=0)
 
 
