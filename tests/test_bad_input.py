@@ -172,7 +172,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("ledger", "certify", "now"), "now"),
     (("ledger", "join"), "--data"),
     (("ledger", "join", "--data", "none.csv"), "--data"),
-    (("ledger", "join", "--data", "x", "--epochs", "zero"), "--epochs"),
+    (("ledger", "join", "--data", "x", "--learn-epochs", "zero"), "--learn-epochs"),
     (("sgima",), "sgima"),
     (("ledger", "stauts"), "stauts"),
 ]
@@ -348,13 +348,9 @@ SAME = {
     "--db": "the ledger",
     "--data": "a file or a folder of data",
     "--certificates": "a folder",
-    "--output": "what is written",
     "--adjacency": "tune has those of its losses",
     "--assignment": "tune has those that it searches",
     "--batches": "tune has those that it searches",
-    "--deadline": "a duration",
-    "--problem": "a problem file",
-    "--unit": "steps or epochs",
     "--intercept": "whether a constant feature is added",
     "--loss": "the loss",
 }

@@ -38,7 +38,7 @@ def test_records_of_a_file_join_and_can_be_asked_for(tmp_path: Path, url: str | 
     begun(tmp_path, url).close()
     (tmp_path / "new.csv").write_text(ROWS)
     path = str(tmp_path / "new.csv") if kind == "csv" else _arrays(tmp_path)
-    words = ["ledger", "join", "--db", url or str(tmp_path / "deletions.db"), "--data", path, "--epochs", "2", "--json"]
+    words = ["ledger", "join", "--db", url or str(tmp_path / "deletions.db"), "--data", path, "--learn-epochs", "2", "--json"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["run"]["statement"].startswith("3 records joined.")

@@ -104,7 +104,7 @@ def init(
     *,
     model: ModelOption,
     db: DbOption = DB,
-    deadline: Annotated[str, typer.Option(metavar="DURATION", help="From receipt until it must be done, as in 30d.")] = "30d",
+    deadline: Annotated[str, typer.Option(metavar="TIME", help="From receipt until it must be done, as in 30d.")] = "30d",
     backend: backends.BackendOption = None,
     run: backends.RunOption = None,
     refit_run: backends.AgainOption = None,
@@ -128,10 +128,8 @@ def init(
         str | None, typer.Option(metavar="FILE", help="Ed25519 private key (PEM) that signs certificates."), paths.Read()
     ] = None,
     margin: Annotated[float, typer.Option(**NUMBER, help="A run begins so many times its estimated length early.")] = 10.0,
-    floor: Annotated[str, typer.Option(metavar="DURATION", help="And this long besides.")] = "1d",
-    timeout: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="A run is given up after this; default never.")
-    ] = None,
+    floor: Annotated[str, typer.Option(metavar="TIME", help="And this long besides.")] = "1d",
+    timeout: Annotated[str | None, typer.Option(metavar="TIME", help="A run is given up after this; default never.")] = None,
     instead: Annotated[
         bool, typer.Option("--instead", help="The model has a ledger already, which is lost or given up: this one replaces it.")
     ] = False,

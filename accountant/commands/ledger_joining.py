@@ -53,7 +53,7 @@ def join(
         ),
         paths.Read(),
     ] = None,
-    epochs: Annotated[int, typer.Option(**COUNT, help="Epochs of learning with them.")] = 1,
+    epochs: Annotated[int, typer.Option("--learn-epochs", **COUNT, help="Epochs of learning with them.")] = 1,
     model: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Of another trainer: the model that it made with the new records, to be copied."),
@@ -68,7 +68,7 @@ def join(
 ) -> None:
     """Let records join the model, so that requests for them are known; exit codes as for process.
 
-    Example: accountant ledger join --data new.csv --epochs 2
+    Example: accountant ledger join --data new.csv --learn-epochs 2
     """
     if (data is None) == (model is None) or (model is None) != (subjects is None):
         raise InputError("data or model must be given: who joins")
