@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from accountant.requests.settings import HEARD, SHARE, longest_step, two_digits_
 LOGISTIC = LogisticConstants(regularisation=0.0, feature_bound=1.0)
 SMALL: dict[str, Any] = {"loss": LOGISTIC, "n": 300, "epsilon": 1.0, "delta": 1e-3}
 #: A call of the shell that takes a moment.
-CALL = ("tune", "--n", "300", "--epsilon", "1", "--delta", "1e-3", "--requests", "10", "--regularisation", "0.02,0.05")
+CALL = ("tune", "--n", "300", "--epsilon", "1", "--delta", "1e-3", "--requests", "10", "--no-intercept")
+CALL = (*CALL, "--regularisation", "0.02,0.05")
 
 
 def stream_of(setting: TunedSetting, *, epsilon: float, delta: float, sigma: float | None = None) -> UnlearningStream:
@@ -427,11 +429,32 @@ def run(*words: str) -> Any:
 
 
 def test_the_table_names_the_front_and_what_is_chosen() -> None:
-    said = run(*CALL).stdout
+    said = run(*CALL, "--verbose").stdout
     for words in ("lambda", "batch", "noise", "/request", "in all", "Chosen", "batch size", "Assumptions", "0.05"):
         assert words in said
     assert "Refused" not in said
     assert "score" not in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--requests", "2/week", "--for", "30w", "--window", "4w"),
+        ("--loss", "ridge", "--clip", "2", "--intercept", "--feature-bound", "0.5", "--regularisation", "0.05,0.1"),
+        ("--assignment", "partition", "--adjacency", "replace", "--radius", "3", "--batches", "worst"),
+    ],
+)
+def test_what_is_said_to_be_next_plans_what_was_chosen(words: tuple[str, ...]) -> None:
+    """Typed as it stands on the screen, it takes as many gradients as the choice said that requests would."""
+    call = ("tune", "--n", "600", "--epsilon", "1", *words)
+    record = json.loads(run(*call, "--exact", "--json").stdout)
+    shown = shlex.split(run(*call, "--exact").stdout.split("Next\n")[1].replace("\\\n", ""))
+    assert shlex.join(shown) == record["next"]
+    assert shown[:2] == ["accountant", "plan"]
+    made = json.loads(run(*shown[1:], "--json").stdout)
+    assert made["sigma"] == record["chosen"]["sigma"]
+    assert made["total_gradient_evaluations"] == record["chosen"]["gradient_evaluations"]
+    assert made["algorithm"] == record["algorithm"]
 
 
 def test_json_keys_are_those_of_the_documentation() -> None:
@@ -440,7 +463,7 @@ def test_json_keys_are_those_of_the_documentation() -> None:
     record = json.loads(answer.stdout)
     assert set(record) == {
         "command", "n", "loss", "feature_bound", "clip", "epsilon", "delta", "delta_is_default", "requests", "rate", "for",
-        "window", "chosen", "settings", "assumptions", "algorithm", "version",
+        "window", "chosen", "settings", "assumptions", "algorithm", "version", "to_check", "next",
     }  # fmt: skip
     row = {
         "batch_size", "step_size", "regularisation", "learn_epochs", "share", "sigma", "noise", "steps_per_request",
@@ -497,7 +520,7 @@ def test_files_that_are_written(tmp_path: Path) -> None:
         (("--regularisation", "x"), "regularisation must be auto, or numbers"),
         (("--learn-epochs", "1.5"), "--learn-epochs must be auto, or whole numbers"),
         (("--share", "0"), "share must be"),
-        (("--plot", "a.txt"), "plot must end in"),
+        (("-o", "a.txt"), "output must end in"),
         (("--scores", "nowhere.csv"), "cannot be read"),
     ],
 )

@@ -16,7 +16,7 @@ _HOW = frozenset({"json", "verbose", "output", "precision"})
 def following(command: str, context: typer.Context | None, *, without: Collection[str] = (), **given: Any) -> str | None:
     """``accountant command`` with the options that were typed, and with those ``given``; None where nobody typed anything.
 
-    without: parameters of this call that the next command has not.
+    without: parameters of this call that the next command has not. Truths that are given are flags: --name or --no-name.
     """
     if context is None:
         return None
@@ -25,12 +25,16 @@ def following(command: str, context: typer.Context | None, *, without: Collectio
     for parameter in sorted(context.command.params, key=lambda parameter: parameter.name not in first):
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        if name in given or name in _HOW or name in without or source is None or source.name != "COMMANDLINE":
+        if given.get(name) is not None or name in _HOW or name in without or source is None or source.name != "COMMANDLINE":
             continue
         if parameter.param_type_name == "option":
             words += _typed(parameter, context.params[name])
     for name, value in given.items():
-        words += [] if value is None else ["-o" if name == "output" else "--" + name.replace("_", "-"), _text(value)]
+        spelled = "-o" if name == "output" else "--" + name.strip("_").replace("_", "-")
+        if isinstance(value, bool):
+            words.append(spelled if value else spelled.replace("--", "--no-", 1))
+        elif value is not None:
+            words += [spelled, _text(value)]
     return shlex.join(words)
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, files, layout, paths, pictures, present
-from accountant.commands.options import COUNT, NUMBER
-from accountant.numerics import InputError, all_bytes, choice, digits
+from accountant.commands import choices, drawings, files, layout, paths, present, renamed, words, writing
+from accountant.commands.following import following, typed
+from accountant.commands.options import COUNT, DELTA, NUMBER, VerboseOption
+from accountant.numerics import InputError, all_bytes, digits
+from accountant.problem import derive, loss_constants_of
 
 if TYPE_CHECKING:
-    from accountant.problem import LossConstants
     from accountant.requests import Tried, Tuned, TunedSetting
 
 _LIST: Final = "several with commas; default auto"
@@ -29,12 +30,12 @@ LossOption = Annotated[
 BoundOption = Annotated[
     float, typer.Option(**NUMBER, help="Bound on the 2-norm of every row, public; as long rows are scaled down to.")
 ]
-InterceptOption = Annotated[
-    bool, typer.Option("--intercept", help="A constant feature 1 is added, as the estimators do: rows have norm sqrt(B^2 + 1).")
-]
+InterceptOption = Annotated[bool | None, typer.Option("--intercept/--no-intercept", help=words.INTERCEPT, show_default=False)]
+ClassesOption = Annotated[int | None, typer.Option(**COUNT, help=words.HELP["classes"])]
+WidthOption = Annotated[float | None, typer.Option(**NUMBER, help=words.HELP["width"])]
 ClipOption = Annotated[float | None, typer.Option(**NUMBER, help="Bound on the norm of a row's gradient; for ridge.")]
 EpsilonOption = Annotated[float, typer.Option(**NUMBER, help="epsilon >= 0 of the guarantee after every request.")]
-DeltaOption = Annotated[float | None, typer.Option(**NUMBER, help="delta in (0, 1) of the guarantee; default 1/n.")]
+DeltaOption = Annotated[float | None, typer.Option(**DELTA, help="delta in (0, 1) of the guarantee; default 1/n.")]
 RequestsOption = Annotated[
     str, typer.Option(metavar="COUNT|RATE", help="Requests of one record each: how many, or a rate, as 20/week (with --for).")
 ]
@@ -45,7 +46,9 @@ WindowOption = Annotated[
 ]
 SizeOption = Annotated[str, typer.Option(metavar="LIST", help=f"Batch sizes, or full; {_LIST}.")]
 StepSizeOption = Annotated[float | None, typer.Option(**NUMBER, help="eta; default 1/smoothness, less for small own draws.")]
-PenaltyOption = Annotated[str, typer.Option(metavar="LIST", help=f"lambda of lambda/2 ||w||^2; {_LIST}.")]
+PenaltyOption = Annotated[
+    str, typer.Option("--regularisation", "--l2", metavar="LIST", help=f"lambda of lambda/2 ||w||^2; {_LIST}.")
+]
 LengthOption = Annotated[str, typer.Option(metavar="LIST", help=f"Epochs of learning; {_LIST}.")]
 ShareOption = Annotated[
     str, typer.Option(metavar="LIST", help="What a request may cost, in fits; several with commas; default 1/160, 1/40, 1/10.")
@@ -60,22 +63,52 @@ ScoresOption = Annotated[
     paths.Read(),
 ]
 AdjacencyOption = Annotated[
-    str, typer.Option(**choices.closed("remove", "replace", "zero-out"), help="What a deletion does; zero-out: of a partition.")
+    str,
+    typer.Option(
+        **choices.closed("remove", "replace", "zero-out"),
+        help="What a deletion does; zero-out: of a partition.",
+        rich_help_panel=choices.EXPERTS,
+    ),
 ]
 AssignmentOption = Annotated[
-    str, typer.Option(**choices.closed("secret", "partition"), help="secret: each record draws its batch.")
+    str,
+    typer.Option(
+        **choices.closed("secret", "partition"), help="secret: each record draws its batch.", rich_help_panel=choices.EXPERTS
+    ),
 ]
-LargestOption = Annotated[int | None, typer.Option(**COUNT, help="Records ever in, at most; own draws; default 1.1 n.")]
-RadiusOption = Annotated[float | None, typer.Option(**NUMBER, help="R > 0 of the ball projected on; default: no projection.")]
+LargestOption = Annotated[
+    int | None,
+    typer.Option(**COUNT, help="Records ever in, at most; own draws; default 1.1 n.", rich_help_panel=choices.EXPERTS),
+]
+RadiusOption = Annotated[
+    float | None,
+    typer.Option(**NUMBER, help="R > 0 of the ball projected on; default: no projection.", rich_help_panel=choices.EXPERTS),
+]
 FloatOption = Annotated[
-    str | None, typer.Option("--float", **choices.closed("float64", "float32"), help="Count rounding; needs --dimension.")
+    str | None,
+    typer.Option(
+        "--float",
+        **choices.closed("float64", "float32"),
+        help="Count rounding; needs --dimension.",
+        rich_help_panel=choices.EXPERTS,
+    ),
 ]
-DimensionOption = Annotated[int | None, typer.Option(**COUNT, help="Parameters of the model, for rounding.")]
-BatchesOption = Annotated[str, typer.Option(**choices.closed("random", "worst"), help="random: the draws are secret.")]
-ExactOption = Annotated[bool, typer.Option("--exact", help="Answer every request of every setting; takes long.")]
-CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write every setting to a CSV file."), paths.Written()]
+DimensionOption = Annotated[
+    int | None, typer.Option(**COUNT, help="Parameters of the model, for rounding.", rich_help_panel=choices.EXPERTS)
+]
+BatchesOption = Annotated[
+    str,
+    typer.Option(**choices.closed("random", "worst"), help="random: the draws are secret.", rich_help_panel=choices.EXPERTS),
+]
+ExactOption = Annotated[
+    bool, typer.Option("--exact", help="Answer every request of every setting; takes long.", rich_help_panel=choices.EXPERTS)
+]
+OutputOption = Annotated[list[str] | None, writing.option(*writing.ROWS_AND_PICTURES), writing.FILES]
+CsvOption = Annotated[
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.csv."), paths.Written(), renamed.Old("-o FILE.csv")
+]
 PlotOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw noise, or score, against cost: .png or .svg."), paths.Written()
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."), paths.Written(), renamed.Old("-o FILE.svg")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 _MOST_BYTES: Final = 1 << 24
@@ -88,8 +121,10 @@ def tune(
     epsilon: EpsilonOption,
     loss: LossOption = "logistic",
     feature_bound: BoundOption = 1.0,
-    intercept: InterceptOption = False,
+    intercept: InterceptOption = None,
     clip: ClipOption = None,
+    classes: ClassesOption = None,
+    width: WidthOption = None,
     delta: DeltaOption = None,
     requests: RequestsOption = "100",
     for_: ForOption = None,
@@ -110,7 +145,10 @@ def tune(
     exact: ExactOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
+    output: OutputOption = None,
     json: JsonOption = False,
+    verbose: VerboseOption = False,
+    context: typer.Context,
 ) -> None:
     """Settings from public constants: the noise that stays in the model against what requests cost, and which to take.
 
@@ -118,8 +156,9 @@ def tune(
     """
     from accountant.requests import tune as tuned
 
-    pictures.check(plot)
-    constants = _loss(loss, feature_bound, intercept, clip)
+    writing.check(output, writing.ROWS_AND_PICTURES)
+    found = derive(loss, l2=0.0, feature_bound=feature_bound, intercept=intercept, clip=clip, classes=classes, width=width)
+    constants, delta = loss_constants_of(found), words.settled({"delta": delta}, n)["delta"]
     lists = {
         "batch_size": _listed("batch_size", batch_size, int, "full"),
         "regularisation": _listed("regularisation", regularisation, float),
@@ -127,34 +166,26 @@ def tune(
         "share": _listed("share", share, float),
     }
     marks = None if scores is None else _read_scores(scores)
-    with files.replacing("csv", csv) as rows_file, files.replacing("plot", plot) as picture:
+    with writing.writing(output, writing.ROWS_AND_PICTURES, csv=csv, plot=plot) as targets:
         with files.progress("tuning") as progress:
             made = tuned(
                 loss=constants, n=n, epsilon=epsilon, delta=delta, requests=requests, over=for_, window=window, **lists,
                 step_size="auto" if step_size is None else step_size, scores=marks, adjacency=adjacency, assignment=assignment,
                 largest_n=largest_n, radius=radius, rounding=float_, dimension=dimension, batches=batches, exact=exact,
-                over_name="for", progress=progress,
+                over_name="--for", progress=progress,
             )  # fmt: skip
         result = _record(made, requests, for_, scored=marks is not None, delta_is_default=delta is None)
-        if rows_file is not None:
-            files.write_rows(rows_file, result["settings"])
-        if plot is not None and picture is not None:
-            drawings.tuned(picture, pictures.kind(plot), made)
+        result["constants"] = words.told_of(found)
+        result |= {"to_check": _to_check(made, result), "next": _next(made, context, feature_bound, intercept=found.intercept)}
+        writing.write(
+            targets, lambda: result, rows=lambda: result["settings"],
+            picture=lambda part, kind: drawings.tuned(part, kind, made),
+        )  # fmt: skip
     if json:
         print(json_module.dumps(result, allow_nan=False))
         return
-    _show(made, result)
-
-
-def _loss(name: str, feature_bound: float, intercept: bool, clip: float | None) -> LossConstants:
-    from math import hypot
-
-    from accountant.problem import LOSS_CONSTANTS
-
-    made = LOSS_CONSTANTS[choice("loss", name, tuple(LOSS_CONSTANTS))]
-    # A bound that is none is refused as it was typed.
-    checked = made(regularisation=0.0, feature_bound=feature_bound, clip=clip)
-    return made(regularisation=0.0, feature_bound=hypot(feature_bound, 1.0), clip=clip) if intercept else checked
+    with layout.first(words.said_of(found)):
+        _show(made, result, verbose=verbose)
 
 
 def _listed(name: str, text: str, convert: Callable[[str], float], *words: str) -> str | list[float | str]:
@@ -227,8 +258,43 @@ def _record(made: Tuned, requests: str, over: str | None, *, scored: bool, delta
     }
 
 
-def _show(made: Tuned, result: dict[str, Any]) -> None:
+def _to_check(made: Tuned, result: dict[str, Any]) -> list[str]:
+    from accountant.bounds import to_check
+
+    std = digits(made.chosen.algorithm.noise_std(made.chosen.sigma))
+    noise = f"every step adds Gaussian noise to every parameter, of standard deviation sqrt(2 eta) sigma = {std}"
+    redraw = ["redraw the key at the start until no batch is too large"] if result["chosen"]["redraw"] else []
+    return [noise, *redraw, *to_check(result["assumptions"])]
+
+
+def _next(made: Tuned, context: typer.Context, feature_bound: float, *, intercept: bool) -> str | None:
+    """The plan of the requests with what was chosen."""
+    best = made.chosen
+    algorithm = best.algorithm
+    redraw = None if algorithm.redraw is None else "yes" if algorithm.redraw else "no"
+    return following(
+        "plan", context, without=("share", "scores", "exact", "csv", "plot", "regularisation", "window"),
+        loss=made.question.loss.name, l2=best.regularisation, feature_bound=feature_bound, intercept=intercept,
+        requests=None if "requests" in typed(context) else made.question.requests, batch_size=best.batch_size,
+        step_size=best.step_size, learn_epochs=best.learn_epochs, assignment=algorithm.assignment,
+        adjacency=algorithm.problem.adjacency, largest_n=algorithm.largest_n, redraw=redraw, sigma=best.sigma,
+    )  # fmt: skip
+
+
+def _answer(made: Tuned, result: dict[str, Any]) -> str:
+    """What to take, and what it then costs."""
+    best, guarantee = made.chosen, present.guarantee_row(result)[1]
+    settings = f"batch size {best.batch_size}, regularisation {digits(best.regularisation)}"
+    learning = f"{present.plural(best.learn_epochs, 'epoch')} of learning and sigma = {digits(best.sigma, 10)}"
+    cost = f"{present.plural(best.requests, 'request')} cost {result['chosen']['fits']:.4g} fits in all"
+    return f"Take {settings}, {learning}: noise {digits(best.noise, 3)} stays in the model, and {cost}, with {guarantee}"
+
+
+def _show(made: Tuned, result: dict[str, Any], *, verbose: bool) -> None:
     screen = layout.console()
+    screen.print(layout.text(f"{_answer(made, result)}.", style="bold"))
+    if made.chosen.warning:
+        screen.print(layout.text(f"Warning: {made.chosen.warning}", style="yellow"))
     screen.print("No setting is better in everything", style="italic")
     screen.print(_table(made))
     told = (
@@ -236,15 +302,14 @@ def _show(made: Tuned, result: dict[str, Any]) -> None:
     )
     told += " of the data, in all with learning"
     screen.print(f"{told}; merged: in all where those of a window go together" if made.window else told)
-    screen.print("Chosen", style="italic")
-    screen.print(layout.facts(_facts(made, result)))
+    if verbose:
+        screen.print("Chosen", style="italic")
+        screen.print(layout.facts(_facts(made, result)))
     if made.refused:
         screen.print("[bold]Refused[/bold]")
         for line in _refusals(made):
             screen.print(layout.bullet(line))
-    screen.print("[bold]Assumptions[/bold]")
-    for line in result["assumptions"]:
-        screen.print(layout.bullet(line))
+    present.closing(screen, result["assumptions" if verbose else "to_check"], result["next"], verbose=verbose)
 
 
 def _table(made: Tuned) -> layout.Grid:
