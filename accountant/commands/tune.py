@@ -261,8 +261,7 @@ def _record(made: Tuned, requests: str, over: str | None, *, scored: bool, delta
 def _to_check(made: Tuned, result: dict[str, Any]) -> list[str]:
     from accountant.bounds import to_check
 
-    std = digits(made.chosen.algorithm.noise_std(made.chosen.sigma))
-    noise = f"every step adds Gaussian noise to every parameter, of standard deviation sqrt(2 eta) sigma = {std}"
+    noise = present.noise_line(made.chosen.algorithm.noise_std(made.chosen.sigma))
     redraw = ["redraw the key at the start until no batch is too large"] if result["chosen"]["redraw"] else []
     return [noise, *redraw, *to_check(result["assumptions"])]
 

@@ -13,7 +13,9 @@ from accountant.problem import DERIVED, LOSS_CONSTANTS, LOSS_WORDS, SHAPES, Deri
 from accountant.questions import ALGORITHM, BATCHES, LENGTH, LOSS, TARGET, delta_of
 
 _PANEL: Final = "Loss"
-_HELP: Final = {
+#: Options that --help leaves to --help-all.
+_FOR_EXPERTS: Final = ("classes", "width", "target_bound")
+HELP: Final = {
     LOSS: f"{', '.join(LOSS_CONSTANTS)}: the constants follow from it, in place of --smoothness, --strong-convexity, "
     "--lipschitz.",
     "l2": "lambda >= 0 of lambda/2 ||w||^2 in every point's loss, over all parameters; 0: none.",
@@ -23,7 +25,7 @@ _HELP: Final = {
     "width": "h > 0, width of the smoothed hinge; default 1.",
     "target_bound": "Y >= 0, bound on the targets of ridge; with --radius, in place of --clip.",
 }
-_INTERCEPT: Final = "Whether a constant feature 1 is added to the rows; default: it is, which gives the larger constants."
+INTERCEPT: Final = "Whether a constant feature 1 is added to the rows; default: it is, which gives the larger constants."
 #: What the first line says where nobody said whether there is an intercept.
 TAKEN: Final = (
     "An intercept is counted, which gives the larger constants: --intercept or --no-intercept says whether there is one."
@@ -36,11 +38,12 @@ def loss_parameters(number: Mapping[str, Any], count: Mapping[str, Any]) -> list
     made: list[tuple[str, Any, Any]] = []
     for name in (LOSS, *LOSS_WORDS):
         if name == "intercept":
-            option = typer.Option("--intercept/--no-intercept", help=_INTERCEPT, rich_help_panel=_PANEL, show_default=False)
+            option = typer.Option("--intercept/--no-intercept", help=INTERCEPT, rich_help_panel=_PANEL, show_default=False)
             made.append((name, Annotated[bool | None, option], None))
             continue
         spelled, kind = "--" + name.replace("_", "-"), kinds.get(name, number)
-        option = typer.Option(spelled, **kind, help=_HELP[name], rich_help_panel=_PANEL)
+        panel = choices.EXPERTS if name in _FOR_EXPERTS else _PANEL
+        option = typer.Option(spelled, **kind, help=HELP[name], rich_help_panel=panel)
         made.append((name, Annotated[Any, option], None))
     return made
 
@@ -73,9 +76,23 @@ class Stated:
     def to_dict(self) -> dict[str, Any]:
         """As JSON types: "loss", "preset" or "given", what follows from what, and what was taken."""
         if self.derivation is not None:
-            own = {name: value for name, value in self.derivation.to_dict().items() if name not in DERIVED}
-            return {"from": "loss", **own, "taken": [] if self.derivation.intercept_given else ["intercept"]}
+            return told_of(self.derivation)
         return {"from": "given" if self.preset is None else "preset", "taken": list(self.taken)}
+
+
+def told_of(derivation: Derivation) -> dict[str, Any]:
+    """A derivation as JSON types, without the constants, which stand elsewhere."""
+    own = {name: value for name, value in derivation.to_dict().items() if name not in DERIVED}
+    return {"from": "loss", **own, "taken": [] if derivation.intercept_given else ["intercept"]}
+
+
+def said_of(derivation: Derivation) -> list[str]:
+    """What is said first of constants whose lambda is still to be found."""
+    first = [] if derivation.intercept_given else [TAKEN]
+    smooth, convex, steep = derivation.lines
+    own = derivation.rows
+    formulas = ", ".join([*(line.rpartition(" = ")[0] for line in (smooth, convex)), steep])
+    return [*first, f"{own[0].upper()}{own[1:]}: {formulas}."]
 
 
 def filled(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ else:
         derivation="DERIVED Derivation",
         deriving="LOSS_WORDS derive with_constants",
         formats="UNITS gamma",
-        losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants",
+        losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants "
+        "loss_constants_of",
         loads="Oversize load_limit oversize too_large",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",

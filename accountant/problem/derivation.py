@@ -44,16 +44,21 @@ class Derivation:
         >>> derive("logistic", l2=0.001, feature_bound=1.0, intercept=False).about
         'logistic loss, rows of norm at most B = 1, λ = 0.001'
         """
-        classes = f" of {self.classes} classes" if self.classes is not None else ""
-        rows = f"rows of norm at most B = {shown(self.feature_bound)}"
-        rows += " and a constant feature 1 for the intercept" if self.intercept else ""
         everything = " over all parameters, the intercept's too" if self.intercept and self.l2 else ""
         more = [
             f"{name} = {shown(value)}"
             for name, value in (("h", self.width), ("Y", self.target_bound), ("R", self.radius), ("C", self.clip))
             if value is not None
         ]
-        return ", ".join([f"{self.loss} loss{classes}", rows, f"{LAMBDA} = {shown(self.l2)}{everything}", *more])
+        return ", ".join([self.rows, f"{LAMBDA} = {shown(self.l2)}{everything}", *more])
+
+    @property
+    def rows(self) -> str:
+        """The loss, and what its rows are, in words."""
+        classes = f" of {self.classes} classes" if self.classes is not None else ""
+        rows = f"rows of norm at most B = {shown(self.feature_bound)}"
+        rows += " and a constant feature 1 for the intercept" if self.intercept else ""
+        return f"{self.loss} loss{classes}, {rows}"
 
     def says(self, *, smoothness: float, strong_convexity: float, lipschitz: float) -> bool:
         """Whether these are the constants that follow."""

@@ -193,6 +193,19 @@ class MultinomialConstants(LossConstants):
         return float(SHAPES[self.name].curvature)
 
 
+def loss_constants_of(derivation: Derivation) -> LossConstants:
+    """The constants of a loss in the user's words, on rows with the constant feature of an intercept, if there is one.
+
+    >>> from accountant.problem import derive
+    >>> loss_constants_of(derive("logistic", l2=0.01, feature_bound=1.0, intercept=False))
+    LogisticConstants(regularisation=0.01, feature_bound=1.0, clip=None)
+    """
+    width = {} if derivation.width is None else {"width": derivation.width}
+    bound = math.hypot(derivation.feature_bound, 1.0) if derivation.intercept else derivation.feature_bound
+    kind = LOSS_CONSTANTS[derivation.loss]
+    return kind(regularisation=derivation.l2, feature_bound=bound, clip=derivation.clip, **width)
+
+
 LOSS_CONSTANTS: Final[dict[str, type[LossConstants]]] = {
     loss.name: loss for loss in (LogisticConstants, MultinomialConstants, RidgeConstants, SmoothedHingeConstants)
 }
