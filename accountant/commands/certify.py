@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, layout, paths, renamed, streams
+from accountant.commands import files, layout, paths, present, renamed, streams, writing
 from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption, check_told
 from accountant.numerics import InputError
 from accountant.problem import DERIVED
@@ -21,7 +22,7 @@ ClaimOption = Annotated[
 ]
 OutputOption = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Where to; default: standard output."),
+    typer.Option("--output", "-o", metavar="FILE", help="Where to, a .json file; default: standard output."),
     paths.Written(),
 ]
 KeyOption = Annotated[
@@ -41,6 +42,7 @@ RequestsOption = Annotated[
 DistanceOption = Annotated[
     float | None, typer.Option(**NUMBER, help="Bound on the distance of the two models when unlearning starts.")
 ]
+_KINDS: Final = ("json",)
 #: Bytes of a requests file that are read.
 _LARGEST: Final = 1 << 22
 
@@ -76,7 +78,10 @@ def certify(
             start_distance=start_distance, requests=stream, origins=origins, **options,
         )  # fmt: skip
 
-    _written(shared, make, output, key)
+    writing.check(None if output is None else [output], _KINDS)
+    accountant = shared.accountant
+    noise = present.noise_line(accountant.algorithm.noise_std(sigma))
+    _written(shared, make, output, key, [noise, *accountant.assumptions()])
 
 
 def certify_steps(
@@ -110,10 +115,11 @@ def certify_steps(
             origins=origins, **options,
         )  # fmt: skip
 
-    _written(shared, make, output, key)
+    writing.check(None if output is None else [output], _KINDS)
+    _written(shared, make, output, key, shared.step_accountant.assumptions())
 
 
-def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: str | None) -> None:
+def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: str | None, assumptions: Sequence[str]) -> None:
     """What ``make(problem_file=..., progress=...)`` makes: signed, checked, written and told."""
     from accountant.certificates import ClaimError, canonical, check_again, load_key, sign
 
@@ -135,23 +141,30 @@ def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: 
     if part is None:
         print(text.decode())
         return
+    told = {"assumptions": list(assumptions), "next": shlex.join(["accountant", "check", str(output)])}
     if shared.json:
         summary = {key: made[key] for key in ("statement", "inputs", "result", "digests", "software", "time")}
-        print(json.dumps({"command": "certify", "file": output, "bytes": len(text), **summary}))
+        print(json.dumps({"command": "certify", "file": output, "bytes": len(text), **summary, **told}))
         return
-    _show(made, f"{output} ({len(text)} bytes)")
+    _show(made, f"{output} ({len(text)} bytes)", told, verbose=shared.verbose)
 
 
-def _show(made: Mapping[str, Any], place: str) -> None:
+def _show(made: Mapping[str, Any], place: str, told: Mapping[str, Any], *, verbose: bool) -> None:
+    from accountant.bounds import to_check
+
+    inputs = made["inputs"]
     screen = layout.console()
-    screen.print(made["statement"])
+    claim = f"epsilon = {inputs['epsilon']} at delta = {inputs['delta']} is certified, and written to {place}."
+    screen.print(layout.text(claim, style="bold"))
+    screen.print(layout.text(made["statement"]))
     rows = [
-        ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {made['inputs']['delta']}"),
+        ("epsilon proved", f"{made['result']['epsilon'][1]} at delta = {inputs['delta']}"),
         ("digest", made["digests"]["content"]),
         ("signed", "no" if made["signature"] is None else f"by {made['signature'].split(' ')[1]}"),
-        ("written to", place),
     ]
     screen.print(layout.facts(rows))
+    lines = told["assumptions"] if verbose else to_check(told["assumptions"])
+    present.closing(screen, lines, told["next"], verbose=verbose)
 
 
 def _bytes(name: str, path: str) -> bytes:

@@ -287,8 +287,12 @@ def _noise(result: dict[str, Any]) -> list[str]:
         return [
             "every step adds Gaussian noise of standard deviation sqrt(2 eta) sigma to every parameter, as the schedule says"
         ]
-    std = digits(result["noise_std"])
-    return [f"every step adds Gaussian noise to every parameter, of standard deviation sqrt(2 eta) sigma = {std}"]
+    return [noise_line(result["noise_std"])]
+
+
+def noise_line(std: float) -> str:
+    """What a step must add, for the user to check."""
+    return f"every step adds Gaussian noise to every parameter, of standard deviation sqrt(2 eta) sigma = {digits(std)}"
 
 
 def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
