@@ -6,6 +6,7 @@ Needs Chromium with its driver, Selenium, and in AXE_CORE the file axe.min.js of
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,10 @@ def shown(browser: Any, address: str, *, width: int, scheme: str = "light", medi
     feature = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
     browser.get(address)
+    # On a busy machine the driver has been seen to come back while a long page was still being read.
+    whole, patience = "return document.readyState === 'complete' && location.href === arguments[0]", time.monotonic() + 60
+    while not browser.execute_script(whole, address):
+        assert time.monotonic() < patience, f"{address} is not shown"
 
 
 def requested(browser: Any, addresses: list[str]) -> set[str]:
