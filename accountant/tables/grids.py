@@ -19,6 +19,8 @@ _HEADERS: Final = 4
 _QUOTED: Final = 3
 #: A cell that begins like a number, behind signs of comparison, emphasis or formulas.
 _NUMBER: Final = re.compile(r"[\s$(*_`~<>=≤≥≈∼⩽⩾±+\-−]*[.,]?\d|[$\s]*∞|[$\s]*\\infty|nan$|\|?1/n", re.IGNORECASE)
+#: What no column is called.
+_NOTHING: Final = frozenset(("n/a", "na", "none", "null", "n.a.", "nan", "full", "total"))
 _BRACKETED: Final = re.compile(r"[(\[].*[)\]]")
 _UNITS: Final = frozenset(
     [
@@ -98,7 +100,7 @@ def find_header(lines: Sequence[Line], headers: int | None) -> Header | None:
     while at < len(lines) and _is_caption(lines, at, width):
         cells = lines[at].cells
         if isinstance(cells, list):
-            text = " ".join(filter(None, cells))
+            text = " ".join(dict.fromkeys(filter(None, cells)))
             skipped.append(text)
             if text.startswith(("#", "%")) and len(cells) == width:
                 marked = cells
@@ -163,7 +165,7 @@ def _goes_on(rows: Sequence[Sequence[str]], cells: Sequence[str], headers: int |
         return False
     if _are_units(said):
         return True
-    if headers is not None or any(not any(letter.isalpha() for letter in cell) for cell in said):
+    if headers is not None or any(not any(map(str.isalpha, cell)) or cell.lower() in _NOTHING for cell in said):
         return False
     top = rows[-1]
     return any(

@@ -13,9 +13,11 @@ from accountant.tables.opening import Opened
 _RULE: Final = re.compile(r"\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?")
 #: Emphasis, code and deleted text are around a whole cell; a star or a tick inside is part of what it says.
 _AROUND: Final = re.compile(r"(\*\*\*|\*\*|\*|___|__|_|``|`)(?=\S)(.+?)(?<=\S)\1")
+_WITH_MARK: Final = re.compile(r"(\*\*|__|\*|_|`)(?=\S)([^*_`]+)(?<=\S)\1([\s*†‡§¶]*)")
 _FORMULA: Final = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)")
-#: Bars in a formula, as in $|B|$.
-_SIZE: Final = re.compile(r"\$([^$|\\]*)\|([^$|]*)\|([^$|]*)\$")
+#: Bars in a formula, as in $|B|$, are no ends of cells.
+_DOLLARS: Final = re.compile(r"\$(?=\S)[^$]*?(?<=\S)\$")
+_SIZE: Final = re.compile(r"(?<!\\)\|([^|\s]+)(?<!\\)\|")
 _SUP: Final = re.compile(r"<sup>(.*?)</sup>", re.IGNORECASE)
 _SUB: Final = re.compile(r"<sub>(.*?)</sub>", re.IGNORECASE)
 
@@ -49,7 +51,7 @@ def _lines(file: Opened) -> Iterator[Line]:
 
 
 def _cells(text: str) -> list[str]:
-    text = _SIZE.sub(r"$\1\\|\2\\|\3$", text.removeprefix("|"))
+    text = _DOLLARS.sub(lambda found: _SIZE.sub(r"\\|\1\\|", found[0]), text.removeprefix("|"))
     cells = [_plain(cell) for cell in re.split(r"(?<!\\)\|", text)]
     if cells and not cells[-1]:
         cells.pop()
@@ -65,10 +67,10 @@ def _plain(cell: str) -> str:
         found = _AROUND.fullmatch(text)
         if found is None:
             # **0.0029** with a mark behind it.
-            found = re.match(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", text)
+            found = _WITH_MARK.fullmatch(text)
             if found is None:
                 break
-            text = (found[2] + text[found.end() :]).strip()
+            text = (found[2] + found[3]).strip()
             continue
         text = found[2].strip()
     return text.replace("\\*", "*").replace("\\_", "_")

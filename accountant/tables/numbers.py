@@ -49,7 +49,7 @@ _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _DECIMAL_POINT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _SPACED: Final = re.compile(rf"({_GROUP}(?:[\u2009' ][0-9]{{3}})+)((?:[.,][0-9]+)?)")
 _TOKEN: Final = re.compile(r"[0-9]*[.,]?[0-9]+(?:[.,][0-9]+)*")
-_EMPHASIS: Final = re.compile(r"(\*\*|__|`|\"|“|')(?=\S)(.+?)(?<=\S)(?:\1|”)")
+_EMPHASIS: Final = re.compile(r"(\*\*|__|`|\"|“|')(?=\S)(.+?)(?<=\S)(?:\1|”)([\s*†‡§¶]*)")
 
 
 class Reading(NamedTuple):
@@ -159,10 +159,10 @@ def clean(text: str) -> str:
             text = text.replace(macro, sign)
     text = _RAISED_RUN.sub(lambda run: "^{" + "".join(_RAISED[letter] for letter in run[0]) + "}", text.translate(_MINUS))
     for _ in range(3):
-        found = _EMPHASIS.match(text)
+        found = _EMPHASIS.fullmatch(text)
         if found is None:
             break
-        text = (found[2] + text[found.end() :]).strip()
+        text = (found[2] + found[3]).strip()
     return " ".join(text.split(" ")).strip("\u2009 ")
 
 

@@ -12,10 +12,10 @@ from typing import Final
 from accountant.tables.grids import LOOKED_AT, Grid, Line
 from accountant.tables.opening import Opened
 
-_NAMES: Final = {";": "semicolons", "\t": "tabs", "|": "bars", "  ": "blanks"}
+_NAMES: Final = {";": "semicolons", "\t": "tabs", "|": "bars", "  ": "blanks", " ": "blanks"}
 _SEP: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-#: Blanks between columns that are aligned with them.
-_BLANKS: Final = re.compile(r"[ \t]{2,}|\t")
+#: Blanks between columns that are aligned with them: two at least, so that cells may have one; or any.
+_BLANKS: Final = {"  ": re.compile(r"[ \t]{2,}|\t"), " ": re.compile(r"[ \t]+")}
 
 
 def separated(file: Opened, format: str) -> Grid:
@@ -31,8 +31,8 @@ def separated(file: Opened, format: str) -> Grid:
         if delimiter in _NAMES and format != "tsv":
             grid.notes.append(f"separated by {_NAMES[delimiter]}")
     first = 1 if said else 0
-    if delimiter == "  ":
-        grid.lines = lambda: _aligned(file)
+    if delimiter in _BLANKS:
+        grid.lines = lambda: _aligned(file, _BLANKS[delimiter])
     else:
         grid.lines = lambda: _rows(file, delimiter, format, first)
     return grid
@@ -53,14 +53,29 @@ def _delimiter(sample: Sequence[str]) -> str:
             found[delimiter] = counts[width], width, delimiter == (";" if ";" in head and "," not in head else ",")
     if found:
         return max(found, key=lambda delimiter: found[delimiter])
-    counts = Counter(len(_BLANKS.split(line.strip())) for line in sample)
-    return "  " if counts and max(counts) > 1 and counts[max(counts)] > 1 else ","
+    for blanks, pattern in _BLANKS.items():
+        sizes = [len(pattern.split(line.strip())) for line in sample]
+        if len(sizes) > 1 and len(set(sizes[1:])) == 1 and sizes[1] > 1 and sizes[1] - sizes[0] in (0, 1):
+            return blanks
+    return ","
 
 
-def _aligned(file: Opened) -> Iterator[Line]:
+def _aligned(file: Opened, pattern: re.Pattern[str]) -> Iterator[Line]:
+    """Columns that blanks align; an index without a name is one column more than there are names."""
+    head: list[str] | None = None
     for count, line in enumerate(file.lines(), start=1):
-        if line.strip():
-            yield Line(count, 1, [cell.strip() for cell in _BLANKS.split(line.strip())])
+        if not line.strip():
+            continue
+        cells = pattern.split(line.strip())
+        if head is None:
+            head, at = cells, count
+            continue
+        if head:
+            yield Line(at, 1, ["", *head] if len(cells) == len(head) + 1 else head)
+            head = []
+        yield Line(count, 1, cells)
+    if head:
+        yield Line(at, 1, head)
 
 
 def _rows(file: Opened, delimiter: str, format: str, skipped: int) -> Iterator[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -128,8 +129,11 @@ class Cells:
         if role not in SPREAD or text is None or is_plain(text):
             return None
         reading = self._reading(row, role, text)
-        middle = reading.value.value
-        return (middle - reading.spread, middle + reading.spread) if reading.spread else None
+        if not reading.spread:
+            return None
+        # As they would be printed: 1.2 - 0.1 is 1.1.
+        middle, spread = Decimal(repr(reading.value.value)), Decimal(repr(reading.spread))
+        return float(middle - spread), float(middle + spread)
 
     def high(self, row: Row, role: str) -> Printed | None:
         """The larger end of a spread, and of all else the number."""

@@ -96,7 +96,7 @@ def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict
         if role in found:
             raise InputError(
                 f"table {table} has two columns for {role}, {found[role]!r} and {column!r}: keep one, or say which with "
-                f"--column {role}={column}"
+                f"--column {role}={quote(column)}"
             )
         found[role] = column
     return found

@@ -198,7 +198,10 @@ def role_of(column: str) -> str | None:
 
 def base_role(column: str) -> str | None:
     """The role that a column's name speaks of, be it of a multiple, a power or another number of its kind."""
-    text = re.sub(r"[(\[].*?[)\]]|[²³√%‰×^*]\S*", "", _in_words(column))
+    text = _in_words(column)
+    if any(remark.strip().lower() in _TIMES for remark in re.findall(r"[(\[](.*?)[)\]]", text)):
+        return None
+    text = re.sub(r"[(\[].*?[)\]]|[²³√%‰×^*]\S*", "", text)
     return _role(" ".join(word for word in text.split() if not OTHER & set(words_of(word))))
 
 

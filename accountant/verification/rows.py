@@ -68,7 +68,8 @@ def _unjudged(claim: Claim, lacking: list[str]) -> Checked:
             known["sigma_needed"] = finite(float(method.sigma(setup, epsilon=epsilon, delta=delta, steps=steps)[0]))
         elif sigma is not None:
             known["epsilon_achieved"] = finite(float(method.epsilon(setup, sigma=sigma, delta=delta, steps=steps)[0]))
-    return unchecked(claim, f"the row has no {' and no '.join(lacking)}", **known)
+    options = " and ".join(f"--{name}" for name in lacking)
+    return unchecked(claim, f"the row has no {' and no '.join(lacking)}: fill in its cell, or give {options}", **known)
 
 
 def _judged(claims: list[Claim], wasteful: float) -> list[Checked]:
