@@ -70,7 +70,7 @@ class Found(HTMLParser):
 def recorded(*words: str) -> dict[str, Any]:
     """What a command prints as JSON."""
     result = CliRunner().invoke(app, [*words, "--json"])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
@@ -80,7 +80,7 @@ def verified(folder: Path, text: str = TABLE, *words: str, code: int = 1) -> Pat
     (folder / "table.csv").write_text(text, encoding="utf-8")
     page = folder / "verify.html"
     result = CliRunner().invoke(app, ["verify", str(folder / "table.csv"), "-o", str(page), *words])
-    assert result.exit_code == code, result.output
+    assert result.exit_code == code, result.stderr
     return page
 
 
@@ -114,7 +114,7 @@ def made(folder: Path, command: str) -> Path:
         fine = ("--algorithm", "fine-tuning", "--step-size", "0.01", "--gradient-clip", "1", "--start-clip", "1")
         words = ("compare", *fine, "--epsilon", "1", "--delta", "1e-5", "--steps", "100")
     result = CliRunner().invoke(app, [*words, "-o", str(page)])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, result.stderr
     return page
 
 

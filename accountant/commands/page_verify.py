@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Any, Final
 
 from accountant.commands import origin, page, present
@@ -22,13 +23,14 @@ from accountant.commands.cells import (
     total,
 )
 from accountant.commands.page import Cell, Fact, Line, Page, Rows, Section, number
+from accountant.problem import PRESETS
 from accountant.verification import Checked
 
 #: Verdicts in the order of the page, the gravest first: how rows are called that are chosen, the label, and its tone.
 _VERDICTS: Final = {
     "fails": ("failing", "FAILS", "bad"),
     "unchecked": ("not checked", "unchecked", "warn"),
-    "certified-tighter": ("tighter bound only", "certified-tighter", "warn"),
+    "certified-tighter": ("tighter bound only", "tighter only", "warn"),
     "wasteful": ("more than needed", "certified", "good"),
     "certified": ("certified", "certified", "good"),
 }
@@ -72,9 +74,13 @@ class Html:
     def __init__(self, file: IO[str], precision: present.Digits | None, source: Mapping[str, Any] | None = None) -> None:
         self.file, self.precision, self.source = file, precision, dict(source or {})
         self.spool, self.named = Spool(list(_VERDICTS)), False
+        #: Published data sets that rows are about.
+        self.presets: dict[str, None] = {}
 
     def row(self, table: str | None, row: Checked) -> None:
         self.named = table is not None
+        if row.preset is not None:
+            self.presets[row.preset] = None
         self.spool.add(row.verdict, _cells(table, row))
 
     def end(self, summaries: Summaries) -> None:
@@ -83,7 +89,11 @@ class Html:
     def _page(self, summaries: Summaries) -> Page:
         counts = total(summaries)
         rows = sum(counts.values())
-        name = "all built-in tables" if self.named else ", ".join(name for _, name, _ in self.source.get("files", ()))
+        name = (
+            "all built-in tables"
+            if self.named
+            else ", ".join(Path(name).name for what, name, _ in self.source.get("files", ()) if what == "Table")
+        )
         rounding = sum(summary.rounding for _, summary in summaries)
         sections = [Section("rows", "Rows", rows=self._rows())]
         entries = lists(summaries)
@@ -100,7 +110,10 @@ class Html:
                 Fact(_FACTS[verdict], f"{counts[verdict]:,}", verdict == "fails" and counts[verdict] > 0) for verdict in _FACTS
             ],
             sections=sections,
-            origin=origin.lines("verify", files=self.source.get("files", ()), settings=self.source.get("settings")),
+            origin=[
+                *origin.lines("verify", files=self.source.get("files", ()), settings=self.source.get("settings")),
+                *(("Data of rows", f"{preset}: {_constants(preset)}") for preset in self.presets),
+            ],
         )
 
     def _rows(self) -> Rows:
@@ -110,6 +123,13 @@ class Html:
         titles = ["table and row" if self.named else "row", *_TITLES, *more]
         caption = "Rows that fail come first, then those that cannot be checked. ε is rounded up, as is what is needed."
         return Rows("rows", titles, self.spool.lines({verdict: names[0] for verdict, names in _VERDICTS.items()}), caption)
+
+
+def _constants(preset: str) -> str:
+    """A published data set in numbers."""
+    known = PRESETS[preset]
+    told = {"n": f"{known.n:,}", "L": known.smoothness, "m": known.strong_convexity, "M": known.lipschitz}
+    return ", ".join(f"{name} = {value if isinstance(value, str) else f'{value:.12g}'}" for name, value in told.items())
 
 
 def _says(counts: Mapping[str, int], rounding: int) -> list[str]:
