@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import sys
 import tempfile
@@ -73,9 +74,9 @@ def compare() -> Figure:
 
 
 def tune() -> Figure:
-    """What there is to choose: noise against the cost of a request."""
+    """What there is to choose: noise against the cost of a request, of logistic regression with an intercept."""
     made = tuned(
-        loss=LogisticConstants(regularisation=0.0, feature_bound=1.0),
+        loss=LogisticConstants(regularisation=0.0, feature_bound=math.sqrt(2)),
         n=5000,
         epsilon=1.0,
         delta=1e-5,
