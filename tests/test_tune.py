@@ -463,7 +463,7 @@ def test_json_keys_are_those_of_the_documentation() -> None:
     record = json.loads(answer.stdout)
     assert set(record) == {
         "command", "n", "loss", "feature_bound", "clip", "epsilon", "delta", "delta_is_default", "requests", "rate", "for",
-        "window", "chosen", "settings", "assumptions", "algorithm", "version", "to_check", "next",
+        "window", "chosen", "settings", "assumptions", "algorithm", "version", "to_check", "next", "constants",
     }  # fmt: skip
     row = {
         "batch_size", "step_size", "regularisation", "learn_epochs", "share", "sigma", "noise", "steps_per_request",
