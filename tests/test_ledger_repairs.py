@@ -278,3 +278,19 @@ def test_what_was_released_before_a_run_failed_stays(tmp_path: Path, monkeypatch
         assert (ledger.status().released, ledger.status().waiting) == (1, 2)
         ledger.process(everything=True)
         check_end(ledger, released=3, gone=tuple(NAMES[:3]))
+
+
+def test_files_that_cannot_be_read_are_findings_among_others(tmp_path: Path) -> None:
+    with begun(tmp_path) as ledger:
+        for name in NAMES[:2]:
+            ledger.add([name])
+            ledger.process(everything=True)
+        first, second = sorted((tmp_path / "model.certificates").iterdir())
+        for path in (first, tmp_path / "model.npz"):
+            path.unlink()
+            path.mkdir()
+        second.write_bytes(b"{}")
+        findings = "\n".join(ledger.verify(certificates=None).findings)
+        assert len(findings.split("\n")) == 3
+        assert findings.count("is not to be read") == findings.count("and is not to be read") + 1 == 2
+        assert f"certificate {second}" in findings

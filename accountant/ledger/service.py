@@ -148,9 +148,10 @@ class Ledger:
             rows, former = known.rows(hashes), known.formers(hashes)
             asked = [Asked(name, each, rows.get(each), former.get(each, ())) for name, each in zip(names, hashes, strict=True)]
             if due is None:
-                due = page.now + int(self.settings.deadline * 1e6)
-            elif due <= page.now:
-                ago = f"a time that has passed, {(page.now - due) / 8.64e10:.1f} days ago"
+                # By the clock as it is: after one that ran ahead, times stay there, and a deadline must not.
+                due = page.clock + int(self.settings.deadline * 1e6)
+            elif due <= page.clock:
+                ago = f"a time that has passed, {(page.clock - due) / 8.64e10:.1f} days ago"
                 raise InputError(f"due must be in the future by the database's clock, got {ago}")
             return receive(page, asked, due=due, urgent=urgent, operator=self.operator)
 

@@ -24,6 +24,7 @@ from accountant.numerics import InputError, MissingExtraError
 
 #: Findings that are told.
 _MOST: Final = 100
+_UNREADABLE: Final = "not to be read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +143,9 @@ def _head(connection: Connection, found: _Findings, last: Entry) -> None:
 def _model(connection: Connection, settings: Settings, found: _Findings) -> None:
     """The model file, which a run that is saved and not closed may or may not have replaced already."""
     should = {model_digest(connection), *connection.scalars(select(RUNS.c.digest).where(RUNS.c.state == SAVED))}
-    there = digest_there(Path(settings.model))
+    there = _digest(Path(settings.model))
     if there not in should:
-        what = "not there" if there is None else "another one"
+        what = _UNREADABLE if there == "" else "not there" if there is None else "another one"
         found.tell(f"model {settings.model} should be the file with the digest {min(map(str, should))[:16]}..., and is {what}")
 
 
@@ -160,14 +161,23 @@ def _certificates(
             if not files:
                 continue
             path = certificate_path(Path(settings.certificates), digest)
-            there = digest_there(path)
+            there = _digest(path)
             if there != digest:
-                found.tell(f"certificate {path} of run {number} is {'not there' if there is None else 'changed'}")
+                what = _UNREADABLE if there == "" else "not there" if there is None else "changed"
+                found.tell(f"certificate {path} of run {number} is {what}")
             elif most is None or checked < most:
                 checked += 1
                 for reason in _refusals(path):
                     found.tell(f"certificate {path} of run {number} is refused by the checker: {reason}")
     return checked, count
+
+
+def _digest(path: Path) -> str | None:
+    """Of a file, None where none is, nothing where it cannot be read: that is a finding among others, and stops no search."""
+    try:
+        return digest_there(path)
+    except InputError:
+        return ""
 
 
 def _refusals(path: Path) -> list[str]:
