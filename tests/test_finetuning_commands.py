@@ -223,7 +223,7 @@ def test_settings_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("sigma", *TUNE, "--steps", "100", "--epsilon", "1"), "delta must be given for fine-tuning: there is no n"),
+        (("sigma", *TUNE, "--steps", "100", "--epsilon", "1"), "--delta must be given; without n there is no default 1/n"),
         (("sigma", *TUNE, "--epochs", "1", *TARGET), "common steps are counted one by one"),
         (("sigma", *TUNE, *TARGET), "steps must be given"),
         (("sigma", *TUNE, "--steps", "0", *TARGET), "steps must be at least 1"),
@@ -436,7 +436,7 @@ def test_a_row_that_lacks_steps_is_asked_no_noise_at_none(tmp_path: Path, monkey
     asked = []
     monkeypatch.setattr(StepBound, "sigma", lambda method, setup, **question: asked.append(question["steps"].tolist()))
     text = "method,step_size,model_clip,sigma,steps,epsilon,delta\nmodel-clipping,0.01,1,0.96,,1,1e-5\n"
-    (row,) = made("verify", table(tmp_path, text))["rows"]
+    (row,) = made("verify", table(tmp_path, text), code=1)["rows"]
     assert (row["verdict"], row["reason"]) == ("unchecked", "the row has no steps")
     assert row["epochs_needed"] is row["sigma_needed"] is row["epsilon_achieved"] is None
     assert asked == []

@@ -16,7 +16,7 @@ from accountant import PNSGD, InputError, Problem, UnlearningAccountant, Unlearn
 from accountant.commands.program import app
 from accountant.curves import GDPCurve, Mixture, PrivacyCurve
 from accountant.numerics import Precise, settle
-from accountant.problem.constants import binary
+from accountant.problem import binary
 from accountant.questions import enclose
 from accountant.requests import EnclosedStream
 

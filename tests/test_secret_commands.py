@@ -75,8 +75,8 @@ def test_the_numbers_are_those_of_python() -> None:
 
 
 def test_the_table_shows_how_batches_are_paid_for() -> None:
-    assert "never redrawn" in run("sigma", *SECRET, *ASKED["sigma"]).stdout
-    small = run("sigma", *SECRET, *ASKED["sigma"], "--batch-size", "32").stdout
+    assert "never redrawn" in run("sigma", *SECRET, *ASKED["sigma"], "--verbose").stdout
+    small = run("sigma", *SECRET, *ASKED["sigma"], "--batch-size", "32", "--verbose").stdout
     assert "redraw the key at the start" in " ".join(small.split())
     assert "one partition" in small
     assert "oversize" not in run("sigma", "--preset", "mnist", *ASKED["sigma"]).stdout
@@ -174,7 +174,7 @@ def test_insertions_say_what_they_are_compared_with_and_need_own_draws() -> None
 
 
 def test_a_partition_removes_nobody() -> None:
-    with pytest.raises(InputError, match="--adjacency remove needs an assignment by own draws"):
+    with pytest.raises(InputError, match="adjacency=remove needs an assignment by own draws"):
         PNSGD(Problem(n=100, smoothness=1.0, adjacency="remove"), 10)
 
 

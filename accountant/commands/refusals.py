@@ -206,7 +206,7 @@ def spelled(message: str, names: Mapping[str, str]) -> str:
     # Marked first, replaced at the end: what stands for a name may hold other names.
     lists = [
         rf"(?<![\w/-])(?:{_ASKS}) {one}(?:(?:,| or| and) {one})*(?![\w=/-])",
-        rf"(?<![\w/-])with {one}(?: or {one})*(?=[,;:)]|$)",
+        rf"(?<![\w/-])with {one}(?: or {one})*(?=[;:)]|$|,(?! {one}))",
     ]
     for at in range(0, len(parts), 2):
         text = re.sub(rf"(?<![\w/.-])({one})=(?=\S)", "\0\\1\0 ", parts[at])
