@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        groups="placement_count every_placement sampled_sum worst_counts",
+        groups="EXACT REPLACED Sampled placement_count every_placement sampled_sum worst_counts",
         own_draws="OwnDraw paying",
         own_groups="OwnGroup OwnPlacements",
         placing="Placing",

@@ -36,11 +36,15 @@ def worst_counts(values: Floats, sizes: Floats, count: int) -> Floats:
 
 
 class Sampled(NamedTuple):
-    """The law of a group's sum, how it was found, and whether only convex functions of it are upper bounds."""
+    """The law of a group's sum, how it was found, and whether only convex functions of it are upper bounds.
+
+    step: of the grid on which single points were rounded; the law may be on a coarser one.
+    """
 
     law: Law
     method: str
     convex_only: bool
+    step: float = 0.0
 
 
 def sampled_sum(values: Floats, sizes: Floats, count: int, *, affordable: float = AFFORDABLE) -> Sampled:
@@ -63,7 +67,8 @@ def sampled_sum(values: Floats, sizes: Floats, count: int, *, affordable: float 
         # Where an outcome is lost, so may be what its rounding put above it; drawing with replacement may leave out less.
         reach = worst if plan is not None else max(worst, whole - drawn * float(values.min()))
         law = replace(law, worst=reach + law.error)
-    return Sampled(law, REPLACED if plan is None else EXACT, plan is None)
+    step = float(values.max()) / _COARSE_CELLS if plan is None else plan.step
+    return Sampled(law, REPLACED if plan is None else EXACT, plan is None, step)
 
 
 def _replaced(values: Floats, chances: Floats, count: int) -> Law:

@@ -118,7 +118,7 @@ def certify(
         more = _BLOCKS if accountant.algorithm.radius is not None else ""
         exact_epsilon = claimed_epsilon(epsilon, proved.lower, proved.upper, exact_delta, more=more)
         inputs = inputs_of(accountant, noise, distance, stream, exact_epsilon, exact_delta)
-        result = _result(proof, mu, proved, exact_epsilon, progress)
+        result = plain_result(proof, mu, proved, exact_epsilon, progress)
     drawn_ones = accountant.algorithm.own_draws
     return sealed(
         version=DRAWN_VERSION if drawn_ones else VERSION,
@@ -158,14 +158,17 @@ def check_small(epsilon: Fraction | float) -> None:
         raise InputError(f"what is proved is epsilon > {_MOST_EPSILON}, which no certificate is made for: use more noise")
 
 
-def _result(proof: Proof, mu: Enclosure, proved: Enclosure, epsilon: Fraction, progress: Progress | None) -> Result:
+def plain_result(
+    proof: Proof, mu: Enclosure, proved: Enclosure, epsilon: Fraction, progress: Progress | None, *, count: int = len(CURVE)
+) -> Result:
+    """What is proved of Gaussians that are averaged outside; count: of the points of the curve."""
     result: Result = {
         "mu": list(mu.ends),
         "delta": list(proof.delta(epsilon)),
         "epsilon": list(proved.ends),
         "curve": [],
     }
-    for k, at in enumerate(CURVE):
+    for k, at in enumerate(some_of_curve(count)):
         result["curve"].append({"delta": exact_text(at), "epsilon": list(proof.epsilon(at).ends)})
         if progress is not None:
             progress(len(CURVE) + k, 3 * len(CURVE))

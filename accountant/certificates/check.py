@@ -1,32 +1,22 @@
 """Verify an unlearning certificate without the program that wrote it: python check.py certificate.json
 It says that a model trained by noisy gradient descent cannot, after some steps of unlearning, be told from a retrained one.
 Keys, texts, witness, result and digests are verified; docs/guides/certificates.md has the mathematics and the formats: batches
-of a partition (2), secret draws (3; 5: many requests), the same noisy steps (4). Numbers are exact fractions, or balls sure to
-hold them. Steps r are counted from the end, at which they weigh c^r. Exit code: 0 valid, 1 refused, 2 it could not be read."""
-import hashlib
-import json
-import re
-import sys
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from fractions import Fraction
+of a partition (2; 6: streams), secret draws (3; 5: streams), the same noisy steps (4). Numbers are exact, or balls sure to hold
+them. Steps r are counted from the end, at which they weigh c^r. Exit code: 0 valid, 1 refused, 2 it could not be read."""
+import bisect, contextlib, fractions, hashlib, json, math, re, sys
 from functools import cache, lru_cache, reduce
 from itertools import accumulate, combinations_with_replacement, islice, pairwise
-from math import factorial, prod
-from typing import Any
-
+from typing import Any, Callable, Iterable, Iterator
 from flint import arb, ctx, fmpq, fmpz_poly
-
-LARGEST_FILE, MOST_PAIRS, MOST_TERMS, ONE = 2**24, 2**18, 2**18, 2**1024  # bounds of the time; a mass of one, as an integer
+LARGEST_FILE, MOST_PAIRS, MOST_TERMS, ONE, FINE = 2**24, 2**18, 2**18, 2**1024, 2**64  # bounds; a mass of one, a cell of a grid
 PRECISIONS = (256, 512, 1024, 2048, 4096)  # bits: the next one is taken where a comparison is not certain
-FIXED_TEXTS = {2: "b3a1593ac6ee17a0d4b33171811981d4", 3: "ea12b9d5550956eef3909e98b7da7352",  # SHA-256 of theorems,
-    4: "d95f02f3e7f0eb1f0646161b59a8fdb7", 5: "ba5bf42117d304d67d99be9c97aa17be"}  # assumptions and limits begins so
+FIXED_TEXTS = {2: "b3a1593ac6ee17a0d4b33171811981d4", 3: "ea12b9d5550956eef3909e98b7da7352",  # so their SHA-256 begins
+    4: "d95f02f3e7f0eb1f0646161b59a8fdb7", 5: "ba5bf42117d304d67d99be9c97aa17be", 6: "9f7294c7575c5fd92a3615c41ea115c6"}
 WORDS = {"replace": "replaced by others", "zero-out": "left out (the divisors of their batches kept)",
     "matched": "retraining from the same initial law for as many epochs", "converged": "retraining until its law is stable",
     "clipped": "retraining without the deleted records (or a public initialisation), clipped alike",
-    "worst": "whatever the batch order", "random": "averaged over the draw of the batch order, earlier requests at their worst"}
+    "worst": "whatever the batch order", "random": "averaged over the draw of the batch order, earlier requests at their worst",
+    "law": "averaged over the draw of the batch order"}
 OWN = {"remove": "", "replace": ", others that draw for themselves in their place",  # of own draws
     "worst": "whatever the deleted records drew", "law": "averaged over the secret draws of all of them",
     "random": "averaged over the secret draw of the record deleted last, earlier ones at their worst"}
@@ -45,12 +35,14 @@ DRAWN = {key: shape for key, shape in INPUTS.items() if key != "last_batch"} | {
 CLIPS = "gradient_clip", "start_clip", "model_clip", "start_distance"  # format 4
 STEPS = dict.fromkeys(("step_size", "weight_decay", "sigma", "epsilon", "delta"), NUMBER) | dict.fromkeys(
     CLIPS, OR_NONE + NUMBER) | {"algorithm": '"fine-tuning"', "start": '"clipped"|"centre"', "clip_first": BOOL, "steps": COUNT}
-LAW = DRAWN | {"requests": [{"points": WHOLE, "steps": WHOLE, "joined": WHOLE}], "placement": '"law"', "rounding": NUMBER}
+PARTS = INPUTS | {"placement": '"law"|"worst"', "rounding": NUMBER}  # formats 6, 5
+LAW = DRAWN | {"placement": '"law"', "rounding": NUMBER, "requests": [{"points": WHOLE, "steps": WHOLE, "joined": WHOLE}]}
 PIECES, SIGNS = [(WHOLE, "null|" + COUNT, NUMBER)], [(COUNT, SIGNED, OR_NONE + SIGNED, OR_NONE + SIGNED, SIGNED)]
 CASES = [{"weight": NUMBER, "count": COUNT, "cases": [{"placed": [(WHOLE, COUNT, COUNT)], "steps": "null|" + WHOLE,
     "start": '"common"|"diameter"|"given"', "pieces": PIECES, "mu": PAIR}]}]
-KINDS = ({"kinds": [{"together": COUNT, "steps": WHOLE, "epochs": "null|" + COUNT, "pieces": [PIECES]}], "requests": [WHOLE],
-    "cells": COUNT, "cell": NUMBER, "inner": [PAIR], "outer": [PAIR]},)  # format 5
+KIND = {"together": COUNT, "steps": WHOLE, "epochs": "null|" + COUNT, "pieces": [PIECES]}  # format 5
+KINDS: Any = {"kinds": [KIND], "requests": [WHOLE], "cells": COUNT, "cell": NUMBER, "inner": [PAIR], "outer": [PAIR]}
+PLACED = KINDS | {"kinds": [KIND | {"worst": BOOL}], "group": '"tails"|"drawn"|"replaced"'}  # format 6
 RESULT = {"mu": PAIR, "delta": PAIR, "epsilon": PAIR, "curve": [{"delta": NUMBER, "epsilon": PAIR}]}
 SIGNED_RESULT = RESULT | {"paid": PAIR, "delta_signs": SIGNS, "epsilon_signs": SIGNS,  # [end, x1, x2, y1, y2]: see law_of_draws
     "curve": [{"delta": NUMBER, "epsilon": PAIR, "signs": SIGNS}]}
@@ -60,17 +52,14 @@ SHAPES: dict[int, Any] = {version: {"format": '"unlearning-certificate"', "versi
     "digests": {"inputs": DIGEST, "problem_file": "null|" + DIGEST, "content": DIGEST}, "software": TEXT,
     "time": '"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"', "signature": "null|" + TEXT}
     for version, inputs, witness, result in (
-        (2, INPUTS, CASES, RESULT), (3, DRAWN, CASES, SIGNED_RESULT), (5, LAW, KINDS, SIGNED_RESULT),
-        (4, STEPS, [{"blocks": COUNT, "steps": COUNT, "shift": NUMBER}], RESULT | {"mu": (None, *PAIR)}))}
-class Refused(Exception):  # noqa: N818
-    """The certificate is not valid; the message is the reason."""
+        (2, INPUTS, CASES, RESULT), (3, DRAWN, CASES, SIGNED_RESULT), (5, LAW, (KINDS,), SIGNED_RESULT), (6, PARTS, (PLACED,),
+        RESULT), (4, STEPS, [{"blocks": COUNT, "steps": COUNT, "shift": NUMBER}], RESULT | {"mu": (None, *PAIR)}))}
+class Refused(Exception): pass  # noqa: N818  # the certificate is not valid; the message is the reason
 def need(condition: bool, field: str, value: object, wanted: object) -> None:
-    if not condition:
-        raise Refused(f"{field} is {ascii(value)[:99]}, should be {wanted}")
+    if not condition: raise Refused(f"{field} is {ascii(value)[:99]}, should be {wanted}")
 def conform(value: Any, shape: Any, field: str) -> Any:
     shape = ("null" if value is None else shape[1:]) if type(shape) is tuple and shape[0] is None else shape
-    if isinstance(shape, str):
-        need(re.fullmatch(shape, json.dumps(value, ensure_ascii=False)) is not None, field, value, shape)
+    if isinstance(shape, str): need(bool(re.fullmatch(shape, json.dumps(value, ensure_ascii=False))), field, value, shape)
     elif isinstance(shape, dict):
         need(type(value) is dict and value.keys() == shape.keys(), field, value, "an object with the keys " + ", ".join(shape))
         [conform(value[key], shape[key], f"{field}.{key}") for key in shape]
@@ -78,19 +67,17 @@ def conform(value: Any, shape: Any, field: str) -> Any:
         need(type(value) is list and (type(shape) is list or len(value) == len(shape)), field, value, "a list, or one as long")
         [conform(item, shape[i if type(shape) is tuple else 0], f"{field}[{i}]") for i, item in enumerate(value)]
 def exact(text: str) -> fmpq:
-    value = fmpq(*Fraction(text).as_integer_ratio())
+    value = fmpq(*fractions.Fraction(text).as_integer_ratio())
     need("/" not in text or str(value) == text, "fraction", text, f"{value}, in lowest terms")
     return value
 def ball(text: str) -> arb:
     return arb(exact(text)) if "/" in text else arb(text)  # arb reads a decimal as a ball around it: cheap for any exponent
 def certain(less: Any, more: Any) -> bool:  # whether less <= more; balls that overlap, and nan, decide nothing
-    if less <= more or less > more:
-        return bool(less <= more)
+    if less <= more or less > more: return bool(less <= more)
     raise FloatingPointError("not certain at the precision in force")
 def decided(field: str, fact: Callable[[], bool]) -> bool:
     for bits in PRECISIONS:
-        with ctx.workprec(bits), suppress(FloatingPointError):
-            return fact()
+        with ctx.workprec(bits), contextlib.suppress(FloatingPointError): return fact()
     raise Refused(f"{field} cannot be decided with {PRECISIONS[-1]} bits")
 def encloses(pair: list[str], field: str, order: Callable[[arb, bool], tuple[arb, arb]]) -> str:
     def fact() -> bool:  # order(x, up) is (p, q): p <= q if x <= what is enclosed (never < 0), p >= q (up) if x >= it
@@ -128,8 +115,7 @@ class Terms:  # the inputs in exact numbers; requests are counted from 0 here
         need(not self.own or v["largest_n"] >= most, "inputs.largest_n", v.get("largest_n"), f"at least {most}")
         self.others = v.get("largest_n", 1) - (not self.stand_in)  # records that may lie in the batch of one that leaves
     def place(self, s: int, j: int, points: int) -> list[int]:  # batch j's lag, when unlearning for request s begins
-        size = self.short if self.short and j == self.batches - 1 else self.b
-        return [(self.before[s] - 1 - j) % self.batches, points, size]
+        return [(self.before[s] - 1 - j) % self.batches, points, self.short if self.short and j == self.batches - 1 else self.b]
     def worst(self, s: int) -> list[list[list[int]]]:  # a point, visited in the very last step or in the smaller batch
         short = self.place(s, self.batches - 1, 1)
         return [[short]] if self.short and short[0] == 0 else [[[0, 1, self.b]]] + [[short]] * (self.short > 0)
@@ -137,10 +123,8 @@ class Terms:  # the inputs in exact numbers; requests are counted from 0 here
         learned = None if self.learned is None else self.learned * self.batches + self.age[0]
         matched, counted, given = self.reference == "matched", type(self.reference) is int, self.v["start_distance"] is not None
         alike = matched or (self.reference == "converged" and learned is None)
-        if self.own and (sum(self.points) > 1 or self.stand_in) and (given or start != "common"):
-            return False  # shifts of several records add up where nothing caps them
-        if given or start == "given":
-            return given and start == "given" and self.q == 1 and steps == self.age[0] and not counted
+        if self.own and (sum(self.points) > 1 or self.stand_in) and (given or start != "common"): return False  # no capped sum
+        if given or start == "given": return given and start == "given" and self.q == 1 and steps == self.age[0] and not counted
         if start == "common":  # None: finite matched learning too, the shifts of steps that never were are left out
             return self.gap > 0 and alike if steps is None else matched and self.q == 1 and steps == learned
         again = self.reference * self.batches + self.age[0] % self.batches if counted else None  # both end at the same batch
@@ -152,8 +136,7 @@ class Terms:  # the inputs in exact numbers; requests are counted from 0 here
     def power(self, r: int) -> arb:  # c^r, however near to 1 c = 1 - gap is and however large r
         return arb(int(self.gap == 0 or r == 0)) if self.gap in (0, 1) else (r * self.log(ctx.prec)).exp()
     def total(self, count: int | None, stride: int) -> arb:  # 1 + c^stride + c^(2 stride) + ..., so many terms; None: all
-        if self.gap in (0, 1):
-            return arb(count if self.gap == 0 else int(count != 0))
+        if self.gap in (0, 1): return arb(count if self.gap == 0 else int(count != 0))
         return (1 if count is None else -(count * stride * self.log(ctx.prec)).expm1()) / -(stride * self.log(ctx.prec)).expm1()
 class Steps(Terms):  # format 4. A step takes models z apart to (1 - gap) z + change; arrives: z when a block's noise comes
     def __init__(self, v: Any) -> None:
@@ -195,8 +178,7 @@ def covers(case: Any, t: Terms, age: int) -> bool:
             last = begin if high is None else (high - 1 - first) // period
             for i in {begin, last} if begin <= last else ():  # by now it and those before it came i + 1 times, the others i
                 owed = mine * t.total(i + 1, period) + (up_to[-1] - mine) * t.total(i, period)
-                if not certain(owed, paid + scale * t.total(first + i * period - low + 1, 2)):
-                    return False
+                if not certain(owed, paid + scale * t.total(first + i * period - low + 1, 2)): return False
         paid += scale * t.total(None if high is None else high - low, 2)
     start = {"common": "0", "diameter": t.v["radius"], "given": t.v["start_distance"]}[case["start"]]
     owed = arb(0) if steps is None else (2 if case["start"] == "diameter" else 1) * ball(start) * t.power(steps)
@@ -210,12 +192,10 @@ def mu_of(cases: Any, t: Terms) -> arb:  # the largest of some cases, 0 of none
 def expected(t: Terms, cases: Any) -> list[Any]:  # of the last request: weight, count, placed of every entry
     p, s, place = t.points[-1], t.q - 1, t.v["placement"]
     need(not t.own or type(place) is str or (len(place) == 1 and place[0][1] == p == 1), "inputs.placement", place, "of one")
-    if place == "worst" and (t.own or t.q > 1):
-        return [(1, p, t.worst(s))] * (1 + t.stand_in)
+    if place == "worst" and (t.own or t.q > 1): return [(1, p, t.worst(s))] * (1 + t.stand_in)
     if place == "random":
         need(p == 1, "inputs.placement", place, "worst, or [batch, points], for several points")
-        right = not t.dropped or all(case["start"] == "common" for case in cases)
-        need(right, "inputs.placement", place, "worst: points are dropped, and the two runs start apart")
+        need(not t.dropped or all(c["start"] == "common" for c in cases), "inputs.placement", place, "worst: runs start apart")
         places = (t.place(s, j, 1) for j in range(t.batches))
         drawn = [(fmpq(1, t.batches) if t.own else fmpq(place[2], t.n), 1, [[place]]) for place in places]
         return drawn + [(fmpq(t.dropped, t.n), 1, [])] * (t.dropped > 0)
@@ -251,55 +231,86 @@ def check_pieces(case: Any, t: Terms, age: int, field: str) -> None:
     need(decided(f"{field}.pieces", lambda: covers(case, t, age)), f"{field}.pieces", pieces, "larger, to cover differences")
 @ctx.workprec(PRECISIONS[0])
 def check_law(witness: Any, t: Terms) -> list[str]:
-    """Format 5. What records left is a sum of independent outcomes; its law, rounded up to cells, must have no larger tails
-    than inner lists (outer, of stand-ins): [mu, the chance of more]. Its shifts are delayed and spread as an outcome ages."""
-    w, cell, law, top, kinds = witness[0], exact(witness[0]["cell"]), {0: ONE}, arb(0), witness[0]["requests"][::-1]
-    span: Any = 0
+    """Formats 5, 6. What records left is a sum of outcomes; its law, rounded up to cells, must have no larger tails than inner
+    lists (outer, of stand-ins): [mu, the chance of more]; where a group is drawn, no larger mean of what is above any level:
+    convex functions read it. Outcomes age: shifts are delayed and spread; those at their worst are as at the release."""
+    w, law, sure, top, named, kinds = witness[0], {0: ONE}, arb(0), arb(0), 0, witness[0]["requests"][::-1]
+    span, cell, rounding, drawn = t.learned and 0, exact(w["cell"]), exact(t.v["rounding"]), w.get("group", "tails") != "tails"
     need(t.v["start_distance"] is None and t.fits(None, "common") and t.points[-1] > 0, "inputs", t.v, "matched, of a request")
-    for points, steps, before in zip(t.points, t.steps, t.before, strict=False):  # no points: records joined
+    for s, (points, steps, before) in enumerate(zip(t.points, t.steps, t.before, strict=False)):  # no points: records joined
         kept = t.power(steps) * ((t.total(span, 2) / t.total(span + steps, 2)).sqrt() if span else 1)
         top, span, factor = top * kept, span and span + steps, above(kept * (1 << 128))
         law = gathered((-(-factor * i >> 128), mass) for i, mass in law.items())
-        if points:
-            kind = w["kinds"][kinds.pop()]
-            need(kind["steps"] == steps and kind["together"] in (1, points), "witness.requests", kind, f"of {steps} steps")
-            need(kind["epochs"] is None or (kind["epochs"] - t.learned) * t.batches >= before, "witness.kinds", kind, "longer")
-            span = None if None in (span, kind["epochs"]) else max(span, kind["epochs"] * t.batches + steps)
-            new, high = outcomes(json.dumps(kind), w["cells"], cell, points, t)
-            law = gathered((i + j, mass * way) for i, mass in law.items() for j, way in new.items())
-            law, top = {i: -(-mass // t.batches**points) for i, mass in law.items()}, top + high
-    cells, more = sorted(law), [0, *accumulate(law[i] for i in sorted(law, reverse=True))][::-1]  # mass from a cell on
-    for name in ("inner", "outer"):
+        if not points: continue
+        kind = w["kinds"][kinds.pop()]
+        right = kind["steps"] == (t.age[s] if kind.get("worst") else steps) and kind["together"] in (1, points if t.own else 1)
+        need(right, "witness.requests", kind, f"of {steps} steps, {t.age[s]} before the release")
+        need(kind["epochs"] is None or (kind["epochs"] - t.learned) * t.batches >= before, "witness.kinds", kind, "longer")
+        found = outcomes(json.dumps(kind), t.short and t.place(s, t.batches - 1, 1)[0], t)
+        sure += sum((mu * count for mu, count in filled(found, points if kind.get("worst") else 0)), arb(0))
+        if kind.get("worst"): continue
+        span = None if None in (span, kind["epochs"]) else max(span, kind["epochs"] * t.batches + steps)
+        group = w.get("group", "tails") if s == t.q - 1 else "tails"
+        need(t.v["placement"] == "law" and (group == "tails" or law.keys() == {0}), "witness.group", group, "tails, or worst")
+        if not t.own:  # the k-th of them lies in a batch with a chance of at most its size/(n - k + 1), wherever the others are
+            named, found = named + points, filled(found, t.n - (named + points - 1 if group == "tails" else 0))
+        new, whole, high = together(found, points // kind["together"], w["cells"], cell, group)
+        law = gathered((i + j, mass * way) for i, mass in law.items() for j, way in new.items())
+        law, top = {i: -(-mass // whole) for i, mass in law.items()}, top + high
+    cells = sorted(law)
+    more, beyond = ([0, *accumulate(law[i] * (i if k else 1) for i in reversed(cells))][::-1] for k in (0, 1))  # from a cell on
+    for name in ("inner", "outer")[: 1 + t.stand_in]:
         mus, chances = ([exact(row[i]) for row in w[name]] for i in (0, 1))
         right = mus == sorted(set(mus)) and [fmpq(1), *chances] == sorted({fmpq(1), *chances}, reverse=True)
-        need(right and chances[-1:] == [0] * (name == "inner" or t.stand_in), f"witness.{name}", w[name], "rising, down to 0")
-        for left, chance in zip((mu - exact(t.v["rounding"]) for mu in mus), chances, strict=True):
-            right = more[bisect_right(cells, (left / cell).floor())] <= chance * ONE if chance > 0 else certain(top, arb(left))
+        need(right and chances[-1:] == [0] and (t.stand_in or not w["outer"]), f"witness.{name}", w[name], "rising, down to 0")
+        lefts, chances = [fmpq(-1), *mus], [fmpq(1), *chances]  # a level below all of them, too: the mean
+        room: Any = [0, *accumulate(reversed([p * (y - x) for (x, y), p in zip(pairwise(lefts), chances, strict=False)]))][::-1]
+        for left, chance, mean in list(zip([x - rounding for x in lefts], chances, room, strict=True))[not drawn:]:
+            level = left - sure - (tiny := arb("1e-30") * drawn)  # surely below: all that counts is above it
+            k = bisect.bisect_right(cells, int((level / cell).lower().floor().unique_fmpz()))
+            right = (certain(cell * beyond[k] + (tiny - level) * more[k], mean * arb(ONE)) if drawn else
+                     more[k] <= chance * ONE if chance > 0 else certain(sure + top, arb(left)))
             need(right, f"witness.{name}", [str(left), str(chance)], "larger: records left more, or more often")
-    return [f"witness lists no smaller tails than the law of what {sum(t.points)} records left, in {len(law)} cells"]
-above: Callable[[arb], int] = lambda x: int(x.upper().ceil().unique_fmpz())  # type: ignore[arg-type]  # noqa: E731
+    return [f"witness lists no smaller {'means' if drawn else 'tails'} than the law of what {sum(t.points)} records left"]
+above: Callable[[arb], int] = lambda x: int(x.upper().ceil().unique_fmpz())  # type: ignore[arg-type]
 def gathered(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
-    sums: dict[int, int] = Counter()
-    for i, mass in pairs:
-        sums[i] += mass
+    sums: dict[int, int] = {}
+    for i, mass in pairs: sums[i] = sums.get(i, 0) + mass
     return sums
+def filled(found: Any, count: int) -> list[tuple[arb, int]]:  # so many of the ways there, those of the largest mu first
+    ends = [min(end, count) for end in accumulate((way for _, way in found), initial=0)]
+    return [(mu, end - begin) for (mu, _), (begin, end) in zip(found, pairwise(ends), strict=True) if end > begin]
 @lru_cache(256)
-def outcomes(text: str, cells: int, cell: fmpq, points: int, t: Terms) -> tuple[dict[int, int], arb]:
-    kind, found = json.loads(text), []  # cells where what a request's records left may be, the ways there; the largest
-    steps, count = kind["epochs"] and kind["epochs"] * t.batches + kind["steps"], points // kind["together"]
+def outcomes(text: str, short: int, t: Terms) -> list[tuple[arb, int]]:  # mu of a record (of all together), and the ways there
+    kind, found = json.loads(text), [(arb(0), t.dropped)] * (t.dropped > 0)
+    steps = kind["epochs"] and kind["epochs"] * t.batches + kind["steps"]
     drawn = combinations_with_replacement(range(t.batches), kind["together"])
     for lags, pieces in zip(islice(drawn, len(kind["pieces"]) + 1), kind["pieces"], strict=True):  # for every choice of batches
-        held = Counter(lags)
-        case = {"placed": [(lag, held[lag], t.b) for lag in held], "steps": steps, "start": "common", "pieces": pieces}
+        held, size = {lag: lags.count(lag) for lag in lags}, t.short if t.short and lags[0] == short else t.b
+        case = {"placed": [(lag, held[lag], size) for lag in held], "steps": steps, "start": "common", "pieces": pieces}
         check_pieces(case, t, kind["steps"], "witness.kinds")
-        found.append((mu_of([{"pieces": pieces}], t), factorial(len(lags)) // prod(map(factorial, held.values()))))
-    low, high = (reduce(pick, (mu for mu, _ in found)) * (1 + fmpq(1, 1 << k)) for pick, k in ((arb.min, 99), (arb.max, 90)))
-    if count > 1:  # rounded up to a grid of their own, which begins above the least of them
-        need(cells * count <= MOST_TERMS, "witness.cells", cells, f"at most {MOST_TERMS} for {count} records together")
-        grid = gathered((max(0, above((mu - low) / (high - low) * cells)), way) for mu, way in found)
-        ways = (fmpz_poly([grid.get(i, 0) for i in range(cells + 1)]) ** count).coeffs()
-        found = [(count * low + i * (high - low) / cells, int(way)) for i, way in enumerate(ways) if way]
-    return gathered((above(x / cell), way) for x, way in found), count * high
+        ways = math.factorial(len(lags)) // math.prod(map(math.factorial, held.values())) if t.own else size
+        found.append((mu_of([case], t).upper(), ways))
+    return sorted(found, key=lambda pair: pair[0], reverse=True)
+def together(found: Any, count: int, cells: int, cell: fmpq, group: str) -> tuple[Any, int, arb]:  # cells, ways there; all; top
+    high, small = found[0][0] * (1 + fmpq(1, 1 << 90)), count > 1 and group == "tails"
+    base, unit = (found[-1][0], (high - found[-1][0]) / cells) if small else (0, cell)  # (several go to a grid of their own)
+    work = above((high - base) / unit) * count * {"tails": 16, "replaced": count, "drawn": count * len(found) // 4}[group] // 16
+    need(count == 1 or work <= MOST_TERMS, "witness.cells", work, "fewer, or fewer records")
+    sizes = [(above((mu - base) / unit * FINE), way) for mu, way in found]  # between two cells: up, or so that the mean is kept
+    split: Any = lambda x: ([(x // FINE, FINE - x % FINE), (x // FINE + 1, x % FINE)], [(-(-x // FINE), 1)])[group == "tails"]
+    law: Any = gathered((i, way * part) for x, way in sizes for i, part in split(x))
+    whole = math.comb(sum(way for _, way in found), count) * FINE**count if group == "drawn" else sum(law.values()) ** count
+    if group == "drawn":  # batch by batch: by the number of points so far, the ways to their sum
+        law = [{0: 1}] + [{}] * count
+        for x, size in sizes:
+            parts = [[(i, math.comb(size, k) * FINE**k * way // FINE) for i, way in split(k * x)] for k in range(count + 1)]
+            law = [gathered((i + j, mass * way) for k in range(m + 1) for i, mass in law[m - k].items() for j, way in parts[k])
+                   for m in range(count + 1)]
+        law = law[count]
+    elif count > 1: law = dict(enumerate((fmpz_poly([law.get(i, 0) for i in range(max(law) + 1)]) ** count).coeffs()))
+    law = gathered((above((count * base + i * unit) / cell) if small else i, int(way)) for i, way in law.items() if way)
+    return law, whole, count * high
 def check_blocks(witness: Any, t: Any) -> Iterator[str]:  # shift (1 - gap)^r, r steps before the end of a block
     steps, blocks = (sum(row["blocks"] * row.get(name, 1) for row in witness) for name in ("steps", ""))
     need(0 < steps <= t.v["steps"], "witness", steps, f"blocks of 1 to {t.v['steps']} steps in all")
@@ -312,58 +323,55 @@ def check_blocks(witness: Any, t: Any) -> Iterator[str]:  # shift (1 - gap)^r, r
             return within and certain(whole, a * t.total(n, 2))
         need(decided(field, covered), field, row["shift"], "larger: it does not cover the differences")
         yield f"{field} covers {row['blocks']} blocks of {n} steps"
-def gdp(epsilon: arb, mu: arb) -> arb:  # Phi(-epsilon/mu + mu/2) - e^epsilon Phi(-epsilon/mu - mu/2)
+def gdp(epsilon: arb, mu: arb, convex: bool = False) -> arb:  # Phi(-epsilon/mu + mu/2) - e^epsilon Phi(-epsilon/mu - mu/2)
+    if convex: return gdp(epsilon, bend := mu.min((2 * epsilon).sqrt())) + (mu - bend) / (2 * arb.pi()).sqrt()  # or a tangent
     near, far = (((epsilon / mu + sign * mu / 2) / arb(2).sqrt()).erfc() for sign in (-1, 1)) if mu != 0 else (0, 0)
     return (near - epsilon.exp() * far) / 2
-def law_of_blocks(witness: Any, t: Terms) -> Any:  # each takes delta to delta gdp(log(1 + (e^epsilon - 1)/delta), mu)
-    mus = cache(lambda bits: [
-        mu for row in witness for mu in [mu_of([{"pieces": [(0, row["steps"], row["shift"])]}], t)] * row["blocks"]])
+def law_of_blocks(w: Any, t: Terms) -> Any:  # each takes delta to delta gdp(log(1 + (e^epsilon - 1)/delta), mu)
+    mus = cache(lambda bits: [mu for x in w for mu in [mu_of([{"pieces": [(0, x["steps"], x["shift"])]}], t)] * x["blocks"]])
     def delta(epsilon: arb, signs: Any, up: bool) -> arb:
         value, least = arb(1), arb("1e-1002")
         for mu in mus(ctx.prec):
             value = value * gdp((epsilon.expm1() / value).log1p(), mu) if not value < least else least * arb(0.5, 0.5)
         return value
     return lambda: mus(ctx.prec)[0], delta
-def newest(witness: Any, t: Terms) -> list[arb]:  # mu of the last request's entries; older ones add theirs
+def scales(witness: Any, t: Terms) -> list[list[tuple[arb, arb]]]:  # chance and mu of what may have left, and of its stand-ins
+    if "inner" in witness[0]:
+        pairs = (pairwise([("", "1"), *witness[0][name]]) for name in ("inner", "outer"))
+        return [[(ball(p) - ball(q), ball(x)) for (_, p), (x, q) in some] for some in pairs]
     mus = [entry["count"] * mu_of(entry["cases"], t) for entry in witness]
-    return [sum(mus[: t.q - 1], arb(0)) + mu for mu in mus[t.q - 1 :]]
-def law(witness: Any, t: Terms) -> Any:  # the largest mu; delta at an epsilon, from its signs
-    mus = cache(lambda bits: newest(witness, t))
-    return (lambda: reduce(arb.max, mus(ctx.prec))), lambda epsilon, signs, up: sum((
-        ball(entry["weight"]) * gdp(epsilon, mu) for entry, mu in zip(witness[t.q - 1 :], mus(ctx.prec), strict=True)), arb(0))
+    older, weights = sum(mus[: t.q - 1], arb(0)), [ball(entry["weight"]) for entry in witness]
+    newest = [(p, older + mu) for p, mu in zip(weights[t.q - 1:], mus[t.q - 1:], strict=True)]
+    return [newest, newest] if t.v["placement"] == "random" or not t.own else [newest[:1], newest[1:]]
+def law(witness: Any, t: Terms) -> Any:  # the largest mu; delta at an epsilon
+    convex, pairs = witness[0].get("group", "tails") != "tails", cache(lambda bits: scales(witness, t)[0])
+    return (lambda: reduce(arb.max, [mu for _, mu in pairs(ctx.prec)])), lambda epsilon, signs, up: sum(
+        (p * gdp(epsilon, mu, convex) for p, mu in pairs(ctx.prec)), arb(0))
 def law_of_draws(witness: Any, t: Terms) -> Any:
     """P: the average of N(mu_j, 1), R: N(-s, 1). With g = e^epsilon, if their ratio P/R, which increases, is surely at most g
     at x1 and at least g at x2, P(E) - g R(E) <= P(X > x1) - g R(X > x2) for any E; if at most 1/g at y1 and at least 1/g at y2,
     R(E) - g P(E) <= R(X < y2) - g P(X < y1). x2, y1 null: infinite. A class [begin, end) counts as its largest s."""
     @cache
-    def scales(bits: int) -> Any:  # (chance, mu/sqrt(2)) of the leaver's batches, or of what was listed, and of the stand-in's
-        if t.v["placement"] == "law":
-            rows = ([("", "1"), *witness[0][name]] for name in ("inner", "outer"))
-            both, other = ([(ball(p) - ball(q), ball(x)) for (_, p), (x, q) in pairwise(some)] for some in rows)
-        else:
-            mus = newest(witness, t)
-            halves = (mus, mus) if t.v["placement"] == "random" else (mus[:1], mus[1:])
-            both, other = ([(arb(1) / len(some), mu) for mu in some] for some in halves)
+    def sides(bits: int) -> Any:  # (chance, mu/sqrt(2)) of the leaver's batches, or of what was listed, and of the stand-in's
+        both, other = scales(witness, t)
         return [[(p, mu / arb(2).sqrt()) for p, mu in some] for some in (both, other if t.stand_in else [(arb(1), arb(0))])]
     @cache
     def beyond(x: str, way: int, bits: int) -> arb:  # P(X > x), or P(X < x)
         at = ball(x) / arb(2).sqrt()
-        return sum((p * (way * (at - a)).erfc() for p, a in scales(bits)[0]), arb(0)) / 2
+        return sum((p * (way * (at - a)).erfc() for p, a in sides(bits)[0]), arb(0)) / 2
     def divergence(epsilon: arb, signs: Any, up: bool) -> arb:  # no smaller than the larger direction (up), or no larger
-        inner, outer = scales(ctx.prec)
+        inner, outer = sides(ctx.prec)
         ends = [row[0] for row in signs]
         need(ends == sorted(set(ends)) and ends[-1:] == [len(outer)], "signs", ends, f"the ends of classes, up to {len(outer)}")
         g, root, forward, backward = epsilon.exp(), arb(2).sqrt(), arb(0), arb(0)
         for begin, (end, *places) in zip([0, *ends], signs, strict=False):
             part, s = sum((p for p, _ in outer[begin:end]), arb(0)), reduce(arb.max, [s for _, s in outer[begin:end]])
             x1, x2, y1, y2 = (None if place is None else ball(place) / root for place in places)
-            if s == 0 and all(a == 0 for _, a in inner):  # nothing differs
-                continue
+            if s == 0 and all(a == 0 for _, a in inner): continue  # nothing differs
             for x, level, below in ((x1, g, True), (x2, g, False), (y1, 1 / g, True), (y2, 1 / g, False)) if up else ():
                 if x is not None:
                     ratio = sum((p * (a * (2 * x - a)).exp() for p, a in inner), arb(0)) * (s * (2 * x + s)).exp()
-                    right = certain(ratio, level) if below else certain(level, ratio)
-                    need(right, "signs", places, "around the places where P/R is e^epsilon and e^-epsilon")
+                    need(certain(ratio, level) if below else certain(level, ratio), "signs", places, "around the places of P/R")
             far, near = (x2, y2) if up else (x1, y1)
             forward += part * (beyond(places[0], 1, ctx.prec) - (0 if far is None else g * (far + s).erfc() / 2))
             lost = 0 if y1 is None else g * beyond(places[2], -1, ctx.prec)
@@ -372,14 +380,12 @@ def law_of_draws(witness: Any, t: Terms) -> Any:
     def delta(epsilon: arb, signs: Any, up: bool) -> arb:
         p, redrawn = paid(t), t.v["redraw"]  # P <= (e^inside R + delta')/(1 - p), R <= e^inside P + delta' + e^inside p
         inside = epsilon + (-p).log1p() if redrawn else epsilon
-        if not certain(arb(0), inside):
-            return arb(1)
+        if not certain(arb(0), inside): return arb(1)
         value = divergence(inside, signs, up) + (inside.exp() * p if redrawn else p)
         return (value / (1 - p) if redrawn else value).min(arb(1))
-    return (lambda: sum(reduce(arb.max, [a for _, a in part]) for part in scales(ctx.prec)) * arb(2).sqrt()), delta
+    return (lambda: sum(reduce(arb.max, [a for _, a in part]) for part in sides(ctx.prec)) * arb(2).sqrt()), delta
 def paid(t: Terms) -> arb:  # redrawn: the chance that a deleted record makes its batch too large; else that any is, at any time
-    if t.limit is None or t.others <= t.limit:
-        return arb(0)
+    if t.limit is None or t.others <= t.limit: return arb(0)
     beyond = t.batches * tail(t.others, t.batches, t.limit + 1)
     p = sum(t.points) * (tail(t.others, t.batches, t.limit) - beyond / t.batches) / (1 - beyond) if t.v["redraw"] else beyond
     need(not t.v["redraw"] or certain(beyond.max(p), arb(1)), "inputs.redraw", True, "false: too large batches are the rule")
@@ -391,9 +397,8 @@ def check_result(result: Any, v: Any, t: Terms, witness: Any) -> Iterator[str]:
     blocks = sum(row.get("blocks", 0) for row in witness)
     largest, delta = (law_of_draws if t.own else law_of_blocks if blocks else law)(witness, t)
     need((result["mu"] is None) == (blocks > 1), "result.mu", result["mu"], "null where blocks contract, and only there")
-    if blocks <= 1:
-        yield encloses(result["mu"], "result.mu", lambda x, up: (x, largest()))
-    most = min(100, MOST_TERMS // max(blocks, 1) - 2)
+    if blocks <= 1: yield encloses(result["mu"], "result.mu", lambda x, up: (x, largest()))
+    most = min(100, MOST_TERMS // max(blocks, len(witness[0].get("inner", "1"))) - 2)
     need(len(result["curve"]) <= most, "result.curve", len(result["curve"]), f"at most {most} points, or of fewer blocks")
     points = [(f"result.curve[{i}]", row["delta"], row["epsilon"], row.get("signs")) for i, row in enumerate(result["curve"])]
     points.insert(0, ("result", v["delta"], result["epsilon"], result.get("epsilon_signs")))
@@ -412,13 +417,12 @@ def digest(value: Any) -> str:
 def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raises Refused at the first that fails
     try:
         need(len(data) <= LARGEST_FILE, "the length of the file", len(data), f"at most {LARGEST_FILE} bytes")
-        once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else 'a key "twice"'  # noqa: E731
+        once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else 'a key "twice"'
         cert = json.loads(data.decode("ascii"), object_pairs_hook=once)
         version: Any = cert.get("version") if type(cert) is dict else 0
         need(type(version) is int and version in SHAPES, "certificate.version", version, " or ".join(map(str, sorted(SHAPES))))
         conform(cert, SHAPES[version], "certificate")
-        v = cert["inputs"]
-        for name in v.keys() & {"smoothness", "lipschitz", "step_size", "sigma", "radius", "delta", *CLIPS[:3]}:
+        for name in (v := cert["inputs"]).keys() & {*"smoothness lipschitz step_size sigma radius delta".split(), *CLIPS[:3]}:
             need(v[name] is None or exact(v[name]) > 0, f"inputs.{name}", v[name], "above 0")
         t = (Steps if version == 4 else Terms)(v)
         size = f"; more than {t.limit} other records in a batch are too many" if t.limit is not None else ""
@@ -427,7 +431,7 @@ def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raise
         need(cert["statement"] == said, "statement", cert["statement"], repr(said))
         need(texts[7:39] == FIXED_TEXTS[version], "theorems, assumptions, limits", texts, f"those of format {version}")
         yield f"statement: belongs to these inputs; theorems, assumptions and limits: those of format {version}"
-        yield from {4: check_blocks, 5: check_law}.get(version, check_witness)(cert["witness"], t)
+        yield from {4: check_blocks, 5: check_law, 6: check_law}.get(version, check_witness)(cert["witness"], t)
         yield from check_result(cert["result"], cert["inputs"], t, cert["witness"])
         content = cert | {"signature": None, "digests": cert["digests"] | {"content": ""}}
         for name, value in {"inputs": cert["inputs"], "content": content}.items():
@@ -437,14 +441,10 @@ def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raise
         raise Refused(f"malformed certificate: {type(error).__name__} {ascii(str(error))[:99]}") from error
 if __name__ == "__main__":
     try:
-        with open(sys.argv[1], "rb") as file:
-            content = file.read(LARGEST_FILE + 1)  # never more, of whatever kind the file is
-        for fact in check(content):
-            print("ok  " + fact)
+        with open(sys.argv[1], "rb") as file: content = file.read(LARGEST_FILE + 1)  # never more, of whatever kind it is
+        for fact in check(content): print("ok  " + fact)
         print("valid: " + json.loads(content)["statement"])
     except Refused as reason:
-        print(f"REFUSED: {reason}")
-        sys.exit(1)
+        sys.exit(print(f"REFUSED: {reason}") or 1)
     except (OSError, IndexError) as error:
-        print(f"usage: python check.py certificate.json ({error})", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(print(f"usage: python check.py certificate.json ({error})", file=sys.stderr) or 2)

@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from accountant.certificates.ratio import Weighted
 
 #: How far the ends of an enclosure of epsilon are apart.
-_APART: Final = Fraction(1, 10**32)
+APART: Final = Fraction(1, 10**32)
 #: Digits of the places, until an enclosure is tight.
-_PLACES: Final = (45, 150, 400, 900)
+PLACES: Final = (45, 150, 400, 900)
 #: Narrower than what a checker calls tight.
-_TIGHT: Final = 10**26
+TIGHT: Final = 10**26
 #: Pairs of an inner and an outer component at one epsilon, and at all of them but the two of the claim.
 _PAIRS: Final = 1 << 14
 _CURVE_PAIRS: Final = 1 << 14
 #: Beyond every ratio.
 _NEVER: Final = "-50000"
-_NEGLIGIBLE: Final = ("0", "1e-1001")
+NEGLIGIBLE: Final = ("0", "1e-1001")
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,15 @@ class DrawnProof:
 
     def delta(self, epsilon: Fraction) -> Point:
         """delta at an epsilon."""
-        for digits in _PLACES:
+        for digits in PLACES:
             with bits(int(3.4 * digits) + 128):
                 signs = self._signs(epsilon, digits)
                 low, high = (ends(self._delta(epsilon, signs, up=up))[up] for up in (False, True))
                 # More than 1 says nothing.
                 low, high = min(low, Fraction(1)), min(high, Fraction(1))
                 if high < Fraction(1, 10**1001):
-                    return Point(list(_NEGLIGIBLE), signs)
-                if (high - low) * _TIGHT <= high:
+                    return Point(list(NEGLIGIBLE), signs)
+                if (high - low) * TIGHT <= high:
                     return Point(text_ends(max(low, Fraction(0)), high), signs)
         raise UnreachableError(f"delta at epsilon = {float(epsilon):g} cannot be enclosed")
 
@@ -122,14 +122,14 @@ class DrawnProof:
         with bits(512):
             if not self.redraw and ends(self._delta(Fraction(0), self._signs(Fraction(0), 60), up=True))[1] <= delta:
                 return Point(["0", "0"], self._signs(Fraction(0), 60))
-        for digits in _PLACES:
+        for digits in PLACES:
             with bits(int(3.4 * digits) + 128):
                 try:
                     middle = self._root(delta)
                 except ArithmeticError:
                     # More bits may help.
                     continue
-                low, high = text_ends(middle * (1 - _APART), middle * (1 + _APART))
+                low, high = text_ends(middle * (1 - APART), middle * (1 + APART))
                 signs = self._signs(Fraction(high), digits)
                 above = ends(self._delta(Fraction(low), signs, up=False))[0] >= delta
                 if above and ends(self._delta(Fraction(high), signs, up=True))[1] <= delta:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Final, Generic, NotRequired, TypedDict, TypeVar
 
 FORMAT: Final = "unlearning-certificate"
-#: Of batches cut from a partition, of batches that records draw, of noisy steps that both runs share, and of streams of records
-#: that draw.
+#: Of batches cut from a partition, of batches that records draw, of noisy steps that both runs share; of streams of records
+#: that draw, and of a partition.
 VERSION: Final = 2
 DRAWN_VERSION: Final = 3
 STEP_VERSION: Final = 4
 LAW_VERSION: Final = 5
+PARTS_VERSION: Final = 6
 #: What an assumption's status is.
 DECLARED: Final = "declared by the user"
 CHECKED: Final = "checked by the program"
@@ -36,7 +37,7 @@ class Request(TypedDict):
 class Inputs(TypedDict):
     """What the claim is about, and the claim; numbers that are not counts are exact decimals or fractions.
 
-    last_batch: version 2; assignment, largest_n, redraw: versions 3 and 5; rounding: version 5.
+    last_batch: versions 2 and 6; assignment, largest_n, redraw: 3 and 5; rounding: 5 and 6.
     """
 
     n: int
@@ -128,27 +129,35 @@ class Certificate(Envelope[Inputs, WrittenComponent, Result]):
 
 
 class WrittenKind(TypedDict):
-    """Requests alike: pieces [first, end, a] for every choice of batches of ``together`` records, in the order of itertools."""
+    """Requests alike: pieces [first, end, a] for every choice of batches of ``together`` records, in the order of itertools.
+
+    worst: version 6: counted at their worst positions, so many steps before the release.
+    """
 
     together: int
     steps: int
     epochs: int | None
+    worst: NotRequired[bool]
     pieces: list[list[list[int | str | None]]]
 
 
 class WrittenLaw(TypedDict):
-    """requests: the kind of each. cell, cells: of the grids. inner, outer: [mu, chance of more], of leavers and stand-ins."""
+    """requests: the kind of each. cell, cells: of the grids. inner, outer: [mu, chance of more], of leavers and stand-ins.
+
+    group: version 6: how the newest points are followed, tails, drawn or replaced.
+    """
 
     kinds: list[WrittenKind]
     requests: list[int]
     cells: int
     cell: str
+    group: NotRequired[str]
     inner: list[list[str]]
     outer: list[list[str]]
 
 
 class LawCertificate(Envelope[Inputs, WrittenLaw, Result]):
-    """The whole file of version 5."""
+    """The whole file of versions 5 and 6."""
 
 
 class StepInputs(TypedDict):

@@ -1,9 +1,11 @@
-"""Certificates of streams of records that draw their batches by themselves (format 5): what the stream states, proved.
+"""Certificates of streams: what they state of all their requests, proved. Of records that draw their batches by themselves
+(format 5), and of a partition (format 6).
 
 A stream states the curve of a mixture: chances and mu of what all deleted records left together, rounded up on a grid of
 doubles. The certificate lists that mixture as it is, and the shifts of every choice of batches; the checker follows the law of
 the records in whole numbers, sees that the list has no smaller tails, and computes epsilon from the list. So what is proved is
-what was stated, to the last digits of doubles.
+what was stated, to the last digits of doubles. Where only convex functions may read a group's law, it sees that the list has
+nowhere a smaller mean of what is above a level.
 """
 
 from __future__ import annotations
@@ -13,46 +15,48 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-import numpy as np
+from typing import Final, NamedTuple
 
 from accountant.bounds import Optimal, Setting, Visits
-from accountant.certificates.certificate import canonical, check_small, claimed_epsilon, drawn_result, inputs_of, sealed
-from accountant.certificates.drawn import DrawnProof
-from accountant.certificates.format import LAW_VERSION, LawCertificate, WrittenKind, WrittenLaw
-from accountant.certificates.law_texts import LAW_ASSUMPTIONS, LAW_LIMITS, LAW_THEOREMS
-from accountant.certificates.ratio import ball
-from accountant.certificates.refused import check_law
+from accountant.certificates.certificate import (
+    canonical,
+    claimed_epsilon,
+    drawn_result,
+    inputs_of,
+    plain_result,
+    sealed,
+)
+from accountant.certificates.format import LAW_VERSION, PARTS_VERSION, LawCertificate, Result, WrittenKind, WrittenLaw
+from accountant.certificates.law_texts import (
+    LAW_ASSUMPTIONS,
+    LAW_LIMITS,
+    LAW_THEOREMS,
+    PARTS_ASSUMPTIONS,
+    PARTS_LIMITS,
+    PARTS_THEOREMS,
+)
+from accountant.certificates.listed import TAILS, LawProof, PartsProof, listed
+from accountant.certificates.refused import check_group, check_law
 from accountant.certificates.steps import check_again
 from accountant.certificates.texts import statement
 from accountant.certificates.witness import BITS
-from accountant.curves import AddedCurve, Curve, GaussianMixtureCurve, RedrawnCurve
-from accountant.numerics import Floats, InputError, Progress, exact_text, integer, rounded_text
-from accountant.problem import PNSGD, Number, decimal
+from accountant.numerics import InputError, Interval, Progress, exact_text, integer
+from accountant.problem import WORST, Number, decimal
 from accountant.questions import exact_delta
-from accountant.requests import CurveAfter, UnlearningStream, epochs_counted, stated_after
-
-if TYPE_CHECKING:
-    from flint import arb
-
-    from accountant.certificates.ratio import Weighted
+from accountant.requests import CurveAfter, StatedAfter, UnlearningStream, counts_at_worst, epochs_counted, stated_after
 
 #: Cells between the least and the largest outcome of one record of a group: of a first request, and of later ones.
 _FIRST_CELLS: Final = 1 << 12
 _CELLS: Final = 1 << 11
 _FINE: Final = "1e-40"
 _COARSE: Final = "1000"
-#: Digits of listed mu and chances, rounded up.
-_DIGITS: Final = 24
-#: What chances that doubles added up are raised by.
+#: What chances are raised by that doubles added up; that a long recursion of a group found.
 _RAISED: Final = 1 + Fraction(1, 1 << 43)
+_GROUP_RAISED: Final = 1 + Fraction(1, 1 << 40)
 #: Choices of batches whose shifts a file has room for, in all.
 _MOST_CHOICES: Final = 1 << 15
-#: Components that a checker has the time for, and pairs of them at the points of the curve.
+#: Components that a checker has the time for.
 _MOST_COMPONENTS: Final = 1 << 13
-_CURVE_PAIRS: Final = 1 << 14
 
 
 class Happened(NamedTuple):
@@ -69,11 +73,16 @@ class Happened(NamedTuple):
 
 @dataclass(frozen=True)
 class _Kind:
-    """Requests after which so many steps ran, of records that were in for so many epochs, as the stream counts them."""
+    """Requests after which so many steps ran, of records that were in for so many epochs, as the stream counts them.
+
+    worst: so many steps before the release. short: the lag of a smaller last batch.
+    """
 
     together: int
     steps: int
     epochs: int | None
+    worst: bool = False
+    short: int | None = None
 
 
 def certify_stream(
@@ -87,10 +96,11 @@ def certify_stream(
 ) -> LawCertificate:
     """A certificate of what ``stream`` states after the last of its requests; needs the extra ``certify``.
 
-    stream: of assignment "secret" under bound "optimal". happened: all that it answered, in order, as (points, steps) of a
-    request or (0, steps, joined) of records that joined (:class:`Happened`); what follows the last request does not count.
-    epsilon: the claim; None for the smallest that is proved, which is ``planned(...).guarantee.epsilon(delta)`` of the last
-    request to twelve digits. origins: where each constant came from. problem_file: its bytes, for a digest.
+    stream: of assignment "secret" or "partition" under bound "optimal". happened: all that it answered, in order, as (points,
+    steps) of a request or (0, steps, joined) of records that joined (:class:`Happened`); what follows the last request does not
+    count. epsilon: the claim; None for the smallest that is proved, which is ``planned(...).guarantee.epsilon(delta)`` of the
+    last request to twelve digits, or less: of a key that was redrawn a stream counts more than 31 deleted records in
+    sixteenths. origins: where each constant came from. problem_file: its bytes, for a digest.
     Raises ClaimError for a claim that is not proved, InputError where ``happened`` is not what the stream has been through, and
     for streams that have no certificate.
     """
@@ -100,37 +110,46 @@ def certify_stream(
     target = exact_delta(stream.accountant, stream.delta)
     delta = target if isinstance(target, Fraction) else decimal(target)
     written = law.written(progress)
-    gone = sum(event.points for event in events)
-    proof = LawProof(written, law.after, delta, stream.accountant.algorithm, gone)
-    at = proof.epsilon(delta)
-    claim = claimed_epsilon(epsilon, Fraction(at.ends[0]), Fraction(at.ends[1]), delta)
-    check_small(Fraction(at.ends[0]))
-    inputs = inputs_of(
-        stream.accountant,
-        decimal(stream.sigma),
-        None,
-        [(event.points, event.steps) for event in events],
-        claim,
-        delta,
-        redraw=proof.redraw,
-    )
-    inputs["requests"] = [{"points": event.points, "steps": event.steps, "joined": event.joined} for event in events]
-    inputs |= {"placement": "law", "rounding": law.rounding}
+    claim, result, redraw = _proved(law, written, delta, epsilon, progress)
+    requests = [(event.points, event.steps) for event in events]
+    inputs = inputs_of(stream.accountant, decimal(stream.sigma), None, requests, claim, delta, redraw=redraw)
+    # Own draws at their worst count as drawn, too: what holds for any of them holds on average.
+    worst = not law.own_draws and stream.accountant.batches == WORST
+    inputs |= {"placement": "worst" if worst else "law", "rounding": law.rounding}
+    if law.own_draws:
+        inputs["requests"] = [{"points": event.points, "steps": event.steps, "joined": event.joined} for event in events]
+    texts = (LAW_THEOREMS, LAW_ASSUMPTIONS, LAW_LIMITS) if law.own_draws else (PARTS_THEOREMS, PARTS_ASSUMPTIONS, PARTS_LIMITS)
     certificate = sealed(
-        version=LAW_VERSION,
+        version=LAW_VERSION if law.own_draws else PARTS_VERSION,
         statement=statement(inputs, stream.accountant.steps_per_epoch),
         inputs=inputs,
         origins=dict(origins or {}) | ({"epsilon": "smallest that is proved"} if epsilon is None else {}),
-        theorems=LAW_THEOREMS,
-        assumptions=LAW_ASSUMPTIONS,
-        limits=LAW_LIMITS,
+        theorems=texts[0],
+        assumptions=texts[1],
+        limits=texts[2],
         witness=[written],
-        result=drawn_result(proof, at, claim, progress),
+        result=result,
         problem_file=problem_file,
     )
     if stream.accountant.algorithm.radius is not None:
         _check_without_ball(certificate)
     return certificate
+
+
+def _proved(
+    law: _Law, written: WrittenLaw, delta: Fraction, epsilon: float | None, progress: Progress | None
+) -> tuple[Fraction, Result, bool]:
+    """The claim, what is proved, and whether a key counts as redrawn."""
+    if law.own_draws:
+        proof = LawProof(written, law.after, delta, law.stream.accountant.algorithm, law.points)
+        at = proof.epsilon(delta)
+        low, high = (Fraction(end) for end in at.ends)
+        claim = claimed_epsilon(epsilon, low, high, delta)
+        return claim, drawn_result(proof, at, claim, progress), proof.redraw
+    parts = PartsProof(written)
+    proved = parts.epsilon(delta)
+    claim = claimed_epsilon(epsilon, proved.lower, proved.upper, delta)
+    return claim, plain_result(parts, parts.mu(), proved, claim, progress, count=parts.points), False
 
 
 def _check_without_ball(certificate: LawCertificate) -> None:
@@ -175,33 +194,47 @@ class _Law:
     kinds: list[_Kind]
     #: The kind of each request.
     requests: list[int]
+    points: int
     after: CurveAfter
+    group: str
     cell: str
     cells: int
     rounding: str
 
+    @property
+    def own_draws(self) -> bool:
+        return self.stream.accountant.algorithm.own_draws
+
     @classmethod
     def of(cls, stream: UnlearningStream, events: list[Happened]) -> _Law:
         again, stride = stream.fresh(), stream.accountant.steps_per_epoch if stream.unit == "epochs" else 1
-        kinds: dict[_Kind, int] = {}
-        requests = []
+        # Of each request its kind, and its age at the release.
+        found: list[tuple[_Kind, int]] = []
+        left = sum(event.steps for event in events)
         for event in events[:-1]:
             if event.points:
-                kind = _kind(again, event, together=1)
-                requests.append(kinds.setdefault(kind, len(kinds)))
+                found.append((_kind(again, event, together=1), left))
                 again.answer(event.points, event.steps // stride)
             else:
                 again.insert(event.joined, event.steps)
+            left -= event.steps
         last = events[-1]
         facts = stated_after(again, last.points, last.steps)
+        check_group(facts, last.points)
         single = len(facts.curve.values) == 1
         kind = _kind(again, last, together=last.points if facts.joint and not single else 1)
-        requests.append(kinds.setdefault(kind, len(kinds)))
-        # One outcome, the largest, needs no law; what is no law on a grid is as good as exact.
-        cell = _COARSE if single else _FINE if facts.alone else exact_text(decimal(facts.cell or 1.0))
-        cells = 1 if single else _FIRST_CELLS if facts.alone else _CELLS
-        rounding = exact_text(decimal(facts.rounding))
-        return cls(stream, list(kinds), requests, facts.curve, cell, cells, rounding)
+        found.append((replace(kind, worst=single) if facts.at_worst else kind, left))
+        ages = {
+            at: replace(kind, worst=True, steps=age)
+            for at, (kind, age) in enumerate(found)
+            if kind.worst or (facts.at_worst and at < len(found) - 1)
+        }
+        each = [ages.get(at, kind) for at, (kind, _) in enumerate(found)]
+        kinds = list(dict.fromkeys(each))
+        group, cell, cells = _grid(facts, own_draws=stream.accountant.algorithm.own_draws)
+        points = sum(event.points for event in events)
+        requests = [kinds.index(kind) for kind in each]
+        return cls(stream, kinds, requests, points, facts.curve, group, cell, cells, exact_text(decimal(facts.rounding)))
 
     def written(self, progress: Progress | None) -> WrittenLaw:
         batches = self.stream.accountant.steps_per_epoch
@@ -212,105 +245,67 @@ class _Law:
                 f"what is stated rests on the shifts of {choices} choices of batches and {len(after.values)} outcomes, more "
                 "than a checker has the time for: no certificate"
             )
-        listed = [_listed(after.weights, after.values, self.rounding)]
-        listed += [] if after.stand_in is None else [_listed(*after.stand_in, self.rounding)]
+        more = _RAISED if self.group == TAILS else _GROUP_RAISED
+        lists = [listed(after.weights, after.values, self.rounding, more=more)]
+        lists += [] if after.stand_in is None else [listed(*after.stand_in, self.rounding, more=more)]
         kinds = []
         for number, kind in enumerate(self.kinds):
             kinds.append(self._kind(kind))
             if progress is not None:
                 progress(number, 3 * len(self.kinds))
-        return {
+        written: WrittenLaw = {
             "kinds": kinds,
             "requests": self.requests,
             "cells": self.cells,
             "cell": self.cell,
-            "inner": listed[0],
-            "outer": listed[1] if len(listed) > 1 else [],
+            "inner": lists[0],
+            "outer": lists[1] if len(lists) > 1 else [],
         }
+        if not self.own_draws:
+            written["group"] = self.group
+        return written
 
     def _kind(self, kind: _Kind) -> WrittenKind:
-        from accountant.numerics import Interval
-
         accountant = self.stream.accountant
         algorithm = replace(accountant.algorithm, radius=None, rounding=None, learn_epochs=kind.epochs)
-        size, pieces = int(algorithm.batch_size), []
+        sizes, pieces = algorithm.batch_sizes, []
         with Interval(BITS) as ar:
             setting = Setting(algorithm, accountant.setting.reference, number=Number(ar))
             for held in itertools.combinations_with_replacement(range(algorithm.steps_per_epoch), kind.together):
-                placed = [Visits(lag, held.count(lag), size) for lag in sorted(set(held))]
+                placed = [
+                    Visits(lag, held.count(lag), int(sizes(algorithm.steps_per_epoch - 1 if lag == kind.short else 0)))
+                    for lag in sorted(set(held))
+                ]
                 case = Optimal().witness(setting, placed, kind.steps, sigma=decimal(self.stream.sigma))
                 pieces.append([[piece.first, piece.last, piece.a] for piece in case.pieces])
-        return {"together": kind.together, "steps": kind.steps, "epochs": kind.epochs, "pieces": pieces}
+        written: WrittenKind = {"together": kind.together, "steps": kind.steps, "epochs": kind.epochs, "pieces": pieces}
+        if not self.own_draws:
+            written["worst"] = kind.worst
+        return written
 
 
 def _kind(stream: UnlearningStream, event: Happened, *, together: int) -> _Kind:
     epochs = epochs_counted(stream, event.points)
-    return _Kind(together, event.steps, None if math.isinf(epochs) else int(epochs))
+    algorithm = stream.accountant.algorithm
+    last = algorithm.steps_per_epoch - 1
+    smaller = not algorithm.own_draws and algorithm.batch_sizes(last) != algorithm.batch_sizes(0)
+    return _Kind(
+        together,
+        event.steps,
+        None if math.isinf(epochs) else int(epochs),
+        worst=counts_at_worst(stream, event.points),
+        short=(stream.state.steps - 1 - last) % algorithm.steps_per_epoch if smaller else None,
+    )
 
 
-def _listed(weights: Floats, values: Floats, rounding: str) -> list[list[str]]:
-    """[mu, the chance of more], mu rising; both rounded up."""
-    order = np.argsort(values, kind="stable")
-    shares = [Fraction(weight) for weight in weights[order].tolist()]
-    least, whole, left = Fraction(rounding), sum(shares), Fraction(0)
-    rows: list[list[str]] = []
-    for share, value in zip(reversed(shares), reversed(values[order].tolist()), strict=True):
-        mu = rounded_text(max(Fraction(value), least), _DIGITS, up=True)
-        chance = rounded_text(left / whole * _RAISED, _DIGITS, up=True)
-        if rows and rows[-1][1] == chance:
-            # Nothing that counts is there.
-            rows.pop()
-        if share > 0 and not (rows and rows[-1][0] == mu) and Fraction(chance) < 1:
-            rows.append([mu, chance])
-        left += share
-    return rows[::-1]
-
-
-class LawProof(DrawnProof):
-    """The curve of a listed law."""
-
-    def __init__(self, written: WrittenLaw, after: CurveAfter, delta: Fraction, algorithm: PNSGD, points: int) -> None:
-        self.redraw, self._algorithm, self._points = after.redrawn > 0, algorithm, points
-        cost = max(after.added, after.redrawn)
-        self._log_cost = math.log(cost) if cost > 0 else -math.inf
-        self._lists = [_pairs(written["inner"]), _pairs(written["outer"])]
-        self._target, self._tails = delta, {}
-
-    def points(self, most: int) -> int:
-        pairs = len(self._lists[0]) * max(len(self._lists[1]), 1)
-        return max(min(most, _CURVE_PAIRS // pairs), 1)
-
-    def _scales(self) -> tuple[list[Weighted], list[arb]]:
-        inner, outer = ([(ball(share), ball(mu)) for share, mu in part] for part in self._lists)
-        return inner, [mu for _, mu in outer] or [ball(Fraction(0))]
-
-    def _shares(self) -> list[arb]:
-        return [ball(share) for share, _ in self._lists[1]] or [ball(Fraction(1))]
-
-    @cached_property
-    def _all_sizes(self) -> tuple[Floats, Floats]:
-        inner, outer = (np.array([float(mu) for _, mu in part]) for part in self._lists)
-        return inner, outer if outer.size else np.zeros(1)
-
-    @cached_property
-    def _log_chances(self) -> Floats:
-        return np.log([float(share) for share, _ in self._lists[0]])
-
-    @cached_property
-    def _classes(self) -> list[int]:
-        return list(range(1, self._all_sizes[1].size + 1))
-
-    def _steering(self, delta: Fraction) -> float:  # type: ignore[override]
-        outer = [float(share) for share, _ in self._lists[1]]
-        curve: Curve = GaussianMixtureCurve(len(outer))
-        curve = RedrawnCurve(curve, self._log_cost) if self.redraw else AddedCurve(curve, self._log_cost)
-        log_weights = np.append(self._log_chances, np.log(outer) if outer else [])
-        with np.errstate(divide="ignore"):
-            log_mu = np.log(np.append(self._sizes, self._all_sizes[1] if outer else []))[None]
-        return float(curve.epsilon(np.array([math.log(delta)]), log_weights, log_mu)[0])
-
-
-def _pairs(listed: list[list[str]]) -> list[tuple[Fraction, Fraction]]:
-    """(chance, mu) of a list of [mu, the chance of more]."""
-    before = [Fraction(1), *(Fraction(chance) for _, chance in listed)]
-    return [(before[k] - before[k + 1], Fraction(mu)) for k, (mu, _) in enumerate(listed)]
+def _grid(facts: StatedAfter, *, own_draws: bool) -> tuple[str, str, int]:
+    """How the newest points are followed, the cell, and the cells of a group's own grid."""
+    single = len(facts.curve.values) == 1
+    if facts.group is not None:
+        return str(facts.group.method), exact_text(decimal(facts.group.cell)), 1
+    # One outcome, the largest, needs no law; what is no law on a grid is as good as exact.
+    if single and (own_draws or facts.at_worst):
+        return TAILS, _COARSE, 1
+    if facts.alone or facts.at_worst:
+        return TAILS, _FINE, _FIRST_CELLS
+    return TAILS, exact_text(decimal(facts.cell or 1.0)), _CELLS

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from accountant.curves import CONTRACTION
 from accountant.numerics import InputError, integer
 from accountant.problem import PNSGD, SECRET
 from accountant.questions import UnlearningAccountant
-from accountant.requests import UnlearningStream
+from accountant.requests import StatedAfter, UnlearningStream
+
+#: Points drawn with replacement that a checker has the time for.
+_MOST_DRAWN: Final = 64
 
 
 def check_certifiable(
@@ -100,13 +105,22 @@ def check_law(stream: UnlearningStream) -> None:
     accountant, algorithm = stream.accountant, stream.accountant.algorithm
     if accountant.bound != "optimal":
         raise InputError(f"bound must be optimal for a certificate, got {accountant.bound}")
-    if algorithm.assignment != SECRET:
-        raise InputError(
-            f"assignment must be secret for a certificate of a stream, got {algorithm.assignment}: of a partition there are "
-            "certificates with earlier requests at their worst (accountant certify --requests)"
-        )
     if algorithm.log_contraction == 0:
         raise InputError("a certificate of a stream needs strong_convexity > 0: the checker follows distances that contract")
+
+
+def check_group(facts: StatedAfter, points: int) -> None:
+    """Refuse what is stated of the newest points in terms that a checker does not follow."""
+    if facts.curve.kind == CONTRACTION:
+        raise InputError(
+            "radius makes blocks that contract prove what is stated, where a certificate of a stream lists shifts alone: no "
+            "certificate"
+        )
+    if facts.group is not None and (facts.group.method is None or (facts.group.method == "replaced" and points > _MOST_DRAWN)):
+        raise InputError(
+            f"what is stated of {points} points of a partition at once is their law on a grid, which a checker follows for at "
+            f"most {_MOST_DRAWN} of them: no certificate, use smaller requests"
+        )
 
 
 def checked(requests: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int]]:

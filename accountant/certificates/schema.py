@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from accountant.certificates import check, drawn_texts, law_texts, steps_texts, texts
-from accountant.certificates.format import DRAWN_VERSION, LAW_VERSION, STEP_VERSION, VERSION
+from accountant.certificates.format import DRAWN_VERSION, LAW_VERSION, PARTS_VERSION, STEP_VERSION, VERSION
 from accountant.numerics import InputError
 
 Schema = dict[str, object]
@@ -25,6 +25,7 @@ _TEXTS: Final = {
     DRAWN_VERSION: (drawn_texts.DRAWN_THEOREMS, drawn_texts.DRAWN_ASSUMPTIONS, drawn_texts.DRAWN_LIMITS),
     STEP_VERSION: (steps_texts.STEP_THEOREMS, steps_texts.STEP_ASSUMPTIONS, steps_texts.STEP_LIMITS),
     LAW_VERSION: (law_texts.LAW_THEOREMS, law_texts.LAW_ASSUMPTIONS, law_texts.LAW_LIMITS),
+    PARTS_VERSION: (law_texts.PARTS_THEOREMS, law_texts.PARTS_ASSUMPTIONS, law_texts.PARTS_LIMITS),
 }
 _LENGTH: Final = re.compile(r"\(\?=\.\{(\d+),(\d+)\}\$\)")
 _INTEGER: Final = re.compile(r"\[1-9\]\[0-9\]\{0,(\d+)\}")
@@ -34,8 +35,8 @@ def json_schema(version: int = VERSION) -> Schema:
     """JSON Schema (2020-12) of a certificate: its keys, types and fixed texts; needs the extra ``certify``.
 
     version: 2 of batches cut from a partition, 3 of batches that records draw, 4 of fine-tuning, 5 of streams of records that
-    draw. Whether the claim is proved, and whether the statement belongs to the numbers, ``check.py`` decides. Raises InputError
-    for another version.
+    draw, 6 of streams of a partition. Whether the claim is proved, and whether the statement belongs to the numbers,
+    ``check.py`` decides. Raises InputError for another version.
 
     >>> json_schema()["properties"]["version"]
     {'const': 2}

@@ -75,6 +75,7 @@ _REFERENCES: Final[dict[Reference, str]] = {
 _ORDERS: Final = {
     "worst": "whatever the batch order",
     "random": "averaged over the draw of the batch order, earlier requests at their worst",
+    "law": "averaged over the draw of the batch order",
 }
 
 

@@ -134,7 +134,7 @@ class AveragedRule(OptimalRule):
         return self._question(state, place, steps)
 
     def _question(self, state: StreamState, place: Place, steps: int) -> Asked | None:
-        before = self._before(state, place.points)
+        before = self.named_before(state, place.points)
         if before is None:
             return None
         apart = float(self._restarted(state, place, steps)) if self.bounded else math.inf
@@ -142,7 +142,7 @@ class AveragedRule(OptimalRule):
         factor = self._ageing(state, steps)
         return Asked(place.points, place.phase, place.epochs, steps, factor, before, apart, beyond)
 
-    def _before(self, state: StreamState, points: int) -> int | None:
+    def named_before(self, state: StreamState, points: int) -> int | None:
         """Of how many points a newest one knows that it lies elsewhere, rounded up; None where it is one of too many."""
         named = state.points + points - 1
         unit = 1 << max(named.bit_length() - _BITS, 0)

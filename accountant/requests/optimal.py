@@ -222,9 +222,13 @@ class OptimalRule(Rule):
             return ar.asarray(sizes) / sizes.sum(), log_mu, False
         # mu of a point visited r steps before the last is at most c^r times that of the last, as its distance is.
         weights, distances, convex_only = self.shares(place)
-        one = ar.log(self.sum(place.epochs, stride=self.period) / float(self.sizes[0]))
         with np.errstate(divide="ignore"):
-            return weights, ar.log(distances) + (self._alone(steps, place.epochs) - one), convex_only
+            return weights, ar.log(distances) + self.log_per_distance(place, steps), convex_only
+
+    def log_per_distance(self, place: Place, steps: int) -> Any:
+        """log of what a newest point leaves after the steps, over its distance, in the batch visited last."""
+        one = self.arithmetic.log(self.sum(place.epochs, stride=self.period) / float(self.sizes[0]))
+        return self._alone(steps, place.epochs) - one
 
     def _find_room(self, place: Place, steps: int) -> float:
         weights, log_mu, tangent = self.newest(place, steps)

@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from accountant.averaging import sampled_sum, worst_counts
+from accountant.averaging import Sampled, sampled_sum, worst_counts
 from accountant.bounds import Bound
 from accountant.curves import (
     CONTRACTION,
@@ -380,16 +380,20 @@ def _one_share(algorithm: PNSGD, phase: int, epochs: float, number: Number = DOU
     return number.arithmetic.asarray(sizes) / sizes.sum(), distances, False
 
 
+def drawn_group(algorithm: PNSGD, points: int, phase: int, epochs: float) -> Sampled:
+    """The law of the distances of points at random, on its first grid."""
+    distances, sizes = _distances(algorithm, phase, epochs), algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch))
+    if algorithm.dropped_points:
+        distances, sizes = np.append(distances, 0.0), np.append(sizes, float(algorithm.dropped_points))
+    return sampled_sum(distances, sizes, points, affordable=_AFFORDABLE)
+
+
 @lru_cache(maxsize=256)
 def _random_shares(algorithm: PNSGD, points: int, phase: int, epochs: float) -> tuple[Floats, Floats, bool]:
     """What :meth:`Rule.shares` says of points at random; remembered across streams, which noise does not change."""
     if points == 1:
         return _one_share(algorithm, phase, epochs)
-    distances, sizes = _distances(algorithm, phase, epochs), algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch))
-    if algorithm.dropped_points:
-        distances, sizes = np.append(distances, 0.0), np.append(sizes, float(algorithm.dropped_points))
-    sampled = sampled_sum(distances, sizes, points, affordable=_AFFORDABLE)
-    law = sampled.law
+    law = drawn_group(algorithm, points, phase, epochs).law
     while law.mass.size > _OUTCOMES:
         law = law.coarser()
     weights, values = law.components

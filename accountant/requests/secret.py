@@ -189,7 +189,7 @@ class SecretRule(AveragedRule):
             return None
         return self._question(state, place, steps)
 
-    def _before(self, state: StreamState, points: int) -> int | None:
+    def named_before(self, state: StreamState, points: int) -> int | None:
         """Draws are independent; what counts is the price of a key that is redrawn (0: it is not)."""
         return 0 if state.inserted or not self._redraws else self._counted(state.points + points)
 

@@ -12,8 +12,8 @@ from accountant.curves import Guarantee
 from accountant.numerics import InputError
 from accountant.requests import UnlearningStream
 
-#: What a guarantee and its certificate may differ in: the rounding of doubles.
-_SAME: Final = 1e-12
+#: What a guarantee and its certificate may differ in: the rounding of doubles, of a long sum.
+_SAME: Final = 5e-12
 
 
 def happened(requests: Sequence[Sequence[int]], steps: Sequence[int], joined: Sequence[Sequence[int]]) -> list[Happened]:
@@ -31,13 +31,16 @@ def certified(stream: UnlearningStream, guarantee: Guarantee, events: Sequence[H
     if sum(event.joined for event in events) != stream.state.inserted:
         raise InputError("this model was saved by a version that did not keep when records joined: no certificate")
     certificate = certify_stream(stream, events)
-    stated, proved = float(guarantee.epsilon(stream.delta)), float(certificate["inputs"]["epsilon"])
-    if not abs(proved - stated) <= _SAME * max(stated, 1.0):
-        raise InputError(
-            f"guarantee_ states epsilon = {stated:.12g} at delta = {stream.delta:g}, as an earlier version found, "
-            f"where {proved:.12g} is what is proved of the same requests: no certificate"
-        )
-    return certificate
+    stated, proved = float(guarantee.epsilon(stream.delta)), float(certificate["result"]["epsilon"][1])
+    if abs(proved - stated) <= _SAME * max(stated, 1.0):
+        return certificate
+    if proved < stated:
+        # Less is proved than was stated: of a key that was redrawn a stream counts many deleted records in sixteenths.
+        return certify_stream(stream, events, epsilon=stated)
+    raise InputError(
+        f"guarantee_ states epsilon = {stated:.12g} at delta = {stream.delta:g}, as an earlier version found, "
+        f"where {proved:.12g} is what is proved of the same requests: no certificate"
+    )
 
 
 def write_certificate(certificate: LawCertificate, path: str | PathLike[str], key: str | PathLike[str] | None) -> None:

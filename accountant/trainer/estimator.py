@@ -86,9 +86,9 @@ class Estimator(Filing):
         """Write a certificate of ``guarantee_`` to a file, which ``accountant check`` or the one-file checker verifies.
 
         It proves ``guarantee_.epsilon(delta_)``, to twelve digits, of all requests so far, and holds no data and no key of the
-        draws; for assignment "secret" under bound "optimal". Needs the extra ``certify``. key: the private Ed25519 key that
+        draws; under bound "optimal". Needs the extra ``certify``. key: the private Ed25519 key that
         signs it, in PEM (extra ``sign``). Raises InputError, and writes nothing, where there is none, with the reason:
-        before the first request, right after :meth:`refit`, of a partition and of published bounds.
+        before the first request, right after :meth:`refit`, of published bounds, of groups of a partition that are too large.
 
         >>> import numpy as np
         >>> from accountant.trainer import PNSGDClassifier
