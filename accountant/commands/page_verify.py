@@ -56,6 +56,10 @@ class Spool:
             for group in groups
         }
 
+    def close(self) -> None:
+        """Give up the files, whether the rows were read again or not."""
+        self._stack.close()
+
     def add(self, group: str, cells: Sequence[Cell]) -> None:
         self._files[group].write(json.dumps(cells) + "\n")
 

@@ -78,8 +78,12 @@ def outputs(
             made.append(Markdown(precision))
         for kind, part in targets:
             file = stack.enter_context(files.writing(part, newline="" if kind == "csv" else None))
-            if kind == "html":
-                made.append(Html(file, precision, source) if find_spec("jinja2") else Plain(file, precision))
+            if kind == "html" and find_spec("jinja2"):
+                page = Html(file, precision, source)
+                stack.callback(page.spool.close)
+                made.append(page)
+            elif kind == "html":
+                made.append(Plain(file, precision))
             elif kind == "md":
                 made.append(Markdown(precision, file))
             else:
