@@ -42,9 +42,11 @@ def refused(*words: str) -> str:
     result = run(*words)
     assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: "), result.stderr
-    assert result.stderr.count("\n") == 1, result.stderr
-    return str(result.stderr)
+    # Old names of options are noted before.
+    *notes, said = result.stderr.splitlines(keepends=True)
+    assert said.startswith("Error: "), result.stderr
+    assert all(note.startswith("Note: ") for note in notes), result.stderr
+    return str(said)
 
 
 @lru_cache
