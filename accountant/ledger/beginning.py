@@ -75,7 +75,7 @@ def _check_no_other(model: Path, instead: bool) -> None:
     if owner is not None and not instead:
         raise InputError(
             f"model {model} has a ledger already (id {owner}): of two neither would know what the other has run; where that "
-            "one is lost, say that this one comes instead of it"
+            "one is lost, accountant ledger init --instead makes this one its successor"
         )
 
 
