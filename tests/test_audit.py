@@ -334,9 +334,9 @@ def test_the_command_audits_all_linear_instances_in_two_processes_as_in_one(tmp_
         (["--instance", "mnist"], "data must be given"),
         (["--data", "digits.npz"], "data must be given"),
         (["--instance", "mnist", "--data", "nowhere.npz"], "nowhere.npz"),
-        (["--instance", "large"], "preset"),
+        (["--instance", "large"], "instance"),
         (["--trials", "10"], "trials"),
-        (["--plot", "audit.gif"], "plot"),
+        (["-o", "audit.gif"], "output"),
         (["--fault", "all"], "fault"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from accountant.commands import choices, files, layout, paths, pictures, present, renamed
+from accountant.commands import choices, files, layout, paths, pictures, present, renamed, writing
 from accountant.commands.options import COUNT, NUMBER
 from accountant.numerics import InputError, Progress, check_jobs, choice, digits, integer, number
 
@@ -61,10 +61,10 @@ DataOption = Annotated[
     typer.Option(metavar="PATH", help="MNIST for the preset mnist: a .npz file, or a folder with IDX files."),
     paths.Read(files.of_data),
 ]
+_KINDS: Final = ("json", *writing.PICTURES)
+OutputOption = Annotated[list[str] | None, writing.option(*_KINDS), writing.FILES]
 PlotOption = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Draw the errors of the tests beside what is claimed: .png or .svg."),
-    paths.Written(),
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."), paths.Written(), renamed.Old("-o FILE.svg")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 #: Those of several instances.
@@ -81,6 +81,7 @@ def audit(
     jobs: JobsOption = None,
     data: DataOption = None,
     plot: PlotOption = None,
+    output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
     """Lower bounds on epsilon and mu from trials of unlearning against retraining, beside what is claimed.
@@ -89,7 +90,7 @@ def audit(
 
     Example: accountant audit --instance small --trials 20000
     """
-    if _audit(preset, trials, confidence, seed, fault, jobs, data, plot, json):
+    if _audit(preset, trials, confidence, seed, fault, jobs, data, plot, output, json):
         raise typer.Exit(1)
 
 
@@ -102,6 +103,7 @@ def _audit(
     jobs: int | None,
     data: str | None,
     plot: str | None,
+    output: list[str] | None,
     as_json: bool,
 ) -> bool:
     from accountant._version import __version__
@@ -116,11 +118,11 @@ def _audit(
     check_jobs(jobs)
     if (data is None) == (preset == "mnist"):
         raise InputError("data must be given with preset=mnist, and with no other")
-    pictures.check(plot)
+    writing.check(output, _KINDS)
     instances = _instances(preset, data)
     for instance in instances:
         check_fault(fault, instance.algorithm, instance.name)
-    with files.replacing("plot", plot) as picture, files.progress("trials") as progress:
+    with writing.writing(output, _KINDS, plot=plot) as targets, files.progress("trials") as progress:
         made = [
             run_audit(
                 instance, trials=count, confidence=confidence, seed=seed, fault=fault, jobs=jobs,
@@ -128,11 +130,10 @@ def _audit(
             )
             for at, instance in enumerate(instances)
         ]  # fmt: skip
-        if picture is not None and plot is not None:
-            _draw(picture, pictures.kind(plot), made, instances)
+        result = {"command": "audit", "audits": [one.to_dict() for one in made], "version": __version__}
+        writing.write(targets, lambda: result, picture=lambda part, kind: _draw(part, kind, made, instances))
     refuted = any(one.violated for one in made)
     if as_json:
-        result = {"command": "audit", "audits": [one.to_dict() for one in made], "version": __version__}
         print(json_module.dumps(result, allow_nan=False))
     else:
         for one in made:
@@ -168,6 +169,12 @@ def _instances(preset: str, data: str | None) -> list[Instance]:
 
 def _show(one: Audit) -> None:
     screen = layout.console()
+    if one.violated:
+        screen.print(f"[bold red]REFUTED: the trials contradict {' and '.join(one.violated)}[/bold red]")
+    else:
+        found, claim = digits(one.epsilon_lower, 4, down=True), min(one.claims, key=lambda claim: claim.epsilon)
+        said = f"epsilon is at least {found}, and {present.rough(claim.epsilon)} is claimed."
+        screen.print(layout.text(f"No claim is refuted, which proves none: {said}", style="bold"))
     screen.print(f"{one.instance}: {one.description}", style="italic")
     table = layout.Grid(["", f"epsilon at delta = {one.delta:.4g}", "mu"], names=1, padding=(1, 1))
     at = f"{100 * one.confidence:g} % lower bound"
@@ -184,10 +191,6 @@ def _show(one: Audit) -> None:
     screen.print(table)
     trials = f"{one.trials} trials of unlearning and as many of retraining, sigma = {one.sigma:.4g}"
     screen.print(trials + ("" if one.fault is None else f", with the trainer broken on purpose: {one.fault}"))
-    if one.violated:
-        screen.print(f"[bold red]REFUTED: the trials contradict {' and '.join(one.violated)}[/bold red]")
-    else:
-        screen.print("no claim is refuted, which proves none")
     screen.print()
 
 

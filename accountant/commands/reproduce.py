@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, experiments, files, layout, paths, pictures, present
+from accountant.commands import choices, drawings, experiments, files, layout, paths, present, renamed, writing
 from accountant.commands.options import COUNT, PrecisionOption
 from accountant.numerics import InputError, choice
 
@@ -84,8 +84,13 @@ KeepOption = Annotated[
     paths.Written(),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-CsvOption = Annotated[str | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file."), paths.Written()]
-PlotOption = Annotated[str | None, typer.Option(metavar="FILE", help="Draw a figure: a .png or .svg file."), paths.Written()]
+OutputOption = Annotated[list[str] | None, writing.option(*writing.ROWS_AND_PICTURES), writing.FILES]
+CsvOption = Annotated[
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.csv."), paths.Written(), renamed.Old("-o FILE.csv")
+]
+PlotOption = Annotated[
+    str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."), paths.Written(), renamed.Old("-o FILE.svg")
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Print every row, however many; without WHAT: run all experiments.")]
 #: Figures with nothing to account for without training.
 _ONLY_RUN: Final = ("figure3a", "figure3c")
@@ -109,6 +114,7 @@ def reproduce(
     json: JsonOption = False,
     csv: CsvOption = None,
     plot: PlotOption = None,
+    output: OutputOption = None,
     all: AllOption = False,
     precision: PrecisionOption = None,
 ) -> None:
@@ -122,10 +128,12 @@ def reproduce(
         given = {"trials": trials, "seed": seed, "jobs": jobs, "keep": keep}
         for name in (name for name, value in given.items() if value is not None):
             raise InputError(f"{name} must go with out or data: without them nothing is run")
-        _reproduce(what, json, csv, plot, all, precision)
+        _reproduce(what, json, csv, plot, output, all, precision)
     else:
         if precision is not None:
             raise InputError("precision must be left out where an experiment is run")
+        if output:
+            raise InputError("output must be left out where an experiment is run: out is the folder of all its files")
         _experiment(what, out, data, trials, seed, jobs, keep, json, csv, plot, all)
 
 
@@ -164,8 +172,9 @@ def _experiment(
 
 
 def _reproduce(
-    what: str | None, as_json: bool, csv: str | None, plot: str | None, everything: bool, precision: int | None
-) -> None:
+    what: str | None, as_json: bool, csv: str | None, plot: str | None, output: list[str] | None, everything: bool,
+    precision: int | None,
+) -> None:  # fmt: skip
     from accountant._version import __version__
     from accountant.reproduction import TARGETS, check_digits
     from accountant.reproduction import reproduce as reproduce_published
@@ -180,17 +189,19 @@ def _reproduce(
         check_digits(what)
     if plot is not None and not what.startswith("figure"):
         raise InputError(f"plot must go with a figure, got {what}")
-    pictures.check(plot)
-    with files.replacing("csv", csv) as rows, files.replacing("plot", plot) as picture, files.progress("computing") as progress:
-        made = reproduce_published(what, digits=precision, progress=progress)
-        if rows is not None:
-            files.write_rows(rows, [_flat(row) for row in made.rows])
-        if picture is not None and plot is not None:
-            drawings.reproduction(picture, pictures.kind(plot), made)
+    # Tables have no picture.
+    kinds = writing.ROWS_AND_PICTURES if what.startswith("figure") else ("csv", "json")
+    writing.check(output, kinds)
     block = None if precision is None else present.kind(precision)
-    if as_json:
+    with writing.writing(output, kinds, csv=csv, plot=plot) as targets, files.progress("computing") as progress:
+        made = reproduce_published(what, digits=precision, progress=progress)
         more = {} if block is None else {"precision": block}
         record = {"command": "reproduce", **made.to_dict(), **more, "version": __version__}
+        writing.write(
+            targets, lambda: record, rows=lambda: [_flat(row) for row in made.rows],
+            picture=lambda part, kind: drawings.reproduction(part, kind, made),
+        )  # fmt: skip
+    if as_json:
         print(json_module.dumps(record, allow_nan=False))
         return
     _show(made, everything, block)
@@ -219,7 +230,9 @@ def _show(made: Reproduction, everything: bool, block: present.Digits | None) ->
         for row in rows:
             screen.print(layout.bullet(", ".join(value or "in doubles only" for value in row["precise"].values())))
     if len(rows) < len(made.rows):
-        screen.print(f"the {len(rows)} rows of {len(made.rows)} that differ most (--all, --json or --csv show the others)")
+        screen.print(
+            f"the {len(rows)} rows of {len(made.rows)} that differ most (--all, --json or -o FILE.csv show the others)"
+        )
     if made.largest_difference is not None:
         screen.print(f"[bold]largest relative difference: {made.largest_difference:.3g}[/bold]")
     for line in (*made.notes, f"reported: {made.provenance}"):
