@@ -76,7 +76,7 @@ def plain(error: InputError) -> Refusal:
 
 def of_input(error: InputError, ctx: click.Context, args: Sequence[str] = ()) -> Refusal:
     """A refusal of a command's input, with its options as they are typed, or as keys of the problem file that has them."""
-    names = _names(ctx)
+    names = _names(ctx, args)
     if error.missing:
         each = [[names.get(name, name) for name in words.split("|")] for words in error.missing]
         said = _listed([first + "".join(f" (or {other})" for other in others) for first, *others in each])
@@ -154,19 +154,22 @@ def _missing(error: Any) -> Iterable[click.Parameter]:
     return [each for each in ctx.command.get_params(ctx) if each.required and each.name not in given] or [error.param]
 
 
-def _name(parameter: click.Parameter) -> str:
-    """A parameter as it is typed: --batch-size, or TABLE for an argument."""
+def _name(parameter: click.Parameter, args: Sequence[str] = ()) -> str:
+    """A parameter as it is typed, in ``args`` or elsewhere: --batch-size, or TABLE for an argument."""
     if parameter.param_type_name == "argument":
         return (parameter.metavar or parameter.name or "").strip("[]").upper()
-    return max(parameter.opts, key=len)
+    typed = [word.partition("=")[0] for word in args]
+    return max(
+        (name for name in parameter.opts if len(name) > 2 and name in typed), key=len, default=max(parameter.opts, key=len)
+    )
 
 
-def _names(ctx: click.Context) -> dict[str, str]:
+def _names(ctx: click.Context, args: Sequence[str]) -> dict[str, str]:
     """The parameters of a command as they are typed; those that only the problem file says, as its keys."""
     parameters = ctx.command.get_params(ctx)
     # Some options have another name than their parameter, as --from has.
     names = {word: name for each in parameters for name in each.opts for word in (name.lstrip("-"), _bare(name))}
-    names |= {each.name: _name(each) for each in parameters if each.name}
+    names |= {each.name: _name(each, args) for each in parameters if each.name}
     path = ctx.params.get("problem")
     keys = _keys(path) if isinstance(path, str) else {}
     return names | {name: f"{key} in {path}" for name, key in keys.items() if ctx.params.get(name) is None and name in names}

@@ -62,47 +62,31 @@ ScoresOption = Annotated[
     ),
     paths.Read(),
 ]
+_EXPERT: Final[dict[str, Any]] = {"rich_help_panel": choices.EXPERTS}
 AdjacencyOption = Annotated[
     str,
     typer.Option(
-        **choices.closed("remove", "replace", "zero-out"),
-        help="What a deletion does; zero-out: of a partition.",
-        rich_help_panel=choices.EXPERTS,
+        **_EXPERT, **choices.closed("remove", "replace", "zero-out"), help="What a deletion does; zero-out: of a partition."
     ),
 ]
 AssignmentOption = Annotated[
-    str,
-    typer.Option(
-        **choices.closed("secret", "partition"), help="secret: each record draws its batch.", rich_help_panel=choices.EXPERTS
-    ),
+    str, typer.Option(**_EXPERT, **choices.closed("secret", "partition"), help="secret: each record draws its batch.")
 ]
 LargestOption = Annotated[
-    int | None,
-    typer.Option(**COUNT, help="Records ever in, at most; own draws; default 1.1 n.", rich_help_panel=choices.EXPERTS),
+    int | None, typer.Option(**_EXPERT, **COUNT, help="Records ever in, at most; own draws; default 1.1 n.")
 ]
 RadiusOption = Annotated[
-    float | None,
-    typer.Option(**NUMBER, help="R > 0 of the ball projected on; default: no projection.", rich_help_panel=choices.EXPERTS),
+    float | None, typer.Option(**_EXPERT, **NUMBER, help="R > 0 of the ball projected on; default: no projection.")
 ]
 FloatOption = Annotated[
     str | None,
-    typer.Option(
-        "--float",
-        **choices.closed("float64", "float32"),
-        help="Count rounding; needs --dimension.",
-        rich_help_panel=choices.EXPERTS,
-    ),
+    typer.Option("--float", **_EXPERT, **choices.closed("float64", "float32"), help="Count rounding; needs --dimension."),
 ]
-DimensionOption = Annotated[
-    int | None, typer.Option(**COUNT, help="Parameters of the model, for rounding.", rich_help_panel=choices.EXPERTS)
-]
+DimensionOption = Annotated[int | None, typer.Option(**_EXPERT, **COUNT, help="Parameters of the model, for rounding.")]
 BatchesOption = Annotated[
-    str,
-    typer.Option(**choices.closed("random", "worst"), help="random: the draws are secret.", rich_help_panel=choices.EXPERTS),
+    str, typer.Option(**_EXPERT, **choices.closed("random", "worst"), help="random: the draws are secret.")
 ]
-ExactOption = Annotated[
-    bool, typer.Option("--exact", help="Answer every request of every setting; takes long.", rich_help_panel=choices.EXPERTS)
-]
+ExactOption = Annotated[bool, typer.Option("--exact", **_EXPERT, help="Answer every request of every setting; takes long.")]
 OutputOption = Annotated[list[str] | None, writing.option(*writing.ROWS_AND_PICTURES), writing.FILES]
 CsvOption = Annotated[
     str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.csv."), paths.Written(), renamed.Old("-o FILE.csv")
