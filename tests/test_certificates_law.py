@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("flint")
 
 from accountant import PNSGD, Problem, UnlearningAccountant
-from accountant.certificates import certify_stream, check, digest, json_schema, law_texts, texts
+from accountant.certificates import Happened, certify_stream, check, digest, json_schema, law_texts, texts
 from accountant.numerics import InputError
 from accountant.requests import UnlearningStream
 
@@ -403,3 +403,30 @@ def test_kinds_that_are_not_those_of_the_requests_are_refused() -> None:
         other = copy.deepcopy(cert)
         other["inputs"]["requests"][row][name] += 1
         assert law_refused(other), (row, name)
+
+
+def test_what_a_stream_counts_in_sixteenths_is_claimed_as_it_was_stated() -> None:
+    """Of a key that was redrawn a stream pays for 34 records where 33 left: less is proved, and what was stated is claimed."""
+    from accountant.trainer.certifying import certified
+
+    stream = UnlearningStream(accountant(largest_n=60, redraw=True, step_size=1.0), sigma=0.9, epsilon=1.0, delta=1e-3)
+    happened = [Happened(2, stream.request(2))]
+    planned = stream.planned(31)
+    happened.append(Happened(31, stream.request(31)))
+    stated = float(planned.guarantee.epsilon(1e-3))
+    cert = json.loads(json.dumps(certified(stream, planned.guarantee, happened)))
+    assert reason(cert) is None
+    assert float(cert["inputs"]["epsilon"]) == stated
+    assert 0.98 * stated < float(cert["result"]["epsilon"][1]) < stated * (1 - 1e-6)
+
+
+def test_a_guarantee_above_one_is_certified_to_its_twelfth_digit() -> None:
+    from accountant.trainer.certifying import certified
+
+    for target in (1.7, 2.9, 5.3):
+        stream = UnlearningStream(accountant(learn_epochs=None), sigma=0.05, epsilon=target, delta=1e-2)
+        planned = stream.planned(1)
+        cert = certified(stream, planned.guarantee, [Happened(1, stream.request(1))])
+        stated = float(planned.guarantee.epsilon(1e-2))
+        assert stated > 1
+        assert stated <= float(cert["inputs"]["epsilon"]) * (1 + 1e-14) <= stated * (1 + 1e-11)
