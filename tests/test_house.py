@@ -38,6 +38,7 @@ LATE_LIBRARIES = {
     "sqlalchemy",
     "alembic",
     "jinja2",
+    "plotly",
 }
 #: Not imported by name, and found by Alembic where it looks for them.
 MIGRATIONS = "ledger/migrations/versions/"

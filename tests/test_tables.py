@@ -1279,7 +1279,7 @@ def test_any_name_of_a_list_can_be_shown(tmp_path: Path, name: str, output: str)
     result = run("verify", path, *words)
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     if result.exit_code == 2:
-        assert result.stderr.startswith("Error: ")
+        assert result.stderr.startswith('{"error": ' if output == "json" else "Error: ")
         return
     assert result.exit_code == 0
     if output == "html":
