@@ -178,7 +178,7 @@ def test_standard_streams_that_are_files_count(folder: Path) -> None:
 
 
 def test_every_option_that_names_a_file_says_what_is_done_with_it() -> None:
-    named = {"FILE", "PATH", "DIR", "[TABLE]", "CERTIFICATE", "COUNT|FILE"}
+    named = {"FILE", "PATH", "DIR", "[TABLE]", "CERTIFICATE", "COUNT|RATE|FILE"}
     found: dict[str, set[str]] = {"read": set(), "written": set()}
     every: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
     for group in GROUPS:
