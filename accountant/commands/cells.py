@@ -82,7 +82,15 @@ def total(summaries: Summaries) -> dict[str, int]:
 def sentence(summaries: Summaries) -> str:
     """The summary line."""
     counts = total(summaries)
-    said = ", ".join(f"{counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS if counts[verdict])
+    # Rows with more noise than needed hold as the others do: they are counted among them.
+    more_than_needed = counts.pop("wasteful")
+    counts["certified"] += more_than_needed
+    words = dict(WORDS)
+    if more_than_needed:
+        some = "" if more_than_needed == counts["certified"] else f"{more_than_needed} of them "
+        words["certified"] += f" ({some}with more noise or epochs than needed)"
+    said = ", ".join(f"{count} {words[verdict]}" for verdict, count in counts.items() if count)
+    counts = total(summaries)
     rounding = sum(summary.rounding for _, summary in summaries)
     more = f"; {rounding} fall short by rounding alone" if rounding else ""
     return f"{present.plural(sum(counts.values()), 'row')}: {said}{more}"

@@ -110,7 +110,9 @@ class View:
         # Of a long table the gravest; then in the order of the table.
         rows = [entry for kept in self.kept.values() for entry in kept]
         if self.limit is not None and self.count > self.limit:
-            rows = [entry for entry in rows if entry[2].verdict != "certified"][: self.limit] or rows[:_GLANCE]
+            rows = [entry for entry in rows if entry[2].verdict not in ("certified", "wasteful")][: self.limit] or rows[
+                :_GLANCE
+            ]
         rows.sort(key=lambda entry: entry[0])
         for source in dict.fromkeys(name for _, name, _ in rows):
             screen.print("Claims and what holds" if source is None else f"{source}: {TABLES[source].title}", style="italic")
