@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from os import PathLike
@@ -67,6 +66,9 @@ def read_toml(path: str | PathLike[str]) -> dict[str, Any]:
     ``algorithm`` is a word, or a table whose ``name`` is that word. Numbers come back as numbers, however they are written;
     of delta over n its text does, until n is known.
     """
+    # What a call without a file need not load.
+    import tomllib
+
     try:
         data = tomllib.loads(all_bytes("problem", path, _MAX_BYTES).decode("utf-8-sig"))
     except InputError:
