@@ -169,10 +169,10 @@ def latex(file: Opened, which: int) -> Grid:
     try:
         nodes = _nodes(text)
     except ImportError:
-        raise needs(file.name, "LaTeX") from None
+        raise needs(file.title, "LaTeX") from None
     found = list(_environments(nodes))
     if not found:
-        raise InputError(f"table {file.name} has no table: LaTeX must have an environment such as tabular")
+        raise InputError(f"{file.title} has no table: LaTeX must have an environment such as tabular")
     if which > len(found):
         raise InputError(f"sheet must be a number from 1 to {len(found)}, the tables of {file.name}, got {which}")
     ends = [at for at, letter in enumerate(text) if letter == "\n"]

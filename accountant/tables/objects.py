@@ -42,8 +42,8 @@ def array(file: Opened) -> Callable[[], Iterator[Numbered]]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and text.lstrip().startswith("{"):
             return lines(file)
-        raise InputError(f"table {file.name} is no JSON: {error}") from None
-    found = list(_rows(file.name, whole))
+        raise InputError(f"{file.title} is no JSON: {error}") from None
+    found = list(_rows(file.title, whole))
     starts = _starts(text, len(found)) if isinstance(whole, list) else [0] * len(found)
     rows = list(zip(starts, found, strict=True))
     return lambda: iter(rows)
@@ -54,12 +54,12 @@ def _rows(name: str, whole: Any) -> Iterator[Named]:
         yield from _of_object(name, whole)
         return
     if not isinstance(whole, list) or not whole:
-        raise InputError(f"table {name} must be JSON with an array of objects, or with columns by name")
+        raise InputError(f"{name} must be JSON with an array of objects, or with columns by name")
     if isinstance(whole[0], list):
         head, *rest = whole
         names = [str(cell) for cell in head]
         if len(set(names)) < len(names) or not all(isinstance(cell, str) and not isinstance(cell, _Number) for cell in head):
-            raise InputError(f"table {name} must have the names of its columns in the first array, each once")
+            raise InputError(f"{name} must have the names of its columns in the first array, each once")
         for row in rest:
             fits = isinstance(row, list) and len(row) == len(names)
             yield _texts(dict(zip(names, row, strict=True))) if fits else f"a row must be an array of {len(names)} values"
@@ -83,7 +83,7 @@ def _of_object(name: str, whole: dict[str, Any]) -> Iterator[Named]:
         sizes = {len(value) for value in values}
         if len(sizes) > 1:
             said = ", ".join(f"{key} {len(value)}" for key, value in list(whole.items())[:8])
-            raise InputError(f"table {name} must have columns of one length, got {said}")
+            raise InputError(f"{name} must have columns of one length, got {said}")
         for cells in zip(*values, strict=True):
             yield _texts(dict(zip(whole, cells, strict=True)))
         return
@@ -98,11 +98,11 @@ def _of_object(name: str, whole: dict[str, Any]) -> Iterator[Named]:
             for key in inner:
                 yield _texts({column: value.get(key) for column, value in whole.items()})
             return
-        raise InputError(f"table {name} may have its columns or its rows by name: write an array of objects, one for each row")
+        raise InputError(f"{name} may have its columns or its rows by name: write an array of objects, one for each row")
     if values and not any(isinstance(value, list | dict) for value in values):
         yield _texts(whole)
         return
-    raise InputError(f"table {name} must be JSON with an array of objects, or with columns by name")
+    raise InputError(f"{name} must be JSON with an array of objects, or with columns by name")
 
 
 def _starts(text: str, count: int) -> list[int]:

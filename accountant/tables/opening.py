@@ -40,8 +40,10 @@ class Opened:
     notes: what was found out about it that a reader should know. InputError where it cannot be read.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, what: str = "table") -> None:
         self.path, self.name = path, name
+        #: How refusals call it.
+        self.title = f"{what} {name}"
         self.notes: list[str] = []
         #: The name without the ending of what packs it.
         self.inner = Path(name)
@@ -60,14 +62,14 @@ class Opened:
         try:
             return self._open()
         except OSError as error:
-            raise InputError(f"table {self.name} cannot be read: {error.strerror or error}") from None
+            raise InputError(f"{self.title} cannot be read: {error.strerror or error}") from None
 
     def content(self) -> bytes:
         """All of it, where it is not too much."""
         with self.opened() as file:
             data = self._read(file, _MOST + 1)
         if len(data) > _MOST:
-            raise InputError(f"table {self.name} must have at most {_MOST >> 20} MB in this format: write it as CSV")
+            raise InputError(f"{self.title} must have at most {_MOST >> 20} MB in this format: write it as CSV")
         return data
 
     def _read(self, file: IO[bytes], size: int) -> bytes:
@@ -77,9 +79,9 @@ class Opened:
         try:
             return file.read(size)
         except (LZMAError, zlib_error, EOFError) as error:
-            raise InputError(f"table {self.name} cannot be unpacked: {error}") from None
+            raise InputError(f"{self.title} cannot be unpacked: {error}") from None
         except OSError as error:
-            raise InputError(f"table {self.name} cannot be read: {error.strerror or error}") from None
+            raise InputError(f"{self.title} cannot be read: {error.strerror or error}") from None
 
     def _unpack(self) -> None:
         import bz2
@@ -107,18 +109,18 @@ class Opened:
             with ZipFile(self.path) as packed:
                 names = [name for name in packed.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
         except (BadZipFile, OSError, NotImplementedError) as error:
-            raise InputError(f"table {self.name} cannot be unpacked: {error}") from None
+            raise InputError(f"{self.title} cannot be unpacked: {error}") from None
         if "[Content_Types].xml" in names or "mimetype" in names:
             return
         if len(names) != 1:
-            raise InputError(f"table {self.name} must be one file in the zip, got {len(names)}: {', '.join(names[:5])}")
+            raise InputError(f"{self.title} must be one file in the zip, got {len(names)}: {', '.join(names[:5])}")
         self._open = lambda: ZipFile(self.path).open(names[0])  # noqa: SIM115
         self.inner = Path(names[0])
         self.notes.append(f"read from the zip: {names[0]}")
         try:
             self.head = self._peek()
         except (RuntimeError, BadZipFile, NotImplementedError) as error:
-            raise InputError(f"table {self.name} cannot be unpacked: {error}") from None
+            raise InputError(f"{self.title} cannot be unpacked: {error}") from None
 
     def _binary(self) -> str | None:
         if self.head.startswith(b"PK\x03\x04"):
@@ -143,7 +145,7 @@ class Opened:
             return "utf-8"
         where = self._refused("cp1252")
         if where is not None or 0 in self.head:
-            raise InputError(f"table {self.name} must be text in UTF-8, got bytes that are none ({refused}): save it as UTF-8")
+            raise InputError(f"{self.title} must be text in UTF-8, got bytes that are none ({refused}): save it as UTF-8")
         self.notes.append(f"read as cp1252 (Western Windows), because it is not UTF-8 ({refused})")
         return "cp1252"
 
@@ -171,9 +173,9 @@ class Opened:
                 try:
                     line = file.readline(MAX_LINE + 1)
                 except UnicodeDecodeError as error:
-                    raise InputError(f"table {self.name} must be text in UTF-8, but after line {count}: {error}") from None
+                    raise InputError(f"{self.title} must be text in UTF-8, but after line {count}: {error}") from None
                 except (OSError, EOFError) as error:
-                    raise InputError(f"table {self.name} cannot be read: {error}") from None
+                    raise InputError(f"{self.title} cannot be read: {error}") from None
                 if not line:
                     return
                 count += 1
@@ -188,15 +190,15 @@ class Opened:
         try:
             text = self.content().decode(self.encoding)
         except UnicodeDecodeError as error:
-            raise InputError(f"table {self.name} must be text in UTF-8: {error}") from None
+            raise InputError(f"{self.title} must be text in UTF-8: {error}") from None
         if "\0" in text:
-            raise InputError(f"table {self.name} must be text in UTF-8, got a zero byte")
+            raise InputError(f"{self.title} must be text in UTF-8, got a zero byte")
         return text
 
     def refusal(self, line: int, reason: str) -> InputError:
-        return InputError(f"table {self.name}, line {line}: {reason}")
+        return InputError(f"{self.title}, line {line}: {reason}")
 
 
-def needs(name: str, what: str) -> InputError:
+def needs(title: str, what: str) -> InputError:
     """The refusal of a format whose reader is not installed."""
-    return InputError(f"table {name} is {what}, which is read by the extra tables: pip install 'unlearning-accountant[tables]'")
+    return InputError(f"{title} is {what}, which is read by the extra tables: pip install 'unlearning-accountant[tables]'")

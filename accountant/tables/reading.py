@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from accountant.numerics import InputError, choice
-from accountant.tables.grids import LOOKED_AT, Grid, Header, find_header, is_remark
+from accountant.tables.grids import LOOKED_AT, Grid, Header, Line, find_header, is_remark
 from accountant.tables.opening import Opened
 
 #: By name, with the file names that stand for them.
@@ -49,8 +49,10 @@ class Row(NamedTuple):
 class Table:
     """A table in a file: its columns, and its rows as often as they are asked for.
 
-    sheet: of a workbook by name or number, or the number of a table in a page. notes: how the file was read, where that is not
-    plain; complete once the rows were read. Raises InputError where it cannot be read at all.
+    sheet: of a workbook by name or number, or the number of a table in a page. what: how refusals call the file. plain: the
+    first line is the header and all others are rows; no captions, comments or units are looked for, and no line is left out.
+    notes: how the file was read, where that is not plain; complete once the rows were read. Raises InputError where it cannot
+    be read at all.
 
     >>> from tempfile import NamedTemporaryFile
     >>> with NamedTemporaryFile("w", suffix=".csv") as file:
@@ -67,12 +69,14 @@ class Table:
         format: str | None = None,
         name: str | None = None,
         sheet: str | None = None,
+        what: str = "table",
+        plain: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path, self.plain = Path(path), plain
         self.name = str(path) if name is None else name
         if format is not None:
             choice("format", format, FORMATS)
-        self._file = Opened(self.path, self.name)
+        self._file = Opened(self.path, self.name, what)
         self.format = self._guess() if format is None else format
         if sheet is not None and self.format not in ("excel", "html", "latex"):
             raise InputError(f"sheet must be left out for {self.format}, which holds one table, got {sheet!r}")
@@ -109,11 +113,11 @@ class Table:
 
     def refusal(self, line: int, reason: str) -> InputError:
         """What is wrong in a line."""
-        return InputError(f"table {self.name}, line {line}: {reason}" if line else f"table {self.name}: {reason}")
+        return InputError(f"{self._file.title}, line {line}: {reason}" if line else f"{self._file.title}: {reason}")
 
     def _empty(self) -> InputError:
         wanted = self._grid.wanted if self._grid is not None else "a header and at least one row"
-        return InputError(f"table {self.name} is empty: it must have {wanted}")
+        return InputError(f"{self._file.title} is empty: it must have {wanted}")
 
     # --- formats
 
@@ -121,7 +125,7 @@ class Table:
         file = self._file
         if file.binary is not None:
             if not file.binary:
-                raise InputError(f"table {self.name} must be text in UTF-8, a workbook or Parquet, got a picture or a PDF")
+                raise InputError(f"{self._file.title} must be text in UTF-8, a workbook or Parquet, got a picture or a PDF")
             return file.binary
         suffix = file.inner.suffix.lower()
         for name, suffixes in FORMATS.items():
@@ -175,7 +179,7 @@ class Table:
             return self._object_columns(self._objects)
         self._grid = grid = self._read()
         first = list(islice(grid.lines(), LOOKED_AT))
-        self._header = header = find_header(first, grid.headers)
+        self._header = header = _first_line(first) if self.plain else find_header(first, grid.headers)
         if header is None:
             raise self._empty()
         faulty = first[header.lines - 1].cells if header.lines else ""
@@ -183,7 +187,7 @@ class Table:
             raise self.refusal(first[header.lines - 1].line, faulty)
         for name in filter(None, header.names):
             if header.names.count(name) > 1:
-                raise InputError(f"table {self.name} has the column {name!r} twice: keep one")
+                raise InputError(f"{self._file.title} has the column {name!r} twice: keep one")
         return header.names
 
     # --- grids
@@ -201,7 +205,7 @@ class Table:
                 continue
             if _is_heading(cells, spanning and width > 1):
                 heading = cells[0]
-            if width > 1 and (is_remark(cells) or cells == header.names or _is_comment(cells, width)):
+            if width > 1 and not self.plain and (is_remark(cells) or cells == header.names or _is_comment(cells, width)):
                 if len(skipped) < 1000:
                     skipped.append(" ".join(filter(None, cells)))
                 continue
@@ -236,6 +240,11 @@ class Table:
     def _object_rows(self, rows: Callable[[], Iterator[tuple[int, dict[str, str] | str]]]) -> Iterator[Row]:
         for line, cells in rows():
             yield Row(0, line, {}, cells) if isinstance(cells, str) else Row(0, line, cells)
+
+
+def _first_line(lines: Sequence[Line]) -> Header | None:
+    """The first line as the header."""
+    return Header(cells if isinstance(cells := lines[0].cells, list) else [], 1, []) if lines else None
 
 
 def _is_heading(cells: list[str], spanning: bool) -> bool:

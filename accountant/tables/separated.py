@@ -55,7 +55,7 @@ def _delimiter(sample: Sequence[str]) -> str:
         return max(found, key=lambda delimiter: found[delimiter])
     for blanks, pattern in _BLANKS.items():
         sizes = [len(pattern.split(line.strip())) for line in sample]
-        if len(sizes) > 1 and len(set(sizes[1:])) == 1 and sizes[1] > 1 and sizes[1] - sizes[0] in (0, 1):
+        if len(sizes) > 1 and sizes[0] > 1 and len(set(sizes[1:])) == 1 and sizes[1] - sizes[0] in (0, 1):
             return blanks
     return ","
 

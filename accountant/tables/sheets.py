@@ -32,11 +32,11 @@ def parquet(file: Opened) -> Grid:
         import pandas
         import pyarrow  # noqa: F401 (what pandas reads it with)
     except ImportError:
-        raise needs(file.name, "Parquet") from None
+        raise needs(file.title, "Parquet") from None
     try:
         frame = pandas.read_parquet(BytesIO(file.content()), engine="pyarrow")
     except _BROKEN as error:
-        raise InputError(f"table {file.name} is no Parquet file: {_first_line(error)}") from None
+        raise InputError(f"{file.title} is no Parquet file: {_first_line(error)}") from None
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     if named:
         frame = frame.reset_index(level=named)
@@ -61,7 +61,7 @@ def excel(file: Opened, sheet: str | None) -> Grid:
     try:
         import openpyxl
     except ImportError:
-        raise needs(file.name, "an Excel workbook") from None
+        raise needs(file.title, "an Excel workbook") from None
     from warnings import catch_warnings, simplefilter
     from zipfile import BadZipFile
 
@@ -72,14 +72,14 @@ def excel(file: Opened, sheet: str | None) -> Grid:
             # As pandas reads it, but with raised text, merged cells and deleted cells told apart.
             book = openpyxl.load_workbook(BytesIO(file.content()), data_only=True, rich_text=True)
     except (*_BROKEN, BadZipFile) as error:
-        raise InputError(f"table {file.name} is no Excel workbook: {_first_line(error)}") from None
+        raise InputError(f"{file.title} is no Excel workbook: {_first_line(error)}") from None
     seen = [page for page in book.worksheets if page.sheet_state == "visible" and page.max_row > 0 and _filled(page)]
     names = [page.title for page in book.worksheets]
     page = seen[0] if seen and sheet is None else None
     if sheet is not None:
         page = book[sheet] if sheet in names else book.worksheets[int(sheet) - 1] if _is_place(sheet, names) else None
     if page is None or not hasattr(page, "iter_rows"):
-        raise _no_sheet(file.name, names, sheet)
+        raise _no_sheet(file.title, names, sheet)
     lines = list(_of_sheet(page))
     notes = [f"sheet {page.title!r} of {', '.join(map(repr, names))} (--sheet NAME for another)"] if len(names) > 1 else []
     return Grid(lambda: iter(lines), notes=notes)
@@ -91,7 +91,7 @@ def _is_place(sheet: str, names: list[str]) -> bool:
 
 def _no_sheet(table: str, names: list[str], sheet: str | None) -> InputError:
     if sheet is None:
-        return InputError(f"table {table} is empty: it must have a header and at least one row in a sheet that is not hidden")
+        return InputError(f"{table} is empty: it must have a header and at least one row in a sheet that is not hidden")
     return InputError(f"sheet must be one of {', '.join(names)} in {table}, or its number, got {sheet!r}")
 
 
@@ -160,19 +160,19 @@ def _by_pandas(file: Opened, sheet: str | None) -> Grid:
     try:
         import pandas
     except ImportError:
-        raise needs(file.name, "a workbook") from None
+        raise needs(file.title, "a workbook") from None
     try:
         book = pandas.ExcelFile(BytesIO(file.content()))
     except ImportError as error:
-        raise InputError(f"table {file.name} cannot be read: {_first_line(error)}; or save it as .xlsx or as CSV") from None
+        raise InputError(f"{file.title} cannot be read: {_first_line(error)}; or save it as .xlsx or as CSV") from None
     except _BROKEN as error:
-        raise InputError(f"table {file.name} is no workbook: {_first_line(error)}; save it as .xlsx or as CSV") from None
+        raise InputError(f"{file.title} is no workbook: {_first_line(error)}; save it as .xlsx or as CSV") from None
     names = list(map(str, book.sheet_names))
     chosen = (
         names[0] if sheet is None else sheet if sheet in names else names[int(sheet) - 1] if _is_place(sheet, names) else None
     )
     if chosen is None:
-        raise _no_sheet(file.name, names, sheet)
+        raise _no_sheet(file.title, names, sheet)
     frame = book.parse(chosen, header=None, dtype=object, keep_default_na=False, na_values=[])
     rows: Iterable[Any] = frame.itertuples(index=False, name=None)
     lines = [Line(at, 1, [_text(cell) for cell in row]) for at, row in enumerate(rows, start=1)]

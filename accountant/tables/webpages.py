@@ -26,15 +26,15 @@ def html(file: Opened, which: int) -> Grid:
     try:
         from lxml import etree, html
     except ImportError:
-        raise needs(file.name, "HTML") from None
+        raise needs(file.title, "HTML") from None
     text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", file.text())
     try:
         page = html.document_fromstring(text, parser=html.HTMLParser(huge_tree=False))
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
-        raise InputError(f"table {file.name} is no HTML: {error}") from None
+        raise InputError(f"{file.title} is no HTML: {error}") from None
     tables = [table for table in page.iter("table") if _size(table)]
     if not tables:
-        raise InputError(f"table {file.name} has no table: HTML must have a <table> with two rows and two columns")
+        raise InputError(f"{file.title} has no table: HTML must have a <table> with two rows and two columns")
     if which > len(tables):
         raise InputError(f"sheet must be a number from 1 to {len(tables)}, the tables of {file.name}, got {which}")
     table = tables[which - 1]
