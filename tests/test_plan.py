@@ -8,6 +8,7 @@ import math
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -279,8 +280,44 @@ def test_a_bar_is_shown_after_a_while_where_somebody_watches(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with files.progress("planning") as progress:
         progress(1, 2)
-        progress(2, 2)
-    assert "planning" in capsys.readouterr().err
+        print("an answer")
+    shown = capsys.readouterr()
+    # What is printed meanwhile goes to standard output, also where that is a file.
+    assert shown.out == "an answer\n"
+    assert "planning" in shown.err
+    assert "50 %" in shown.err
+
+
+def test_bars_claim_no_share_of_work_that_nobody_has_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(files, "_PATIENCE", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with files.progress("reading") as progress:
+        progress(40_000, 0)
+    with files.progress("proving", counted=False) as progress:
+        progress(1, 3)
+    said = capsys.readouterr().err
+    assert "40000" in said
+    assert "%" not in said
+    with files.progress("checking") as progress:
+        progress(999_999, 1_000_000)
+    said = capsys.readouterr().err
+    assert "99 %" in said
+    assert "100 %" not in said
+
+
+def test_work_that_tells_nothing_is_seen_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(files, "_PATIENCE", 0.01)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with files.progress("trials"):
+        deadline = time.monotonic() + 20
+        said = ""
+        while "trials" not in said and time.monotonic() < deadline:
+            time.sleep(0.02)
+            said += capsys.readouterr().err
+    assert "trials" in said
+    assert "%" not in said
 
 
 @pytest.mark.parametrize(
