@@ -245,7 +245,10 @@ def test_what_is_said_to_be_next_runs_as_it_stands_on_the_screen(
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--n", "10.5"), "must be a whole number, got '10.5'"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--bound", "best"), "bound must be one of"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "1"), "position from 0 to 0, got 1"),
-        (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"), "give either --epochs or --steps (0 is allowed), got both"),
+        (
+            ("sigma", *P, "--epsilon", "1", "--epochs", "1", "--steps", "1"),
+            "give either --epochs or --steps (0 is allowed), got both",
+        ),
         (("sigma", *P, "--epsilon", "1"), "--epochs (or --steps) must be given"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--batches", "9" * 5000), "batches must be random, worst, resh"),
         (("sigma", *P, "--epsilon", "1", "--epochs", "1", "--delta", "1e-320"), "--delta must be 1e-300 to 1e300 in size"),
@@ -294,6 +297,29 @@ def test_bad_toml_is_one_sentence_and_exit_code_2(tmp_path: Path, content: bytes
     assert result.exit_code == 2
     assert result.stdout == ""
     assert says.replace("FILE", str(path)) in result.stderr
+
+
+def test_a_comparison_has_a_row_per_method_and_all_of_them_where_asked_for() -> None:
+    words = ("compare", *P, "--epsilon", "1", "--epochs", "1", "--requests", "5")
+    record = json.loads(run(*words, "--json").stdout)
+    names = [row["method"] for row in record["methods"]]
+
+    def rows(*more: str) -> list[str]:
+        lines = run(*words, *more).stdout.splitlines()
+        assert max(map(len, lines)) <= 80
+        return [line.split()[0] for line in lines if line.split() and line.split()[0] in names and "11264" in line]
+
+    short, long = rows(), rows("--all")
+    variants = {"paper", "paper-geometric", "not-converged", "pnsgd", "d2d", "d2d-open", "newton"}
+    assert set(long) == set(names)
+    # Each method that is compared has a row left: the tightest that is known of it.
+    assert set(short) == set(names) - variants
+    assert len(run(*words).stdout.splitlines()) < 60
+    assert rows("--method", "paper") == ["paper", "paper"]
+    stated = " ".join(run(*words).stdout.split())
+    assert f"{len(set(names) & variants)} published variants" in stated
+    mine = next(row for row in record["methods"] if row["method"] == "optimal")
+    assert f"leaves noise {digits(mine['released_std'], 4)} in the model" in stated
 
 
 def test_help_of_every_command_has_an_example() -> None:

@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 
     from accountant.methods import Compared, ComparedStream
 
-#: Other bounds on what a shown method runs, most of them published: they are shown with --all, or when they are named.
-_VARIANTS: Final = ("paper", "paper-geometric", "not-converged", "pnsgd", "d2d", "d2d-open")
+#: Methods that run something of their own though a tighter bound is known, and a variant that another one stands for.
+_OWN: Final = ("langevin", "dp")
+_STOOD_FOR: Final = ("d2d-open",)
 #: First columns of every table.
 _COLUMNS: Final = ("method", "batch", "sigma", "noise in\nmodel")
 _Row = Any
 
 
 def shown(rows: Sequence[_Row], *, everything: bool) -> list[_Row]:
-    """The rows that are shown: one per method, unless all are asked for."""
-    return [row for row in rows if everything or row.method not in _VARIANTS]
+    """The rows that are shown: one per method, under the tightest bound on what it runs, unless all are asked for."""
+    from accountant.methods import METHODS
+
+    def stands(name: str) -> bool:
+        return name not in METHODS or name in _OWN or (METHODS[name].tightest == name and name not in _STOOD_FOR)
+
+    return [row for row in rows if everything or stands(row.method)]
 
 
 def answer(result: Mapping[str, Any], rows: Sequence[Compared]) -> str:

@@ -116,7 +116,7 @@ def reported_accuracy(*, family: str, batch_size: int | str, sigma: float) -> tu
     >>> 0.9 < mean < 1
     True
     """
-    methods = {"pnsgd": ("pnsgd", "lu"), "d2d": ("d2d",), "retrain": ("pnsgd",)}[family]
+    methods = {"pnsgd": ("pnsgd", "lu"), "d2d": ("d2d",), "retrain": ("pnsgd",)}.get(family, ())
     wanted = "retrain_noiseless" if family == "retrain" else "baseline"
     found = [
         (float(row["sigma"]), float(row["accuracy_mean"]), float(row["accuracy_std"]))
