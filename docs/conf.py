@@ -34,8 +34,8 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
-# Links inside the project must lead somewhere, and so must names that a room hands on. Types of other libraries are not looked up,
-# for want of a network, nor are files and types inside a room, which have no page.
+# Links inside the project must lead somewhere, and so must names that a room hands on. Types of other libraries are not looked
+# up, for want of a network, nor are files and types inside a room, which have no page.
 smartquotes = False
 nitpicky = True
 nitpick_ignore_regex = [("py:mod", ".*"), ("py:.*", r"(?!accountant\.\w+(\.\w+)?$).*")]
