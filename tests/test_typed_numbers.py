@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accountant.numerics import PerN, parse_number, typed_count, typed_delta, typed_number
@@ -21,6 +21,7 @@ def powers(factor: str, power: int) -> list[str]:
     return [f"{factor}e{power}", *(f"{factor}{sign}{each}" for sign in times for each in signs)]
 
 
+@settings(deadline=None)
 @given(whole=st.integers(0, 10**6), places=st.integers(0, 6), power=st.integers(-20, 20))
 def test_all_ways_to_write_a_number_are_the_nearest_double(whole: int, places: int, power: int) -> None:
     factor = str(whole) if places == 0 else f"{whole / 10**places:.{places}f}"
@@ -36,17 +37,20 @@ def test_all_ways_to_write_a_number_are_the_nearest_double(whole: int, places: i
                 typed_count(text)
 
 
+@settings(deadline=None)
 @given(power=st.integers(-300, 300))
 def test_bare_powers_of_ten(power: int) -> None:
     for text in (f"10^{power}", f"10^{{{power}}}", f"10{str(power).translate(RAISED)}"):
         assert typed_number(text) == float(Fraction(10) ** power)
 
 
+@settings(deadline=None)
 @given(above=st.decimals(min_value=0, max_value=10**9, places=4), below=st.integers(1, 10**12))
 def test_fractions(above: object, below: int) -> None:
     assert typed_number(f"{above}/{below}") == float(Fraction(str(above)) / below)
 
 
+@settings(deadline=None)
 @given(over=st.integers(1, 1000), n=st.integers(1, 10**9), power=st.integers(1, 9))
 def test_delta_over_powers_of_n(over: int, n: int, power: int) -> None:
     for text in (
@@ -63,11 +67,13 @@ def test_delta_over_powers_of_n(over: int, n: int, power: int) -> None:
     assert plain.at(n) == 1 / n
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_what_python_prints_is_read_back(value: float) -> None:
     assert typed_number(repr(value)) == value
 
 
+@settings(deadline=None)
 @given(st.integers(1, 999))
 def test_a_thousand_or_one_is_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"{count} or {count}000, whichever is meant"):

@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -147,9 +147,10 @@ def test_the_forgotten_intercept_cannot_be_forgotten_silently() -> None:
     assert record(*words)["epsilon"] == record(*words, "--intercept")["epsilon"] > record(*words, "--no-intercept")["epsilon"]
 
 
+@settings(deadline=None)
 @given(
-    l2=st.just(0.0) | st.floats(1e-200, 1e6), bound=st.floats(1e-100, 1e100), intercept=st.booleans(), width=st.floats(1e-6, 1e6),
-    loss=st.sampled_from(["logistic", "multinomial", "smoothed-hinge"]),
+    l2=st.just(0.0) | st.floats(1e-200, 1e6), bound=st.floats(1e-100, 1e100), intercept=st.booleans(),
+    width=st.floats(1e-6, 1e6), loss=st.sampled_from(["logistic", "multinomial", "smoothed-hinge"]),
 )  # fmt: skip
 def test_constants_print_as_no_less_than_the_formula_and_hardly_more(
     l2: float, bound: float, intercept: bool, width: float, loss: str
@@ -280,6 +281,15 @@ def test_file_shell_and_python_give_the_same_answer(tmp_path: Path) -> None:
     assert record("sigma", "--problem", str(path))["sigma"] == expected
 
 
+def test_the_next_command_repeats_what_was_typed() -> None:
+    words = ("sigma", *TYPED, "--no-intercept", *RUN, "--epsilon", "1", "--epochs", "1", "--delta", "1/n^2")
+    next_ = record(*words)["next"]
+    assert "--delta '1/n^2'" in next_
+    assert next_.count("--delta") == 1
+    assert "--loss logistic" in next_
+    assert "--no-intercept" in next_
+
+
 def test_what_is_typed_stands_above_the_file(tmp_path: Path) -> None:
     path = tmp_path / "problem.toml"
     path.write_text(FILE)
@@ -404,6 +414,7 @@ def test_refused_rates(words: tuple[str, ...], says: str) -> None:
     assert says in refused(*PLAN, *words)
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 1000), points=st.integers(1, 9), seconds=st.floats(1, 1e9))
 def test_spread_requests_are_even_and_within_the_time(count: int, points: int, seconds: float) -> None:
     arrivals = expected_requests(count, seconds).spread(points)

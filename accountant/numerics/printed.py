@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -93,7 +94,8 @@ def _decimal(text: str) -> tuple[str, float]:
     return shape, value
 
 
-class PerN(NamedTuple):
+@dataclass(frozen=True)
+class PerN:
     """A number over a power of n, such as 1/n^2, until n is known."""
 
     text: str
