@@ -362,11 +362,11 @@ def test_what_plan_writes_can_be_certified(folder: Path, more: tuple[str, ...]) 
     ("text", "says"),
     [
         ("points\n1\n", "must have one column points and one column steps, got points"),
-        ("", "got none"),
-        ("points,steps,steps\n1,2,2\n", "got points, steps, steps"),
+        ("", "is empty"),
+        ("points,steps,steps\n1,2,2\n", "column 'steps' twice"),
         ("points,Steps\n1,2\n", "got points, Steps"),
-        ("points,steps,more\n1,2\n", "line 2 of requests file bad.csv must have as many values as the header, 3, got 2"),
-        ("points,steps\n1,2,3\n", "must have as many values as the header, 2, got 3"),
+        ("points,steps,more\n1,2\n", "line 2 of requests file bad.csv: a row must have as many cells as the header, 3, got 2"),
+        ("points,steps\n1,2,3\n", "must have as many cells as the header, 2, got 3"),
         (
             "more,points,steps\nx,1,2\nx,1,2.5\n",
             "line 3 of requests file bad.csv must have whole numbers of points and steps, got",

@@ -772,3 +772,25 @@ def test_a_format_that_is_said_overrules_the_name(tmp_path: Path) -> None:
     assert verdicts(put(tmp_path, "a", frame().to_html())) == EXPECTED
     with pytest.raises(InputError, match="format must be one of csv, tsv, jsonl, markdown, json, html, latex, excel, parquet"):
         Table(path, format="word")
+
+
+# --- one reader
+
+
+def test_requests_are_read_by_the_same_reader(tmp_path: Path) -> None:
+    """As German Excel writes them, from a workbook, and packed; no line is left out as a caption or a remark."""
+    from accountant.requests import read_requests
+
+    plain = read_requests(put(tmp_path, "a.csv", "time,points\n2026-01-01,2\n2026-01-02,3\n"))
+    assert read_requests(put(tmp_path, "b.csv", "\ufefftime;points\r\n2026-01-01;2\r\n2026-01-02;3\r\n")) == plain
+    assert (
+        read_requests(put(tmp_path, "c.tsv.gz", gzip.compress("time\tpoints\n2026-01-01\t2\n2026-01-02\t3\n".encode("utf-16"))))
+        == plain
+    )
+    pytest.importorskip("openpyxl")
+    days = pd.to_datetime(["2026-01-01", "2026-01-02"])
+    pd.DataFrame({"time": days, "points": [2, 3]}).to_excel(tmp_path / "d.xlsx", index=False)
+    assert read_requests(tmp_path / "d.xlsx") == plain
+    for line in ("# 2026-01-01,2", "Note,", "Total", "time,points", '"",""'):
+        with pytest.raises(InputError, match="line 2"):
+            read_requests(put(tmp_path, "e.csv", f"time,points\n{line}\n2026-01-02,3\n"))

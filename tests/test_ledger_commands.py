@@ -92,7 +92,7 @@ REFUSED = [
     (("add", "--subject", NAMES[0], "--due", "2020-01-01"), "due must be in the future"),
     (("add", "--subject", NAMES[0], "--due", "soon"), "due must be a date in ISO 8601"),
     (("add", "--subjects", "none.csv"), "--subjects file none.csv cannot be read"),
-    (("add", "--subjects", "model.npz"), "--subjects file model.npz must be CSV text in UTF-8"),
+    (("add", "--subjects", "model.npz"), "--subjects file model.npz must be one file in the zip"),
     (("add", "--subjects", "rows.csv"), "--subjects file rows.csv must have a column subject"),
     (("add", "--subjects", "blank.csv"), "--subjects file blank.csv, line 3: subject must not be empty"),
     (("add", "--db", "none.db", "--subject", "x"), "none.db is not there: accountant ledger init makes it"),

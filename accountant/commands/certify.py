@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -175,28 +174,22 @@ def _bytes(name: str, path: str) -> bytes:
 
 
 def _requests(path: str) -> list[tuple[int, int]]:
-    try:
-        lines = _bytes("requests", path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"requests file {path} must be UTF-8 text") from None
-    rows = list(csv.reader(lines))
-    header = [cell.strip() for cell in rows[0]] if rows else []
+    from accountant.tables import Table
+
+    table = Table(path, what="requests file", plain=True)
     for name in ("points", "steps"):
-        if header.count(name) != 1:
-            has = ", ".join(header) or "none"
+        if name not in table.columns:
+            has = ", ".join(table.columns) or "none"
             raise InputError(f"requests file {path} must have one column points and one column steps, got {has}")
-    at = header.index("points"), header.index("steps")
     found: list[tuple[int, int]] = []
-    for line, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        where = f"line {line} of requests file {Path(path).name}"
-        if len(row) != len(header):
-            raise InputError(f"{where} must have as many values as the header, {len(header)}, got {len(row)}")
+    for row in table.rows():
+        where = f"line {row.line} of requests file {Path(path).name}"
+        if row.fault is not None:
+            raise InputError(f"{where}: {row.fault}")
         try:
-            points, steps = (int(row[column]) for column in at)
+            points, steps = (int(row.cells[column]) for column in ("points", "steps"))
         except ValueError:
-            got = [row[column] for column in at]
+            got = [row.cells[column] for column in ("points", "steps")]
             raise InputError(f"{where} must have whole numbers of points and steps, got {got}") from None
         found.append((points, steps))
     return found

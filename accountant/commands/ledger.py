@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from accountant.commands import files, layout, paths, refusals, renamed
+from accountant.commands import layout, paths, refusals, renamed
 from accountant.commands import ledger_backends as backends
 from accountant.commands.options import NUMBER
 from accountant.numerics import InputError
@@ -261,18 +259,18 @@ def row_of(text: str) -> str | int:
 
 
 def csv_rows(name: str, path: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a CSV file that has at least these columns; InputError says in which line what is missing."""
-    try:
-        text = files.contents(name, path, _LARGEST).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"{name} file {path} must have a column {missing[0]} in its header")
-        found = []
-        for row in reader:
-            if any(not row[column] for column in columns):
-                raise InputError(f"{name} file {path}, line {reader.line_num}: {' and '.join(columns)} must not be empty")
-            found.append(row)
-        return found
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{name} file {path} must be CSV text in UTF-8: {error}") from None
+    """The rows of a table that has at least these columns; InputError says in which line what is missing."""
+    from accountant.tables import Table
+
+    table = Table(path, what=f"{name} file", plain=True)
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"{name} file {path} must have a column {missing[0]} in its header")
+    found = []
+    for row in table.rows():
+        if row.fault is not None:
+            raise table.refusal(row.line, row.fault)
+        if any(not row.cells.get(column) for column in columns):
+            raise table.refusal(row.line, f"{' and '.join(columns)} must not be empty")
+        found.append({column: str(cell) for column, cell in row.cells.items()})
+    return found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TableArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[TABLE]", help="CSV, TSV, JSON lines or Markdown file; - for standard input."),
+    typer.Argument(metavar="[TABLE]", help="CSV, Markdown, JSON, Excel, Parquet, HTML or LaTeX; - for standard input."),
     paths.Read(),
 ]
 BuiltInOption = Annotated[bool, typer.Option("--builtin", help="Check every table that ships with the package.")]

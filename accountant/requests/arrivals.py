@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +13,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountant.numerics import MAX_COUNT, Floats, InputError, all_bytes, number, numbers, shown
+from accountant.numerics import MAX_COUNT, Floats, InputError, number, numbers, shown
+from accountant.tables import Table
 
 _COLUMNS: Final = {
     "time": ("time", "date", "timestamp", "arrival"), "points": ("points", "count"), "joined": ("joined", "inserted"),
 }  # fmt: skip
 _ALLOWED: Final = "time (or date, timestamp, arrival) and, if wanted, points (or count) and joined (or inserted)"
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The largest file that is read; a million requests are some 25 MB.
 _MAX_BYTES: Final = 1 << 26
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Years 1 to 8307 as seconds from 1970. The Unix clock in seconds lies inside, and in milliseconds outside, which catches it.
 _EARLIEST, _LATEST = -6.3e10, 2e11
 #: Shortest and longest window or deadline in seconds; the longest is some 300 years.
@@ -50,56 +50,36 @@ def read_requests(path: str | PathLike[str]) -> list[Arrival]:
     Times are ISO 8601 dates (without an offset: UTC) or seconds from 0, one kind throughout, and never fall. InputError names
     the line.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    columns: dict[str, int] = {}
+    if os.path.isfile(path) and os.path.getsize(path) > _MAX_BYTES:
+        raise InputError(f"requests file {path} must be at most {_MAX_BYTES} bytes")
+    table = Table(path, what="requests file", plain=True)
+    names = _header(f"requests file {path}", table.columns)
     arrivals: list[Arrival] = []
-    try:
-        for row in reader:
-            if not row:
-                continue
-            where = f"requests file {path}, line {reader.line_num}"
-            if not columns:
-                columns = _header(where, row)
-                continue
-            if len(row) != len(columns):
-                raise InputError(f"{where}: a line must have as many values as the header, {len(columns)}, got {len(row)}")
-            text = row[columns["time"]].strip()
-            time, dated = _time(where, text, arrivals[-1].dated if arrivals else None)
-            if arrivals and time < arrivals[-1].time:
-                raise InputError(f"{where}: times must be sorted, none before that of the line above, got {quoted(text)}")
-            joined = _count(where, "joined", row[columns["joined"]].strip(), 0) if "joined" in columns else 0
-            least = 0 if joined else 1
-            points = _count(where, "points", row[columns["points"]].strip(), least) if "points" in columns else 1
-            arrivals.append(Arrival(time, points, dated, joined))
-    except csv.Error as error:
-        raise InputError(f"requests file {path}, line {reader.line_num}: this is not CSV: {error}") from None
-    if not arrivals:
-        what = "has a header but no requests" if columns else "is empty"
-        raise InputError(f"requests file {path} {what}: it must have a header, such as time,points, and a line per request")
+    for row in table.rows():
+        if row.fault is not None:
+            raise table.refusal(row.line, row.fault)
+        where = f"requests file {path}, line {row.line}"
+        cells = {role: row.cells[name] for role, name in names.items()}
+        time, dated = _time(where, cells["time"], arrivals[-1].dated if arrivals else None)
+        if arrivals and time < arrivals[-1].time:
+            raise InputError(f"{where}: times must be sorted, none before that of the line above, got {quoted(cells['time'])}")
+        joined = _count(where, "joined", cells["joined"], 0) if "joined" in cells else 0
+        points = _count(where, "points", cells["points"], 0 if joined else 1) if "points" in cells else 1
+        arrivals.append(Arrival(time, points, dated, joined))
     return arrivals
 
 
-def _text(path: str | PathLike[str]) -> str:
-    try:
-        text = all_bytes("requests", path, _MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"requests file {path} must be CSV text in UTF-8: {error}") from None
-    if "\0" in text:
-        raise InputError(f"requests file {path} must be CSV text in UTF-8, got a zero byte")
-    return text
-
-
-def _header(where: str, row: list[str]) -> dict[str, int]:
-    """Where each known column stands."""
+def _header(where: str, row: list[str]) -> dict[str, str]:
+    """The name of each known column."""
     roles = {name: role for role, names in _COLUMNS.items() for name in names}
-    found: dict[str, int] = {}
-    for at, text in enumerate(row):
+    found: dict[str, str] = {}
+    for text in row:
         role = roles.get(text.strip().lower())
         if role is None:
             raise InputError(f"{where}: column {quoted(text)} is unknown: the header may name {_ALLOWED}")
         if role in found:
-            raise InputError(f"{where}: columns {quoted(row[found[role]])} and {quoted(text)} both give the {role}: keep one")
-        found[role] = at
+            raise InputError(f"{where}: columns {quoted(found[role])} and {quoted(text)} both give the {role}: keep one")
+        found[role] = text
     if "time" not in found:
         raise InputError(f"{where}: the time column is missing: the header may name {_ALLOWED}")
     return found

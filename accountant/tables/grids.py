@@ -101,7 +101,7 @@ def find_header(lines: Sequence[Line], headers: int | None) -> Header | None:
         cells = lines[at].cells
         if isinstance(cells, list):
             text = " ".join(dict.fromkeys(filter(None, cells)))
-            skipped.append(text)
+            skipped += [text] if text else []
             if text.startswith(("#", "%")) and len(cells) == width:
                 marked = cells
         at += 1

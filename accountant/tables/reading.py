@@ -203,6 +203,8 @@ class Table:
             if isinstance(cells, str):
                 yield Row(0, line, {}, cells, heading)
                 continue
+            if not any(cells) and not self.plain:
+                continue
             if _is_heading(cells, spanning and width > 1):
                 heading = cells[0]
             if width > 1 and not self.plain and (is_remark(cells) or cells == header.names or _is_comment(cells, width)):
@@ -250,7 +252,9 @@ def _first_line(lines: Sequence[Line]) -> Header | None:
 def _is_heading(cells: list[str], spanning: bool) -> bool:
     """Whether a line has one text, which is no number."""
     said = set(filter(None, cells))
-    return bool(cells[0]) and (spanning or len(said) == 1) and not any(text.replace(".", "").isdigit() for text in said)
+    if not (cells and cells[0]) or not (spanning or len(said) == 1):
+        return False
+    return not any(text.replace(".", "").isdigit() for text in said)
 
 
 def _is_comment(cells: list[str], width: int) -> bool:

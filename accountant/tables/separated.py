@@ -92,7 +92,7 @@ def _rows(file: Opened, delimiter: str, format: str, skipped: int) -> Iterator[L
     while True:
         try:
             for cells in reader:
-                if any(cell.strip() for cell in cells):
+                if cells and line.strip():
                     yield Line(skipped + reader.line_num, reader.line_num - before, [cell.strip() for cell in cells])
                 before = reader.line_num
             return
