@@ -118,6 +118,7 @@ def compare(
         }
         if precision is not None:
             result["precision"] = _precise(setup.with_(group_size=1), single, target, epochs, precision)
+        result["to_check"] = _to_check(setup, single[0]) if single else []
         result["next"] = following("sigma", shared.context, without=_OF_COMPARISONS, epochs=epochs)
         names = [row.method for row in single if row.method not in ("dp", "retrain")]
         writing.write(
@@ -137,6 +138,15 @@ def compare(
 
 #: Options that only comparisons have.
 _OF_COMPARISONS: Final = ("requests", "sigma", "unit", "method", "plot", "all", "bound")
+
+
+def _to_check(setup: Setup, row: Compared) -> list[str]:
+    """What the user is to make true of a row, with the noise of its steps where it is noisy SGD as asked."""
+    from accountant.bounds import to_check
+
+    own = row.sigma if row.method == "optimal" else None
+    noise = [] if own is None else [present.noise_line(setup.algorithm.noise_std(own))]
+    return [*noise, *to_check(row.assumptions)]
 
 
 def _precise(setup: Setup, rows: list[Compared], target: dict[str, Any], epochs: int, precision: int) -> dict[str, Any]:
@@ -224,14 +234,12 @@ def _show(
     hidden = len(result["methods"]) - len(single)
     if hidden:
         screen.print(f"({hidden} published variants of these: --all)")
-    _closing(shared, screen, single)
+    _closing(shared, screen, single, result)
     present.next_command(screen, result["next"])
 
 
-def _closing(shared: Shared, screen: Console, rows: list[Compared]) -> None:
+def _closing(shared: Shared, screen: Console, rows: list[Compared], result: dict[str, Any]) -> None:
     """What the rows rest on: all of it, or what is to be checked of the first of them."""
-    from accountant.bounds import to_check
-
     if shared.verbose:
         screen.print(
             "accuracy: reported for MNIST at this noise, within 5 %. Methods on the full batch run there, after converged "
@@ -240,6 +248,6 @@ def _closing(shared: Shared, screen: Console, rows: list[Compared]) -> None:
         show_assumptions(screen, [(row.method, row.assumptions) for row in rows])
         return
     screen.print(f"[bold]For you to check, of {rows[0].method}[/bold]")
-    for line in to_check(rows[0].assumptions):
+    for line in result["to_check"]:
         screen.print(layout.bullet(line))
     screen.print("(--verbose: what every method rests on, and what its sigma is)")

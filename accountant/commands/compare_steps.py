@@ -44,6 +44,7 @@ def compare(
         "retrain_gradient_evaluations": None, "problem": None,
         "algorithm": {"name": algorithm.name, **algorithm.to_dict()}, "methods": [row.to_dict() for row in rows],
         "group": None, "stream": None, "version": __version__,
+        "to_check": list(to_check(rows[0].assumptions)) if rows else [],
         "next": following("sigma", shared.context, without=("method", "plot", "all")),
     }  # fmt: skip
     with writing.writing(output, KINDS, plot=plot) as targets:
