@@ -91,6 +91,7 @@ def decimal_of(text: str) -> Decimal:
     return ""
 
 
+@lru_cache(maxsize=1 << 15)
 def is_plain(text: str) -> bool:
     """Whether a text is a number as programs write it, whatever the table."""
     return _PLAIN.fullmatch(text) is not None and _ONE_POINT.fullmatch(text) is None
