@@ -164,7 +164,8 @@ def check(*, curves: bool = False) -> None:
 def write(file: IO[str], page: Page) -> None:
     """Write a page, which needs nothing from elsewhere."""
     curves = any(section.curve is not None for section in page.sections)
-    tables = [section.rows for section in page.sections] + [each.curve and each.curve.numbers() for each in page.sections]
+    tables = [section.rows for section in page.sections]
+    tables += [None if each.curve is None else each.curve.numbers() for each in page.sections]
     many = any(table is not None and len(table.titles) > _MANY for table in tables)
     values = {"page": page, "scripts": scripts(curves=curves), "cards": 78 if many else 60}
     templating.write_page(file, "page.html", values, filters=FILTERS, tests={"code_like": lambda name: name in _CODE})
