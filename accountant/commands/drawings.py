@@ -78,7 +78,7 @@ def comparison(
 
     setup, target, epochs: what was asked; noise: the stream's sigma.
     """
-    from accountant.methods import METHODS, VARIANTS, noise_curve
+    from accountant.methods import noise_curve
 
     costs = {
         row.method: [value or float("nan") for value in row.gradient_evaluations]
@@ -88,7 +88,7 @@ def comparison(
     rows = 2 if costs else 1
     figure, axes = pictures.figure(rows=rows, height=4.4)
     upper = axes[0]
-    styles = {name: at for at, name in enumerate((*METHODS, *VARIANTS))}
+    styles = {name: at for at, name in enumerate(dict.fromkeys((*names, *costs)))}
     curves = []
     for name in names:
         xs, _, spread = noise_curve(setup.with_(group_size=1), method=name, **target, epochs=range(1, max(epochs, _EPOCHS) + 1))

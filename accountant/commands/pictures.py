@@ -35,7 +35,8 @@ STYLES: Final = (
     ("#2F7F7F", (0, (6, 2))),
 )
 _TITLES: Final = {"mnist": "MNIST 3 against 8", "cifar10": "CIFAR-10"}
-MARKERS: Final = "os^Dv<>PhX*pd"
+#: One fewer than there are styles, so that both come together again after all their pairs only.
+MARKERS: Final = "os^Dv<>PhX*p"
 
 
 def check(path: str | None) -> None:
