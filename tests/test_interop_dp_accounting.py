@@ -366,7 +366,7 @@ def test_tails_below_the_librarys_precision_are_infinite_beside_its_own_losses()
 
 @pytest.mark.parametrize("delta", [math.nan, -1e-9, 1.1])
 def test_impossible_delta_is_refused(delta: float) -> None:
-    with pytest.raises(InputError, match="target_delta must be a (finite )?number from 0 to 1, got"):
+    with pytest.raises(InputError, match=r"target_delta must be a (finite )?number from 0 to 1, got"):
         UnlearningPrivacyAccountant().get_epsilon(delta)
 
 

@@ -62,7 +62,10 @@ def test_what_leaves_the_order_open_is_asked(said: str) -> None:
 
 def test_an_empty_cell_is_asked_for() -> None:
     made = row("", "replace", 0.003)
-    assert (made["verdict"], made["reason"]) == ("unchecked", "column 'sampling': assignment is not given: fill in the cell, or give --assignment (line 2)")
+    assert (made["verdict"], made["reason"]) == (
+        "unchecked",
+        "column 'sampling': assignment is not given: fill in the cell, or give --assignment (line 2)",
+    )
 
 
 def test_poisson_is_no_partition() -> None:

@@ -772,7 +772,9 @@ def test_other_columns_are_not_taken_for_a_batch_size(name: str, cell: str) -> N
     assert f"columns not used: {name}" in made["assumptions"]
 
 
-NOTHING = ["", " ", "-", "n/a", "N/A", "NA", "none", "None", "null", "--", "\N{EN DASH}", "\N{EM DASH}", "n.a.", "NaN", "<NA>", "---"]
+NOTHING = [
+    "", " ", "-", "n/a", "N/A", "NA", "none", "None", "null", "--", "\N{EN DASH}", "\N{EM DASH}", "n.a.", "NaN", "<NA>", "---",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("cell", NOTHING)

@@ -327,7 +327,7 @@ class StepAsking:
             start = float(np.broadcast_to(query.start, counts.shape).flat[row])
             stays = counting.reached(count=float(high), start=start, sigma=sigma, delta=delta)
             return UnreachableError(
-                f"no number of steps up to {limit_of(high)} reaches epsilon={epsilon:g} at delta={delta:g} with "
+                f"no number of steps up to {limit_of(float(high))} reaches epsilon={epsilon:g} at delta={delta:g} with "
                 f"sigma={sigma:g}: epsilon stays at {stays:.4g}, because every step adds what its gradient can move the two "
                 "models apart; more noise, a smaller start_clip or model_clip in every step would help"
             )
