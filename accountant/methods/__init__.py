@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from accountant.methods.names import *
     from accountant.methods.output import *
     from accountant.methods.pnsgd import *
+    from accountant.methods.removals import *
     from accountant.methods.stepping import *
     from accountant.methods.steps import *
     from accountant.methods.variants import *
@@ -24,6 +25,7 @@ else:
         names="METHODS STEP_METHODS",
         output="Release",
         pnsgd="BoundMethod BoundStream Target",
+        removals="GRADIENTS RemovalBudget removals_left",
         stepping="ComparedSteps STEPWISE compare_steps steps_curve",
         steps="StepBound StepMethod",
         variants="VARIANTS drawn_as method_of",

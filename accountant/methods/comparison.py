@@ -22,6 +22,9 @@ from accountant.requests import UNITS
 SINGLE: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "pnsgd")))
 STREAMS: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "dp", "not-converged")))
 
+#: Families with one noise, on what is released.
+_ONE_NOISE: Final = ("d2d", "newton")
+
 
 class Reported(Protocol):
     """What was reported of a run on MNIST: noise, mean and standard deviation of the accuracy at nearly this noise, or None."""
@@ -264,7 +267,8 @@ def _stream(
     spent: list[int] = []
     epochs: list[float] = []
     retrain, per_epoch = retrain_evaluations(setup), method.steps_per_epoch(own)
-    sigma = {"d2d": accumulated_std(setup, noise), "retrain": 0.0}.get(method.family, noise)
+    released = accumulated_std(setup, noise)
+    sigma = 0.0 if method.family == "retrain" else released if method.family in _ONE_NOISE else noise
     if reason is None and sigma is None:
         reason = "the noise of noisy SGD has no limit to compare with, or is beyond 1e300"
     if reason is None:

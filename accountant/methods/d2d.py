@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from accountant.curves import MARGIN, MAX_MU, mixture_log_scale, mixture_tail, mixture_tail_epsilon, probability, rounded_up
 from accountant.methods.base import CountedStream, FullBatch, Unit, flat, shaped
+from accountant.methods.gaussian import OneGaussian, gaussian_epsilon
 from accountant.numerics import Floats
 from accountant.problem import PNSGD, Problem
 from accountant.questions import Setup
@@ -159,13 +159,12 @@ class DescentToDelete(Published):
         return PublishedStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta)
 
 
-class ExactDescentToDelete(_DescentToDelete):
+class ExactDescentToDelete(OneGaussian, _DescentToDelete):
     """The exact Gaussian mechanism: mu = Z gamma^I/sigma, with the distance Z = 2M/(mn) of two converged models."""
 
     name = "d2d-exact"
     title = "Descent-to-Delete, exact Gaussian"
     source = "shift engine: noise in the last step only (theory section 2); the exact Gaussian mechanism of Balle & Wang 2018"
-    proves = "mu-GDP"
 
     def refusal(self, setup: Setup) -> str | None:
         reason = super().refusal(setup)
@@ -186,25 +185,6 @@ class ExactDescentToDelete(_DescentToDelete):
         rate = log_gamma(setup.problem)
         with np.errstate(invalid="ignore"):
             return self.log_distance(setup) + np.where(steps == 0, 0.0, steps * rate)
-
-    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
-        noise, chance, count = flat(sigma, delta, steps)
-        result = gaussian_epsilon(self._log_distance_after(setup, count) - np.log(noise), chance)
-        return shaped(result, sigma, delta, steps)
-
-    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
-        noise, target, count = flat(sigma, epsilon, steps)
-        log_mu = self._log_distance_after(setup, count) - np.log(noise)
-        result = np.ones(noise.size)
-        some = log_mu < math.log(MAX_MU) - 1
-        tail = mixture_tail(target[some], np.zeros(1), rounded_up(log_mu[some])[:, None])
-        result[some] = probability(tail.log_delta)
-        return shaped(result, sigma, epsilon, steps)
-
-    def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
-        most = mixture_log_scale(epsilon, np.log(delta), np.zeros(1), np.zeros((epsilon.size, 1)))
-        with np.errstate(over="ignore"):
-            return np.exp(self._log_distance_after(setup, steps) - most + MARGIN)
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
         self.check(setup)
@@ -233,11 +213,3 @@ class _ExactStream(CountedStream):
 
     def advance(self, count: float, points: float) -> None:
         self.log_distance = self._after(count, points)
-
-
-def gaussian_epsilon(log_mu: Floats, delta: Floats) -> Floats:
-    """epsilon of mu-GDP, rounded up, for arrays (P,); inf where mu is beyond every use."""
-    result = np.full(log_mu.size, np.inf)
-    some = log_mu < math.log(MAX_MU) - 1
-    result[some] = mixture_tail_epsilon(np.log(delta[some]), np.zeros(1), rounded_up(log_mu[some])[:, None])
-    return result

@@ -11,6 +11,7 @@ from accountant.methods.d2d_open import OpenDescentToDelete
 from accountant.methods.dp import PlainPrivacy
 from accountant.methods.finetune import ClippingFormula, GradientClipping, ModelClipping
 from accountant.methods.langevin import Langevin
+from accountant.methods.newton import ExactNewton, PublishedNewton
 from accountant.methods.output import ExactOutputPerturbation, OutputPerturbation
 from accountant.methods.pnsgd import BoundMethod, NotConverged
 from accountant.methods.retrain import Retrain
@@ -29,6 +30,8 @@ METHODS: Final[dict[str, Method]] = {
         DescentToDelete(),
         OpenDescentToDelete(),
         ExactDescentToDelete(),
+        PublishedNewton(),
+        ExactNewton(),
         PlainPrivacy("dp", "no unlearning, private learning", bound="optimal", proves="mu-GDP per batch order"),
         Retrain(),
     )

@@ -33,7 +33,7 @@ else:
         deriving="LOSS_WORDS derive with_constants",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants "
-        "loss_constants_of",
+        "hessian_lipschitz loss_constants_of",
         loads="Oversize load_limit oversize too_large",
         problem="ADJACENCIES Problem",
         published="PRESETS PRESET_DIMENSIONS PUBLISHED_EPOCHS PUBLISHED_RADIUS default_retrain_epochs preset",

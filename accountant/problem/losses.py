@@ -10,6 +10,9 @@ a nondecreasing function of s with slopes in [0, kappa]; cut off at +-C/||x|| it
 another convex, kappa-smooth loss (the Huber loss for squares): L and m stay, and M = min(rho B, C). What is minimised is then
 that other loss, wherever the cut is reached. With several outputs the scaled r need not be a gradient at all, so clipping
 there is refused.
+
+The Hessian of a point's loss, l''(s) x x^T + lambda, changes by at most gamma = tau B^3 times the change of w, with tau the
+supremum of the change of l'' by s. Where clipping cuts, l'' jumps, and there is no such gamma.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ class LossConstants(ABC):
     name: ClassVar[str]
     #: rho, supremum of ||dl/ds||.
     steepest: ClassVar[float]
+    #: tau, by how much the Hessian of l in the scores changes at most when they do by one; inf: it jumps, or is not known.
+    bend: ClassVar[float] = math.inf
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -70,6 +75,21 @@ class LossConstants(ABC):
         """M, bound on the norm of the data part of a per-sample gradient."""
         bound = self.steepest * self.feature_bound
         return bound if self.clip is None else min(bound, self.clip)
+
+    @property
+    def hessian_lipschitz(self) -> float:
+        """gamma = tau B^3, Lipschitz constant of a point's Hessian in operator norm; inf where there is none.
+
+        >>> round(LogisticConstants(regularisation=0.01, feature_bound=2.0).hessian_lipschitz, 6)
+        0.7698
+        >>> SmoothedHingeConstants(regularisation=0.01).hessian_lipschitz
+        inf
+        """
+        bound, cut = self.feature_bound, self.clip is not None and self.clip < self.steepest * self.feature_bound
+        if self.bend == 0 and not cut:
+            return 0.0
+        # Rounded up; below all doubles it is still more than nothing.
+        return math.inf if cut else max(self.bend * bound * bound * bound * (1 + 2**-50), 1e-300)
 
     @property
     def derivation(self) -> Derivation:
@@ -123,6 +143,7 @@ class LogisticConstants(LossConstants):
 
     name = "logistic"
     steepest = SHAPES[name].steepest
+    bend = SHAPES[name].bend
 
     @property
     def curvature(self) -> float:
@@ -137,6 +158,7 @@ class SmoothedHingeConstants(LossConstants):
 
     name = "smoothed-hinge"
     steepest = SHAPES[name].steepest
+    bend = SHAPES[name].bend
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +179,7 @@ class RidgeConstants(LossConstants):
 
     name = "ridge"
     steepest = SHAPES[name].steepest
+    bend = SHAPES[name].bend
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,6 +201,7 @@ class MultinomialConstants(LossConstants):
 
     name = "multinomial"
     steepest = SHAPES[name].steepest
+    bend = SHAPES[name].bend
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,6 +215,16 @@ class MultinomialConstants(LossConstants):
     @property
     def curvature(self) -> float:
         return float(SHAPES[self.name].curvature)
+
+
+def hessian_lipschitz(problem: Problem) -> float | None:
+    """gamma of the loss that a problem's constants come from; None of constants that were given by hand.
+
+    >>> from accountant.problem import Problem
+    >>> round(hessian_lipschitz(Problem.from_loss("logistic", n=100, l2=0.01, feature_bound=1.0, intercept=False)), 6)
+    0.096225
+    """
+    return None if problem.loss is None else loss_constants_of(problem.loss).hessian_lipschitz
 
 
 def loss_constants_of(derivation: Derivation) -> LossConstants:

@@ -19,8 +19,9 @@ class Shape:
 
     curvature: kappa, supremum of the largest eigenvalue of the Hessian in s, at width 1. squared_steepness: rho^2, of the
     supremum rho of ||dl/ds||; None: there is none. curve, steep: kappa times the square of a norm, and rho times a norm, as
-    formulas for people. several: it has a score for every class. targets: its labels are real numbers. wide: it has a width h,
-    by which its curvature is divided.
+    formulas for people. bend: tau, by how much at most the Hessian in s changes (in operator norm) for a change of s by one;
+    inf: it jumps. several: it has a score for every class. targets: its labels are real numbers. wide: it has a width h, by
+    which its curvature is divided.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Shape:
     squared_steepness: Fraction | None = Fraction(1)
     curve: str
     steep: str = "{}"
+    bend: float = math.inf
     several: bool = False
     targets: bool = False
     wide: bool = False
@@ -41,15 +43,18 @@ class Shape:
 #: log(1 + exp(-y s)). log sum_j exp(s_j) - s_y: diag(p) - p p^T has eigenvalues up to 1/2, attained at two classes of
 #: probability 1/2 each, and p - e_y a norm up to sqrt(2). (s - y)^2/2. 0 from the margin 1 on, linear up to 1 - h, a parabola
 #: between.
+#: tau: of the logistic loss p (1 - p) (1 - 2p) at most, where p = (3 - sqrt 3)/6; of the multinomial one the third central
+#: moment of a variable whose outcomes span at most sqrt(2), at most the same times sqrt(2)^3; squares have none.
+_BEND: Final = 1 / (6 * math.sqrt(3)) * (1 + 2**-51)
 SHAPES: Final = {
     shape.name: shape
     for shape in (
-        Shape(name="logistic", curvature=Fraction(1, 4), curve="{}/4"),
+        Shape(name="logistic", curvature=Fraction(1, 4), curve="{}/4", bend=_BEND),
         Shape(
             name="multinomial", curvature=Fraction(1, 2), squared_steepness=Fraction(2), curve="{}/2",
-            steep="\N{SQUARE ROOT}2\N{MIDDLE DOT}{}", several=True,
+            steep="\N{SQUARE ROOT}2\N{MIDDLE DOT}{}", bend=2**1.5 * _BEND, several=True,
         ),
-        Shape(name="ridge", curvature=Fraction(1), squared_steepness=None, curve="{}", targets=True),
+        Shape(name="ridge", curvature=Fraction(1), squared_steepness=None, curve="{}", bend=0.0, targets=True),
         Shape(name="smoothed-hinge", curvature=Fraction(1), curve="{}/h", wide=True),
     )
 }  # fmt: skip
