@@ -16,5 +16,8 @@ lint:
 docs:  ## the site, into build/site: a warning is an error, its notebooks run, links inside must lead somewhere (extra docs)
 	sphinx-build -q -W --keep-going docs build/site
 
+pictures:  ## those of the pages, drawn again (extra plot)
+	python docs/pictures/draw.py
+
 bench:
 	pytest benchmarks -n 0
