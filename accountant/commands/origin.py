@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +45,8 @@ def today() -> str:
 
 def sha256(name: str, path: str | PathLike[str]) -> str:
     """The digest of a file; InputError, which calls it ``name``, where it cannot be read."""
+    import hashlib  # Loads OpenSSL, which no command should wait for that writes no report.
+
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
