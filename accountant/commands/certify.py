@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from accountant.commands import files, layout, paths, present, renamed, streams, writing
+from accountant.commands import files, layout, paths, renamed, streams, telling, writing
 from accountant.commands.options import NUMBER, DeltaOption, EpochsOption, Shared, SigmaOption, StepsOption, check_told
 from accountant.numerics import InputError
 from accountant.problem import DERIVED
@@ -79,7 +79,7 @@ def certify(
 
     writing.check(None if output is None else [output], _KINDS)
     accountant = shared.accountant
-    noise = present.noise_line(accountant.algorithm.noise_std(sigma))
+    noise = telling.noise_line(accountant.algorithm.noise_std(sigma))
     _written(shared, make, output, key, [noise, *accountant.assumptions()])
 
 
@@ -163,7 +163,7 @@ def _show(made: Mapping[str, Any], place: str, told: Mapping[str, Any], *, verbo
     ]
     screen.print(layout.facts(rows))
     lines = told["assumptions"] if verbose else to_check(told["assumptions"])
-    present.closing(screen, lines, told["next"], verbose=verbose)
+    telling.closing(screen, lines, told["next"], verbose=verbose)
 
 
 def _bytes(name: str, path: str) -> bytes:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, files, layout, origin, page_compare, paths, present, renamed, writing
+from accountant.commands import (
+    choices,
+    drawings,
+    files,
+    layout,
+    origin,
+    page_compare,
+    paths,
+    present,
+    renamed,
+    telling,
+    writing,
+)
 from accountant.commands.compare_words import answer, of_requests, of_streams, refusals, rows_for_csv, show_assumptions, shown
 from accountant.commands.expecting import ForOption, number_of
 from accountant.commands.following import following
@@ -145,7 +157,7 @@ def _to_check(setup: Setup, row: Compared) -> list[str]:
     from accountant.bounds import to_check
 
     own = row.sigma if row.method == "optimal" else None
-    noise = [] if own is None else [present.noise_line(setup.algorithm.noise_std(own))]
+    noise = [] if own is None else [telling.noise_line(setup.algorithm.noise_std(own))]
     return [*noise, *to_check(row.assumptions)]
 
 
@@ -235,7 +247,7 @@ def _show(
     if hidden:
         screen.print(f"({hidden} published variants of these: --all)")
     _closing(shared, screen, single, result)
-    present.next_command(screen, result["next"])
+    telling.next_command(screen, result["next"])
 
 
 def _closing(shared: Shared, screen: Console, rows: list[Compared], result: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from accountant.bounds import to_check
-from accountant.commands import drawings, layout, origin, page_compare, present, writing
+from accountant.commands import drawings, layout, origin, page_compare, present, telling, writing
 from accountant.commands.compare import KINDS
 from accountant.commands.compare_words import refusals, show_assumptions
 from accountant.commands.following import following
@@ -100,7 +100,7 @@ def _show(shared: Shared, result: dict[str, Any], rows: list[ComparedSteps], tar
         for line in to_check(rows[0].assumptions):
             screen.print(layout.bullet(line))
         screen.print("(--verbose: what every method rests on, and what its sigma is)")
-    present.next_command(screen, result["next"])
+    telling.next_command(screen, result["next"])
 
 
 def _count(value: int | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accountant.commands import choices, drawings, layout, origin, page_plan, present, renamed, sketch, writing
+from accountant.commands import choices, drawings, layout, origin, page_plan, present, renamed, sketch, telling, writing
 from accountant.commands.following import following
 from accountant.commands.options import (
     COUNT,
@@ -105,7 +105,7 @@ def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], *,
     of = shared.accountant.epsilon if shared.stepping is None else shared.step_accountant.epsilon
     with writing.writing(output, writing.ALL) as targets:
         writing.write(
-            targets, lambda: present.whole(result, next_=next_), rows=lambda: result["points"],
+            targets, lambda: telling.whole(result, next_=next_), rows=lambda: result["points"],
             picture=lambda part, kind: drawings.curve(part, kind, result),
             more={"html": lambda part: page_plan.save_curve(
                 part, result, epsilon=of, files=origin.read(problem=shared.problem)
@@ -123,7 +123,7 @@ def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], *,
             for line in sketch.lines([(point[names_of(result)[0]], point[names_of(result)[1]]) for point in result["points"]],
                                      width=screen.width - 2, names=names_of(result)):  # fmt: skip
                 screen.print(layout.text(line))
-    present.listed(shared, result, rows, "The run", next_=next_)
+    telling.listed(shared, result, rows, "The run", next_=next_)
 
 
 def names_of(result: dict[str, Any]) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from accountant.commands import (
     plan_words,
     present,
     renamed,
+    telling,
     writing,
 )
 from accountant.commands.expecting import ForOption, RequestsOption, arrivals_of, spread_line
@@ -130,14 +131,14 @@ def plan(
             more = _digits(result)
         next_ = _next(shared, made, output)
         writing.write(
-            targets, lambda: present.whole(result, next_=next_), rows=lambda: result["requests"],
+            targets, lambda: telling.whole(result, next_=next_), rows=lambda: result["requests"],
             picture=lambda part, kind: drawings.plan(part, kind, made),
             more={"html": lambda part: _save(part, shared, result, made, requests)},
         )  # fmt: skip
     # The rows that all commands have, but that for the mu of a single deletion.
     common = {"gradient_evaluations": made.total_gradient_evaluations, "mu_worst": None, "group_size": 1}
     if shared.json:
-        present.listed(shared, result, [], "", next_=next_)
+        telling.listed(shared, result, [], "", next_=next_)
         return
     screen = layout.console()
     screen.print(layout.text(f"{plan_words.answer(result, made)}.", style="bold"))

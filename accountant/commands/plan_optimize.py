@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from accountant.commands import files, layout, present, writing
+from accountant.commands import files, layout, present, telling, writing
 from accountant.commands.following import following
 from accountant.numerics import digits
 
@@ -54,7 +54,7 @@ def show_trade_off(
     screen.print(layout.text(_NOTE))
     moves = "" if quiet.moves is None else f", which moves no record's loss by more than {digits(quiet.moves, 2)}"
     screen.print(layout.text(f"For example sigma = {digits(quiet.sigma)} at most{moves}:"))
-    present.next_command(screen, result["next"])
+    telling.next_command(screen, result["next"])
 
 
 def _quiet(rows: Sequence[TradeOff]) -> TradeOff:

@@ -1,22 +1,19 @@
-"""How results look: one JSON object, or a table that fits 80 columns."""
+"""What commands say of a run: the keys of the record, the rows of the table, and what to do next."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
-from accountant.commands import layout
-from accountant.commands.following import following, set_command
+from accountant.commands import telling
+from accountant.commands.following import following
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
 from accountant.numerics import digits as digits
 from accountant.problem import RANDOM, SECRET, WORST, noise_in_units
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
 #: What sigma is of common steps.
@@ -211,88 +208,11 @@ def check_precision(precision: int | None) -> None:
         integer("precision", precision, at_least=1, at_most=MAX_DIGITS)
 
 
-def show(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str, **told: Unpack[Told]) -> None:
-    """Print the record: as JSON, or what :func:`listed` says of it, with the rows that all commands have."""
-    listed(shared, result, [] if shared.json else [*rows, *common_rows(shared, result)], title, **told)
-
-
-class Told(TypedDict, total=False):
-    """What is told of every answer.
-
-    answer: a sentence. more: rows that were asked for. next_: the command to run next. checks: more that the user is to check.
-    """
-
-    answer: str
-    more: Sequence[tuple[str, str]]
-    next_: str | None
-    checks: Sequence[str]
-
-
-def whole(result: dict[str, Any], **told: Unpack[Told]) -> dict[str, Any]:
-    """The record as JSON has it: with what the user is to check, and the command to run next."""
-    from accountant.bounds import to_check
-
-    checks = [*told.get("checks", ()), *_noise(result), *to_check(result["assumptions"])]
-    return {**result, "to_check": checks, "next": told.get("next_")}
-
-
-def listed(shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str, **told: Unpack[Told]) -> None:
-    """Print the record: as JSON, or the answer, what the user is to check, and what to do next.
-
-    With --verbose also a table of ``rows`` below its ``title``, and all that the answer rests on.
-    """
-    next_ = told.get("next_")
-    complete = whole(result, **told)
-    if shared.json:
-        print(json.dumps(complete, allow_nan=False))
-        return
-    screen = layout.console()
-    if "answer" in told:
-        screen.print(layout.text(told["answer"] + ".", style="bold"))
-    if more := list(told.get("more", ())):
-        screen.print(layout.facts(more))
-    if shared.verbose:
-        screen.print(title, style="italic")
-        screen.print(layout.facts(rows))
-    everything = [*told.get("checks", ()), *_noise(result), *result["assumptions"]]
-    closing(screen, everything if shared.verbose else complete["to_check"], next_, verbose=shared.verbose)
-
-
-def closing(screen: Console, lines: Iterable[str], next_: str | None, *, verbose: bool) -> None:
-    """What an answer rests on, and what to do next."""
-    screen.print("[bold]Assumptions[/bold]" if verbose else "[bold]For you to check[/bold]")
-    for line in lines:
-        screen.print(layout.bullet(line))
-    if not verbose:
-        screen.print("(--verbose: all that it rests on, and how it was found)")
-    next_command(screen, next_)
-
-
-def next_command(screen: Console, next_: str | None) -> None:
-    """The command to run next, as a shell takes it."""
-    if next_ is not None:
-        screen.print("[bold]Next[/bold]")
-        for line in set_command(next_, screen.width - 2):
-            screen.print(layout.text(f"  {line}"))
-
-
-def _noise(result: dict[str, Any]) -> list[str]:
-    """The noise that must really be added."""
-    if "noise_std" not in result:
-        return []
-    if result.get("problem") is None:
-        # Common steps say it among their assumptions.
-        return []
-    if result.get("schedule"):
-        return [
-            "every step adds Gaussian noise of standard deviation sqrt(2 eta) sigma to every parameter, as the schedule says"
-        ]
-    return [noise_line(result["noise_std"])]
-
-
-def noise_line(std: float) -> str:
-    """What a step must add, for the user to check."""
-    return f"every step adds Gaussian noise to every parameter, of standard deviation sqrt(2 eta) sigma = {digits(std)}"
+def show(
+    shared: Shared, result: dict[str, Any], rows: Iterable[tuple[str, str]], title: str, **told: Unpack[telling.Told]
+) -> None:
+    """Print the record: as JSON, or what :func:`~telling.listed` says of it, with the rows that all commands have."""
+    telling.listed(shared, result, [] if shared.json else [*rows, *common_rows(shared, result)], title, **told)
 
 
 def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from accountant.commands import choices, present
+from accountant.commands import choices, present, telling
 from accountant.commands.following import following
 from accountant.commands.options import COUNT, DELTA, NUMBER, Shared
 from accountant.numerics import InputError, choice, digits
@@ -86,7 +86,7 @@ def solve(
     answer += f" (with {', '.join([*known, *length])})" if known or length else ""
     more = [("what it is", present.STEP_NOISE)] if stepwise and unknown == "sigma" else []
     more += [("note", line) for line in notes]
-    present.listed(shared, result, [], "", answer=answer, more=more, next_=next_)
+    telling.listed(shared, result, [], "", answer=answer, more=more, next_=next_)
 
 
 def _run(whole: Shared, noise: float | None) -> dict[str, Any]:

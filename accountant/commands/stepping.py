@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import numpy as np
 
 from accountant.commands import curve as curves
-from accountant.commands import present, writing
+from accountant.commands import present, telling, writing
 from accountant.commands.curve import places
 from accountant.commands.epochs import needed
 from accountant.commands.expecting import number_of
@@ -299,9 +299,9 @@ def _blocks(split: list[int]) -> str:
     return f"{len(split)} blocks: {', '.join(lengths[:4])}{many}"
 
 
-def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], title: str, **told: Unpack[present.Told]) -> None:
+def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], title: str, **told: Unpack[telling.Told]) -> None:
     """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all of these commands have."""
-    present.listed(shared, result, [*rows, *_common(result)], title, **told)
+    telling.listed(shared, result, [*rows, *_common(result)], title, **told)
 
 
 def _common(result: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import choices, drawings, files, layout, paths, present, renamed, words, writing
+from accountant.commands import choices, drawings, files, layout, paths, present, renamed, telling, words, writing
 from accountant.commands.following import following, typed
 from accountant.commands.options import COUNT, DELTA, NUMBER, VerboseOption
 from accountant.numerics import InputError, all_bytes, digits
@@ -245,7 +245,7 @@ def _record(made: Tuned, requests: str, over: str | None, *, scored: bool, delta
 def _to_check(made: Tuned, result: dict[str, Any]) -> list[str]:
     from accountant.bounds import to_check
 
-    noise = present.noise_line(made.chosen.algorithm.noise_std(made.chosen.sigma))
+    noise = telling.noise_line(made.chosen.algorithm.noise_std(made.chosen.sigma))
     redraw = ["redraw the key at the start until no batch is too large"] if result["chosen"]["redraw"] else []
     return [noise, *redraw, *to_check(result["assumptions"])]
 
@@ -292,7 +292,7 @@ def _show(made: Tuned, result: dict[str, Any], *, verbose: bool) -> None:
         screen.print("[bold]Refused[/bold]")
         for line in _refusals(made):
             screen.print(layout.bullet(line))
-    present.closing(screen, result["assumptions" if verbose else "to_check"], result["next"], verbose=verbose)
+    telling.closing(screen, result["assumptions" if verbose else "to_check"], result["next"], verbose=verbose)
 
 
 def _table(made: Tuned) -> layout.Grid:
