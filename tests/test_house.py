@@ -128,7 +128,7 @@ def test_the_command_of_the_readme_loads_only_what_it_uses() -> None:
 def test_only_commands_print() -> None:
     talking = {name for name, text in FILES.items() if prints(text)}
     assert {name for name in talking if not name.startswith("commands/")} == {ALONE}
-    assert "commands/present.py" in talking
+    assert "commands/telling.py" in talking
 
 
 def test_the_checker_of_certificates_imports_nothing_of_the_package() -> None:
