@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from accountant import PNSGD, UnlearningAccountant, preset
 from accountant.commands import files
+from accountant.commands.plan_rows import moments
 from accountant.commands.program import app
 from accountant.requests import PlannedRequest, make_plan, optimize, read_requests
 
@@ -110,6 +111,29 @@ def test_the_table_shows_dates_whole_and_long_plans_in_part(requests: str) -> No
     lines = [line.split() for line in text.splitlines()]
     numbers = [words[0] for words in lines if words and (words[0].isdigit() or words[0] == "...") and len(words) == 7]
     assert numbers == [*map(str, range(1, 13)), "...", *map(str, range(95, 101))]
+
+
+@pytest.mark.parametrize("scale", [0.3, 40.0, 3000.0, 90_000.0, 3e7])
+def test_times_are_told_in_units_that_read_back_and_tell_requests_apart(scale: float) -> None:
+    times = [0.0, *(float(at) * scale for at in (1, 2, 3.1415926, 30, 30.25, 31, 1000))]
+    told = moments(times)
+    assert len(set(told)) == len(times)
+    sizes = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+    for time_, text in zip(times, told, strict=True):
+        parts = [re.fullmatch(r"([\d.]+)([dhms])", part) for part in text.split()]
+        assert text == "0" or all(parts)
+        back = sum(float(part[1]) * sizes[part[2]] for part in parts if part)
+        # What is left out is less than the second unit; of times that begin alike less than the unit that tells them apart.
+        assert back <= time_ * (1 + 1e-5)
+        assert time_ - back < (3600 if time_ >= 86_400 else 60 if time_ >= 3600 else 1e-5 * time_ + 1e-9)
+
+
+def test_the_table_has_times_in_units_and_json_in_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_text("time,points\n0,1\n90707.5743,1\n100000,1\n")
+    lines = [" ".join(line.split()) for line in run(*FULL, "--requests", str(path)).stdout.splitlines()]
+    assert any(line.startswith("2 1d 1h 1 ") for line in lines)
+    assert [row["time"] for row in answer(*FULL, "--requests", str(path))["requests"]] == [0.0, 90707.5743, 100000.0]
 
 
 def test_break_even_answers_the_question_and_never_contradicts_itself() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from accountant.commands import origin, page
 from accountant.commands.page import Cell, Curve, Fact, Line, Page, Rows, Section, Series, number, whole
 from accountant.commands.page_compare import settings
+from accountant.commands.plan_rows import moments
 from accountant.commands.present import plural
 from accountant.numerics import InputError, digits
 
@@ -160,19 +161,26 @@ def _requests(result: _Record) -> Rows:
     if len(chosen) < len(rows):
         left = f"{len(rows) - len(chosen):,} of {len(rows):,} rows are left out: -o plan.csv writes all."
         caption = f"The first {_FIRST:,} and the last {_LAST:,} requests; {left} {caption}"
-    return Rows("requests", titles, (_line(row, timed=timed, even=even) for row in chosen), caption)
+    when = _when(chosen) if timed else [[]] * len(chosen)
+    return Rows("requests", titles, (_line(row, cells, even=even) for row, cells in zip(chosen, when, strict=True)), caption)
 
 
-def _line(row: _Record, *, timed: bool, even: int | None) -> Line:
+def _when(rows: Sequence[_Record]) -> list[list[Cell]]:
+    """The cell of each row's time: a date, or how long after second 0."""
+    if isinstance(rows[0]["time"], str):
+        return [[Cell(row["time"][:16].replace("T", " "))] for row in rows]
+    times = [float(row["time"]) for row in rows]
+    return [[Cell(told, time)] for told, time in zip(moments(times), times, strict=True)]
+
+
+def _line(row: _Record, when: list[Cell], *, even: int | None) -> Line:
     spent = row["total_gradient_evaluations"]
     shares = [
         number(other and spent / other, 3)
         for other in (row["retrain_each_gradient_evaluations"], row["retrain_once_gradient_evaluations"])
     ]
-    when = row["time"]
-    shown = Cell(when[:16].replace("T", " ")) if isinstance(when, str) else number(when, 10)
     cells = [
-        whole(row["request"]), *([shown] if timed else []), whole(row["points"]), whole(row["steps"]), whole(row["epochs"]),
+        whole(row["request"]), *when, whole(row["points"]), whole(row["steps"]), whole(row["epochs"]),
         whole(row["gradient_evaluations"]), whole(spent), *shares, *([Cell(str(row["precise"]))] if "precise" in row else []),
     ]  # fmt: skip
     return Line(cells, "" if even is None else "before break-even" if row["request"] < even else "from break-even on")

@@ -15,6 +15,7 @@ from accountant.commands import (
     origin,
     page_plan,
     paths,
+    plan_rows,
     plan_words,
     present,
     renamed,
@@ -25,7 +26,7 @@ from accountant.commands.expecting import ForOption, RequestsOption, arrivals_of
 from accountant.commands.following import following, typed
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, EpsilonOption, PrecisionOption, Shared
 from accountant.commands.plan_optimize import show_trade_off
-from accountant.numerics import InputError, digits
+from accountant.numerics import InputError
 from accountant.problem import WORST
 
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ CsvOption = Annotated[
 PlotOption = Annotated[
     str | None, typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."), paths.Written(), renamed.Old("-o FILE.svg")
 ]
-#: Longer tables show their first and last rows only.
-_LONG, _FIRST, _LAST = 24, 12, 6
 
 
 def plan(
@@ -128,7 +127,7 @@ def plan(
         more = []
         if precision is not None and precise is not None:
             _add_digits(shared, result, precise, precision)
-            more = _digits(result)
+            more = plan_rows.to_digits(result)
         next_ = _next(shared, made, output)
         writing.write(
             targets, lambda: telling.whole(result, next_=next_), rows=lambda: result["requests"],
@@ -146,12 +145,12 @@ def plan(
         screen.print(layout.text(line))
     if (warning := plan_words.ruins(shared.accountant, made.sigma)) is not None:
         screen.print(layout.text(warning, style="yellow"))
-    screen.print(_table(made))
+    screen.print(plan_rows.table(made))
     screen.print(
         "gradients: per-sample gradient evaluations; /each and /once: unlearning so far, against retraining at every request "
         "and against one retraining for all of them"
     )
-    present.show(shared, result | common, _totals(result, made), "In all", more=more, next_=next_)
+    present.show(shared, result | common, plan_rows.totals(result, made), "In all", more=more, next_=next_)
 
 
 #: Options that only plans have.
@@ -251,79 +250,3 @@ def _add_digits(shared: Shared, result: dict[str, Any], precise: Reached, precis
         **present.kind(precision), "epsilon": precise.epsilon, "sigma": precise.sigma, "reason": precise.reason,
         "inputs": exact_inputs(shared.accountant, **known),
     }  # fmt: skip
-
-
-def _totals(result: dict[str, Any], made: Plan) -> list[tuple[str, str]]:
-    count, points = len(made.requests), sum(row.points for row in made.requests)
-    each = made.retrain_gradient_evaluations
-    length = result | {"steps": made.total_steps, "epochs": made.total_epochs}
-    rows = [
-        present.noise_row(result),
-        present.guarantee_row(result),
-        ("processed", f"{present.plural(count, 'request')}, {present.plural(points, 'point')}"),
-        *([("joined", present.plural(made.joined, "record"))] if made.joined else []),
-        present.length_row(length),
-        *([("batches", "own draws: redraw the key at the start until none is too large")] if made.redraw else []),
-    ]
-    if each is not None:
-        epochs, once = present.plural(made.retrain_epochs or 0, "epoch"), each // count
-        rows.append(("retraining", f"{once} for {epochs} once; {each} at every request"))
-    if made.longest_wait is not None:
-        within = "" if made.deadline is None else f" of at most {_span(made.deadline)}"
-        window = "none, each arrival at once" if made.window is None else _span(made.window)
-        rows.append(("window", f"{window}; longest wait {_span(made.longest_wait)}{within}, then the steps"))
-    if made.first_bound is not None:
-        rows.append(("first request", f"under the {made.first_bound} bound"))
-    reached = [row.mu_worst for row in made.requests if row.mu_worst is not None]
-    if reached:
-        rows.append(("mu, worst batch", f"{digits(max(reached))} at most, over all requests"))
-    return rows
-
-
-def _digits(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """The rows of ``--precision``."""
-    block = result["precision"]
-    meanings = {"epsilon": "at most, over all requests", "sigma": "would do for these steps"}
-    rows = [(name, f"{block[name]} {words}, {present.how(block)}") for name, words in meanings.items() if block[name]]
-    if block["reason"]:
-        rows.append(("digits lack", block["reason"]))
-    return rows
-
-
-def _span(seconds: float) -> str:
-    """A duration in the largest unit that it fills."""
-    for name, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.6g} {name}{'' if seconds == length else 's'}"
-    return f"{seconds:.6g} seconds"
-
-
-def _table(made: Plan) -> layout.Grid:
-    timed = made.longest_wait is not None
-    titles = ["request", *(["processed"] if timed else []), "points", made.unit, "gradients", "in all", "/each", "/once"]
-    table = layout.Grid(titles, names=0, padding=(0, 1))
-    rows = made.requests
-    daily = made.dated and all(row.time is not None and row.time % 86_400 == 0 for row in rows)
-    for at in range(len(rows)) if len(rows) <= _LONG else [*range(_FIRST), None, *range(len(rows) - _LAST, len(rows))]:
-        if at is None:
-            table.add_row(*["..."] * len(titles))
-            continue
-        row = rows[at]
-        cells = [str(row.request)]
-        if timed:
-            when = made.shown_time(row)
-            cells.append(when[: 10 if daily else 16].replace("T", " ") if isinstance(when, str) else f"{when:.10g}")
-        cells += [str(row.points), f"{row.epochs if made.unit == 'epochs' else row.steps}"]
-        cells += [_compact(row.gradient_evaluations), _compact(row.total_gradient_evaluations)]
-        for other in (row.retrain_each_gradient_evaluations, row.retrain_once_gradient_evaluations):
-            cells.append("-" if other is None else f"{row.total_gradient_evaluations / other:.3g}")
-        table.add_row(*cells)
-    return table
-
-
-def _compact(value: int) -> str:
-    """Counts of up to five digits in full, larger ones with four digits: 1.126M."""
-    for name, size in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6)):
-        if value >= size:
-            return f"{value / size:.4g}{name}"
-    return str(value) if value < 10**5 else f"{value / 1000:.4g}k"
