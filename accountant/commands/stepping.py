@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from accountant.commands import curve as curves
-from accountant.commands import present, telling, writing
+from accountant.commands import present, writing
 from accountant.commands.curve import places
 from accountant.commands.epochs import needed
 from accountant.commands.expecting import number_of
 from accountant.commands.following import following
 from accountant.commands.options import Shared, check_told
 from accountant.commands.plan import OF_PLANS
+from accountant.commands.stepping_words import common_rows, compared, rows_of, show
 from accountant.numerics import InputError, digits
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title
     more: list[tuple[str, str]] = []
     if precision is not None:
         result["precision"], more = _precise(shared, precision, unknown, question)
-    rows = [*found, *_rows(result), *_compared(result["comparison"], unknown, value)]
+    rows = [*found, *rows_of(result), *compared(result["comparison"], unknown, value)]
     given = {} if unknown != "sigma" else {"sigma": float(digits(value, 10))}
     next_ = present.certifying(shared, **given)
     show(shared, result, rows, title, answer=present.said(result, unknown), more=more, next_=next_)
@@ -97,8 +97,8 @@ def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, 
     rows = [
         ("steps", str(count) if result["schedule"] is None else f"{count}, after {outcome.step_count - count} of the schedule"),
         ("epsilon achieved", digits(result["epsilon_achieved"], 10)),
-        *_rows(result),
-        *_compared(result["comparison"], "steps", count),
+        *rows_of(result),
+        *compared(result["comparison"], "steps", count),
     ]
     next_ = following("plan", shared.context, without=("steps",), requests=100)
     show(shared, result, rows, "Unlearning needed", answer=needed(result, "steps", count), next_=next_)
@@ -127,7 +127,7 @@ def curve(
     result = record(shared, "curve", outcome)
     result["over"] = over
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
-    curves.show(shared, result, [*_rows(result), *_common(result)], output=output, plot=plot)
+    curves.show(shared, result, [*rows_of(result), *common_rows(result)], output=output, plot=plot)
 
 
 def plan(
@@ -168,7 +168,7 @@ def plan(
         ("steps each", str(each)),
         ("steps in all", str(each * count)),
         ("requests do not pile up", "each starts again from the clipped model, and takes the same steps"),
-        *_rows(result),
+        *rows_of(result),
     ]
     guarantee = present.guarantee_row(result)[1]
     said = f"Each of {present.plural(count, 'request')} takes {present.plural(each, 'noisy step')}, {each * count} in all"
@@ -265,49 +265,3 @@ def _comparison(shared: Shared, unknown: str, question: dict[str, Any]) -> dict[
     if result["reason"] is None:
         del result["reason"]
     return result
-
-
-def _compared(other: dict[str, Any] | None, unknown: str, mine: float) -> list[tuple[str, str]]:
-    """The row of the published bound."""
-    if other is None:
-        return []
-    if other[unknown] is None:
-        return [("published", f"no answer from {other['bound']}: {other['reason']}")]
-    factor = f", {other[unknown] / mine:.3g} times as much" if mine > 0 and other[unknown] != mine else ""
-    return [("published", f"{unknown} = {digits(other[unknown], 10)}{factor} ({other['bound']})")]
-
-
-def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        present.noise_row(result),
-        ("", present.STEP_NOISE if result["schedule"] is None else f"{present.STEP_NOISE}; times what the schedule says"),
-        present.guarantee_row(result),
-        ("unlearning", present.plural(result["steps"], "noisy step")),
-    ]
-
-
-def _blocks(split: list[int]) -> str:
-    """How the steps are split, in words.
-
-    >>> _blocks([100]), _blocks([12, 11, 11])
-    ('a single string over all steps', '3 blocks: 1 of 12 steps, 2 of 11 steps')
-    """
-    if len(split) == 1:
-        return "a single string over all steps"
-    lengths = [f"{count} of {present.plural(length, 'step')}" for length, count in Counter(split).items()]
-    many = f" and {len(lengths) - 4} other lengths" if len(lengths) > 4 else ""
-    return f"{len(split)} blocks: {', '.join(lengths[:4])}{many}"
-
-
-def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], title: str, **told: Unpack[telling.Told]) -> None:
-    """Print the record: as JSON, or as a table of ``rows`` followed by the rows that all of these commands have."""
-    telling.listed(shared, result, [*rows, *_common(result)], title, **told)
-
-
-def _common(result: dict[str, Any]) -> list[tuple[str, str]]:
-    common = [("algorithm", result["algorithm"]["name"]), ("blocks", _blocks(result["split"]))]
-    if result["mu_worst"] is not None:
-        attained = result["tightness"] is not None and result["tightness"] < 1 + 1e-9
-        says = " (two Gaussian runs attain it: it cannot be smaller)" if attained else ""
-        common.append(("mu", f"{digits(result['mu_worst'])}{says}"))
-    return common
