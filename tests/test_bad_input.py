@@ -451,7 +451,7 @@ def completed(words: str, shell: str = "bash") -> list[str]:
         ("plan --unit ", {"steps", "epochs"}),
         ("plan --first-bound ", {"paper", "paper-geometric"}),
         ("curve --over ", {"delta", "alpha"}),
-        ("compare --method d2d-", {"d2d-open", "d2d-exact"}),
+        ("compare --method d2d-", {"d2d-open", "d2d-exact", "d2d-stochastic"}),
         ("audit --instance s", {"small", "stream", "secret"}),
         ("audit --fault one-", {"one-step", "one-draw"}),
         ("solve s", {"sigma", "steps", "step-size", "start-clip"}),

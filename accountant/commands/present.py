@@ -57,7 +57,7 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "assignment": algorithm.assignment,
         "oversize": None if way is None else {"redraw": way.redrawn > 0, "chance": max(way.added, way.redrawn)},
         "assumptions": list(outcome.assumptions),
-        "problem": {"preset": shared.preset, **settings["problem"]},
+        "problem": {"preset": shared.named, **settings["problem"]},
         "constants": shared.stated.to_dict(),
         "algorithm": {**settings["algorithm"], "steps_per_epoch": outcome.length.steps_per_epoch},
         "schedule": settings["schedule"],
@@ -296,7 +296,11 @@ def _oversize_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 def rough(value: float | None, count: int = 4) -> str:
     """A number for a narrow table, rounded up; a hyphen for none."""
-    return "-" if value is None else digits(value, count)
+    if value is None:
+        return "-"
+    # Nobody wants four digits of such a number, whose exponent takes the room of two.
+    odd = value != 0 and math.isfinite(value) and not 1e-99 < abs(value) < 1e100
+    return digits(value, max(count - 2, 1) if odd else count)
 
 
 def plural(count: int, noun: str) -> str:

@@ -144,36 +144,11 @@ class Method(Peer[Setup]):
         return setup.algorithm.gradient_evaluations(steps)
 
 
-class FullBatch(Method):
-    """Methods that run on all points at every step, so that a step is an epoch, from a formula of their own.
+class Searched(Method):
+    """Methods from a formula of their own: subclasses give epsilon, and a sigma close to the smallest.
 
-    Subclasses give epsilon, and a sigma close to the smallest; sigma, delta and the number of steps are found from epsilon by
-    the searches of ``numerics``.
+    sigma, delta and the number of steps are found from epsilon by the searches of ``numerics``.
     """
-
-    def refusal(self, setup: Setup) -> str | None:
-        problem, algorithm = setup.problem, setup.algorithm
-        if algorithm.batch_size != problem.n:
-            return f"batch_size must be full for {self.name}, which uses all points in every step, got {algorithm.batch_size}"
-        if algorithm.own_draws:
-            return f"assignment must be partition for {self.name}, which draws no batches, got {algorithm.assignment}"
-        if not problem.strong_convexity > 0:
-            return f"strong_convexity must be > 0 for {self.name}, got 0"
-        if algorithm.rounding is not None:
-            return (
-                f"rounding must be left out for {self.name}, whose formula knows exact numbers only, got {algorithm.rounding}"
-            )
-        if algorithm.radius is not None:
-            return f"radius must be left out for {self.name}, whose formula knows no projection, got {algorithm.radius}"
-        if isinstance(setup.reference, int):
-            return f"reference must be matched or converged for {self.name}, got {setup.reference}"
-        return schedule_refusal(self.name, setup)
-
-    def steps_per_epoch(self, setup: Setup) -> int:
-        return 1
-
-    def evaluations(self, setup: Setup, steps: int) -> int:
-        return steps * setup.problem.n
 
     def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
         """Why some rows, of arrays (P,), are proved by no sigma; empty where all are by some."""
@@ -202,9 +177,11 @@ class FullBatch(Method):
 
     def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         noise, target, chance = flat(sigma, epsilon, delta)
+        stride = self.steps_per_epoch(setup) if unit == "epochs" else 1
 
         def holds(count: Floats, rows: Indices) -> NDArray[np.bool_]:
-            return self.epsilon(setup, sigma=noise[rows], delta=chance[rows], steps=count) <= target[rows]
+            reached = self.epsilon(setup, sigma=noise[rows], delta=chance[rows], steps=count * stride)
+            return reached <= target[rows]
 
         return shaped(smallest_count(holds, low=np.zeros(noise.size)), sigma, epsilon, delta)
 
@@ -228,6 +205,34 @@ class FullBatch(Method):
             root = decreasing_root(among, start=high[some], low=low[some], high=high[some])
             result[some] = np.minimum(np.exp(root) * (1 + 1e-13), 1.0)
         return shaped(result, sigma, epsilon, steps)
+
+
+class FullBatch(Searched):
+    """Methods that run on all points at every step, so that a step is an epoch."""
+
+    def refusal(self, setup: Setup) -> str | None:
+        problem, algorithm = setup.problem, setup.algorithm
+        if algorithm.batch_size != problem.n:
+            return f"batch_size must be full for {self.name}, which uses all points in every step, got {algorithm.batch_size}"
+        if algorithm.own_draws:
+            return f"assignment must be partition for {self.name}, which draws no batches, got {algorithm.assignment}"
+        if not problem.strong_convexity > 0:
+            return f"strong_convexity must be > 0 for {self.name}, got 0"
+        if algorithm.rounding is not None:
+            return (
+                f"rounding must be left out for {self.name}, whose formula knows exact numbers only, got {algorithm.rounding}"
+            )
+        if algorithm.radius is not None:
+            return f"radius must be left out for {self.name}, whose formula knows no projection, got {algorithm.radius}"
+        if isinstance(setup.reference, int):
+            return f"reference must be matched or converged for {self.name}, got {setup.reference}"
+        return schedule_refusal(self.name, setup)
+
+    def steps_per_epoch(self, setup: Setup) -> int:
+        return 1
+
+    def evaluations(self, setup: Setup, steps: int) -> int:
+        return steps * setup.problem.n
 
 
 def schedule_refusal(name: str, setup: Setup) -> str | None:

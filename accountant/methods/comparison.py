@@ -23,7 +23,7 @@ SINGLE: Final = ("optimal", "secret", *(name for name in METHODS if name not in 
 STREAMS: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "dp", "not-converged")))
 
 #: Families with one noise, on what is released.
-_ONE_NOISE: Final = ("d2d", "newton")
+_ONE_NOISE: Final = ("d2d", "newton", "rewind", "d2d-stochastic")
 
 
 class Reported(Protocol):

@@ -8,13 +8,16 @@ from typing import Final
 from accountant.methods.base import Method
 from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete
 from accountant.methods.d2d_open import OpenDescentToDelete
+from accountant.methods.d2d_stochastic import StochasticDescent
 from accountant.methods.dp import PlainPrivacy
 from accountant.methods.finetune import ClippingFormula, GradientClipping, ModelClipping
+from accountant.methods.gap import Gap
 from accountant.methods.langevin import Langevin
 from accountant.methods.newton import ExactNewton, PublishedNewton
 from accountant.methods.output import ExactOutputPerturbation, OutputPerturbation
 from accountant.methods.pnsgd import BoundMethod, NotConverged
 from accountant.methods.retrain import Retrain
+from accountant.methods.rewind import ExactRewind, PublishedRewind, SmoothRewind
 from accountant.methods.steps import StepBound, StepMethod
 
 _BASIC: Final = "Renyi unlearning, basic conversion"
@@ -32,6 +35,18 @@ METHODS: Final[dict[str, Method]] = {
         ExactDescentToDelete(),
         PublishedNewton(),
         ExactNewton(),
+        PublishedRewind(),
+        SmoothRewind(),
+        ExactRewind(),
+        StochasticDescent(),
+        Gap(
+            "rewind-random",
+            "Rewind- and Descent-to-Delete on random batches, published",
+            source="Mu & Klabjan, Descend or Rewind? (arXiv 2511.15983)",
+            reason="only its abstract could be read, which bounds the distance in expectation; a mean distance alone proves no "
+            "(epsilon, delta); rewind-exact, rewind-smooth and d2d-stochastic are about fixed batches",
+            tightest="rewind-exact",
+        ),
         PlainPrivacy("dp", "no unlearning, private learning", bound="optimal", proves="mu-GDP per batch order"),
         Retrain(),
     )

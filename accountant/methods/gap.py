@@ -1,0 +1,55 @@
+"""Methods that are known by name only: a row of the table with the reason why nothing is stated, instead of a number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accountant.methods.base import Method, Needed, Stream, Unit
+from accountant.numerics import Floats, InputError
+from accountant.questions import Setup
+
+
+class Gap(Method):
+    """A published method whose theorem could not be read, or does not say enough: always refused, with the reason.
+
+    >>> gap = Gap("example", "an example", source="nobody", reason="its constants are not public", tightest="optimal")
+    >>> gap.refusal(None)
+    'example is a gap: its constants are not public'
+    """
+
+    family = "gap"
+    proves = "nothing that is known here"
+    noise = "not known here"
+
+    def __init__(self, name: str, title: str, *, source: str, reason: str, tightest: str) -> None:
+        self.name, self.title, self.source, self.tightest = name, title, source, tightest
+        self.reason = f"{name} is a gap: {reason}"
+
+    def refusal(self, setup: Setup | None) -> str:
+        return self.reason
+
+    def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
+        return _nothing(np.inf, sigma, delta, steps)
+
+    def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
+        return _nothing(1.0, sigma, epsilon, steps)
+
+    def needed(self, setup: Setup, *, epsilon: Floats, delta: Floats, steps: Floats) -> Needed:
+        sigma = _nothing(np.inf, epsilon, delta, steps)
+        return Needed(sigma, dict.fromkeys(range(sigma.size), self.reason))
+
+    def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
+        return _nothing(np.inf, sigma, epsilon, delta)
+
+    def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> Stream:
+        raise InputError(self.reason)
+
+    def assumptions(self, setup: Setup) -> tuple[str, ...]:
+        return (self.reason,)
+
+    def released_std(self, setup: Setup, sigma: float) -> None:
+        return None
+
+
+def _nothing(value: float, *arrays: Floats) -> Floats:
+    return np.full(np.broadcast_shapes(*(np.shape(array) for array in arrays)), value)
