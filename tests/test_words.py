@@ -205,10 +205,47 @@ def test_assumptions_say_what_the_constants_rest_on() -> None:
     (line,) = set(lines) - set(others)
     assert line.startswith("L, m and M follow from the logistic loss, rows of norm at most B = 1 and a constant feature 1")
     assert "L = (B\N{SUPERSCRIPT TWO} + 1)/4 + \N{GREEK SMALL LETTER LAMDA} = 0.6" in line
-    assert set(others) - set(lines) == {"L, m and M are as given: they were not derived from a loss here"}
+    # Who derived them by hand is told what is forgotten by hand: the constant feature, and whether lambda is over it.
+    (line,) = set(others) - set(lines)
+    assert line.startswith("L, m and M are as given: they were not derived from a loss here")
+    assert line.endswith(
+        "where there is an intercept they count its constant feature 1, and m is 0 unless it is regularised, too"
+    )
     # Other constants are not the loss's any more, other numbers of points are.
     assert one.setup.with_(lipschitz=3.0).problem.loss is None
     assert one.setup.with_(n=50).problem.loss == derived.loss
+
+
+def test_every_answer_says_whether_an_intercept_is_counted_and_that_lambda_is_over_it() -> None:
+    for loss, clip in (("logistic", None), ("multinomial", None), ("smoothed-hinge", None), ("ridge", 1.0)):
+        counted = derive(loss, l2=0.01, feature_bound=1.0, intercept=True, clip=clip).about
+        assert "a constant feature 1 for the intercept" in counted
+        assert "over all parameters, the intercept's too (scikit-learn leaves it out: then m = 0)" in counted
+        none = derive(loss, l2=0.01, feature_bound=1.0, intercept=False, clip=clip).about
+        assert "B = 1, an intercept's 1 included" in none
+        assert "scikit-learn" not in none
+    # Without lambda there is nothing that it could leave out: m = 0 either way.
+    assert "scikit-learn" not in derive("logistic", l2=0.0, feature_bound=1.0).about
+    # tune finds lambda, and what it is over is said all the same.
+    tune = ("tune", "--n", "2000", "--loss", "logistic", "--feature-bound", "1", "--epsilon", "1", "--delta", "1e-4")
+    assert "the intercept's too (scikit-learn leaves it out" in " ".join(run(*tune, "--requests", "20").stdout.split())
+
+
+def test_an_intercept_without_penalty_is_not_strongly_convex() -> None:
+    # Independent truth: the Hessian of the logistic loss with lambda/2 ||w||^2 on all but the intercept, where scores are far.
+    rng = np.random.default_rng(1)
+    row = np.append(rng.standard_normal(3), 1.0)
+    row[:3] /= np.linalg.norm(row[:3])
+    smallest = []
+    for score in (0.0, 5.0, 20.0):
+        slope = 1 / (1 + math.exp(-score))
+        hessian = slope * (1 - slope) * np.outer(row, row) + 0.01 * np.diag([1.0, 1.0, 1.0, 0.0])
+        smallest.append(float(np.linalg.eigvalsh(hessian)[0]))
+    assert smallest[0] > smallest[1] > smallest[2] >= -1e-12
+    assert smallest[2] < 1e-8 < derive("logistic", l2=0.01, feature_bound=1.0).strong_convexity
+    # With the penalty on all four it is lambda.
+    everywhere = slope * (1 - slope) * np.outer(row, row) + 0.01 * np.eye(4)
+    assert float(np.linalg.eigvalsh(everywhere)[0]) == pytest.approx(0.01)
 
 
 def test_a_lipschitz_constant_that_nobody_gave_is_said() -> None:

@@ -27,6 +27,11 @@ INDEPENDENT: Final = (
     "requests, what replaces the points and all their times depend neither on the batch order nor on any model learned or "
     "released before them"
 )
+#: Of constants that no loss was named for: what is forgotten most easily, and what nothing here could see.
+AS_GIVEN: Final = (
+    "L, m and M are as given: they were not derived from a loss here; where there is an intercept they count its constant "
+    "feature 1, and m is 0 unless it is regularised, too"
+)
 #: How the lines begin that say what the guarantee is of, or how it was computed: nothing in them is the user's to make true.
 _OURS: Final = (
     "adjacency ", "reference ", "learning has converged (or is bounded as if it had", "averaged over ", "holds for every batch",
@@ -82,7 +87,7 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
 def _constants(problem: Problem) -> str:
     """What L, m and M rest on."""
     if problem.loss is None:
-        return "L, m and M are as given: they were not derived from a loss here"
+        return AS_GIVEN
     return f"L, m and M follow from the {problem.loss.about}: {', '.join(problem.loss.lines)}"
 
 

@@ -70,7 +70,10 @@ QUESTIONS: Final = (
         "feature_bound", "Which norm has no row of features beyond (B, without the intercept; normalise rows to 1 if unsure)?",
         typed_number, "1", lambda value, _: number("feature_bound", value, above=0),
     ),
-    Question("intercept", "Has the model an intercept (yes or no)?", partial(truth, "intercept"), "yes", lambda *_: None),
+    Question(
+        "intercept", "Has the model an intercept (yes or no; it is regularised like the rest, unlike scikit-learn's)?",
+        partial(truth, "intercept"), "yes", lambda *_: None,
+    ),
     Question(
         "l2", "What is lambda of the penalty lambda/2 ||w||^2?", typed_number, None,
         lambda value, _: number("l2", value, at_least=0),
@@ -150,7 +153,8 @@ loss = {_value(answers["loss"])}
 l2 = {_value(answers["l2"])}
 # No row of features is longer than this (2-norm, without the intercept's 1). Scale rows down that are.
 feature-bound = {_value(answers["feature_bound"])}
-# Whether the model has an intercept: it counts as one more feature of value 1.
+# Whether the model has an intercept: it counts as one more feature of value 1, and l2 regularises it like the rest.
+# scikit-learn leaves it out of the penalty: then m = 0, and the constants of this file are not that model's.
 intercept = {_value(answers["intercept"])}{clip}
 
 # ---- The data and the run.

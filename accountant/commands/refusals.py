@@ -96,7 +96,7 @@ def of_usage(error: click.ClickException) -> Refusal:
 
     ctx: Any = getattr(error, "ctx", None)
     path = "accountant" if ctx is None else ctx.command_path
-    has = [] if ctx is None else [name for each in ctx.command.get_params(ctx) for name in each.opts]
+    has = [] if ctx is None else [name for each in ctx.command.get_params(ctx) for name in (*each.opts, *each.secondary_opts)]
     match error:
         case exceptions.NoSuchOption():
             return _unknown(error.option_name, path, has)
@@ -212,13 +212,14 @@ def spelled(message: str, names: Mapping[str, str]) -> str:
         rf"(?<![\w/-])with {one}(?: or {one})*(?=[;:)]|$|,(?! {one}))",
     ]
     for at in range(0, len(parts), 2):
-        text = re.sub(rf"(?<![\w/.-])({one})=(?=\S)", "\0\\1\0 ", parts[at])
+        # What stands behind --column is a role of the table, and typed as it is.
+        text = re.sub(rf"(?<![\w/.-])(?<!--column )({one})=(?=\S)", "\0\\1\0 ", parts[at])
         if at == 0:
             text = _head(one).sub(lambda found: _marked(found[0], one), text)
         for pattern in lists:
             text = re.sub(pattern, lambda found: _marked(found[0], one), text)
         if scored:
-            text = _marked(text, _any(scored), inside=r"(?<![\w/.\0-])")
+            text = _marked(text, _any(scored), inside=r"(?<![\w/.\0-])(?<!--column )")
         parts[at] = re.sub("\0(.+?)\0", lambda found: names[found[1]], text)
     return "".join(parts)
 

@@ -9,7 +9,7 @@ import typer
 
 from accountant.commands import choices
 from accountant.numerics import PerN, number
-from accountant.problem import DERIVED, LOSS_CONSTANTS, LOSS_WORDS, SHAPES, Derivation, with_constants
+from accountant.problem import DERIVED, LAMBDA, LOSS_CONSTANTS, LOSS_WORDS, SHAPES, Derivation, with_constants
 from accountant.questions import ALGORITHM, BATCHES, LENGTH, LOSS, TARGET, delta_of
 
 _PANEL: Final = "Loss"
@@ -90,7 +90,7 @@ def said_of(derivation: Derivation) -> list[str]:
     """What is said first of constants whose lambda is still to be found."""
     first = [] if derivation.intercept_given else [TAKEN]
     smooth, convex, steep = derivation.lines
-    own = derivation.rows
+    own = f"{derivation.rows}, {LAMBDA}{derivation.everything}" if derivation.intercept else derivation.rows
     formulas = ", ".join([*(line.rpartition(" = ")[0] for line in (smooth, convex)), steep])
     return [*first, f"{own[0].upper()}{own[1:]}: {formulas}."]
 

@@ -29,7 +29,7 @@ else:
         algorithm="LAST_BATCH MAX_POSITIONS PNSGD",
         assignment="ASSIGNMENTS FRESH PARTITION POISSON SECRET",
         constants="Constants DOUBLES Number constants_of exact_gap exact_step_size",
-        derivation="DERIVED Derivation",
+        derivation="DERIVED LAMBDA Derivation",
         deriving="LOSS_WORDS derive with_constants",
         formats="UNITS gamma",
         losses="LOSS_CONSTANTS LogisticConstants LossConstants MultinomialConstants RidgeConstants SmoothedHingeConstants "

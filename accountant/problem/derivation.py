@@ -10,6 +10,8 @@ from accountant.numerics import digits, shown
 #: The constants that follow from a loss.
 DERIVED: Final = ("smoothness", "strong_convexity", "lipschitz")
 LAMBDA: Final = "λ"
+#: scikit-learn's linear models leave the intercept out of the penalty: the loss is then flat in it.
+ALL_REGULARISED: Final = "the intercept's too (scikit-learn leaves it out: then m = 0)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +44,27 @@ class Derivation:
 
         >>> from accountant.problem import derive
         >>> derive("logistic", l2=0.001, feature_bound=1.0, intercept=False).about
-        'logistic loss, rows of norm at most B = 1, λ = 0.001'
+        "logistic loss, rows of norm at most B = 1, an intercept's 1 included, λ = 0.001"
         """
-        everything = " over all parameters, the intercept's too" if self.intercept and self.l2 else ""
         more = [
             f"{name} = {shown(value)}"
             for name, value in (("h", self.width), ("Y", self.target_bound), ("R", self.radius), ("C", self.clip))
             if value is not None
         ]
-        return ", ".join([self.rows, f"{LAMBDA} = {shown(self.l2)}{everything}", *more])
+        return ", ".join([self.rows, f"{LAMBDA} = {shown(self.l2)}{self.everything if self.l2 else ''}", *more])
+
+    @property
+    def everything(self) -> str:
+        """Of lambda, what it is over where there is an intercept, as people know it otherwise; else nothing."""
+        return f" over all parameters, {ALL_REGULARISED}" if self.intercept else ""
 
     @property
     def rows(self) -> str:
         """The loss, and what its rows are, in words."""
         classes = f" of {self.classes} classes" if self.classes is not None else ""
         rows = f"rows of norm at most B = {shown(self.feature_bound)}"
-        rows += " and a constant feature 1 for the intercept" if self.intercept else ""
+        # Without: the estimators have their constant feature in B, and whoever forgot his own reads it here.
+        rows += " and a constant feature 1 for the intercept" if self.intercept else ", an intercept's 1 included"
         return f"{self.loss} loss{classes}, {rows}"
 
     def says(self, *, smoothness: float, strong_convexity: float, lipschitz: float) -> bool:
