@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from accountant.trainer.history import *
     from accountant.trainer.instances import *
     from accountant.trainer.losses import *
+    from accountant.trainer.newton import *
     from accountant.trainer.pipelines import *
     from accountant.trainer.points import *
     from accountant.trainer.regressor import *
@@ -46,6 +47,7 @@ else:
         history="OvertakenError",
         instances="Asked Claim Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
+        newton="NewtonAudit NewtonRun audit_newton newton_learn",
         pipelines="check_pipeline learn_more_in unlearn_in",
         points="accuracy check_points gradient objective predict scores",
         regressor="PNSGDRegressor",

@@ -47,6 +47,10 @@ class Loss(LossConstants):
     def derivatives(self, scores: Array, labels: Array) -> Array:
         """r = dl/ds without the clipping, in the shape of the scores."""
 
+    def hessians(self, scores: Array, labels: Array) -> Array:
+        """l'' in the scores without the clipping, (..., outputs, outputs) for scores (..., outputs). Only Newton steps ask."""
+        raise InputError(f"loss must have hessians for Newton steps, got {self.name}")
+
     def predictions(self, scores: Array) -> Labels:
         """Labels for scores (..., outputs), shape (...)."""
         return np.where(scores[..., 0] >= 0, 1, -1)
@@ -106,6 +110,11 @@ class Logistic(LogisticConstants, _Margin):
         r *= 0.5 * y
         return r
 
+    def hessians(self, scores: Array, labels: Array) -> Array:
+        # p (1 - p) = (1 - tanh^2)/4.
+        t = np.tanh(scores * 0.5)
+        return ((1 - t) * (1 + t) / 4)[..., None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothedHinge(SmoothedHingeConstants, _Margin):
@@ -120,6 +129,12 @@ class SmoothedHinge(SmoothedHingeConstants, _Margin):
         r: Array = np.clip((1 - y * scores) / self.width, 0, 1)
         r *= -y
         return r
+
+    def hessians(self, scores: Array, labels: Array) -> Array:
+        """Between the kinks, at which any of their two sides will do."""
+        short = 1 - labels[..., None] * scores
+        curved: Array = ((short > 0) & (short < self.width)) / self.width
+        return curved[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +151,9 @@ class Ridge(RidgeConstants, Loss):
 
     def derivatives(self, scores: Array, labels: Array) -> Array:
         return scores - labels[..., None]
+
+    def hessians(self, scores: Array, labels: Array) -> Array:
+        return np.ones((*scores.shape, 1))
 
     def predictions(self, scores: Array) -> Labels:
         return scores[..., 0]
@@ -174,6 +192,12 @@ class Multinomial(MultinomialConstants, Loss):
         at = self._index(scores, labels)
         np.put_along_axis(r, at, np.take_along_axis(r, at, axis=-1) - 1, axis=-1)
         return r
+
+    def hessians(self, scores: Array, labels: Array) -> Array:
+        p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        p /= p.sum(axis=-1, keepdims=True)
+        result: Array = p[..., None] * np.eye(self.classes) - p[..., None] * p[..., None, :]
+        return result
 
     def _index(self, scores: Array, labels: Array) -> NDArray[np.int64]:
         return np.broadcast_to(labels, scores.shape[:-1]).astype(np.int64)[..., None]
