@@ -224,6 +224,10 @@ def test_settings_in_a_file(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (("sigma", *TUNE, "--steps", "100", "--epsilon", "1"), "--delta must be given; without n there is no default 1/n"),
+        (
+            ("sigma", *TUNE, "--steps", "100", "--epsilon", "1", "--delta", "1/n^2"),
+            "--delta must be a number for fine-tuning, which has no n, got '1/n^2'",
+        ),
         (("sigma", *TUNE, "--epochs", "1", *TARGET), "common steps are counted one by one"),
         (("sigma", *TUNE, *TARGET), "steps must be given"),
         (("sigma", *TUNE, "--steps", "0", *TARGET), "steps must be at least 1"),

@@ -348,6 +348,9 @@ def test_a_file_may_begin_with_a_preset_and_say_the_requests(tmp_path: Path) -> 
     file = ("--problem", str(path))
     assert record("sigma", *file)["sigma"] == record("sigma", "--preset", "mnist", "--epsilon", "1", "--epochs", "1")["sigma"]
     assert record("sigma", *file)["constants"] == {"from": "preset", "taken": []}
+    assert {record(command, *file)["problem"]["preset"] for command in ("sigma", "plan", "compare", "curve")} == {"mnist"}
+    solved = record("solve", "steps", *file)
+    assert solved["preset"] == solved["problem"]["preset"] == "mnist"
     assert len(record("plan", *file)["requests"]) == 6
     assert record("compare", *file, "--method", "optimal")["stream"]["requests"] == 6
     path.write_text('preset = "mnist"\nloss = "logistic"\n')

@@ -200,7 +200,7 @@ def _record(shared: Shared, setup: Setup, target: dict[str, Any], *, default: bo
         "delta_is_default": default,
         "group_size": setup.group_size,
         "retrain_gradient_evaluations": retrain_evaluations(setup),
-        "problem": {"preset": shared.preset, **setup.problem.to_dict()},
+        "problem": {"preset": shared.named, **setup.problem.to_dict()},
         "constants": shared.stated.to_dict(),
         "algorithm": {**setup.algorithm.to_dict(), "steps_per_epoch": setup.algorithm.steps_per_epoch},
         "version": __version__,

@@ -104,6 +104,7 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     ALGORITHM: choices.closed(BATCHES, *STEPPING),
     "step_size": NUMBER,
     "radius": NUMBER,
+    "public_share": NUMBER,
     "learn_epochs": COUNT,
     "dimension": COUNT,
     "largest_n": COUNT,
@@ -118,7 +119,7 @@ _STEPPING: Final = f"{choices.EXPERTS}: fine-tuning and other common steps"
 #: Options that --help leaves to --help-all.
 _FOR_EXPERTS: Final = (
     "adjacency", "last_batch", "assignment", "largest_n", "redraw", "rounding", "dimension", "rounding_share", "bound",
-    "reference",
+    "reference", "public_share",
 )  # fmt: skip
 #: Options that are shorter than the field they fill.
 _SPELLED: Final = {"rounding": "float", "rounding_share": "float-share"}
@@ -224,6 +225,11 @@ class Shared:
         return Stated(self.settings)
 
     @property
+    def named(self) -> str | None:
+        """The preset, of the option or of the problem file."""
+        return self.stated.preset
+
+    @property
     def own(self) -> dict[str, Any]:
         """The settings without those that the preset's name stands for."""
         return merged(self.options, problem_file=self.problem)
@@ -238,6 +244,8 @@ def check_told(name: str, *, closed: bool = False, **question: Any) -> None:
         raise InputError("steps must be given: the number of noisy steps")
     if "delta" in question and question["delta"] is None:
         raise InputError(f"delta must be given for {name}: there is no n, and so no default 1/n")
+    if isinstance(question.get("delta"), str):
+        raise InputError(f"delta must be a number for {name}, which has no n, got {question['delta']!r}")
 
 
 def shared_parameters(*, without: tuple[str, ...] = ()) -> list[inspect.Parameter]:

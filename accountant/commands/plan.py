@@ -213,7 +213,7 @@ def _record(shared: Shared, made: Plan, spread: list[str], *, delta_is_default: 
             "requests are processed one after the other, each on the model that the one before it left, and each is "
             f"compared with {_left(made)}",
         ],
-        "problem": {"preset": shared.preset, **algorithm.problem.to_dict()},
+        "problem": {"preset": shared.named, **algorithm.problem.to_dict()},
         "constants": shared.stated.to_dict(),
         "algorithm": {**algorithm.to_dict(), "steps_per_epoch": algorithm.steps_per_epoch},
         "version": __version__,

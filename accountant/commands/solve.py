@@ -68,7 +68,7 @@ def solve(
     from accountant._version import __version__
 
     result = {
-        "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.preset,
+        "command": "solve", "unknown": unknown, "value": value, **given, "notes": notes, "preset": shared.named,
         "constants": shared.stated.to_dict(),
         "settings": {key: value for key, value in shared.own.items() if key != "schedule"}, "version": __version__,
     }  # fmt: skip
@@ -95,7 +95,7 @@ def _run(whole: Shared, noise: float | None) -> dict[str, Any]:
         return {"assumptions": list(whole.step_accountant.assumptions()), "problem": None}
     accountant = whole.accountant
     std = {} if noise is None else {"noise_std": accountant.algorithm.noise_std(noise)}
-    made = {"preset": whole.preset, **accountant.algorithm.problem.to_dict()}
+    made = {"preset": whole.named, **accountant.algorithm.problem.to_dict()}
     return {"assumptions": list(accountant.assumptions()), "problem": made, "schedule": None, **std}
 
 
