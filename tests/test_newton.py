@@ -300,6 +300,17 @@ def test_what_the_bound_does_not_cover_is_refused(setup: Setup, words: str) -> N
         removals_left(setup, sigma=1.0, epsilon=1.0, delta=1e-5)
 
 
+def test_noise_that_is_just_enough_for_a_request_serves_it() -> None:
+    for n, l2, steps in ((11_264, 0.011264, 1), (500, 0.1, 1), (500, 0.1, 2), (10**6, 0.5, 1)):
+        setup = logistic(n, l2)
+        sigma = ask(EXACT, "sigma", setup, epsilon=1.0, delta=1e-5, steps=steps)
+        words: dict[str, Any] = {"sigma": sigma, "epsilon": 1.0, "delta": 1e-5}
+        assert removals_left(setup, **words, steps=steps).left == 1
+        if steps == 1:
+            assert removals_left(setup, **words, gradient="removed").left == 1
+        assert removals_left(setup, **(words | {"sigma": sigma * (1 - 1e-9)}), steps=steps).left == 0
+
+
 def test_budgets_refuse_bad_numbers() -> None:
     good: dict[str, Any] = {"sigma": 1.0, "epsilon": 1.0, "delta": 1e-5}
     for bad, name in (({"sigma": 0.0}, "sigma"), ({"residual": -1.0}, "residual"), ({"gradient": "some"}, "gradient"),

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from accountant.curves import gdp_mu
+from accountant.methods.gaussian import gaussian_epsilon
 from accountant.methods.newton import ExactNewton, log_after, log_rate, log_start
 from accountant.numerics import SMALLEST, InputError, choice, integer, number
 from accountant.questions import Setup
@@ -60,61 +61,82 @@ def removals_left(
     """
     ExactNewton().check(setup)
     noise, count = number("sigma", sigma, above=0), integer("steps", steps, at_least=1)
-    target = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": number("delta", delta, above=0, below=1)}
+    budget = _Budget(
+        setup,
+        noise,
+        number("epsilon", epsilon, at_least=0),
+        number("delta", delta, above=0, below=1),
+        count,
+    )
     start = number("residual", residual, at_least=0)
-    allowed = float(gdp_mu(**target)) * noise * (1 - _SAFE)
-    if choice("gradient", gradient, GRADIENTS) == "removed":
-        if count != 1:
-            raise InputError(f"steps must be 1 where gradient is removed: later steps need the gradient of all, got {count}")
-        one = _after(setup, 0.0, 1)
-        return RemovalBudget(allowed, start, (start + one) * (1 + _SAFE), _within(allowed, start, one, setup))
-    after = _after(setup, start, count)
-    return RemovalBudget(allowed, start, after, _followed(setup, start, allowed, count))
+    if choice("gradient", gradient, GRADIENTS) == "all":
+        return RemovalBudget(budget.allowed, start, budget.after(start), budget.followed(start))
+    if count != 1:
+        raise InputError(f"steps must be 1 where gradient is removed: later steps need the gradient of all, got {count}")
+    one = budget.after(0.0)
+    return RemovalBudget(budget.allowed, start, start + one * (1 + _SAFE), budget.within(start, one))
 
 
-def _most(setup: Setup) -> int:
-    return setup.problem.n // setup.group_size
+class _Budget:
+    """One noise and target. Distances are doubles, rounded up; near to what is allowed the exact mechanism has the word."""
 
+    def __init__(self, setup: Setup, sigma: float, epsilon: float, delta: float, steps: int) -> None:
+        self.setup, self.sigma, self.epsilon, self.delta, self.steps = setup, sigma, epsilon, delta, steps
+        self.allowed = float(gdp_mu(epsilon=epsilon, delta=delta)) * sigma * (1 - _SAFE)
+        self.most = setup.problem.n // setup.group_size
+        self.log_moved = log_start(setup)
 
-def _after(setup: Setup, residual: float, steps: int) -> float:
-    """The distance after one request from a distance, rounded up; inf where no step is proved to bring nearer."""
-    with np.errstate(over="ignore", under="ignore"):
-        moved = max(float(np.exp(log_start(setup))) * (1 + _SAFE) + residual, SMALLEST)
-        if moved == math.inf:
-            return math.inf
-        return float(np.exp(log_after(setup, math.log(moved), np.array([float(steps)])))[0]) * (1 + _SAFE)
+    def kept(self, distance: float) -> bool:
+        """Whether two models so far apart keep the target."""
+        if not abs(distance - self.allowed) <= 10 * _SAFE * self.allowed or distance == 0:
+            return distance <= self.allowed
+        log_mu = np.array([math.log(distance) - math.log(self.sigma)])
+        return float(gaussian_epsilon(log_mu, np.array([self.delta]))[0]) <= self.epsilon
 
+    def after(self, residual: float) -> float:
+        """The distance after one request from a distance; inf where no step is proved to bring nearer."""
+        log_moved = self.log_moved
+        if residual > 0:
+            log_moved = float(np.logaddexp(log_moved, math.log(residual))) + 2.0**-50
+        with np.errstate(over="ignore", under="ignore"):
+            # Below all doubles it is still more than nothing.
+            log_distance = log_after(self.setup, log_moved, np.array([float(self.steps)]))
+            return (
+                float(np.maximum(np.exp(log_distance), SMALLEST)[0]) if np.isfinite(log_distance[0]) else _end(log_distance[0])
+            )
 
-def _within(allowed: float, start: float, one: float, setup: Setup) -> int | None:
-    """Requests that add ``one`` each."""
-    if start > allowed:
-        return 0
-    if one == 0:
-        return None
-    left = (allowed - start) / one * (1 - _SAFE)
-    return None if left >= _most(setup) else int(left)
-
-
-def _followed(setup: Setup, start: float, allowed: float, steps: int) -> int | None:
-    """Requests until D <- T(D) leaves what is allowed. T increases: where T(y) <= y, nothing below y passes it."""
-    reached, left = start, 0
-    if start > allowed:
-        reached, left = _after(setup, start, steps), 1
-        if not reached <= allowed:
+    def within(self, start: float, one: float) -> int | None:
+        """Requests that add ``one`` each."""
+        if start > self.allowed:
             return 0
-    for y in (allowed, min(allowed, max(reached, _lowest(setup)))):
-        if reached <= y and _after(setup, y, steps) <= y:
-            return None
-    while left < min(_most(setup), _MOST_FOLLOWED):
-        reached = _after(setup, reached, steps)
-        if not reached <= allowed:
-            return left
-        left += 1
-    return None if left == _most(setup) else left
+        left = math.floor((self.allowed - start) / one * (1 - _SAFE)) if one > 0 else self.most
+        if left < self.most and self.kept(start + (left + 1) * one * (1 + (2.0**-50 if start else 0.0))):
+            left += 1
+        return None if left >= self.most else left
+
+    def followed(self, start: float) -> int | None:
+        """Requests until D <- T(D) leaves what is allowed. T increases: where T(y) <= y, nothing below y passes it."""
+        reached, left = start, 0
+        if start > self.allowed:
+            reached, left = self.after(start), 1
+            if not self.kept(reached):
+                return 0
+        for y in (self.allowed, min(self.allowed, max(reached, self.lowest()))):
+            if reached <= y and self.after(y) <= y:
+                return None
+        while left < min(self.most, _MOST_FOLLOWED):
+            reached = self.after(reached)
+            if not self.kept(reached):
+                return left
+            left += 1
+        return None if left == self.most else left
+
+    def lowest(self) -> float:
+        """Where T(y) - y is smallest for one step: m/gamma - Z."""
+        # log q at a distance of 1, the logarithm of gamma/(2m).
+        rate = log_rate(self.setup, 0.0)
+        return max(math.exp(min(-rate - math.log(2), 700.0)) - math.exp(min(self.log_moved, 700.0)), 0.0)
 
 
-def _lowest(setup: Setup) -> float:
-    """Where T(y) - y is smallest for one step: m/gamma - Z."""
-    # log q at a distance of 1, the logarithm of gamma/(2m).
-    rate = log_rate(setup, 0.0)
-    return max(math.exp(min(-rate - math.log(2), 700.0)) - math.exp(min(log_start(setup), 700.0)), 0.0)
+def _end(log_distance: float) -> float:
+    return 0.0 if log_distance < 0 else math.inf
