@@ -57,7 +57,14 @@ def test_a_ledger_from_beginning_to_end(folder: Path) -> None:
 
 def test_what_people_see(folder: Path) -> None:
     assert "keep it apart from the ledger" in run("init", "--model", "model.npz").stdout
-    assert "known before" in run("add", "--subject", NAMES[3]).stdout
+    added = run("add", "--subject", NAMES[3]).stdout
+    assert "known before" in added
+    # Reports name nobody: who enters a request is told how they will call it, and again when the same person asks again.
+    (number,) = {
+        entry["number"] for entry in map(json.loads, run("entries").stdout.splitlines()) if entry["kind"] == "received"
+    }
+    assert f"requests       {number}: so the report calls them" in added
+    assert f"requests       {number}: so the report calls them" in run("add", "--subject", NAMES[3]).stdout
     text = run("status").stdout
     assert "1, of 1 record, 0 urgent" in text
     head = text.strip().splitlines()[-1].split()[-1]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 VERDICT, LATER = 1, 75
 #: Bytes of a file of requests or subjects.
 _LARGEST: Final = 1 << 28
+#: More numbers of requests are not listed on the screen.
+_LISTED: Final = 12
 DbOption = Annotated[
     str,
     typer.Option(envvar="ACCOUNTANT_LEDGER", metavar="FILE|URL", help="The ledger: a SQLite file, or postgresql://host/name."),
@@ -201,7 +203,10 @@ def add(
         requests = [{"request": each.number, "new": each.new, "due": each.due, "done": each.done} for each in added]
         result = {"command": "ledger add", "new": new, "known": len(added) - new, "requests": requests}
         known = f"{len(added) - new}, {done} of them answered" if done else str(len(added) - new)
-        rows = [("new", str(new)), ("known before", known)]
+        # Whoever is asked later what was done for this request finds it by its number: reports name nobody.
+        numbers = [str(each.number) for each in added]
+        listed = ", ".join(numbers) if len(numbers) <= _LISTED else f"{numbers[0]} ... {numbers[-1]} (--json has all)"
+        rows = [("new", str(new)), ("known before", known), ("requests", f"{listed}: so the report calls them, in this order")]
         # Of those that wait.
         rows += [("due", date(max(each.due for each in added if not each.done)))] if done < len(added) else []
         show(json, result, rows)
