@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import os
 import re
 import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -248,6 +251,24 @@ def test_the_csv_file_has_every_row(tmp_path: Path, requests: str) -> None:
     short = tmp_path / "again.csv"
     short.write_text("time,points\n" + "".join(f"{row['time']},{row['points']}\n" for row in rows))
     assert [a.points for a in read_requests(short)] == [row["points"] for row in record["requests"]]
+
+
+def test_requests_come_through_pipes_too(tmp_path: Path, requests: str) -> None:
+    record = answer(*FULL, "--requests", requests)
+    text = Path(requests).read_text(encoding="utf-8")
+    piped = CliRunner().invoke(app, [*FULL, "--requests", "-", "--json"], input=text)
+    assert json.loads(piped.stdout)["requests"] == record["requests"]
+    fifo, page = tmp_path / "pipe", tmp_path / "page.html"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_text, args=(text,), daemon=True)
+    writer.start()
+    assert answer(*FULL, "--requests", str(fifo), "-o", str(page))["requests"] == record["requests"]
+    writer.join()
+    # No digest of what is gone.
+    assert hashlib.sha256(b"").hexdigest() not in page.read_text(encoding="utf-8")
+    wrong = CliRunner().invoke(app, [*FULL, "--requests", "-"], input="time\n5\n3\n")
+    assert "requests file -, line 3: times must be sorted" in wrong.stderr
+    assert wrong.exit_code == 2
 
 
 @pytest.mark.parametrize(("name", "begins"), [("cost.png", b"\x89PNG\r\n"), ("cost.SVG", b"<?xml")])

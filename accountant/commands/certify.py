@@ -176,22 +176,23 @@ def _bytes(name: str, path: str) -> bytes:
 def _requests(path: str) -> list[tuple[int, int]]:
     from accountant.tables import Table
 
-    table = Table(path, what="requests file", plain=True)
-    for name in ("points", "steps"):
-        if name not in table.columns:
-            has = ", ".join(table.columns) or "none"
-            raise InputError(f"requests file {path} must have one column points and one column steps, got {has}")
     found: list[tuple[int, int]] = []
-    for row in table.rows():
-        where = f"line {row.line} of requests file {Path(path).name}"
-        if row.fault is not None:
-            raise InputError(f"{where}: {row.fault}")
-        try:
-            points, steps = (int(row.cells[column]) for column in ("points", "steps"))
-        except ValueError:
-            got = [row.cells[column] for column in ("points", "steps")]
-            raise InputError(f"{where} must have whole numbers of points and steps, got {got}") from None
-        found.append((points, steps))
+    with files.rereadable("requests file", path) as source:
+        table = Table(source, name=path, what="requests file", plain=True)
+        for name in ("points", "steps"):
+            if name not in table.columns:
+                has = ", ".join(table.columns) or "none"
+                raise InputError(f"requests file {path} must have one column points and one column steps, got {has}")
+        for row in table.rows():
+            where = f"line {row.line} of requests file {Path(path).name}"
+            if row.fault is not None:
+                raise InputError(f"{where}: {row.fault}")
+            try:
+                points, steps = (int(row.cells[column]) for column in ("points", "steps"))
+            except ValueError:
+                got = [row.cells[column] for column in ("points", "steps")]
+                raise InputError(f"{where} must have whole numbers of points and steps, got {got}") from None
+            found.append((points, steps))
     return found
 
 

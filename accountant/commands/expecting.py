@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from accountant.commands import paths
+from accountant.commands import files, paths
 from accountant.numerics import InputError, integer
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def arrivals_of(text: str, points: int | None, over: str | None, **timed: str | 
         for name, value in (("points", points), ("--for", over)):
             if value is not None:
                 raise InputError(f"{name} must be left out where requests is a file, got {value}")
-        return read_requests(text)
+        with files.rereadable("requests file", text) as source:
+            return read_requests(source, name=text)
     expected = expected_requests(text, over, over_name="--for")
     for name, value in timed.items():
         if value is not None and over is None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -25,6 +28,22 @@ def contents(name: str, path: str, most: int) -> bytes:
         return sys.stdin.buffer.read(most)
     except OSError as error:
         raise InputError(f"{name} file {path} cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def rereadable(name: str, path: str) -> Iterator[str | Path]:
+    """A file that can be read several times: itself, or a copy of a pipe or (for -) of standard input."""
+    if path != "-" and (not os.path.exists(path) or os.path.isfile(path) or os.path.isdir(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "table"
+        try:
+            with open(copy, "wb") as file, nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as source:
+                shutil.copyfileobj(source, file)
+        except OSError as error:
+            raise InputError(f"{name} {path} cannot be read: {error.strerror}") from None
+        yield copy
 
 
 def of_data(path: str, values: Mapping[str, Any]) -> Iterable[str]:

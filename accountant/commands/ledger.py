@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from accountant.commands import layout, paths, refusals, renamed
+from accountant.commands import files, layout, paths, refusals, renamed
 from accountant.commands import ledger_backends as backends
 from accountant.commands.options import NUMBER
 from accountant.numerics import InputError
@@ -267,15 +267,16 @@ def csv_rows(name: str, path: str, columns: Sequence[str]) -> list[dict[str, str
     """The rows of a table that has at least these columns; InputError says in which line what is missing."""
     from accountant.tables import Table
 
-    table = Table(path, what=f"{name} file", plain=True)
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(f"{name} file {path} must have a column {missing[0]} in its header")
     found = []
-    for row in table.rows():
-        if row.fault is not None:
-            raise table.refusal(row.line, row.fault)
-        if any(not row.cells.get(column) for column in columns):
-            raise table.refusal(row.line, f"{' and '.join(columns)} must not be empty")
-        found.append({column: str(cell) for column, cell in row.cells.items()})
+    with files.rereadable(f"{name} file", path) as source:
+        table = Table(source, name=path, what=f"{name} file", plain=True)
+        missing = [column for column in columns if column not in table.columns]
+        if missing:
+            raise InputError(f"{name} file {path} must have a column {missing[0]} in its header")
+        for row in table.rows():
+            if row.fault is not None:
+                raise table.refusal(row.line, row.fault)
+            if any(not row.cells.get(column) for column in columns):
+                raise table.refusal(row.line, f"{' and '.join(columns)} must not be empty")
+            found.append({column: str(cell) for column, cell in row.cells.items()})
     return found

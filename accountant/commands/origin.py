@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from os import PathLike
+from os.path import isfile
 from typing import Any, Final
 
 from accountant.numerics import InputError
@@ -56,7 +57,7 @@ def sha256(name: str, path: str | PathLike[str]) -> str:
 
 def read(**paths: str | None) -> list[tuple[str, str, str]]:
     """Files as :func:`lines` takes them, by what they are: those that were given and can be read twice."""
-    told = {what.capitalize(): path for what, path in paths.items() if path is not None and path != "-"}
+    told = {what.capitalize(): path for what, path in paths.items() if path is not None and isfile(path)}
     return [(what, path, sha256(what.lower(), path)) for what, path in told.items()]
 
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -191,13 +186,4 @@ def _tables(
     if builtin:
         return [table.table() for table in TABLES.values() if table.claims]
     assert path is not None
-    if path != "-" and (not os.path.exists(path) or os.path.isfile(path) or os.path.isdir(path)):
-        return [Table(path, format=format, sheet=sheet)]
-    # Standard input and pipes are read once, but a table several times.
-    copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "table"
-    try:
-        with open(copy, "wb") as file, sys.stdin.buffer if path == "-" else open(path, "rb") as source:
-            shutil.copyfileobj(source, file)
-    except OSError as error:
-        raise InputError(f"table {path} cannot be read: {error.strerror}") from None
-    return [Table(copy, format=format, name=path, sheet=sheet)]
+    return [Table(stack.enter_context(files.rereadable("table", path)), format=format, name=path, sheet=sheet)]

@@ -42,23 +42,24 @@ class Arrival(NamedTuple):
     joined: int = 0
 
 
-def read_requests(path: str | PathLike[str]) -> list[Arrival]:
+def read_requests(path: str | PathLike[str], *, name: str | None = None) -> list[Arrival]:
     """The requests in a CSV file with a header: a time column and, if wanted, the number of points (default 1).
 
     With a column joined, records join, and points may be 0 where some do.
 
     Times are ISO 8601 dates (without an offset: UTC) or seconds from 0, one kind throughout, and never fall. InputError names
-    the line.
+    the line of the file, which it calls ``name`` (default: its path).
     """
+    called = str(path) if name is None else name
     if os.path.isfile(path) and os.path.getsize(path) > _MAX_BYTES:
-        raise InputError(f"requests file {path} must be at most {_MAX_BYTES} bytes")
-    table = Table(path, what="requests file", plain=True)
-    names = _header(f"requests file {path}", table.columns)
+        raise InputError(f"requests file {called} must be at most {_MAX_BYTES} bytes")
+    table = Table(path, name=called, what="requests file", plain=True)
+    names = _header(f"requests file {called}", table.columns)
     arrivals: list[Arrival] = []
     for row in table.rows():
         if row.fault is not None:
             raise table.refusal(row.line, row.fault)
-        where = f"requests file {path}, line {row.line}"
+        where = f"requests file {called}, line {row.line}"
         cells = {role: row.cells[name] for role, name in names.items()}
         time, dated = _time(where, cells["time"], arrivals[-1].dated if arrivals else None)
         if arrivals and time < arrivals[-1].time:
