@@ -96,6 +96,9 @@ class Placing:
             raise InputError(f"rounding={rounding} needs a constant algorithm without schedule")
         if setting.algorithm.own_draws:
             self._check_own_draws()
+        if setting.algorithm.public_share and (timeline is not None or self.batches == RESHUFFLE):
+            what = "a schedule, whose phases may cut the layout anew" if timeline is not None else "batches=reshuffle"
+            raise InputError(f"public_share must be left out with {what}, got {setting.algorithm.public_share}")
         if self.batches == RESHUFFLE:
             if self.bound.name != "optimal":
                 raise InputError(f"batches=reshuffle needs bound=optimal, got {self.bound.name}")
@@ -126,11 +129,11 @@ class Placing:
 
     @cached_property
     def sizes(self) -> Floats:
-        """Points in every batch (cell, for a schedule), those in no batch left out."""
+        """Points in every batch (cell, for a schedule) that may be deleted, those in no batch left out."""
         if self.setting.timeline is not None:
             return np.diff(self.setting.timeline.edges).astype(np.float64)
         algorithm = self.setting.algorithm
-        return algorithm.batch_sizes(algorithm.all_positions())
+        return algorithm.private_sizes(algorithm.all_positions())
 
     @property
     def room(self) -> int:
@@ -138,10 +141,10 @@ class Placing:
         if isinstance(self.batches, tuple):
             return self.group_size
         if isinstance(self.batches, str) or self.setting.algorithm.own_draws:
-            return self.setting.algorithm.problem.n
+            return self.setting.algorithm.private_records
         if self.setting.timeline is not None:
             return int(self.sizes[self.batches])
-        return int(self.setting.algorithm.batch_sizes(self.batches))
+        return int(self.setting.algorithm.private_sizes(self.batches))
 
     @property
     def positions(self) -> Floats:
@@ -175,7 +178,7 @@ class Placing:
         unused = 0.0 if scheduled else float(self.setting.algorithm.dropped_points)
         if self.group_size == 1:
             sizes = np.append(self.sizes, unused) if unused else self.sizes
-            return OnePoint(self.positions, sizes, whole=self.setting.algorithm.problem.n)
+            return OnePoint(self.positions, sizes, whole=self.setting.algorithm.private_records)
         if not unused and groups.placement_count(self.sizes.size, self.group_size) <= MOST_PLACEMENTS:
             return EveryPlacement(*groups.every_placement(self.sizes, self.group_size))
         return RandomGroup(self.sizes, self.group_size, unused)

@@ -66,6 +66,11 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
         lines.append("a fresh random permutation in every epoch of learning, the same for the model and the retrained one")
     else:
         lines.append(ASSIGNMENTS[algorithm.assignment].meaning)
+    if algorithm.public_share:
+        lines.append(
+            f"{shown(algorithm.public_share)} of every batch (rounded down to whole records) is public and never deleted: the "
+            f"layout puts it there, the other {algorithm.private_records} records into the other places at random"
+        )
     if algorithm.own_draws:
         lines += _own_draws(algorithm)
     lines.append(f"reference {describe(setting.reference)}")

@@ -24,6 +24,11 @@ def check_certifiable(
         raise InputError(f"bound must be optimal for a certificate, which proves at least as much, got {accountant.bound}")
     if algorithm.rounding is not None:
         raise InputError(f"rounding must be left out for a certificate, of exact arithmetic, got {algorithm.rounding}")
+    if algorithm.public_share:
+        raise InputError(
+            "public_share must be left out for a certificate, whose checker takes every record for one that may leave, got "
+            f"{algorithm.public_share}"
+        )
     if not accountant.constant:
         raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
     if algorithm.own_draws:

@@ -246,6 +246,10 @@ def register(
     """
     if not isinstance(algorithm, PNSGD):
         raise InputError(f"algorithm must be a PNSGD, got {algorithm!r}")
+    if algorithm.public_share:
+        raise InputError(
+            f"public_share must be left out for opacus, whose loaders draw from all records, got {algorithm.public_share}"
+        )
     if algorithm.learn_epochs is not None:
         raise InputError(f"learn_epochs must be left out, as the history says it, got {algorithm.learn_epochs}")
     if not isinstance(name, str) or not name:

@@ -271,7 +271,7 @@ class CountedStream(Stream):
         self.target = number("epsilon", epsilon, at_least=0)
         self.delta = number("delta", delta, above=0, below=1)
         #: Points that are left to delete.
-        self.left = setup.problem.n
+        self.left = setup.algorithm.private_records
         #: The last answer, from which the next is looked for.
         self._last = 0
 

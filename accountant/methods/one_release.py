@@ -58,7 +58,8 @@ class OneRelease(Searched):
             log_points = math.log(points)
             worst = distances.max(axis=1, keepdims=True) + log_points
             return np.zeros(1), worst + ROUNDING * (1 + np.where(np.isfinite(worst), np.abs(worst), 0.0))
-        weights = np.log(algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch)) / setup.problem.n)
+        sizes = algorithm.private_sizes(np.arange(algorithm.steps_per_epoch))
+        weights = np.log(sizes / algorithm.private_records)
         return weights, distances
 
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:

@@ -72,6 +72,11 @@ class PNSGD:
     dimension: int | None = field(
         default=None, kw_only=True, metadata={"help": "Parameters of the model, for rounding and for d2d-open."}
     )
+    public_share: float = field(
+        default=0.0,
+        kw_only=True,
+        metadata={"help": "Share of every batch, 0 to below 1, whose records are public and can never be deleted; default 0."},
+    )
     rounding_share: float = field(
         default=0.01,
         kw_only=True,
@@ -101,6 +106,7 @@ class PNSGD:
             set_(self, "learn_epochs", integer("learn_epochs", self.learn_epochs, at_least=1))
         choice("last_batch", self.last_batch, LAST_BATCH)
         self._check_assignment()
+        self._check_public()
         if self.dimension is not None:
             set_(self, "dimension", integer("dimension", self.dimension, at_least=1))
         if self.rounding is not None:
@@ -150,6 +156,20 @@ class PNSGD:
                     "redraw needs assignment=secret and adjacency=remove: one draw for all epochs, without stand-ins, got "
                     f"{self.assignment} and {adjacency}"
                 )
+
+    def _check_public(self) -> None:
+        """A share of public records, which the layout puts into every batch alike."""
+        share = number("public_share", self.public_share, at_least=0, below=1)
+        object.__setattr__(self, "public_share", share)
+        if not share:
+            return
+        if self.own_draws:
+            raise InputError(
+                f"public_share needs assignment=partition, whose layout has as many public records in every batch, got "
+                f"{self.assignment}"
+            )
+        if self.last_batch == "drop" and self.dropped_points:
+            raise InputError("last_batch must be keep with public_share, whose layout has no records in no batch, got drop")
 
     @property
     def own_draws(self) -> bool:
@@ -251,6 +271,37 @@ class PNSGD:
         own = float(min(last, self._batch))
         return np.where(np.asarray(positions) == self.steps_per_epoch - 1, own, float(self._batch))
 
+    def private_sizes(self, positions: ArrayLike) -> Floats:
+        """Records in each batch that may be deleted: |B_j| less the public ones, share |B_j| rounded down.
+
+        The divisor of the step stays |B_j|, so that one deletion moves it as little as if all were private.
+
+        >>> from accountant import PNSGD, Problem
+        >>> algorithm = PNSGD(Problem(n=25, smoothness=1.0), 10, public_share=0.29)
+        >>> algorithm.private_sizes([0, 1, 2]).tolist(), algorithm.private_records
+        ([8.0, 8.0, 4.0], 20)
+        """
+        sizes = self.batch_sizes(positions)
+        if not self.public_share:
+            return sizes
+        # There are batches of b, and a last one.
+        rest = float(self.problem.n % self._batch)
+        return sizes - np.where(sizes == rest, self._public_in(rest), self._public_in(self._batch))
+
+    @property
+    def private_records(self) -> int:
+        """Records that may be deleted."""
+        if not self.public_share:
+            return self.problem.n
+        whole, rest = divmod(self.problem.n, self._batch)
+        return self.problem.n - whole * int(self._public_in(self._batch)) - int(self._public_in(rest))
+
+    def _public_in(self, size: float) -> float:
+        """Public records in a batch of so many: the share is the decimal that it was typed as."""
+        from fractions import Fraction
+
+        return float(math.floor(Fraction(repr(self.public_share)) * int(size)))
+
     def log_sensitivity(self, positions: ArrayLike) -> Floats:
         """log h_j, how far apart one step of batch j maps a point on the two datasets: h = 2 eta M/|B_j| (replace).
 
@@ -298,12 +349,14 @@ class PNSGD:
         return count * self._batch - (at + count) // per_epoch * short
 
     def to_dict(self) -> dict[str, Any]:
-        """The constructor's arguments but the problem, with defaults resolved, as JSON types; of rounding if there is any."""
+        """The constructor's arguments but the problem, with defaults resolved, as JSON types; some only where they are used."""
         names = ["batch_size", "step_size", "radius", "learn_epochs", "last_batch"]
         if self.own_draws:
             names += ["assignment", "largest_n", "redraw"]
         if self.rounding is not None:
             names += ["rounding", "dimension", "rounding_share"]
+        if self.public_share:
+            names += ["public_share"]
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -223,6 +223,7 @@ def solve_group_size(search: Search) -> int:
 
 
 def solve_batch_size(search: Search) -> int:
+    _check_share(search)
     one = search.accountant(1)
     _check_layout(search, one)
     n, keep = one.algorithm.problem.n, one.algorithm.last_batch == "keep"
@@ -254,6 +255,7 @@ def solve_batch_size(search: Search) -> int:
 
 
 def solve_n(search: Search) -> int:
+    _check_share(search)
     given = search.settings.get("batch_size", "full")
     fewest = integer("group_size", search.settings.get("group_size", 1), at_least=1)
     if isinstance(given, str):
@@ -352,6 +354,16 @@ def solve_step_size(search: Search) -> float:
         low, high = (middle, high) if search.meets(middle) else (low, middle)
     search.warn(low, "largest", (low * _RATIO, low / 2, low / 16))
     return low
+
+
+def _check_share(search: Search) -> None:
+    """Refuse a share of public records, of which there are whole ones in a batch."""
+    share = search.settings.get("public_share")
+    if share:
+        raise InputError(
+            f"public_share must be left out where {search.unknown} is the unknown: whole public records per batch go up and "
+            f"down with it, got {share}"
+        )
 
 
 def _check_layout(search: Search, accountant: UnlearningAccountant) -> None:

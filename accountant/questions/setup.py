@@ -53,7 +53,7 @@ class Setup:
         placed = self.batches
         if placed is not None and not isinstance(placed, (str, int)) and np.ndim(placed) == 1:
             object.__setattr__(self, "batches", tuple(np.asarray(placed).tolist()))
-        integer("group_size", self.group_size, at_least=1, at_most=self.problem.n)
+        integer("group_size", self.group_size, at_least=1, at_most=self.algorithm.private_records)
         if isinstance(self.batches, tuple) and self.group_size == 1 and all(isinstance(count, int) for count in self.batches):
             object.__setattr__(self, "group_size", sum(self.batches))
 

@@ -42,6 +42,11 @@ def check_covered(accountant: UnlearningAccountant, first_bound: str | None) -> 
             f"assignment must be partition or secret for a stream, got {accountant.algorithm.assignment}: how requests add up "
             "is proved for one draw that is kept in every epoch"
         )
+    if accountant.algorithm.public_share:
+        raise InputError(
+            "public_share must be left out for a stream, whose rules take every record for one that may leave, got "
+            f"{accountant.algorithm.public_share}"
+        )
     if accountant.group_size != 1:
         raise InputError(f"group_size must be 1 for a stream, whose requests bring their own, got {accountant.group_size}")
     if not accountant.constant:

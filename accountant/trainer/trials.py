@@ -61,6 +61,10 @@ class Trials:
             raise InputError(f"loss must be a Loss, got {loss!r}")
         if not isinstance(algorithm, PNSGD):
             raise InputError(f"algorithm must be a PNSGD, got {algorithm!r}")
+        if algorithm.public_share:
+            raise InputError(
+                f"public_share must be left out here, where every record may lie in any place, got {algorithm.public_share}"
+            )
         if algorithm.own_draws and algorithm.redraw is None:
             # Redrawn or not are two algorithms, each with a guarantee of its own.
             algorithm = replace(algorithm, redraw=False)
