@@ -319,7 +319,7 @@ def test_a_closed_pipe_is_no_verdict(words: tuple[str, ...], folder: Path) -> No
 def test_a_closed_pipe_in_the_middle_leaves_no_file(folder: Path) -> None:
     row = TABLE.splitlines()[1]
     (folder / "long.csv").write_text(TABLE + f"{row}\n" * 4000, encoding="utf-8")
-    for more in (("--json",), ("--markdown",), ("--json", "--html", "page.html")):
+    for more in (("--json",), ("--markdown",), ("--json", "-o", "page.html")):
         words = [*MAIN, "verify", "long.csv", *more]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=BUFFERED) as process:
             assert process.stdout is not None

@@ -73,9 +73,7 @@ def explain(term: TermArgument = None, json: JsonOption = False) -> None:
     if not term:
         entries = sorted(glossary.entries(), key=lambda entry: entry.term.casefold())
         if json:
-            print(
-                json_module.dumps({"command": "explain", "terms": [entry._asdict() for entry in entries]}, ensure_ascii=False)
-            )
+            print(json_module.dumps({"command": "explain", "terms": [entry._asdict() for entry in entries]}))
             return
         layout.console().print(
             layout.facts((entry.term, entry.meaning.partition(": ")[0].partition(". ")[0]) for entry in entries)
@@ -94,6 +92,6 @@ def explain(term: TermArgument = None, json: JsonOption = False) -> None:
         )
     if json:
         made = {"command": "explain", "term": word, "entry": None if entry is None else entry._asdict()}
-        print(json_module.dumps(made | {"options": [option._asdict() for option in options]}, ensure_ascii=False))
+        print(json_module.dumps(made | {"options": [option._asdict() for option in options]}))
         return
     _print(entry, options)
