@@ -273,6 +273,36 @@ def test_the_budget_is_counted_request_by_request() -> None:
     assert ends == {"all", "none", "some"}
 
 
+# The gap
+
+
+def test_noise_in_the_objective_does_not_keep_what_is_published() -> None:
+    """One parameter, m = 1, F'' = m + gamma times a sawtooth of slopes +-1; the loss that goes is linear, so Z = 1 = 2M/n.
+
+    The residual is within the published gamma Z^2 everywhere, and b is drawn with c gamma Z^2/epsilon, c^2 = 2 log(1.5/delta).
+    Both models increase as b falls, so the masses of intervals are exact; the events are unions of them.
+    """
+    from scipy.special import ndtr
+
+    q, epsilon, delta, period = 0.2, 0.1, 1e-5, 4.0
+    gamma, pull = 2 * q, 1.0
+    std = math.sqrt(2 * math.log(1.5 / delta)) * gamma / epsilon
+    x = np.linspace(-8 * std, 8 * std, 2_000_001)
+    hessian = 1 + gamma * np.abs(np.mod(x, period) - period / 2)
+    slope = np.concatenate([[0.0], np.cumsum((hessian[1:] + hessian[:-1]) / 2)]) * (x[1] - x[0])
+    # x is the minimiser of the old loss with b x, b = -F'(x).
+    b = -(slope - np.interp(0.0, x, slope))
+    stepped = x - pull / hessian
+    retrained = np.interp(-b - pull, -b, x)
+    near = np.abs(b) < 6 * std
+    assert np.abs(np.interp(stepped, x, -b) + pull + b)[near].max() <= gamma
+    assert (np.diff(stepped) > 0).all()
+    edges = np.arange(-4 * std, 4 * std, period / 24)
+    masses = [np.diff(ndtr(np.interp(edges, law[near], -b[near]) / std)) for law in (stepped, retrained)]
+    excess = [np.maximum(one - math.exp(epsilon) * other, 0).sum() for one, other in (masses, masses[::-1])]
+    assert max(excess) > 0.03 > 1000 * delta
+
+
 # What is refused, and what is extreme
 
 

@@ -39,8 +39,9 @@ METHODS: Final[dict[str, Method]] = {
             "certified-removal",
             "certified removal, noise in the training loss, published",
             source="Guo, Goldstein, Hannun & van der Maaten, ICML 2020 (arXiv 1911.03030), quoted from secondary sources",
-            reason="its proof treats what the Newton step misses as independent of the noise in the training loss, which it is "
-            "not; newton-exact is the same step with noise on what is released",
+            reason="its proof treats what the Newton step misses as independent of the noise in the training loss, and small "
+            "epsilons that it claims are false (docs/theory.md, Newton steps); newton-exact is the same step with noise on "
+            "what is released",
             tightest="newton-exact",
         ),
         PublishedRewind(),
