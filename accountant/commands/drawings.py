@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ _MOST_POINTS: Final = 2000
 _STEPS: Final = 40
 #: Epochs on the axis of a comparison, at least.
 _EPOCHS: Final = 10
+#: Noise so many times that of the first line is not drawn, nor is one so many times smaller: no two lines could be told apart.
+_FAR: Final = 1e6
 
 
 def plan(path: Path, kind: str, made: Plan) -> None:
@@ -95,9 +98,17 @@ def comparison(
         known = [value for value in spread if value is not None]
         if xs and len(known) == len(spread):
             curves.append((name, styles[name], xs, known))
-    pictures.lines(upper, curves)
     if not curves:
         raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
+    first = curves[0][3]
+    low, high = min(first) / _FAR, max(first) * _FAR
+    near = [
+        (name, style, xs, [value if low <= value <= high else float("nan") for value in ys]) for name, style, xs, ys in curves
+    ]
+    pictures.lines(upper, [curve for curve in near if not all(map(math.isnan, curve[3]))])
+    for name, style, _, ys in near:
+        if all(map(math.isnan, ys)):
+            pictures.line(upper, [], [], style, label=f"{name}: off the scale")
     size = setup.algorithm.batch_size
     batch = "full batch" if size == setup.problem.n else f"b = {size}"
     _label(
