@@ -1451,6 +1451,24 @@ def test_compare_has_every_method_at_the_same_guarantee() -> None:
         assert len(row["epochs"]) == 3
 
 
+def test_a_method_that_only_its_paper_knows_can_be_named_for_all_rows(tmp_path: Path) -> None:
+    file = tmp_path / "paper.csv"
+    file.write_text("Method,b,sigma,K,eps\nOurs,128,0.0004,1,1\nOurs,128,0.0002,1,1\n")
+    words = ("verify", str(file), "--preset", "mnist", "--delta", "1e-4")
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 1
+    told = " ".join(refused.stdout.split())
+    # One reason, once, for both rows, with the way on.
+    assert "- rows 1 and 2: method must be one of" in told
+    assert (
+        "got 'Ours': write its name, or leave the column out with --column method=- and give --method (lines 2 and 3)" in told
+    )
+    assert told.count("'Ours'") == 1
+    # The way on: rows are judged as the method that is given, which proves the first alone.
+    named = json.loads(CliRunner().invoke(app, [*words, "--column", "method=-", "--method", "optimal", "--json"]).stdout)
+    assert [(row["method"], row["verdict"] == "fails") for row in named["rows"]] == [("optimal", False), ("optimal", True)]
+
+
 def test_what_compare_says_verify_certifies() -> None:
     made = compared("--preset", "mnist", "--epsilon", "0.7", "--epochs", "2", "--requests", "0", "--batch-size", "128")
     head = f"{HEAD},learn_epochs,radius,sampling,adjacency"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -48,6 +49,9 @@ _SCREEN: Final = {
 _LISTS: Final = 40
 #: Rows shown of a long table that is certified throughout.
 _GLANCE: Final = 10
+#: Rows named of many that cannot be checked for the same reason, and where a reason says its line.
+_NAMED: Final = 12
+_LINE: Final = re.compile(r"(.*?)(?: \(line (\d+)\))?", re.DOTALL)
 
 
 class Output(Protocol):
@@ -91,6 +95,38 @@ def outputs(
         yield made
 
 
+def reasons(rows: Iterable[tuple[str | None, Checked]]) -> list[str]:
+    """What rows say beside their numbers, by table and row; rows that cannot be checked for one reason share a line.
+
+    >>> from types import SimpleNamespace
+    >>> open_ = {"verdict": "unchecked", "rounding": None, "request": None}
+    >>> rows = [SimpleNamespace(row=row, reason=f"the row has no sigma (line {row + 1})", **open_) for row in (1, 2, 5)]
+    >>> reasons((None, row) for row in rows)
+    ['rows 1, 2 and 5: the row has no sigma (lines 2, 3 and 6)']
+    """
+    found: dict[tuple[str | None, str, int | None], tuple[list[int], list[int]]] = {}
+    for name, row in rows:
+        # The others say no more than their numbers.
+        if row.reason and (row.verdict in ("fails", "unchecked") or row.rounding or row.request):
+            reason, line = _LINE.fullmatch(row.reason).groups()  # type: ignore[union-attr]
+            alone = None if row.verdict == "unchecked" else row.row
+            numbers, lines = found.setdefault((name, reason, alone), ([], []))
+            numbers.append(row.row)
+            lines += [] if line is None else [int(line)]
+    told = []
+    for (name, reason, _), (numbers, lines) in found.items():
+        where = (f"{name}, " if name else "") + _several("row", numbers)
+        told.append(f"{where}: {reason}" + (f" ({_several('line', lines)})" if lines else ""))
+    return told
+
+
+def _several(word: str, numbers: list[int]) -> str:
+    named = [str(number) for number in numbers[:_NAMED]]
+    rest = len(numbers) - len(named)
+    named += [f"{rest} more"] if rest else []
+    return f"{word} {named[0]}" if len(named) == 1 else f"{word}s {', '.join(named[:-1])} and {named[-1]}"
+
+
 class View:
     """The table on the screen: all rows of a short one, of a longer one those that need a look first."""
 
@@ -120,11 +156,8 @@ class View:
         if self.count > len(rows):
             hidden = present.plural(self.count - len(rows), "more row")
             screen.print(f"shown are the rows that most need a look; {hidden}: --all, or -o report.html")
-        for _, name, row in rows:
-            # The others say no more than their numbers.
-            if row.reason and (row.verdict in ("fails", "unchecked") or row.rounding or row.request):
-                where = (f"{name}, " if name else "") + f"row {row.row}"
-                screen.print(layout.bullet(f"{where}: {row.reason}"))
+        for line in reasons((name, row) for _, name, row in rows):
+            screen.print(layout.bullet(line))
         if self.precision is not None:
             screen.print(f"The same {present.how(self.precision)}", style="italic")
             for name, row in ((name, row) for _, name, row in rows if row.precise is not None):

@@ -38,7 +38,11 @@ SheetOption = Annotated[
 ]
 ColumnOption = Annotated[
     list[str] | None,
-    typer.Option("--column", metavar="ROLE=NAME", help="What a column means, such as sigma=noise; may be given often."),
+    typer.Option(
+        "--column",
+        metavar="ROLE=NAME",
+        help="What a column means, such as sigma=noise, or method=- for none; may be given often.",
+    ),
 ]
 MethodOption = Annotated[
     str | None,
@@ -174,7 +178,8 @@ def _columns(given: list[str] | None) -> dict[str, str]:
             raise InputError(f"column must be ROLE=NAME, such as 'sigma=noise', got {text!r}")
         if role in columns:
             raise InputError(f"column gives {role} twice: {columns[role]!r} and {name!r}")
-        columns[role] = name
+        # What no column says, whatever columns are called.
+        columns[role] = "" if name == "-" else name
     return columns
 
 

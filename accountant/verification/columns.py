@@ -80,7 +80,10 @@ def asked(role: str, columns: Sequence[str]) -> str:
 
 
 def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Column by role; ``given`` roles override what names say. InputError where two columns would have one role."""
+    """Column by role; ``given`` roles override what names say. InputError where two columns would have one role.
+
+    A role that is given no column has none, whatever columns are called.
+    """
     found: dict[str, str] = {}
     for role, column in given.items():
         if role not in ROLES:
@@ -107,6 +110,8 @@ def missing(table: str, columns: Sequence[str], wanted: str, *roles: str) -> Inp
     free = [column for column in columns if role_of(column) is None]
     questions = "".join(f"; {question}" for role in roles if (question := asked(role, free)))
     return InputError(f"table {table} needs {wanted}; it has the columns {_listed(columns)}{questions}")
+        if not column:
+            continue
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -199,7 +199,7 @@ class Runs:
             # The published bounds are about a partition.
             return METHODS["optimal" if said is not None and ASSIGNMENTS[assignment_of(said)].own else DEFAULT_METHOD]
         for name in names:
-            choice("method", name, METHODS)
+            _known(name, cells.columns)
         first, last = METHODS[names[0]], METHODS[names[-1]]
         if first.family != last.family:
             raise InputError(f"bound {first.name} is about another algorithm than method {last.name}")
@@ -240,6 +240,17 @@ class Runs:
         empty = {role for role in values if role in cells.columns}
         filled = {role: cells.filling(role) for role in RUN_ROLES if cells.empty(row, role) and role in cells.options}
         return Taken(values, frozenset(empty)).and_(filled)
+
+
+def _known(name: str, columns: Mapping[str, str]) -> None:
+    """Refuse a name that is none of a method; papers call their own "Ours", and what that is nobody can guess."""
+    try:
+        choice("method", name, METHODS)
+    except InputError as error:
+        role = next((role for role in ("method", "bound") if role in columns), None)
+        if role is None:
+            raise
+        raise InputError(f"{error}: write its name, or leave the column out with --column {role}=- and give --method") from None
 
 
 def _method_name(text: str) -> str:
