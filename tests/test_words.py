@@ -339,7 +339,11 @@ def test_what_is_typed_stands_above_the_file(tmp_path: Path) -> None:
     assert solve(epochs=None, problem=path, sigma=0.5) == 0
     assert solve(steps=None, problem=path, sigma=0.5) == 0
     assert record("curve", *file, "--sigma", "0.5")["epochs"] == 1
-    assert record("certify", *file, "--sigma", "0.5", "-o", str(tmp_path / "c.json"))["inputs"]["delta"] == "1e-8"
+    certified = record("certify", *file, "--sigma", "0.5", "-o", str(tmp_path / "c.json"))
+    assert certified["inputs"]["delta"] == "1e-8"
+    assert certified["constants"] == record("sigma", *file)["constants"]
+    assert set(certified["to_check"]) < set(certified["assumptions"])
+    assert any("adds Gaussian noise to every parameter" in line for line in certified["to_check"])
 
 
 def test_a_file_may_begin_with_a_preset_and_say_the_requests(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def certify_steps(
 
 def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: str | None, assumptions: Sequence[str]) -> None:
     """What ``make(problem_file=..., progress=...)`` makes: signed, checked, written and told."""
+    from accountant.bounds import to_check
     from accountant.certificates import ClaimError, canonical, check_again, load_key, sign
 
     private = None if key is None else load_key(_bytes("key", key))
@@ -140,7 +141,11 @@ def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: 
     if part is None:
         print(text.decode())
         return
-    told = {"assumptions": list(assumptions), "next": shlex.join(["accountant", "check", str(output)])}
+    told = {
+        "assumptions": list(assumptions), "to_check": to_check(assumptions),
+        "constants": None if shared.stepping is not None else shared.stated.to_dict(),
+        "next": shlex.join(["accountant", "check", str(output)]),
+    }  # fmt: skip
     if shared.json:
         summary = {key: made[key] for key in ("statement", "inputs", "result", "digests", "software", "time")}
         print(json.dumps({"command": "certify", "file": output, "bytes": len(text), **summary, **told}))
@@ -149,8 +154,6 @@ def _written(shared: Shared, make: Callable[..., Any], output: str | None, key: 
 
 
 def _show(made: Mapping[str, Any], place: str, told: Mapping[str, Any], *, verbose: bool) -> None:
-    from accountant.bounds import to_check
-
     inputs = made["inputs"]
     screen = layout.console()
     claim = f"epsilon = {inputs['epsilon']} at delta = {inputs['delta']} is certified, and written to {place}."
@@ -162,7 +165,7 @@ def _show(made: Mapping[str, Any], place: str, told: Mapping[str, Any], *, verbo
         ("signed", "no" if made["signature"] is None else f"by {made['signature'].split(' ')[1]}"),
     ]
     screen.print(layout.facts(rows))
-    lines = told["assumptions"] if verbose else to_check(told["assumptions"])
+    lines = told["assumptions" if verbose else "to_check"]
     telling.closing(screen, lines, told["next"], verbose=verbose)
 
 
