@@ -222,5 +222,7 @@ def closest(typed: str, words: Iterable[str]) -> str | None:
 
     by_case, word = {each.lower(): each for each in words}, typed.lower()
     whole = [each for each in by_case if word in each.split("-")]
-    found = whole if len(whole) == 1 else get_close_matches(word, by_case, n=1, cutoff=0.6)
+    near = get_close_matches(word, by_case, n=1, cutoff=0.6)
+    # Another first letter is another word, unless the rest is nearly the same: Total is not optimal.
+    found = whole if len(whole) == 1 else near if near and near[0][0] == word[0] else get_close_matches(word, near, cutoff=0.75)
     return by_case[found[0]] if found else None

@@ -22,6 +22,11 @@ _NUMBER: Final = re.compile(r"[\s$(*_`~<>=≤≥≈∼⩽⩾±+\-−]*[.,]?\d|[$
 #: What no column is called.
 _NOTHING: Final = frozenset(("n/a", "na", "none", "null", "n.a.", "nan", "full", "total"))
 _BRACKETED: Final = re.compile(r"[(\[].*[)\]]")
+#: What a whole column is multiplied by: ×10⁻³, 10^{-3}, 1e-3.
+_SCALE: Final = re.compile(
+    r"[(\[$]*\s*(?:[×x*·]\s*)?(?:10\s*(?:\^|\*\*)\s*[({]?[+\-−]?\d+[)}]?|10[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|1[eE][+\-−]?\d+)\s*[)\]$]*"
+    r"|[×x*·]\s*10+"
+)
 _UNITS: Final = frozenset(
     [
         "samples",
@@ -78,6 +83,8 @@ class Grid:
     notes: list[str] = field(default_factory=list)
     #: What a line is called that has no header.
     wanted: str = "a header and at least one row"
+    #: Captions and the text around it, where the format has them outside of its lines; as often as they are asked for.
+    remarks: Callable[[], list[str]] = list
 
 
 class Header(NamedTuple):
@@ -86,6 +93,8 @@ class Header(NamedTuple):
     names: list[str]
     lines: int
     notes: list[str]
+    #: Captions and comments above it.
+    skipped: Sequence[str] = ()
 
 
 def like_a_number(cell: str) -> bool:
@@ -127,7 +136,7 @@ def find_header(lines: Sequence[Line], headers: int | None) -> Header | None:
     names = _names(rows)
     if len(rows) > 1:
         notes.append(f"names of columns are put together from {len(rows)} header lines: {', '.join(filter(None, names))}")
-    return Header(names, at + len(rows), notes)
+    return Header(names, at + len(rows), notes, skipped)
 
 
 def _said(what: str, texts: Sequence[str]) -> str:
@@ -147,7 +156,7 @@ def _is_caption(lines: Sequence[Line], at: int, width: int) -> bool:
     if isinstance(line.cells, str) or width < 2:
         return isinstance(line.cells, list) and bool(line.cells) and line.cells[0].startswith("#") and at + 1 < len(lines)
     filled = [place for place, cell in enumerate(line.cells) if cell]
-    if line.spanning or not filled:
+    if line.spanning or not filled or _are_letters(line.cells):
         return True
     if line.cells[0].startswith(("#", "%")):
         # "#batch" may be the name of the first column.
@@ -161,6 +170,8 @@ def _goes_on(rows: Sequence[Sequence[str]], cells: Sequence[str], headers: int |
     if headers is not None and len(rows) < headers:
         return True
     said = [cell for cell in cells if cell]
+    if len(rows) == 1 and _are_scales(said, len(cells)):
+        return True
     if not said or any(map(like_a_number, said)):
         return False
     if _are_units(said):
@@ -173,8 +184,20 @@ def _goes_on(rows: Sequence[Sequence[str]], cells: Sequence[str], headers: int |
     ) and any(cell and not (at < len(top) and top[at] == cell) for at, cell in enumerate(cells))
 
 
+def _are_letters(cells: Sequence[str]) -> bool:
+    """Whether a line has the letters that a spreadsheet shows above its columns."""
+    said = "".join(filter(None, cells))
+    return len(said) > 2 and "ABCDEFGHIJKLMNOPQRSTUVWXYZ".startswith(said) and all(len(cell) < 2 for cell in cells)
+
+
+def _are_scales(cells: Sequence[str], width: int) -> bool:
+    """Whether a line has powers of ten and units alone, and nothing for most columns: what its columns are multiplied by."""
+    scales = [cell for cell in cells if _SCALE.fullmatch(cell)]
+    return bool(scales) and 2 * len(cells) <= width + 1 and (len(scales) == len(cells) or _are_units(cells))
+
+
 def _are_units(cells: Sequence[str]) -> bool:
-    units = [cell for cell in cells if _BRACKETED.fullmatch(cell) or cell.lower() in _UNITS]
+    units = [cell for cell in cells if _BRACKETED.fullmatch(cell) or cell.lower() in _UNITS or _SCALE.fullmatch(cell)]
     return bool(units) and all(cell in units or not any(map(str.isalnum, cell)) for cell in cells)
 
 

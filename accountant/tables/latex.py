@@ -65,6 +65,8 @@ _NUMBERS: Final = {"num": "[{", "SI": "[{[{", "qty": "[{{"}
 _DELETED: Final = {"sout": "{", "st": "{", "xout": "{", "cancel": "{"}
 #: Rules over some columns, whose arguments in round brackets no parser knows.
 _RULES: Final = re.compile(r"\\(cmidrule|cline|cdashline)\s*(\[[^]]*\])?\s*(\([^)]*\))?\s*\{[^}]*\}|^\s*%.*$", re.MULTILINE)
+#: Characters around a table that may be about it.
+_AROUND: Final = 5000
 _NEW_ROW: Final = ("\\", "tabularnewline", "cr")
 
 
@@ -179,7 +181,19 @@ def latex(file: Opened, which: int) -> Grid:
     table = _read(found[which - 1], ends)
     lines = list(_lines(table))
     notes = [] if len(found) == 1 else [f"table {which} of {len(found)} in the document (--sheet NUMBER for another)"]
-    return Grid(lambda: iter(lines), headers=table.headers, notes=notes)
+    return Grid(lambda: iter(lines), headers=table.headers, notes=notes, remarks=lambda: _around(text, found[which - 1]))
+
+
+def _around(text: str, node: Any) -> list[str]:
+    """The captions in a table, and what its float has around it."""
+    begin, end = node.pos, node.pos + node.len
+    before, after = text[:begin], text[end:]
+    before = before[
+        max(before.rfind(mark) for mark in (r"\end{table", r"\begin{table", r"\end{tabular", r"\begin{document")) + 1 :
+    ]
+    after = after[: min((at for at in (after.find(r"\end{table"), after.find(r"\begin{tab")) if at >= 0), default=0)]
+    within = [line for line in text[begin:end].splitlines() if r"\caption" in line]
+    return [part for part in (before[-_AROUND:], *within, after[:_AROUND]) if part.strip()]
 
 
 def _environments(nodes: Sequence[Any]) -> Iterator[Any]:

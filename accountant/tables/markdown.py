@@ -1,4 +1,4 @@
-"""The first table of a Markdown page."""
+"""A table of a Markdown page, or one that is drawn with bars and dashes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from accountant.numerics import InputError
 from accountant.tables.grids import Grid, Line
 from accountant.tables.latex import formula
 from accountant.tables.opening import Opened
 
 _RULE: Final = re.compile(r"\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?")
+_LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
+#: Lines between the rows of a drawn table.
+_BORDER: Final = re.compile(r"[+|][-=]+(?:\+[-=]+)*[+|]|\+[-=]+\+")
 #: Emphasis, code and deleted text are around a whole cell; a star or a tick inside is part of what it says.
 _AROUND: Final = re.compile(r"(\*\*\*|\*\*|\*|___|__|_|``|`)(?=\S)(.+?)(?<=\S)\1")
 _WITH_MARK: Final = re.compile(r"(\*\*|__|\*|_|`)(?=\S)([^*_`]+)(?<=\S)\1([\s*†‡§¶]*)")
@@ -22,32 +26,55 @@ _SUP: Final = re.compile(r"<sup>(.*?)</sup>", re.IGNORECASE)
 _SUB: Final = re.compile(r"<sub>(.*?)</sub>", re.IGNORECASE)
 
 
-def markdown(file: Opened) -> Grid:
-    """A grid of the first table: lines that begin with a bar, or around a rule of dashes and bars."""
-    wanted = "lines that start with |, the first of them the header"
-    return Grid(lambda: _lines(file), headers=1, wanted=wanted)
+def markdown(file: Opened, which: int) -> Grid:
+    """A grid of the table of that number, from 1: lines that begin with a bar, or around a rule of dashes and bars."""
+    grid = Grid(lambda: (line for line in _lines(file, which) if isinstance(line, Line)), headers=1)
+    grid.wanted = "lines that start with |, the first of them the header"
+    grid.remarks = lambda: [text for text in _lines(file, which) if isinstance(text, str)]
+    tables = max((number for number, _ in _parts(file)), default=0)
+    if which > max(tables, 1):
+        raise InputError(f"sheet must be a number from 1 to {tables}, the tables of {file.name}, got {which}")
+    if tables > 1:
+        grid.notes.append(f"table {which} of {tables} in the page (--sheet NUMBER for another)")
+    return grid
 
 
-def _lines(file: Opened) -> Iterator[Line]:
-    """The lines of the first table, header first, its rule left out."""
-    started, barred, before = False, True, (0, "")
+def _lines(file: Opened, which: int) -> Iterator[Line | str]:
+    """The lines of a table, header first, its rules left out, and the lines of text before and behind it."""
+    for number, part in _parts(file):
+        if number == which or (number == which - 1 and isinstance(part, str)):
+            yield part
+        elif number > which:
+            return
+
+
+def _parts(file: Opened) -> Iterator[tuple[int, Line | str]]:
+    """The lines of all tables, and of the text between them, with the number of the table that they are of or come behind."""
+    number, within, barred, before = 0, False, True, (0, "")
     for line, raw in enumerate(file.lines(), start=1):
         text = raw.strip()
-        if not started and _RULE.fullmatch(text) and "|" in text and "|" in before[1] and not before[1].startswith("|"):
+        if not within and _RULE.fullmatch(text) and "|" in text and "|" in before[1] and not before[1].startswith("|"):
             # Without bars at the ends of its lines.
-            started, barred = True, False
-            yield Line(before[0], 1, _cells(before[1]))
+            number, within, barred = number + 1, True, False
+            yield number, Line(before[0], 1, _cells(before[1]))
             continue
         before = line, text
-        if not (text.startswith("|") if barred else "|" in text):
-            if started:
-                return
+        drawn = _BORDER.fullmatch(text) is not None
+        if not (text.startswith("|") or drawn if barred or not within else "|" in text):
+            within = False
+            if text:
+                yield number, text[:1000]
+            continue
+        number += not within
+        barred = barred or not within
+        if drawn:
+            within = True
             continue
         cells = _cells(text)
-        if started and all(re.fullmatch(r":?-+:?", cell) for cell in cells) and _RULE.fullmatch(text) and barred is not None:
+        if within and all(re.fullmatch(r":?-+:?", cell) for cell in cells) and _RULE.fullmatch(text):
             continue
-        started = True
-        yield Line(line, 1, cells)
+        within = True
+        yield number, Line(line, 1, cells)
 
 
 def _cells(text: str) -> list[str]:
@@ -60,7 +87,7 @@ def _cells(text: str) -> list[str]:
 
 def _plain(cell: str) -> str:
     """A cell without its emphasis and code marks, its formulas as text; deleted text keeps its marks, for it does not count."""
-    text = cell.replace("\\|", "|").strip()
+    text = _LINK.sub(lambda found: found[1], cell.replace("\\|", "|").strip())
     text = _SUB.sub(r"_{\1}", _SUP.sub(r"^{\1}", text)).replace("<br>", " ")
     text = _FORMULA.sub(lambda found: formula(found[1] or found[2]), text)
     for _ in range(3):

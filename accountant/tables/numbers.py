@@ -223,6 +223,8 @@ def _number(body: str, exponent: int, decimal: Decimal, whole: bool, said: list[
         return _scaled(_digits(found[1], decimal, False, said), int(found[2]) + exponent)
     if body.count("/") == 1 and not exponent:
         above, below = (_digits(part.strip("\u2009 "), decimal, True, said) for part in body.split("/"))
+        if "." in above and "." in below:
+            raise ValueError("it may be two numbers: write the one that is meant")
         return parse_number(f"{above}/{below}")
     return _scaled(_digits(body, decimal, whole, said), exponent)
 

@@ -29,7 +29,7 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
 _PEEK: Final = 4096
 _LATEX: Final = re.compile(r"\\begin\{(table|tabular|longtable|array|document|tblr|tabu)|\\documentclass")
 _HTML: Final = re.compile(r"<(!doctype html|html|table|body|head|div|thead)\b", re.IGNORECASE)
-_RULE: Final = re.compile(r"^\s*:?-+:?\s*(\|\s*:?-+:?\s*)+$", re.MULTILINE)
+_RULE: Final = re.compile(r"^\s*:?-+:?\s*(\|\s*:?-+:?\s*)+$|^\s*\+[-=]+(\+[-=]+)+\+\s*$", re.MULTILINE)
 
 
 class Row(NamedTuple):
@@ -78,7 +78,7 @@ class Table:
             choice("format", format, FORMATS)
         self._file = Opened(self.path, self.name, what)
         self.format = self._guess() if format is None else format
-        if sheet is not None and self.format not in ("excel", "html", "latex"):
+        if sheet is not None and self.format not in ("excel", "html", "latex", "markdown"):
             raise InputError(f"sheet must be left out for {self.format}, which holds one table, got {sheet!r}")
         self._sheet = sheet
         self._grid: Grid | None = None
@@ -86,6 +86,7 @@ class Table:
         self._objects: Callable[[], Iterator[tuple[int, dict[str, str] | str]]] | None = None
         self.columns = self._columns()
         self._skipped: list[str] = []
+        self._beside: list[str] | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -97,6 +98,17 @@ class Table:
             more = f" and {len(self._skipped) - 3} more" if len(self._skipped) > 3 else ""
             notes.append(f"lines among the rows that are none, left out: {shown}{more}")
         return notes
+
+    @property
+    def remarks(self) -> list[str]:
+        """Captions, comments, notes below and the text around the table: what may hold for all rows, and no row says."""
+        if self._grid is None or self._header is None or self.plain:
+            return []
+        if self._beside is None:
+            # What stands below the rows is known when they were read.
+            for _ in self._grid_rows():
+                pass
+        return [*self._header.skipped, *(self._beside or []), *self._grid.remarks()]
 
     def rows(self) -> Iterator[Row]:
         """Every row, those too that cannot be read (``fault``); InputError names the line where the file is no table at all."""
@@ -146,7 +158,7 @@ class Table:
         if self.format == "markdown":
             from accountant.tables.markdown import markdown
 
-            return markdown(self._file)
+            return markdown(self._file, self._place())
         if self.format == "excel":
             from accountant.tables.sheets import excel
 
@@ -187,7 +199,9 @@ class Table:
             raise self.refusal(first[header.lines - 1].line, faulty)
         for name in filter(None, header.names):
             if header.names.count(name) > 1:
-                raise InputError(f"{self._file.title} has the column {name!r} twice: keep one")
+                raise InputError(
+                    f"{self._file.title} has the column {name!r} twice: keep one; if its columns are methods, turn it over"
+                )
         return header.names
 
     # --- grids
@@ -207,6 +221,9 @@ class Table:
                 continue
             if _is_heading(cells, spanning and width > 1):
                 heading = cells[0]
+            elif len(cells) != width and len(list(filter(None, cells))) == 2 < width - 1:
+                # A caption among the rows with one cell too many, or too few.
+                heading = max(cells, key=len)
             if width > 1 and not self.plain and (is_remark(cells) or cells == header.names or _is_comment(cells, width)):
                 if len(skipped) < 1000:
                     skipped.append(" ".join(filter(None, cells)))
@@ -223,6 +240,7 @@ class Table:
             if span > 1:
                 fault += f"; it goes from line {line - span + 1} to line {line}: a quote may lack its end"
             yield Row(0, line, {}, fault, heading)
+        self._beside = skipped
 
     # --- objects
 

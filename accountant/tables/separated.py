@@ -16,6 +16,8 @@ _NAMES: Final = {";": "semicolons", "\t": "tabs", "|": "bars", "  ": "blanks", "
 _SEP: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 #: Blanks between columns that are aligned with them: two at least, so that cells may have one; or any.
 _BLANKS: Final = {"  ": re.compile(r"[ \t]{2,}|\t"), " ": re.compile(r"[ \t]+")}
+#: Rules of a table in plain text.
+_DRAWN: Final = re.compile(r"[-=_\s]{3,}")
 
 
 def separated(file: Opened, format: str) -> Grid:
@@ -54,10 +56,17 @@ def _delimiter(sample: Sequence[str]) -> str:
     if found:
         return max(found, key=lambda delimiter: found[delimiter])
     for blanks, pattern in _BLANKS.items():
-        sizes = [len(pattern.split(line.strip())) for line in sample]
+        sizes = [len(_blank(line.strip(), pattern)) for line in sample if not _DRAWN.fullmatch(line.strip())]
         if len(sizes) > 1 and sizes[0] > 1 and len(set(sizes[1:])) == 1 and sizes[1] - sizes[0] in (0, 1):
             return blanks
     return ","
+
+
+def _blank(line: str, pattern: re.Pattern[str]) -> list[str]:
+    """The cells of a line between blanks; a quoted one may have blanks, as R writes them."""
+    if line.startswith('"') and line.count('"') % 2 == 0:
+        return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line)]
+    return pattern.split(line)
 
 
 def _aligned(file: Opened, pattern: re.Pattern[str]) -> Iterator[Line]:
@@ -66,14 +75,17 @@ def _aligned(file: Opened, pattern: re.Pattern[str]) -> Iterator[Line]:
     for count, line in enumerate(file.lines(), start=1):
         if not line.strip():
             continue
-        cells = pattern.split(line.strip())
+        cells = _blank(line.strip(), pattern)
         if head is None:
+            if _DRAWN.fullmatch(line.strip()):
+                continue
             head, at = cells, count
             continue
         if head:
             yield Line(at, 1, ["", *head] if len(cells) == len(head) + 1 else head)
             head = []
-        yield Line(count, 1, cells)
+        if not _DRAWN.fullmatch(line.strip()):
+            yield Line(count, 1, cells)
     if head:
         yield Line(at, 1, head)
 

@@ -40,7 +40,19 @@ def html(file: Opened, which: int) -> Grid:
     table = tables[which - 1]
     lines = list(_lines(table))
     notes = [] if len(tables) == 1 else [f"table {which} of {len(tables)} in the page (--sheet NUMBER for another)"]
-    return Grid(lambda: iter(lines), headers=_headers(table), notes=notes)
+    return Grid(lambda: iter(lines), headers=_headers(table), notes=notes, remarks=lambda: _around(table))
+
+
+def _around(table: Any) -> list[str]:
+    """Captions, and the paragraphs before and behind a table."""
+    found = list(table.iter("caption"))
+    for figure in table.iterancestors("figure"):
+        found += figure.iter("figcaption")
+    for near in (table.getprevious(), table.getnext()):
+        if near is not None and isinstance(near.tag, str) and near.tag != "table" and near.find(".//table") is None:
+            found.append(near)
+    said = [_words(element) for element in found] + [table.tail or ""]
+    return [text[:5000] for text in said if text.strip()]
 
 
 def _rows(table: Any) -> list[Any]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isclose
 from shlex import quote
 from typing import Final
 
-from accountant.numerics import InputError, parse_number
-from accountant.problem import PRESETS
+from accountant.numerics import InputError, parse_number, shown
+from accountant.problem import PRESETS, Problem
 from accountant.tables import Row, Table, clean
 from accountant.verification.columns import like_a_batch, like_draws, likely, scaled
 from accountant.verification.draws import ask_for_draws
-from accountant.verification.naming import base_role, role_of
+from accountant.verification.naming import base_role, role_of, words_of
 
 #: Roles that have a default, and what it is in words: a column that speaks of one is not passed over.
 _DEFAULTS: Final = {
@@ -27,6 +28,23 @@ _DEFAULTS: Final = {
 }
 #: Of these a word of the name is enough.
 _NEARLY: Final = ("delta", "step_size", "learn_epochs", "radius")
+#: Words of numbers that have no role, and make another run of a row.
+_DELETED: Final = frozenset(
+    [
+        *("forget", "forgotten", "deleted", "deletes", "delete", "deletion", "deletions", "removed", "removal", "removals"),
+        *("unlearned", "erased", "edits"),
+    ]
+)
+_REQUESTS: Final = ("requests", "num_requests", "n_requests", "number_of_requests", "nr_requests", "total_requests")
+#: Names of the factor of a square in the loss, which strong convexity comes from.
+_LAMBDA: Final = ("λ", "lambda", "l2", "weight_decay", "regularization", "regularisation", "reg", "l2_reg")
+#: Words of what is measured of points that were deleted.
+_MEASURED: Final = frozenset(
+    [
+        *("acc", "accuracy", "loss", "error", "err", "f1", "auc", "mia", "score", "quality", "time", "s", "sec", "seconds"),
+        *("ms", "min", "h", "hours", "model", "utility", "kl", "method", "test"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -37,32 +55,49 @@ class Suspects:
     draws: Sequence[str] = ()
     others: Mapping[str, str] = field(default_factory=dict)
     data: Sequence[str] = ()
+    #: Columns that may say another strong convexity.
+    lambdas: Sequence[str] = ()
+    #: Columns of a number that counts only where it is not the one that stands beside it, and what to do then.
+    odd: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     #: What the options say of the data.
     preset: str | None = None
 
     @property
     def columns(self) -> list[str]:
         """All of them."""
-        return list(dict.fromkeys([*self.batches, *self.draws, *self.others, *self.data]))
+        return list(dict.fromkeys([*self.batches, *self.draws, *self.others, *self.data, *self.lambdas, *self.odd]))
 
-    def ask(self, row: Row, n: int) -> None:
+    def ask(self, row: Row, problem: Problem) -> None:
         """InputError where one of them says something about this row."""
+        n, convexity = problem.n, problem.strong_convexity
+        for column in self.lambdas:
+            value = _value(clean(row.cells.get(column, "")))
+            if value is not None and not any(isclose(value, usual, rel_tol=0.01) for usual in (convexity, convexity / n)):
+                raise InputError(
+                    f"column {column!r} is not used, and says {row.cells[column]!r}, where the row would count with "
+                    f"strong_convexity {shown(convexity)}: write n, smoothness, strong_convexity and lipschitz in columns, or "
+                    "leave it out"
+                )
         for column in self.batches:
             if _speaks(row.cells.get(column, ""), n):
-                known = "write it under batch_size" if scaled(column) else f"say --column batch_size={quote(column)}"
+                remedy = "write it under batch_size" if scaled(column) else f"say --column batch_size={quote(column)}"
                 raise InputError(
-                    f"column {column!r} is not used, and the row would count as full batch: if that is the batch size {known}, "
-                    "if not --batch-size full"
+                    f"column {column!r} is not used, and the row would count as full batch: if that is the batch size "
+                    f"{remedy}, if not --batch-size full"
                 )
         ask_for_draws(self.draws, row.cells)
         for column, role in self.others.items():
             if clean(row.cells.get(column, "")) not in ("", "-"):
                 option = f"--{role.replace('_', '-')}"
-                known = f"write its numbers under {role}" if scaled(column) else f"say --column {role}={quote(column)}"
+                remedy = f"write its numbers under {role}" if scaled(column) else f"say --column {role}={quote(column)}"
                 raise InputError(
                     f"column {column!r} is not used, and the row would count with {role} {_DEFAULTS[role]}: if that is it "
-                    f"{known}, if not give {option}"
+                    f"{remedy}, if not give {option}"
                 )
+        for column, (usual, remedy) in self.odd.items():
+            text = clean(row.cells.get(column, ""))
+            if any(map(str.isdigit, text)) and (_value(text) != usual or "%" in column):
+                raise InputError(f"column {column!r} is not used, and says {row.cells[column]!r}: {remedy}")
         for column in self.data:
             named = preset_name(row.cells.get(column, ""))
             if named is not None and named != self.preset:
@@ -90,9 +125,41 @@ def find_suspects(table: Table, ignored: Iterable[str], have: set[str], preset: 
             others |= {column: role for column in ignored if role_of(column) is None and base_role(column) == role}
             if role in _NEARLY:
                 others |= dict.fromkeys(likely(role, ignored), role)
+    for column in ignored:
+        words = words_of(column.replace("δ", " delta ").replace("η", " eta "))
+        if "delta" not in have and "delta" in words and scaled(column):
+            others[column] = "delta"
+        if "step_size" not in have and "lr" in words:
+            others[column] = "step_size"
+    regular = ["_".join(words_of(column)) if "λ" not in column else "λ" for column in ignored]
+    lambdas = [
+        column for column, name in zip(ignored, regular, strict=True) if name in _LAMBDA and "strong_convexity" not in have
+    ]
+    odd = {column: found for column in ignored if column not in others and (found := _odd(column, have)) is not None}
     return Suspects(
-        [column for column in near if column in sizes], draws, others, [column for column in data if column in named], preset
+        [column for column in near if column in sizes],
+        draws,
+        others,
+        [column for column in data if column in named],
+        lambdas,
+        odd,
+        preset,
     )
+
+
+def _odd(column: str, have: set[str]) -> tuple[float, str] | None:
+    """What a column should say for its rows to be judged without it, and what to do where it says something else."""
+    words = words_of(column)
+    if set(words) & _MEASURED:
+        return None
+    if "group_size" not in have and (set(words) & _DELETED or "_".join(words) in ("d_f", "n_f", "df", "nf")):
+        known = f"--column group_size={quote(column)}"
+        return 1, f"if so many points were deleted at once say {known}, if not --group-size"
+    if "request" not in have and "_".join(words) in _REQUESTS:
+        return 1, "every row counts as the first request; write one row for each, numbered in a column request, or leave it out"
+    if "momentum" in words:
+        return 0, "no bound here is about momentum; leave the column out if the row has none"
+    return None
 
 
 def ask_for_heading(row: Row, columns: Mapping[str, str], options: Mapping[str, object]) -> None:

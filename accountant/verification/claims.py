@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, NamedTuple
 
 from accountant.methods import METHODS, Method, Unit
@@ -14,10 +15,11 @@ from accountant.questions import Setup
 from accountant.tables import Row, Table
 from accountant.verification.asking import ask_for_heading, find_suspects
 from accountant.verification.cells import NUMBERS, Cells, OptionRefusedError
-from accountant.verification.columns import asked, assign, missing
+from accountant.verification.columns import asked, assign, missing, turned, unnamed
 from accountant.verification.dialect import Dialect
 from accountant.verification.naming import STEP_ROLES
 from accountant.verification.oddities import OddOnes
+from accountant.verification.remarks import said_beside
 from accountant.verification.runs import DEFAULT_METHOD, Run, Runs, Taken
 from accountant.verification.stepping import StepClaim, StepRuns
 
@@ -46,6 +48,8 @@ class Claim:
     taken: Taken
     #: The same row at the larger ends of what it says as a spread, such as 1.0±0.1.
     larger: Claim | None = None
+    #: Why numbers are not there that no column has, by role.
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> float:
@@ -102,6 +106,7 @@ class Claims:
         preset = self.defaults.get("preset")
         suspects = find_suspects(table, self.ignored, self._have, None if preset is None else str(preset))
         self._runs = Runs(self._cells, suspects)
+        self._lacking = {role: unnamed(role, self.ignored) for role in ("sigma", self.unit) if role not in self._have}
         #: Cells that were not plainly their numbers, of the rows read so far.
         self.oddities = OddOnes()
         #: Roles whose empty cells an option fills.
@@ -116,14 +121,14 @@ class Claims:
         return False
 
     def _check_columns(self) -> None:
-        have, name, columns = self._have, self.table.name, self.table.columns
+        have, name = self._have, self.table.name
         if "preset" not in have and not {"n", "smoothness"} <= have and not self._some_steps:
             wanted = "the problem: a column preset (or dataset), or n and smoothness, or these as options"
-            raise missing(name, columns, wanted, "preset")
+            raise self._missing(wanted, "preset")
         if "epsilon" not in have:
-            raise missing(name, columns, "a column epsilon (eps, ε), or --column epsilon=NAME", "epsilon")
+            raise self._missing("a column epsilon (eps, ε), or --column epsilon=NAME", "epsilon")
         if not have & {"sigma", "epochs", "steps"}:
-            raise missing(name, columns, "a column sigma (σ, noise), epochs (K) or steps", "sigma", "epochs", "steps")
+            raise self._missing("a column sigma (σ, noise), epochs (K) or steps", "sigma", "epochs", "steps")
         if {"epochs", "steps"} <= have:
             where = [repr(self.columns[role]) if role in self.columns else f"--{role}" for role in ("epochs", "steps")]
             raise InputError(f"table {name} must have one length of unlearning, got {' and '.join(where)}")
@@ -132,6 +137,13 @@ class Claims:
                 f"preset must be left out where the table has a column {self.columns['preset']!r}, got "
                 f"{self.defaults['preset']!r}"
             )
+
+    def _missing(self, wanted: str, *roles: str) -> InputError:
+        """What the table lacks, and what may be the matter: it is on its side, or another table of the file is meant."""
+        table = self.table
+        first = [row.cells.get(table.columns[0], "") for row in islice(table.rows(), 64)]
+        more = "".join(f"; {note}" for note in table.notes if "--sheet" in note)
+        return InputError(f"{missing(table.name, table.columns, wanted, *roles)}{turned(table.columns[:1] + first)}{more}")
 
     def _check_options(self) -> None:
         """Refuse what no row could be read with, before any is."""
@@ -181,9 +193,15 @@ class Claims:
     def read(self) -> Iterator[Claim | StepClaim | Unread]:
         """Every row, those too that are no claims."""
         self.oddities = OddOnes()
+        preset = self.defaults.get("preset")
+        beside = said_beside(
+            self.table.remarks, have=self._have, columns=self.columns, preset=None if preset is None else str(preset)
+        )
         for row in self.table.rows():
             self.oddities.add(row.number, self._cells.odd(row))
             try:
+                if beside is not None:
+                    raise InputError(beside)
                 if row.fault is not None:
                     raise InputError(row.fault)
                 if row.heading:
@@ -239,6 +257,7 @@ class Claims:
             points=run.points,
             list=f"{run.label} {row.cells.get(self.columns.get('list', ''), '')}".strip(),
             taken=self._taken(row, run.taken) if self._filled else run.taken,
+            lacking=self._lacking,
         )
 
     def _delta(self, row: Row, setup: Setup) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from shlex import quote
 from typing import Final
 
 from accountant.numerics import InputError
-from accountant.verification.naming import GREEK, OTHER, ROLES, SCALED, role_of, words_of
+from accountant.verification.naming import GREEK, OTHER, ROLES, SCALED, base_role, in_words, role_of, words_of
 
 #: What a batch is called, beside what contains "batch" or nearly does; a lot is one in the literature of privacy.
 _BATCHES: Final = {"bs", "mb", "mbs", "bsize", "lot", "lots", "lotsize", "lote", "chunksize"}
@@ -24,7 +24,12 @@ def like_a_batch(column: str) -> bool:
     """
     plain = "".join(letter for letter in column.lower() if letter.isalnum())
     words = {plain, *words_of(column)}
-    return "batch" in plain or bool(words & _BATCHES) or any(_close(word, "batch") for word in words if word[:1] == "b")
+    return (
+        "batch" in plain
+        or words == {"b"}
+        or bool(words & _BATCHES)
+        or any(_close(word, "batch") for word in words if word[:1] == "b")
+    )
 
 
 def like_draws(column: str) -> bool:
@@ -79,6 +84,23 @@ def asked(role: str, columns: Sequence[str]) -> str:
     return "did you mean " + " or ".join(f"--column {role}={quote(column)}" for column in found[:3]) if found else ""
 
 
+def unnamed(role: str, columns: Sequence[str]) -> str:
+    """What to do where no column has a role, naming those that may be about it.
+
+    >>> unnamed("sigma", ["σ (×10⁻³)", "note"])
+    "no column is called sigma, and 'σ (×10⁻³)' may be another number: write sigma itself in a column sigma, or give --sigma"
+    """
+    found = [column for column in columns if base_role(column) == role or role in in_words(column).lower()]
+    near = [column for column in likely(role, columns) if column not in found]
+    if found:
+        return (
+            f"no column is called {role}, and {found[0]!r} may be another number: write {role} itself in a column {role}, "
+            f"or give --{role}"
+        )
+    told = f"say --column {role}={quote(near[0])} if that is it" if near else f"say which with --column {role}=NAME"
+    return f"no column is called {role}: {told}, or give --{role}"
+
+
 def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """Column by role; ``given`` roles override what names say. InputError where two columns would have one role.
 
@@ -88,6 +110,8 @@ def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict
     for role, column in given.items():
         if role not in ROLES:
             raise InputError(f"column must give one of {', '.join(ROLES)}, got {role!r}")
+        if not column:
+            continue
         if column not in columns:
             raise InputError(f"column {role}={column} is not in table {table}: it has {_listed(columns)}")
         found[role] = column
@@ -105,15 +129,28 @@ def assign(table: str, columns: Sequence[str], given: Mapping[str, str]) -> dict
     return found
 
 
+def turned(column: Iterable[str]) -> str:
+    """Whether the cells of the first column are names of columns, as a remedy; "" where they are not.
+
+    >>> turned(["method", "sigma", "K", "eps"])
+    '; names of columns stand below each other (method, sigma, K): turn the table over, so that each row is one run'
+    """
+    named = {role: cell for cell in column if (role := role_of(cell)) is not None}
+    said = ", ".join(list(named.values())[:3])
+    what = f"; names of columns stand below each other ({said}): turn the table over, so that each row is one run"
+    return what if len(named) > 2 else ""
+
+
 def missing(table: str, columns: Sequence[str], wanted: str, *roles: str) -> InputError:
     """A refusal that says what there is and what is needed; ``roles``: what one of the columns may hold."""
     free = [column for column in columns if role_of(column) is None]
     questions = "".join(f"; {question}" for role in roles if (question := asked(role, free)))
+    if len(columns) == 1:
+        questions += "; only one was found: begin with the line of names, and put commas between the cells"
     return InputError(f"table {table} needs {wanted}; it has the columns {_listed(columns)}{questions}")
-        if not column:
-            continue
 
 
 def _listed(columns: Sequence[str]) -> str:
-    shown = [str(column)[:40] for column in columns[:30]]
+    # With an underscore a name could be read as an option's.
+    shown = [repr(column[:40]) if set(column) & set("=,_") else column[:40] for column in map(str, columns[:30])]
     return ", ".join(shown) + (", ..." if len(columns) > 30 else "")

@@ -81,7 +81,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         *("epsilon", "eps", "target_epsilon", "epsilon_claimed", "target_eps", "claimed_epsilon", "eps_claimed", "claimed_eps"),
         *("epsilon_target", "eps_target", "privacy_budget"),
     ),
-    "delta": ("delta", "target_delta", "delta_target", "claimed_delta", "delta_claimed", "failure_probability"),
+    "delta": ("delta", "target_delta", "delta_target", "claimed_delta", "delta_claimed", "failure_probability", "failure_prob"),
     "epochs": (
         "epochs",
         "K",
@@ -107,7 +107,9 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
 STEP_ROLES: Final = ("start_clip", "gradient_clip", "model_clip", "weight_decay", "clip_first", "start", "epsilon_renyi")
 GREEK: Final = {"ε": "epsilon", "ϵ": "epsilon", "σ": "sigma", "δ": "delta", "η": "eta"}
 #: Signs that a column holds a multiple, a power, a root or a logarithm.
-SCALED: Final = re.compile(r"[²³√%‰×^*]|[(\[][^)\]]*(\d|squared|log|root|percent|milli|micro)|\blog", re.IGNORECASE)
+SCALED: Final = re.compile(
+    r"[²³√%‰×^*]|[(\[][^)\]]*(\d|squared|log|root|percent|milli|micro|kilo|hundred|thousand|million)|\blog", re.IGNORECASE
+)
 #: Words of another number than the one beside them: noise_std is sqrt(2 eta) sigma, a noise multiplier a ratio.
 OTHER: Final = {
     "std", "stddev", "deviation", "var", "variance", "multiplier", "ratio", "scale", "scaled", "factor", "needed", "achieved",
@@ -189,7 +191,7 @@ def role_of(column: str) -> str | None:
     >>> [role_of(name) for name in (r"$\sigma$", "Batch size $b$", "privacy budget (ε)", "K (steps)", "σ (×10⁻³)", "T (s)")]
     ['sigma', 'batch_size', 'epsilon', 'steps', None, None]
     """
-    text = _in_words(column)
+    text = in_words(column)
     # A scale or a power would make it another number; other remarks in brackets do not count.
     if SCALED.search(text) or OTHER & set(words_of(text)):
         return _BY_NAME.get("_".join(words_of(text))) if not SCALED.search(text) else None
@@ -198,16 +200,16 @@ def role_of(column: str) -> str | None:
 
 def base_role(column: str) -> str | None:
     """The role that a column's name speaks of, be it of a multiple, a power or another number of its kind."""
-    text = _in_words(column)
+    text = in_words(column)
     if any(remark.strip().lower() in _TIMES for remark in re.findall(r"[(\[](.*?)[)\]]", text)):
         return None
     text = re.sub(r"[(\[].*?[)\]]|[²³√%‰×^*]\S*", "", text)
     return _role(" ".join(word for word in text.split() if not OTHER & set(words_of(word))))
 
 
-def _in_words(column: str) -> str:
+def in_words(column: str) -> str:
     text = clean(column) if "$" in column or "\\" in column else column
-    text = re.sub(r"[$\\]|\\var", "", text.strip().replace("\\var", ""))
+    text = re.sub(r"[$\\]|\\var", "", text.strip().strip("\"'`“”").replace("\\var", ""))
     for letter, name in GREEK.items():
         text = text.replace(letter, name)
     return text
@@ -255,7 +257,7 @@ def _named(text: str) -> str | None:
     # #batch is how many there are.
     if len(name) < 2 or (text[0] == "#" and "batch" in name):
         return None
-    role = _BY_NAME.get(name)
+    role = _BY_NAME.get(name) or (_BY_NAME.get(f"n_{name}") if text[0] == "#" else None)
     if role is None and len(words) > 1:
         last = text.split()[-1]
         sign = _BY_NAME.get(last) if len(last) == 1 else _BY_NAME.get(last) if last in GREEK.values() else None

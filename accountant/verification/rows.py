@@ -69,7 +69,10 @@ def _unjudged(claim: Claim, lacking: list[str]) -> Checked:
         elif sigma is not None:
             known["epsilon_achieved"] = finite(float(method.epsilon(setup, sigma=sigma, delta=delta, steps=steps)[0]))
     options = " and ".join(f"--{name}" for name in lacking)
-    return unchecked(claim, f"the row has no {' and no '.join(lacking)}: fill in its cell, or give {options}", **known)
+    empty = [name for name in lacking if name not in claim.lacking]
+    said = [f"the row has no {' and no '.join(empty)}: fill in its cell, or give {options}"] if empty else []
+    said += [claim.lacking[name] for name in lacking if name in claim.lacking]
+    return unchecked(claim, "; ".join(said), **known)
 
 
 def _judged(claims: list[Claim], wasteful: float) -> list[Checked]:

@@ -135,7 +135,7 @@ class Runs:
             if not unsaid or (role == "learn_epochs" and method.family == "retrain"):
                 raise cells.not_given(role)
         integer("group_size", points, at_least=1, at_most=problem.n)
-        self.suspects.ask(row, problem.n)
+        self.suspects.ask(row, problem)
         values["reference"] = parse_reference(values.get("reference", "matched"))
         batches = str(values.get("batches", ""))
         if batches.isascii() and batches.isdigit() and len(batches) <= len(str(MAX_COUNT)):
