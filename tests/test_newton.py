@@ -341,6 +341,14 @@ def test_noise_that_is_just_enough_for_a_request_serves_it() -> None:
         assert removals_left(setup, **(words | {"sigma": sigma * (1 - 1e-9)}), steps=steps).left == 0
 
 
+def test_a_hessian_costs_a_gradient_for_each_parameter_and_a_row_says_where_it_cannot_know() -> None:
+    assert EXACT.evaluations(MNIST, 2) == 2 * 11_264 * 785
+    unknown = MNIST.with_(dimension=None)
+    assert EXACT.evaluations(unknown, 2) == 2 * 11_264 * 2
+    said = [any("dimension is not given" in each for each in EXACT.assumptions(setup)) for setup in (MNIST, unknown)]
+    assert said == [False, True]
+
+
 def test_budgets_refuse_bad_numbers() -> None:
     good: dict[str, Any] = {"sigma": 1.0, "epsilon": 1.0, "delta": 1e-5}
     for bad, name in (({"sigma": 0.0}, "sigma"), ({"residual": -1.0}, "residual"), ({"gradient": "some"}, "gradient"),

@@ -77,6 +77,7 @@ class _Newton(FullBatch):
             "that is left; how far a program's numbers are from that is to be measured (docs/theory.md)",
             "the noise on the release is drawn anew every time, and not kept in the model that unlearning goes on from, which "
             "stays secret",
+            *(() if setup.dimension else ("dimension is not given: a Hessian is counted as one gradient, and costs far more",)),
         )
 
     def _log_distance_after(self, setup: Setup, steps: Floats) -> Floats:
