@@ -163,3 +163,11 @@ def test_two_numbers_in_a_cell_are_no_fraction(tmp_path: Path) -> None:
     found = said(tmp_path, "a.csv", f"{HEAD}\noptimal,128,0.00034 / 0.0005,1,1\noptimal,128,0.00034,1,1/2\n", *MNIST)
     assert [verdict for verdict, _ in found] == ["unchecked", "fails"]
     assert "two numbers" in str(found[0][1])
+
+
+@pytest.mark.parametrize("first", ['"1.024"', "1.024"])
+def test_a_stored_number_and_the_same_text_are_not_taken_for_each_other(tmp_path: Path, first: str) -> None:
+    other = "1.024" if first.startswith('"') else '"1.024"'
+    text = "\n".join(f'{{"method": "optimal", "b": 128, "K": 1, "eps": "0,5", "sigma": {cell}}}' for cell in (first, other))
+    found = rows(tmp_path, "a.jsonl", text, *MNIST)
+    assert [row["sigma"] for row in found] == ([None, 1.024] if first.startswith('"') else [1.024, None])

@@ -250,7 +250,8 @@ def _odd(column: str, text: str, number: Printed, reading: Reading) -> Odd:
     return Odd(column, text, shown(number.value), ", ".join(said))
 
 
-@lru_cache(maxsize=1 << 14)
+# Typed, for a stored number and the same text are equal, and one must not come back as the other.
+@lru_cache(maxsize=1 << 14, typed=True)
 def _said(role: str, text: str) -> str | None:
     """A text, or None where it says nothing: of an endless radius or learning, too."""
     lower = text.lower() if text.isascii() and "$" not in text and "\\" not in text else clean(text).lower()
