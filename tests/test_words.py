@@ -419,6 +419,11 @@ def test_a_table_is_checked_for_a_loss() -> None:
     rows, same = (json.loads(each.stdout)["rows"] for each in (made, again))
     assert [row["verdict"] for row in rows] == [row["verdict"] for row in same]
     assert [row["epsilon_achieved"] for row in rows] == [row["epsilon_achieved"] for row in same]
+    assert json.loads(made.stdout)["constants"] == record("sigma", *TYPED, *RUN, "--epsilon", "1", "--epochs", "1")["constants"]
+    assert json.loads(again.stdout)["constants"]["from"] == "given"
+    several = "n,smoothness,strong_convexity,sigma,epochs,epsilon\n100,1,0.1,9,1,1\n200,1,0.1,9,1,1\n"
+    found = CliRunner().invoke(app, ["verify", "-", "--batch-size", "full", "--json"], input=several)
+    assert "constants" not in json.loads(found.stdout)
 
 
 # Requests over time.

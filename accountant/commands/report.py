@@ -68,16 +68,17 @@ KINDS: Final = ("html", "csv", "json", "md")
 @contextmanager
 def outputs(
     as_json: bool, markdown: bool, targets: Iterable[Target], precision: present.Digits | None = None,
-    *, source: Mapping[str, Any] | None = None,
+    *, source: Mapping[str, Any] | None = None, constants: Mapping[str, Any] | None = None,
 ) -> Iterator[list[Output]]:  # fmt: skip
     """What is written row by row: to standard output, and to files; ``precision``: the block of that option.
 
-    source: files and settings, for a page. Without Jinja2 the page is a plain one.
+    source: files and settings, for a page; without Jinja2 the page is a plain one. constants: what those of the only problem
+    rest on, for JSON.
     """
     made: list[Output] = []
     with ExitStack() as stack:
         if as_json:
-            made.append(_Json(precision, sys.stdout))
+            made.append(_Json(precision, sys.stdout, constants))
         if markdown:
             made.append(Markdown(precision))
         for kind, part in targets:
@@ -91,7 +92,7 @@ def outputs(
             elif kind == "md":
                 made.append(Markdown(precision, file))
             else:
-                made.append(_Json(precision, file) if kind == "json" else _Csv(file))
+                made.append(_Json(precision, file, constants) if kind == "json" else _Csv(file))
         yield made
 
 
@@ -227,10 +228,12 @@ class _Csv:
 
 
 class _Json:
-    """One object, written as it comes: command, rows, lists, summary, assumptions, version."""
+    """One object, written as it comes: command, rows, lists, summary, assumptions, constants of the only problem, version."""
 
-    def __init__(self, precision: present.Digits | None, file: IO[str]) -> None:
-        self.file = file
+    def __init__(
+        self, precision: present.Digits | None, file: IO[str], constants: Mapping[str, Any] | None = None
+    ) -> None:  # fmt: skip
+        self.file, self.constants = file, constants
         self.separator, self.precision = '{"command": "verify", "rows": [', precision
         self.encode = json.JSONEncoder(allow_nan=False).encode
         #: What was taken, and its text: most rows share it with the one before.
@@ -257,6 +260,7 @@ class _Json:
             **({} if self.precision is None else {"precision": self.precision}),
             "cells": [asdict(cell) for _, summary in summaries for cell in summary.cells],
             "assumptions": notes(summaries),
+            **({} if self.constants is None else {"constants": self.constants}),
             "version": __version__,
         }
         self.file.write("], " + json.dumps(rest, allow_nan=False)[1:] + "\n")

@@ -11,11 +11,12 @@ import typer
 from accountant.commands import choices, files, origin, paths, present, renamed, writing
 from accountant.commands.options import COUNT, NUMBER, DeltaOption, PrecisionOption, Shared
 from accountant.numerics import InputError
-from accountant.problem import PRESETS, with_constants
+from accountant.problem import DERIVED, PRESETS, with_constants
 from accountant.questions import ALGORITHM, LOSS, SCHEDULE, TRAFFIC
 
 if TYPE_CHECKING:
     from accountant.tables import Table
+    from accountant.verification import Claims
 
 TableArgument = Annotated[
     str | None,
@@ -132,7 +133,8 @@ def verify(
         view = report.View(limit=None if all else _SHOWN, precision=block, verbose=shared.verbose)
         paged = any(kind == "html" for kind, _ in targets)
         told = _source(shared, (check.claims.table for _, check in checks), defaults) if paged else None
-        with report.outputs(shared.json, markdown, targets, block, source=told) as outputs:
+        constants = None if builtin else _constants(shared, checks[0][1].claims)
+        with report.outputs(shared.json, markdown, targets, block, source=told, constants=constants) as outputs:
             for name, check in checks:
                 for row in check:
                     for each in outputs:
@@ -145,6 +147,13 @@ def verify(
             view.show(summaries)
     if any(summary.failed or summary.unread or (strict and summary.verdicts["unchecked"]) for _, summary in summaries):
         raise typer.Exit(1)
+
+
+def _constants(shared: Shared, claims: Claims) -> dict[str, Any] | None:
+    """What the constants of all rows rest on; None where rows say constants of their own, or nobody says any."""
+    if "smoothness" not in shared.settings and LOSS not in shared.settings:
+        return None
+    return None if {"preset", "n", *DERIVED} & set(claims.columns) else shared.stated.to_dict()
 
 
 def _source(shared: Shared, tables: Iterable[Table], defaults: Mapping[str, Any]) -> dict[str, Any]:
