@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from accountant.curves.pair_curves import *
     from accountant.curves.precise import *
     from accountant.curves.renyi import *
+    from accountant.curves.risk import *
     from accountant.curves.window_blocks import *
 else:
     __getattr__, __all__ = face(
@@ -41,4 +42,5 @@ else:
         precise="PrivacyCurve",
         window_blocks="WindowBlocks Windows",
         renyi="MAX_ALPHA mixture_rdp rdp_delta rdp_epsilon rdp_to_epsilon",
+        risk="Regret Risks",
     )

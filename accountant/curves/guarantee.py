@@ -15,6 +15,7 @@ from accountant.curves import gdp, hockey_stick, renyi
 from accountant.curves.contraction import CONTRACTION
 from accountant.curves.curves import GAUSSIAN_MIXTURE, TANGENT, Readable
 from accountant.curves.privacy_loss import PrivacyLoss, connect_dots
+from accountant.curves.risk import Risks
 from accountant.numerics import (
     Floats,
     InputError,
@@ -47,7 +48,7 @@ _MOST: Final = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
-class Guarantee:
+class Guarantee(Risks):
     """What holds for the unlearned model: a Gaussian mixture, a mixture of GDP curves, or a Rényi curve. Immutable.
 
     kind: "gdp" (component j is values_j-GDP), "gdp-tangent" (the same, but each divergence is replaced by the smallest
