@@ -3,6 +3,7 @@ over the definition of regret."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -215,3 +216,27 @@ def test_shapes_are_those_of_the_argument() -> None:
         assert isinstance(asked(0.2), float)
         assert asked([[0.1, 0.2, 0.3]]).shape == (1, 3)
         assert asked(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_the_shell_tells_the_same_risk() -> None:
+    from typer.testing import CliRunner
+
+    from accountant.commands.program import app
+
+    words = "epsilon --preset mnist --batch-size 128 --sigma 0.001 --epochs 1"
+    guarantee = UnlearningAccountant(PNSGD(preset("mnist"), 128)).guarantee(sigma=0.001, epochs=1)
+    found = json.loads(CliRunner().invoke(app, [*words.split(), "--json"]).stdout)["risk"]
+    assert found == {
+        "advantage": guarantee.advantage(),
+        "right_of_two": guarantee.accuracy(0.5),
+        "guess": 0.01,
+        "guess_with_model": guarantee.reconstruction(0.01),
+    }
+    told = " ".join(CliRunner().invoke(app, [*words.split(), "--verbose"]).stdout.split())
+    assert "right in at most 50.6828 % (50 % by guessing)" in told
+    assert "right in 1 % without the model: in at most 1.225 % with it" in told
+    # Plans are about many requests, and say it of none.
+    assert (
+        CliRunner().invoke(app, ["plan", "--preset", "mnist", "--sigma", "0.01", "--epsilon", "1", "--requests", "3"]).exit_code
+        == 0
+    )

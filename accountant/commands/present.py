@@ -297,7 +297,8 @@ def common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]
         rows.append(("blocks", told))
     if result.get("oversize") is not None:
         rows += _oversize_rows(result)
-    rows += risk_rows(result["risk"])
+    if "risk" in result:
+        rows += risk_rows(result["risk"])
     if result["averaging"] != "exact":
         rows.append(("average taken by", result["averaging"]))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))
