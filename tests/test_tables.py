@@ -1443,12 +1443,35 @@ def test_compare_has_every_method_at_the_same_guarantee() -> None:
     assert rows["retrain"]["relative"] == 1
     assert rows["paper"]["gradient_evaluations"] == N
     assert (rows["d2d-open"]["sigma"], bool(rows["d2d-open"]["reason"])) == (None, True)
-    assert all(row["assumptions"] and row["proves"] and row["source"] for name, row in rows.items() if name != "d2d-open")
+    answered = [row for row in rows.values() if row["reason"] is None]
+    assert len(answered) == len(rows) - 3
+    assert all(row["assumptions"] and row["proves"] and row["source"] for row in answered)
     assert made["delta_is_default"] is True
     for row in made["stream"]["methods"]:
-        assert row["reason"] is None
+        assert (row["reason"] is None) == (row["method"] not in {"newton", "certified-removal", "rewind-random"})
+        if row["reason"] is not None:
+            continue
         assert list(row["gradient_evaluations"]) == sorted(row["gradient_evaluations"])
         assert len(row["epochs"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("caption", "asked"),
+    [
+        ("Table 4: certified unlearning; MNIST", False),
+        ("Unlearning, removing, compared", False),
+        ("Unlearning 50 points", True),
+    ],
+)
+def test_a_caption_about_unlearning_says_no_number_of_points_unless_it_has_one(
+    tmp_path: Path, caption: str, asked: bool
+) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(f'"{caption}"\nb,sigma,K,eps\n128,0.0004,1,1\n')
+    words = ("verify", str(file), "--preset", "mnist", "--delta", "1e-4", "--method", "optimal")
+    told = " ".join(CliRunner().invoke(app, words).stdout.split())
+    assert ("beside the table may say its group_size" in told) == asked
+    assert ("1 row: 1 certified" in told) != asked
 
 
 def test_a_method_that_only_its_paper_knows_can_be_named_for_all_rows(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ _SAYS: Final[dict[str, re.Pattern[str]]] = {
     ),
     "step_size": re.compile(rf"(?:\b(?:learning rate|step[\s_-]?size|lr)\b(?:\s*[ηγ])?|η){_IS}({_NUMBER})", re.IGNORECASE),
     "group_size": re.compile(
-        r"(?:(?<![\w|])\|?(?-i:S)\|?\s*=\s*([0-9,]+)|([0-9,]+)\s*(?:points?|samples?|records?|examples?)\s*"
+        r"(?:(?<![\w|])\|?(?-i:S)\|?\s*=\s*([0-9][0-9,]*)|([0-9][0-9,]*)\s*(?:points?|samples?|records?|examples?)\s*"
         r"(?:are|were|is|was|to be)?\s*(?:deleted|removed|unlearned|forgotten|erased)"
-        r"|(?:delet|remov|unlearn|forgett?)ing\s*([0-9,]+))",
+        r"|(?:delet|remov|unlearn|forgett?)ing\s*([0-9][0-9,]*))",
         re.IGNORECASE,
     ),
 }
