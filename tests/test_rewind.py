@@ -324,6 +324,10 @@ def test_extremes_are_right_or_refused(method: str, smoothness: float, lipschitz
                 assert math.log(found) == pytest.approx(log_scale, abs=1e-6 * max(1.0, abs(log_scale)) if epochs > 9 else 1e-9)
 
 
+def test_claims_about_losses_that_need_not_be_convex_are_not_judged_by_convexity() -> None:
+    assert {METHODS[name].tightest for name in ("rewind", "rewind-smooth", "rewind-random")} == {"rewind-smooth"}
+
+
 def test_gaps_are_rows_with_their_reason() -> None:
     (row,) = compare(Setup(PNSGD(preset("mnist"))), epsilon=1.0, methods=["rewind-random"])
     assert (row.sigma, row.steps) == (None, None)

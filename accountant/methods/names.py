@@ -54,7 +54,7 @@ METHODS: Final[dict[str, Method]] = {
             source="Mu & Klabjan, Descend or Rewind? (arXiv 2511.15983)",
             reason="only its abstract could be read, which bounds the distance in expectation; a mean distance alone proves no "
             "(epsilon, delta); rewind-exact, rewind-smooth and d2d-stochastic are about fixed batches",
-            tightest="rewind-exact",
+            tightest="rewind-smooth",
         ),
         PlainPrivacy("dp", "no unlearning, private learning", bound="optimal", proves="mu-GDP per batch order"),
         Retrain(),

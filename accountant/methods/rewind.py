@@ -31,7 +31,6 @@ class _Rewind(OneRelease):
     """What the bounds share: the run, how long it is, and streams."""
 
     family = "rewind"
-    tightest = "rewind-exact"
 
     def refusal(self, setup: Setup) -> str | None:
         if (reason := super().refusal(setup)) is not None:
@@ -97,6 +96,8 @@ class SmoothRewind(_Rewind):
     """mu = h (c^(N-K) - 1)/(c - 1) c^K/sigma with c = 1 + eta L: no convexity is used."""
 
     name = "rewind-smooth"
+    #: Not rewind-exact: who claims this, or the published formula, may have losses that are not convex.
+    tightest = "rewind-smooth"
     title = "Rewind-to-Delete, smooth losses, exact Gaussian"
     source = "docs/theory.md, Rewinding; the exact Gaussian mechanism of Balle & Wang 2018"
     proves = "mu-GDP per batch order"
@@ -109,6 +110,7 @@ class ExactRewind(_Rewind):
     """The same with the contraction of convex (c = 1) and strongly convex (c < 1) losses."""
 
     name = "rewind-exact"
+    tightest = "rewind-exact"
     title = "Rewind-to-Delete, convex losses, exact Gaussian"
     source = "docs/theory.md, Rewinding; the exact Gaussian mechanism of Balle & Wang 2018"
     proves = "mu-GDP per batch order"
