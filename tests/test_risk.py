@@ -236,7 +236,5 @@ def test_the_shell_tells_the_same_risk() -> None:
     assert "right in at most 50.6828 % (50 % by guessing)" in told
     assert "right in 1 % without the model: in at most 1.225 % with it" in told
     # Plans are about many requests, and say it of none.
-    assert (
-        CliRunner().invoke(app, ["plan", "--preset", "mnist", "--sigma", "0.01", "--epsilon", "1", "--requests", "3"]).exit_code
-        == 0
-    )
+    words = "plan --preset mnist --sigma 0.01 --epsilon 1 --requests 3"
+    assert CliRunner().invoke(app, words.split()).exit_code == 0
