@@ -99,7 +99,7 @@ def formula(text: str) -> str:
     r"""A formula, or any LaTeX, as text: \sigma is σ, and powers keep their braces. What is not known stays as it is.
 
     >>> formula(r"8\times 10^{-3}"), formula(r"\mathbf{0.0029}^\dagger"), formula(r"\mystery{1}")
-    ('8× 10^{-3}', '0.0029^{†}', '\\mystery1')
+    ('8×10^{-3}', '0.0029^{†}', '\\mystery1')
     """
     try:
         return " ".join(_text(_nodes(text)).split(" ")).strip()

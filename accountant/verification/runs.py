@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, NamedTuple
 
 from accountant.methods import METHODS, Method
@@ -147,7 +147,7 @@ class Runs:
         if ASSIGNMENTS[str(values.get("assignment", PARTITION))].own:
             # A key of which it is not said was not redrawn.
             values.setdefault("redraw", False)
-        setup = Setup.of({**problem.to_dict(), **values})
+        setup = Setup.of({**problem.to_dict(), "loss": problem.loss, **values})
         taken = self._taken(row, method, setup, [] if whole else [role for role in _CONSTANTS if role not in constants])
         return Run(method, setup, setup.with_(group_size=points), label, points, taken)
 
@@ -185,7 +185,8 @@ class Runs:
         for role, value in constants.items():
             if role != "adjacency" and abs(value - known[role]) > 1e-9 * abs(known[role]):
                 raise InputError(f"{role} must be {shown(known[role])} for preset {name}, got {shown(value)}")
-        return Problem(**(known | dict(constants))), True
+        # The preset's loss, too: some methods ask how fast its Hessian changes.
+        return replace(PRESETS[name], **dict(constants)), True
 
     def method(self, row: Row) -> Method:
         """The method of a row, or of the options; InputError where it names none."""
