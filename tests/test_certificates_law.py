@@ -430,3 +430,29 @@ def test_a_guarantee_above_one_is_certified_to_its_twelfth_digit() -> None:
         stated = float(planned.guarantee.epsilon(1e-2))
         assert stated > 1
         assert stated <= float(cert["inputs"]["epsilon"]) * (1 + 1e-14) <= stated * (1 + 1e-11)
+
+
+@pytest.mark.parametrize("points", [(128,), (1, 128), (128, 128)])
+def test_a_group_as_large_as_a_power_of_two_has_a_certificate(points: tuple[int, ...]) -> None:
+    """Cells are one more than asked for, so that a bound on their product with the records was missed by one."""
+    problem = Problem(n=600, smoothness=1.0, strong_convexity=0.05, lipschitz=1.0, adjacency="remove")
+    run = PNSGD(problem, 150, step_size=0.5, learn_epochs=2, assignment="secret", largest_n=700)
+    stream = UnlearningStream(UnlearningAccountant(run), sigma=4.0, epsilon=1.0, delta=1e-3)
+    happened = [Happened(count, stream.request(count)) for count in points]
+    assert reason(certify_stream(stream, happened)) is None
+
+
+@pytest.mark.parametrize(
+    ("requests", "cells", "cell"),
+    [([1] * 40, 1, "1e-40"), ([200_000], 1, "1000"), ([100] * 200, 2500, "0.001"), ([100] * 3, 2500, "1e-40")],
+)
+def test_a_law_that_takes_too_long_is_refused_before_it_is_followed(requests: list[int], cells: int, cell: str) -> None:
+    """Outcomes that multiply, long coefficients, many groups, groups on fine grids: no file keeps an auditor for minutes."""
+    cert = json.loads(written("no steps"))
+    cert["inputs"] |= {"n": 10**6, "largest_n": 10**8, "batch_size": 250_000}
+    cert["inputs"]["requests"] = [{"points": count, "steps": 0, "joined": 0} for count in requests]
+    cert["witness"][0] |= {"requests": [0] * len(requests), "cells": cells, "cell": cell}
+    terms = check.Terms(cert["inputs"])
+    with pytest.raises(check.TooMuchWork):
+        check.check_law(cert["witness"], terms)
+    assert terms.work > check.MOST_WORK

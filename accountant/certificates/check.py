@@ -8,7 +8,8 @@ from functools import cache, lru_cache, reduce
 from itertools import accumulate, combinations_with_replacement, islice, pairwise
 from typing import Any, Callable, Iterable, Iterator
 from flint import arb, ctx, fmpq, fmpz_poly
-LARGEST_FILE, MOST_PAIRS, MOST_TERMS, ONE, FINE = 2**24, 2**18, 2**18, 2**1024, 2**64  # bounds; a mass of one, a cell of a grid
+LARGEST_FILE, MOST_PAIRS, MOST_TERMS, MOST_WORK = 2**24, 2**18, 2**18, 2**32
+ONE, FINE = 2**1024, 2**64  # a mass of one, a cell of a grid
 PRECISIONS = (256, 512, 1024, 2048, 4096)  # bits: the next one is taken where a comparison is not certain
 FIXED_TEXTS = {2: "b3a1593ac6ee17a0d4b33171811981d4", 3: "ea12b9d5550956eef3909e98b7da7352",  # so their SHA-256 begins
     4: "d95f02f3e7f0eb1f0646161b59a8fdb7", 5: "ba5bf42117d304d67d99be9c97aa17be", 6: "9f7294c7575c5fd92a3615c41ea115c6"}
@@ -25,6 +26,7 @@ WHOLE, COUNT, TEXT, DIGEST = "0|[1-9][0-9]{0,14}", "[1-9][0-9]{0,14}", r'"[ !#-\
 SHORT = r"0|[1-9][0-9]{0,20}|[1-9](\.[0-9]*[1-9])?e[+-][1-9][0-9]{0,4}"  # a number has one spelling; nothing is negative
 NUMBER = rf'(?=.{{3,1002}}$)"({SHORT}|(?!0\.0{{6}})(0|[1-9][0-9]{{0,20}})\.[0-9]*[1-9]|[1-9][0-9]*/[1-9][0-9]*)"'
 SIGNED, OR_NONE, PAIR, BOOL = NUMBER.replace('"(', '"-?(', 1), "null|", (NUMBER, NUMBER), "true|false"
+BRIEF = r"(?!.{403}|.*e.[0-9]{4})" + NUMBER  # cheap as an exact number
 INPUTS = {"n": COUNT, "smoothness": NUMBER, "strong_convexity": NUMBER, "lipschitz": NUMBER, "batch_size": COUNT,
     "adjacency": '"replace"|"zero-out"', "last_batch": '"keep"|"drop"', "step_size": NUMBER, "radius": "null|" + NUMBER,
     "learn_epochs": "null|" + COUNT, "start_distance": "null|" + NUMBER, "reference": '"matched"|"converged"|' + COUNT,
@@ -35,13 +37,14 @@ DRAWN = {key: shape for key, shape in INPUTS.items() if key != "last_batch"} | {
 CLIPS = "gradient_clip", "start_clip", "model_clip", "start_distance"  # format 4
 STEPS = dict.fromkeys(("step_size", "weight_decay", "sigma", "epsilon", "delta"), NUMBER) | dict.fromkeys(
     CLIPS, OR_NONE + NUMBER) | {"algorithm": '"fine-tuning"', "start": '"clipped"|"centre"', "clip_first": BOOL, "steps": COUNT}
-PARTS = INPUTS | {"placement": '"law"|"worst"', "rounding": NUMBER}  # formats 6, 5
-LAW = DRAWN | {"placement": '"law"', "rounding": NUMBER, "requests": [{"points": WHOLE, "steps": WHOLE, "joined": WHOLE}]}
+PARTS = INPUTS | {"placement": '"law"|"worst"', "rounding": BRIEF}  # formats 6, 5
+LAW = DRAWN | {"placement": '"law"', "rounding": BRIEF, "requests": [{"points": WHOLE, "steps": WHOLE, "joined": WHOLE}]}
 PIECES, SIGNS = [(WHOLE, "null|" + COUNT, NUMBER)], [(COUNT, SIGNED, OR_NONE + SIGNED, OR_NONE + SIGNED, SIGNED)]
 CASES = [{"weight": NUMBER, "count": COUNT, "cases": [{"placed": [(WHOLE, COUNT, COUNT)], "steps": "null|" + WHOLE,
     "start": '"common"|"diameter"|"given"', "pieces": PIECES, "mu": PAIR}]}]
 KIND = {"together": COUNT, "steps": WHOLE, "epochs": "null|" + COUNT, "pieces": [PIECES]}  # format 5
-KINDS: Any = {"kinds": [KIND], "requests": [WHOLE], "cells": COUNT, "cell": NUMBER, "inner": [PAIR], "outer": [PAIR]}
+KINDS: Any = {"kinds": [KIND], "requests": [WHOLE], "cells": COUNT, "cell": BRIEF,
+    "inner": [(BRIEF, BRIEF)], "outer": [(BRIEF, BRIEF)]}
 PLACED = KINDS | {"kinds": [KIND | {"worst": BOOL}], "group": '"tails"|"drawn"|"replaced"'}  # format 6
 RESULT = {"mu": PAIR, "delta": PAIR, "epsilon": PAIR, "curve": [{"delta": NUMBER, "epsilon": PAIR}]}
 SIGNED_RESULT = RESULT | {"paid": PAIR, "delta_signs": SIGNS, "epsilon_signs": SIGNS,  # [end, x1, x2, y1, y2]: see law_of_draws
@@ -55,6 +58,7 @@ SHAPES: dict[int, Any] = {version: {"format": '"unlearning-certificate"', "versi
         (2, INPUTS, CASES, RESULT), (3, DRAWN, CASES, SIGNED_RESULT), (5, LAW, (KINDS,), SIGNED_RESULT), (6, PARTS, (PLACED,),
         RESULT), (4, STEPS, [{"blocks": COUNT, "steps": COUNT, "shift": NUMBER}], RESULT | {"mu": (None, *PAIR)}))}
 class Refused(Exception): pass  # noqa: N818  # the certificate is not valid; the message is the reason
+class TooMuchWork(Refused): pass
 def need(condition: bool, field: str, value: object, wanted: object) -> None:
     if not condition: raise Refused(f"{field} is {ascii(value)[:99]}, should be {wanted}")
 def conform(value: Any, shape: Any, field: str) -> Any:
@@ -88,6 +92,10 @@ def encloses(pair: list[str], field: str, order: Callable[[arb, bool], tuple[arb
     need(decided(field, fact), field, pair, "narrower: the enclosure is not tight")
     return f"{field} is at most {pair[1]}"
 class Terms:  # the inputs in exact numbers; requests are counted from 0 here
+    work = 0
+    def spend(self, work: int) -> None:  # in bits that are multiplied, some nanoseconds each: no file takes minutes
+        self.work += work
+        if self.work > MOST_WORK: raise TooMuchWork("witness takes too much work: fewer or coarser cells, or fewer records")
     def __init__(self, v: Any) -> None:
         smooth, convex, eta = (exact(v[name]) for name in ("smoothness", "strong_convexity", "step_size"))
         need(convex <= smooth, "inputs.strong_convexity", v["strong_convexity"], "at most smoothness")
@@ -235,6 +243,7 @@ def check_law(witness: Any, t: Terms) -> list[str]:
     lists (outer, of stand-ins): [mu, the chance of more]; where a group is drawn, no larger mean of what is above any level:
     convex functions read it. Outcomes age: shifts are delayed and spread; those at their worst are as at the release."""
     w, law, sure, top, named, kinds = witness[0], {0: ONE}, arb(0), arb(0), 0, witness[0]["requests"][::-1]
+    found_of = lru_cache(256)(lambda at, short: outcomes(w["kinds"][at], short, t))
     span, cell, rounding, drawn = t.learned and 0, exact(w["cell"]), exact(t.v["rounding"]), w.get("group", "tails") != "tails"
     need(t.v["start_distance"] is None and t.fits(None, "common") and t.points[-1] > 0, "inputs", t.v, "matched, of a request")
     for s, (points, steps, before) in enumerate(zip(t.points, t.steps, t.before, strict=False)):  # no points: records joined
@@ -242,11 +251,12 @@ def check_law(witness: Any, t: Terms) -> list[str]:
         top, span, factor = top * kept, span and span + steps, above(kept * (1 << 128))
         law = gathered((-(-factor * i >> 128), mass) for i, mass in law.items())
         if not points: continue
-        kind = w["kinds"][kinds.pop()]
+        t.spend(len(law) + t.batches << 10)
+        kind = w["kinds"][at := kinds.pop()]
         right = kind["steps"] == (t.age[s] if kind.get("worst") else steps) and kind["together"] in (1, points if t.own else 1)
         need(right, "witness.requests", kind, f"of {steps} steps, {t.age[s]} before the release")
         need(kind["epochs"] is None or (kind["epochs"] - t.learned) * t.batches >= before, "witness.kinds", kind, "longer")
-        found = outcomes(json.dumps(kind), t.short and t.place(s, t.batches - 1, 1)[0], t)
+        found = found_of(at, t.short and t.place(s, t.batches - 1, 1)[0])
         sure += sum((mu * count for mu, count in filled(found, points if kind.get("worst") else 0)), arb(0))
         if kind.get("worst"): continue
         span = None if None in (span, kind["epochs"]) else max(span, kind["epochs"] * t.batches + steps)
@@ -254,17 +264,18 @@ def check_law(witness: Any, t: Terms) -> list[str]:
         need(t.v["placement"] == "law" and (group == "tails" or law.keys() == {0}), "witness.group", group, "tails, or worst")
         if not t.own:  # the k-th of them lies in a batch with a chance of at most its size/(n - k + 1), wherever the others are
             named, found = named + points, filled(found, t.n - (named + points - 1 if group == "tails" else 0))
-        new, whole, high = together(found, points // kind["together"], w["cells"], cell, group)
-        law = gathered((i + j, mass * way) for i, mass in law.items() for j, way in new.items())
-        law, top = {i: -(-mass // whole) for i, mass in law.items()}, top + high
+        new, whole, high = together(found, points // kind["together"], w["cells"], cell, group, t)
+        law, top = {i: -(-mass // whole) for i, mass in product(law, new, t).items()}, top + high
     cells = sorted(law)
     more, beyond = ([0, *accumulate(law[i] * (i if k else 1) for i in reversed(cells))][::-1] for k in (0, 1))  # from a cell on
     for name in ("inner", "outer")[: 1 + t.stand_in]:
+        t.spend(len(w[name]) << 14)
         mus, chances = ([exact(row[i]) for row in w[name]] for i in (0, 1))
         right = mus == sorted(set(mus)) and [fmpq(1), *chances] == sorted({fmpq(1), *chances}, reverse=True)
         need(right and chances[-1:] == [0] and (t.stand_in or not w["outer"]), f"witness.{name}", w[name], "rising, down to 0")
         lefts, chances = [fmpq(-1), *mus], [fmpq(1), *chances]  # a level below all of them, too: the mean
-        room: Any = [0, *accumulate(reversed([p * (y - x) for (x, y), p in zip(pairwise(lefts), chances, strict=False)]))][::-1]
+        areas = [arb(p * (y - x)) for (x, y), p in zip(pairwise(lefts), chances, strict=False)]
+        room: Any = [0, *accumulate(reversed(areas))][::-1]
         for left, chance, mean in list(zip([x - rounding for x in lefts], chances, room, strict=True))[not drawn:]:
             level = left - sure - (tiny := arb("1e-30") * drawn)  # surely below: all that counts is above it
             k = bisect.bisect_right(cells, int((level / cell).lower().floor().unique_fmpz()))
@@ -272,6 +283,12 @@ def check_law(witness: Any, t: Terms) -> list[str]:
                      more[k] <= chance * ONE if chance > 0 else certain(sure + top, arb(left)))
             need(right, f"witness.{name}", [str(left), str(chance)], "larger: records left more, or more often")
     return [f"witness lists no smaller {'means' if drawn else 'tails'} than the law of what {sum(t.points)} records left"]
+def product(one: Any, two: Any, t: Terms) -> dict[int, int]:  # the law of a sum of both
+    work = (max(one) + max(two) + 1) * (ONE.bit_length() + max(two.values()).bit_length())
+    t.spend(min(work, pairs := len(one) * len(two) << 8))
+    if pairs < work: return gathered((i + j, mass * way) for i, mass in one.items() for j, way in two.items())
+    one, two = (fmpz_poly([law.get(i, 0) for i in range(max(law) + 1)]) for law in (one, two))
+    return {i: int(mass) for i, mass in enumerate((one * two).coeffs()) if mass}
 above: Callable[[arb], int] = lambda x: int(x.upper().ceil().unique_fmpz())  # type: ignore[arg-type]
 def gathered(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     sums: dict[int, int] = {}
@@ -280,23 +297,23 @@ def gathered(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
 def filled(found: Any, count: int) -> list[tuple[arb, int]]:  # so many of the ways there, those of the largest mu first
     ends = [min(end, count) for end in accumulate((way for _, way in found), initial=0)]
     return [(mu, end - begin) for (mu, _), (begin, end) in zip(found, pairwise(ends), strict=True) if end > begin]
-@lru_cache(256)
-def outcomes(text: str, short: int, t: Terms) -> list[tuple[arb, int]]:  # mu of a record (of all together), and the ways there
-    kind, found = json.loads(text), [(arb(0), t.dropped)] * (t.dropped > 0)
+def outcomes(kind: Any, short: int, t: Terms) -> list[tuple[arb, int]]:  # mu of a record (of all together), and the ways there
+    found = [(arb(0), t.dropped)] * (t.dropped > 0)
     steps = kind["epochs"] and kind["epochs"] * t.batches + kind["steps"]
     drawn = combinations_with_replacement(range(t.batches), kind["together"])
     for lags, pieces in zip(islice(drawn, len(kind["pieces"]) + 1), kind["pieces"], strict=True):  # for every choice of batches
+        t.spend(len(pieces) * len(set(lags)) << 13)
         held, size = {lag: lags.count(lag) for lag in lags}, t.short if t.short and lags[0] == short else t.b
         case = {"placed": [(lag, held[lag], size) for lag in held], "steps": steps, "start": "common", "pieces": pieces}
         check_pieces(case, t, kind["steps"], "witness.kinds")
         ways = math.factorial(len(lags)) // math.prod(map(math.factorial, held.values())) if t.own else size
         found.append((mu_of([case], t).upper(), ways))
     return sorted(found, key=lambda pair: pair[0], reverse=True)
-def together(found: Any, count: int, cells: int, cell: fmpq, group: str) -> tuple[Any, int, arb]:  # cells, ways there; all; top
+def together(found: Any, count: int, cells: int, cell: fmpq, group: str, t: Terms) -> Any:  # cells, ways there; all; top
     high, small = found[0][0] * (1 + fmpq(1, 1 << 90)), count > 1 and group == "tails"
     base, unit = (found[-1][0], (high - found[-1][0]) / cells) if small else (0, cell)  # (several go to a grid of their own)
-    work = above((high - base) / unit) * count * {"tails": 16, "replaced": count, "drawn": count * len(found) // 4}[group] // 16
-    need(count == 1 or work <= MOST_TERMS, "witness.cells", work, "fewer, or fewer records")
+    wide, bits = above((high - base) / unit), sum(way for _, way in found).bit_length() + (0 if small else 64)
+    if count > 1: t.spend(wide * count * (1024 + count * (len(found) * (1024 + 32 * count) if group == "drawn" else bits)))
     sizes = [(above((mu - base) / unit * FINE), way) for mu, way in found]  # between two cells: up, or so that the mean is kept
     split: Any = lambda x: ([(x // FINE, FINE - x % FINE), (x // FINE + 1, x % FINE)], [(-(-x // FINE), 1)])[group == "tails"]
     law: Any = gathered((i, way * part) for x, way in sizes for i, part in split(x))

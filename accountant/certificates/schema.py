@@ -14,6 +14,7 @@ from accountant.numerics import InputError
 Schema = dict[str, object]
 #: The checker's names of patterns, as definitions of the schema.
 _NAMED: Final = {
+    check.BRIEF: "brief",
     check.WHOLE: "whole", check.COUNT: "count", check.NUMBER: "number", check.SIGNED: "signed", check.TEXT: "text",
     check.DIGEST: "digest",
 }  # fmt: skip

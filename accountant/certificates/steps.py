@@ -143,5 +143,10 @@ def check_again(text: bytes) -> None:
     try:
         for _ in checker.check(text):
             pass
+    except checker.TooMuchWork:
+        raise InputError(
+            "what so many records, or so many requests, left has a law that the checker has not the time for: no certificate, "
+            "use smaller requests"
+        ) from None
     except checker.Refused as error:
         raise InputError(f"the certificate is refused by its own check, please report this: {error}") from None
