@@ -474,9 +474,13 @@ def test_rows_without_a_method_are_known_by_their_clips(tmp_path: Path) -> None:
 
 
 def test_columns_of_fine_tuning_stay_unused_where_no_row_is_of_it(tmp_path: Path) -> None:
-    text = "method,preset,sigma,epochs,epsilon,weight_decay,start\npnsgd,mnist,0.03,1,1,0.1,x\n"
+    text = "method,preset,sigma,epochs,epsilon,model_clip,start\npnsgd,mnist,0.03,1,1,0.1,x\n"
     found = made("verify", table(tmp_path, text))
-    assert "columns not used: weight_decay, start" in found["assumptions"]
+    assert "columns not used: model_clip, start" in found["assumptions"]
+    # Decay may be the strong convexity of noisy SGD, so it is asked about.
+    decay = made("verify", table(tmp_path, text.replace("model_clip", "weight_decay")), code=1)
+    assert decay["rows"][0]["verdict"] == "unchecked"
+    assert "'weight_decay'" in decay["rows"][0]["reason"]
 
 
 # --- the published runs again

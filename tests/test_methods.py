@@ -26,6 +26,7 @@ from accountant import (
 )
 from accountant.curves import hockey_stick
 from accountant.methods import METHODS, SINGLE, STREAMS, compare, compare_streams, noise_curve
+from accountant.numerics import SMALLEST
 from accountant.questions import Setup
 from accountant.tables import builtin
 
@@ -954,7 +955,8 @@ def test_groups_need_more_noise_of_every_method() -> None:
     one, ten = (compare(MNIST.with_(group_size=size), epsilon=0.5, epochs=300) for size in (1, 10))
     for few, many in zip(one, ten, strict=True):
         if few.sigma and many.sigma:
-            assert many.sigma > few.sigma
+            # What a Newton step leaves of either after 300 steps is below the smallest noise that is counted.
+            assert many.sigma > few.sigma or few.sigma == many.sigma == SMALLEST
 
 
 @pytest.mark.parametrize(

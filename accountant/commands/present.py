@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
-from accountant.commands import telling
+from accountant.commands import risks, telling
 from accountant.commands.following import following
 from accountant.commands.options import Shared
 from accountant.numerics import MAX_DIGITS, InputError, integer, number
@@ -14,11 +14,8 @@ from accountant.numerics import digits as digits
 from accountant.problem import RANDOM, SECRET, WORST, noise_in_units
 
 if TYPE_CHECKING:
-    from accountant.curves import Guarantee
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
-#: How good a guess is without the model, of which it is told how good it is with it.
-GUESS: Final = 0.01
 #: What sigma is of common steps.
 STEP_NOISE: Final = "the standard deviation of one step's noise, per parameter; no sqrt(2 eta) in it"
 
@@ -57,7 +54,7 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "noise_multiplier": algorithm.noise_multiplier(sigma),
         "noise_in_units": in_units if math.isfinite(in_units) else None,
         "rounding_share": outcome.rounding_share,
-        "risk": risk(outcome.guarantee),
+        **risks.told(shared, outcome.guarantee),
         "assignment": algorithm.assignment,
         "oversize": None if way is None else {"redraw": way.redrawn > 0, "chance": max(way.added, way.redrawn)},
         "assumptions": list(outcome.assumptions),
@@ -67,29 +64,6 @@ def record(shared: Shared, command: str, outcome: Outcome, *, delta_is_default: 
         "schedule": settings["schedule"],
         "version": __version__,
     }
-
-
-def risk(guarantee: Guarantee) -> dict[str, float]:
-    """The same guarantee as what an attacker can do at most."""
-    advantage = guarantee.advantage()
-    return {
-        "advantage": advantage,
-        "right_of_two": guarantee.accuracy(0.5),
-        "guess": GUESS,
-        "guess_with_model": guarantee.reconstruction(GUESS),
-    }
-
-
-def risk_rows(found: dict[str, float]) -> list[tuple[str, str]]:
-    """Risk in plain words: percentages, rounded up."""
-    even, guess = digits(100 * found["right_of_two"], 6), digits(100 * found["guess_with_model"], 4)
-    return [
-        (
-            "attacker's risk",
-            f"told of two as likely models which one had the record: right in at most {even} % (50 % by guessing)",
-        ),
-        ("", f"a guess about the record that is right in {100 * GUESS:g} % without the model: in at most {guess} % with it"),
-    ]
 
 
 def asked(accountant: UnlearningAccountant, unknown: Unknown, **question: Any) -> Outcome:
@@ -297,8 +271,7 @@ def common_rows(shared: Shared, result: dict[str, Any]) -> list[tuple[str, str]]
         rows.append(("blocks", told))
     if result.get("oversize") is not None:
         rows += _oversize_rows(result)
-    if "risk" in result:
-        rows += risk_rows(result["risk"])
+    rows += risks.rows(result)
     if result["averaging"] != "exact":
         rows.append(("average taken by", result["averaging"]))
     rows.append(("noise per step", f"standard deviation sqrt(2 eta) sigma = {digits(result['noise_std'])}"))

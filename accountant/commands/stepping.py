@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from accountant.commands import curve as curves
-from accountant.commands import present, writing
+from accountant.commands import present, risks, writing
 from accountant.commands.curve import places
 from accountant.commands.epochs import needed
 from accountant.commands.expecting import number_of
@@ -51,7 +51,7 @@ def _answer(shared: Shared, unknown: Literal["sigma", "epsilon", "delta"], title
     more: list[tuple[str, str]] = []
     if precision is not None:
         result["precision"], more = _precise(shared, precision, unknown, question)
-    rows = [*found, *rows_of(result), *present.risk_rows(result["risk"]), *compared(result["comparison"], unknown, value)]
+    rows = [*found, *rows_of(result), *risks.rows(result), *compared(result["comparison"], unknown, value)]
     given = {} if unknown != "sigma" else {"sigma": float(digits(value, 10))}
     next_ = present.certifying(shared, **given)
     show(shared, result, rows, title, answer=present.said(result, unknown), more=more, next_=next_)
@@ -225,7 +225,7 @@ def record(shared: Shared, command: str, outcome: StepOutcome) -> dict[str, Any]
         "tightness": outcome.tightness,
         "noise_std": noise,
         **dict.fromkeys(("noise_multiplier", "noise_in_units", "rounding_share", "assignment", "oversize")),
-        "risk": present.risk(outcome.guarantee),
+        **risks.told(shared, outcome.guarantee),
         "blocks": outcome.blocks,
         "split": list(outcome.split),
         "assumptions": list(outcome.assumptions),
