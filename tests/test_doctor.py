@@ -15,7 +15,7 @@ from accountant.commands import doctor
 from accountant.commands.program import app
 
 #: Extras of those who develop the program.
-DEVELOPERS = {"test", "bench", "lint", "browser", "docs"}
+DEVELOPERS = {"test", "bench", "lint", "browser", "docs", "checks"}
 
 
 def test_every_extra_has_its_line() -> None:
