@@ -9,7 +9,7 @@ from itertools import accumulate, combinations_with_replacement, islice, pairwis
 from typing import Any, Callable, Iterable, Iterator
 from flint import arb, ctx, fmpq, fmpz_poly
 LARGEST_FILE, MOST_PAIRS, MOST_TERMS, MOST_WORK = 2**24, 2**18, 2**18, 2**32
-ONE, FINE = 2**1024, 2**64  # a mass of one, a cell of a grid
+ONE, FINE, LEAST = 2**1024, 2**64, arb("1e-1002")  # a mass of one, a cell of a grid, a delta too small to be told from 0
 PRECISIONS = (256, 512, 1024, 2048, 4096)  # bits: the next one is taken where a comparison is not certain
 FIXED_TEXTS = {2: "b3a1593ac6ee17a0d4b33171811981d4", 3: "ea12b9d5550956eef3909e98b7da7352",  # so their SHA-256 begins
     4: "d95f02f3e7f0eb1f0646161b59a8fdb7", 5: "ba5bf42117d304d67d99be9c97aa17be", 6: "9f7294c7575c5fd92a3615c41ea115c6"}
@@ -42,9 +42,8 @@ LAW = DRAWN | {"placement": '"law"', "rounding": BRIEF, "requests": [{"points": 
 PIECES, SIGNS = [(WHOLE, "null|" + COUNT, NUMBER)], [(COUNT, SIGNED, OR_NONE + SIGNED, OR_NONE + SIGNED, SIGNED)]
 CASES = [{"weight": NUMBER, "count": COUNT, "cases": [{"placed": [(WHOLE, COUNT, COUNT)], "steps": "null|" + WHOLE,
     "start": '"common"|"diameter"|"given"', "pieces": PIECES, "mu": PAIR}]}]
-KIND = {"together": COUNT, "steps": WHOLE, "epochs": "null|" + COUNT, "pieces": [PIECES]}  # format 5
-KINDS: Any = {"kinds": [KIND], "requests": [WHOLE], "cells": COUNT, "cell": BRIEF,
-    "inner": [(BRIEF, BRIEF)], "outer": [(BRIEF, BRIEF)]}
+KIND, TAILS = {"together": COUNT, "steps": WHOLE, "epochs": "null|" + COUNT, "pieces": [PIECES]}, [(BRIEF, BRIEF)]  # format 5
+KINDS: Any = {"kinds": [KIND], "requests": [WHOLE], "cells": COUNT, "cell": BRIEF, "inner": TAILS, "outer": TAILS}
 PLACED = KINDS | {"kinds": [KIND | {"worst": BOOL}], "group": '"tails"|"drawn"|"replaced"'}  # format 6
 RESULT = {"mu": PAIR, "delta": PAIR, "epsilon": PAIR, "curve": [{"delta": NUMBER, "epsilon": PAIR}]}
 SIGNED_RESULT = RESULT | {"paid": PAIR, "delta_signs": SIGNS, "epsilon_signs": SIGNS,  # [end, x1, x2, y1, y2]: see law_of_draws
@@ -74,8 +73,7 @@ def exact(text: str) -> fmpq:
     value = fmpq(*fractions.Fraction(text).as_integer_ratio())
     need("/" not in text or str(value) == text, "fraction", text, f"{value}, in lowest terms")
     return value
-def ball(text: str) -> arb:
-    return arb(exact(text)) if "/" in text else arb(text)  # arb reads a decimal as a ball around it: cheap for any exponent
+def ball(text: str) -> arb: return arb(exact(text)) if "/" in text else arb(text)  # a ball around a decimal: always cheap
 def certain(less: Any, more: Any) -> bool:  # whether less <= more; balls that overlap, and nan, decide nothing
     if less <= more or less > more: return bool(less <= more)
     raise FloatingPointError("not certain at the precision in force")
@@ -138,9 +136,8 @@ class Terms:  # the inputs in exact numbers; requests are counted from 0 here
         again = self.reference * self.batches + self.age[0] % self.batches if counted else None  # both end at the same batch
         within = steps is not None and all(steps <= limit for limit in (learned, again) if limit is not None)
         return self.v["radius"] is not None and self.q == 1 and within
-    @lru_cache(16)  # noqa: B019
-    def log(self, bits: int) -> arb:
-        return arb(-self.gap).log1p() if 2 * self.gap < 1 else arb(1 - self.gap).log()  # keeps the digits of a small gap or c
+    @lru_cache(16)  # noqa: B019  # log c, with the digits of a small gap or c kept
+    def log(self, bits: int) -> arb: return arb(-self.gap).log1p() if 2 * self.gap < 1 else arb(1 - self.gap).log()
     def power(self, r: int) -> arb:  # c^r, however near to 1 c = 1 - gap is and however large r
         return arb(int(self.gap == 0 or r == 0)) if self.gap in (0, 1) else (r * self.log(ctx.prec)).exp()
     def total(self, count: int | None, stride: int) -> arb:  # 1 + c^stride + c^(2 stride) + ..., so many terms; None: all
@@ -232,9 +229,8 @@ def check_witness(witness: Any, t: Terms) -> Iterator[str]:
             check_pieces(case, t, t.age[min(i, t.q - 1)], field)
             yield encloses(case["mu"], f"{field}.mu", lambda x, up: (x, mu_of([case], t)))  # noqa: B023
 def check_pieces(case: Any, t: Terms, age: int, field: str) -> None:
-    steps, pieces = case["steps"], case["pieces"]
-    right = [low for low, _, _ in pieces] + [steps] == [0] + [high for _, high, _ in pieces]
-    right = right and all(high is None or high > low for low, high, _ in pieces)
+    steps, pieces, ends = case["steps"], case["pieces"], [0, *(high for _, high, _ in case["pieces"])]
+    right = [*(low for low, _, _ in pieces), steps] == ends and all(high is None or high > low for low, high in pairwise(ends))
     need(right, f"{field}.pieces", pieces, f"pieces that follow one another from 0 to {steps}, the steps of the case")
     need(decided(f"{field}.pieces", lambda: covers(case, t, age)), f"{field}.pieces", pieces, "larger, to cover differences")
 @ctx.workprec(PRECISIONS[0])
@@ -298,8 +294,7 @@ def filled(found: Any, count: int) -> list[tuple[arb, int]]:  # so many of the w
     ends = [min(end, count) for end in accumulate((way for _, way in found), initial=0)]
     return [(mu, end - begin) for (mu, _), (begin, end) in zip(found, pairwise(ends), strict=True) if end > begin]
 def outcomes(kind: Any, short: int, t: Terms) -> list[tuple[arb, int]]:  # mu of a record (of all together), and the ways there
-    found = [(arb(0), t.dropped)] * (t.dropped > 0)
-    steps = kind["epochs"] and kind["epochs"] * t.batches + kind["steps"]
+    found, steps = [(arb(0), t.dropped)] * (t.dropped > 0), kind["epochs"] and kind["epochs"] * t.batches + kind["steps"]
     drawn = combinations_with_replacement(range(t.batches), kind["together"])
     for lags, pieces in zip(islice(drawn, len(kind["pieces"]) + 1), kind["pieces"], strict=True):  # for every choice of batches
         t.spend(len(pieces) * len(set(lags)) << 13)
@@ -346,12 +341,8 @@ def gdp(epsilon: arb, mu: arb, convex: bool = False) -> arb:  # Phi(-epsilon/mu 
     return (near - epsilon.exp() * far) / 2
 def law_of_blocks(w: Any, t: Terms) -> Any:  # each takes delta to delta gdp(log(1 + (e^epsilon - 1)/delta), mu)
     mus = cache(lambda bits: [mu for x in w for mu in [mu_of([{"pieces": [(0, x["steps"], x["shift"])]}], t)] * x["blocks"]])
-    def delta(epsilon: arb, signs: Any, up: bool) -> arb:
-        value, least = arb(1), arb("1e-1002")
-        for mu in mus(ctx.prec):
-            value = value * gdp((epsilon.expm1() / value).log1p(), mu) if not value < least else least * arb(0.5, 0.5)
-        return value
-    return lambda: mus(ctx.prec)[0], delta
+    return (lambda: mus(ctx.prec)[0]), lambda epsilon, signs, up: reduce(lambda value, mu: LEAST * arb(0.5, 0.5)
+        if value < LEAST else value * gdp((epsilon.expm1() / value).log1p(), mu), mus(ctx.prec), arb(1))
 def scales(witness: Any, t: Terms) -> list[list[tuple[arb, arb]]]:  # chance and mu of what may have left, and of its stand-ins
     if "inner" in witness[0]:
         pairs = (pairwise([("", "1"), *witness[0][name]]) for name in ("inner", "outer"))
@@ -368,17 +359,12 @@ def law_of_draws(witness: Any, t: Terms) -> Any:
     """P: the average of N(mu_j, 1), R: N(-s, 1). With g = e^epsilon, if their ratio P/R, which increases, is surely at most g
     at x1 and at least g at x2, P(E) - g R(E) <= P(X > x1) - g R(X > x2) for any E; if at most 1/g at y1 and at least 1/g at y2,
     R(E) - g P(E) <= R(X < y2) - g P(X < y1). x2, y1 null: infinite. A class [begin, end) counts as its largest s."""
-    @cache
-    def sides(bits: int) -> Any:  # (chance, mu/sqrt(2)) of the leaver's batches, or of what was listed, and of the stand-in's
-        both, other = scales(witness, t)
-        return [[(p, mu / arb(2).sqrt()) for p, mu in some] for some in (both, other if t.stand_in else [(arb(1), arb(0))])]
-    @cache
-    def beyond(x: str, way: int, bits: int) -> arb:  # P(X > x), or P(X < x)
-        at = ball(x) / arb(2).sqrt()
-        return sum((p * (way * (at - a)).erfc() for p, a in sides(bits)[0]), arb(0)) / 2
+    sides: Any = cache(lambda bits: [[(p, mu / arb(2).sqrt()) for p, mu in some] for some in (  # (chance, mu/sqrt(2)) of the
+        *scales(witness, t)[: 1 + t.stand_in], [(arb(1), arb(0))])][:2])  # leaver's batches, or what was listed; the stand-in's
+    beyond: Any = cache(lambda x, way, bits: sum((p * (way * (at - a)).erfc()  # P(X > x), or P(X < x)
+        for at in [ball(x) / arb(2).sqrt()] for p, a in sides(bits)[0]), arb(0)) / 2)
     def divergence(epsilon: arb, signs: Any, up: bool) -> arb:  # no smaller than the larger direction (up), or no larger
-        inner, outer = sides(ctx.prec)
-        ends = [row[0] for row in signs]
+        (inner, outer), ends = sides(ctx.prec), [row[0] for row in signs]
         need(ends == sorted(set(ends)) and ends[-1:] == [len(outer)], "signs", ends, f"the ends of classes, up to {len(outer)}")
         g, root, forward, backward = epsilon.exp(), arb(2).sqrt(), arb(0), arb(0)
         for begin, (end, *places) in zip([0, *ends], signs, strict=False):
@@ -429,8 +415,7 @@ def check_result(result: Any, v: Any, t: Terms, witness: Any) -> Iterator[str]:
         yield encloses(pair, f"{field}.epsilon at delta = {at}", lambda x, up: (ball(at), delta(x, signs, up)))  # noqa: B023
     for name in ("epsilon",) if t.own else ("epsilon", "delta"):  # what holds at a smaller epsilon holds at the claimed one
         need(exact(result[name][1]) <= exact(v[name]), f"result.{name}", result[name], f"at most {v[name]}, the claim")
-def digest(value: Any) -> str:
-    return "sha256:" + hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+digest: Any = lambda x: "sha256:" + hashlib.sha256(json.dumps(x, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 def check(data: bytes) -> Iterator[str]:  # a line for each verified fact; raises Refused at the first that fails
     try:
         need(len(data) <= LARGEST_FILE, "the length of the file", len(data), f"at most {LARGEST_FILE} bytes")
@@ -461,7 +446,5 @@ if __name__ == "__main__":
         with open(sys.argv[1], "rb") as file: content = file.read(LARGEST_FILE + 1)  # never more, of whatever kind it is
         for fact in check(content): print("ok  " + fact)
         print("valid: " + json.loads(content)["statement"])
-    except Refused as reason:
-        sys.exit(print(f"REFUSED: {reason}") or 1)
-    except (OSError, IndexError) as error:
-        sys.exit(print(f"usage: python check.py certificate.json ({error})", file=sys.stderr) or 2)
+    except Refused as reason: sys.exit(print(f"REFUSED: {reason}") or 1)
+    except (OSError, IndexError) as e: sys.exit(print(f"usage: python check.py certificate.json ({e})", file=sys.stderr) or 2)
