@@ -216,7 +216,7 @@ def test_averaging_over_the_batch_order_never_costs() -> None:
 
 def test_a_given_distance_replaces_learning() -> None:
     free = UnlearningAccountant(PNSGD(Problem(n=100, smoothness=1.0), 10))
-    with pytest.raises(InputError, match="learn_epochs or a radius"):
+    with pytest.raises(InputError, match="learn_epochs, radius or strong_convexity above 0"):
         free.epsilon(sigma=1.0, epochs=1)
     # c = 1: mu = D/(sqrt(N) sqrt(2 eta) sigma).
     mu = free.gdp(sigma=0.5, epochs=2, start_distance=0.3)

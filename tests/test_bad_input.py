@@ -263,7 +263,7 @@ def test_an_option_is_known_by_what_others_call_it(typed: str, meant: str) -> No
 
 
 def test_every_synonym_leads_to_an_option_or_command_that_there_is() -> None:
-    options = {name for found in _parameters().values() for option in found for name in option.opts}
+    options = {name for found in _parameters().values() for option in found for name in (*option.opts, *option.secondary_opts)}
     assert {name for names in suggestions.OPTIONS.values() for name in names[:1] if f"--{name}" not in options} == set()
     assert {name for name in suggestions.COMMANDS.values() if name not in COMMANDS and not name.startswith("--")} <= {"init"}
 

@@ -105,10 +105,10 @@ def test_with_noisy_sgd_on_batches_nobody_joins_as_n_is_declared(tmp_path: Path)
 
 
 WRONG = [
-    ("subject,label,a,b\n", "must hold a record, got none"),
+    ("subject,label,a,b\n", "must have a header and at least one row"),
     ("subject,a,b\nzoe,1,2\n", "must have a column label in its header"),
     ("subject,label,a,b\nzoe,True,x,2\n", "must hold numbers in all columns but subject, row and label"),
-    ("subject,label,a,b\nzoe,True,1\n", "must hold numbers in all columns"),
+    ("subject,label,a,b\nzoe,True,1\n", "as the header, 4, got 3"),
 ]
 
 

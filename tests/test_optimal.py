@@ -230,7 +230,7 @@ def test_references_that_coincide_give_the_same_answer_and_a_common_start_helps(
     [
         (PNSGD(preset("mnist")), 30, "needs a radius"),
         (PNSGD(preset("mnist"), learn_epochs=5), "converged", "needs a radius"),
-        (PNSGD(Problem(n=10, smoothness=1.0)), "matched", "learn_epochs or a radius"),
+        (PNSGD(Problem(n=10, smoothness=1.0)), "matched", "learn_epochs, radius or strong_convexity above 0"),
     ],
 )
 def test_settings_that_prove_nothing_are_refused_with_the_reason(algorithm: PNSGD, reference: Any, words: str) -> None:

@@ -194,7 +194,7 @@ def test_optimal_needs_at_most_what_the_published_bounds_need_on_ten_thousand_pr
         (PNSGD(preset("mnist"), learn_epochs=10, radius=1.0), 9, "paper", "reference must be at least 10"),
         (PNSGD(preset("mnist"), learn_epochs=10, radius=1.0), "converged", "paper-geometric", "needs reference=matched"),
         (PNSGD(Problem(n=10, smoothness=1.0), learn_epochs=5), "converged", "paper", "needs a radius"),
-        (PNSGD(Problem(n=10, smoothness=1.0)), "matched", "paper", "learn_epochs or a radius"),
+        (PNSGD(Problem(n=10, smoothness=1.0)), "matched", "paper", "learn_epochs, radius or strong_convexity above 0"),
     ],
 )
 def test_settings_that_prove_nothing_are_refused(algorithm: PNSGD, reference: Any, bound: str, words: str) -> None:
