@@ -224,13 +224,17 @@ def test_a_plan_is_written_in_the_format_that_the_name_ends_in(tmp_path: Path, r
 
 def test_what_a_plan_writes_is_certified(tmp_path: Path, requests: str) -> None:
     pytest.importorskip("flint")
-    table, certificate = str(tmp_path / "plan.csv"), str(tmp_path / "certificate.json")
+    # A path that is longer than a line of the screen.
+    folder = tmp_path / ("with a long name " * 6).strip()
+    folder.mkdir()
+    table, certificate = str(folder / "plan.csv"), str(tmp_path / "certificate.json")
     words = (*FULL, "--batches", "worst", "--requests", requests)
     result = run(*words, "-o", table)
     typed = shlex.split(result.stdout.split("Next\n")[1].replace("\\\n", ""))
     assert typed[:2] == ["accountant", "certify"]
     typed[typed.index("-o") + 1] = certificate
-    assert run(*typed[1:], "--epsilon", "1").exit_code == 0
+    certified = run(*typed[1:], "--epsilon", "1")
+    assert certified.exit_code == 0, certified.output
     stream = json.loads(Path(certificate).read_text())["inputs"]["requests"]
     rows = answer(*words)["requests"]
     assert [[int(row["points"]), int(row["steps"])] for row in stream] == [[row["points"], row["steps"]] for row in rows]

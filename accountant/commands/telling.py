@@ -72,7 +72,8 @@ def next_command(screen: Console, next_: str | None) -> None:
     if next_ is not None:
         screen.print("[bold]Next[/bold]")
         for line in set_command(next_, screen.width - 2):
-            screen.print(layout.text(f"  {line}"))
+            # A word longer than the screen is not broken: a shell would read two.
+            screen.print(layout.text(f"  {line}"), soft_wrap=True)
 
 
 def _noise(result: dict[str, Any]) -> list[str]:
