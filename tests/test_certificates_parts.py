@@ -296,7 +296,8 @@ def mpmath_text(number: Fraction, like: str) -> str:
     return text if Fraction(text) == number else exact_text(number)
 
 
-def test_lists_with_smaller_tails_are_refused_whatever_the_result_says() -> None:
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_lists_with_smaller_tails_are_refused_whatever_the_result_says(stride: int) -> None:
     # Where only convex functions read a group, or its outcomes were pooled, one chance alone leaves some room.
     tight = {
         "one": 1.0,
@@ -310,11 +311,11 @@ def test_lists_with_smaller_tails_are_refused_whatever_the_result_says() -> None
         cert = made(name)
         assert not law_refused(cert)
         inner, count = cert["witness"][0]["inner"], 0
-        for row in range(len(inner) - 1):
+        for row in range(0, len(inner) - 1, stride):
             other = copy.deepcopy(cert)
             other["witness"][0]["inner"][row][1] = f"{float(inner[row][1]) * (1 - 1e-5):.15g}"
             count += law_refused(other)
-        assert count >= share * (len(inner) - 1), name
+        assert count >= share * len(range(0, len(inner) - 1, stride)), name
         other = copy.deepcopy(cert)
         other["witness"][0]["inner"] = [[f"{float(mu) * (1 - 1e-6):.15g}", chance] for mu, chance in inner]
         assert law_refused(other), name

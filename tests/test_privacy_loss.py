@@ -52,8 +52,11 @@ def test_is_a_symmetric_distribution(name: str) -> None:
     assert np.allclose(mirrored, loss.probabilities[::-1][positive], rtol=1e-9, atol=1e-300)
 
 
-@pytest.mark.parametrize("mu", [0.003, 0.05, 1.0, 4.0])
-@pytest.mark.parametrize("interval", [1e-2, 1e-3])
+@pytest.mark.parametrize(
+    ("interval", "mu"),
+    [(1e-2, 0.003), (1e-2, 0.05), (1e-2, 1.0), (1e-2, 4.0), (1e-3, 0.003), (1e-3, 0.05)]
+    + [pytest.param(1e-3, mu, marks=pytest.mark.slow) for mu in (1.0, 4.0)],
+)
 def test_lies_above_a_gaussian_in_both_directions_and_meets_it_on_the_grid(mu: float, interval: float) -> None:
     loss = Guarantee("gdp", [1.0], [mu]).pld(interval=interval, tail=1e-12)
     last = int(loss.multiples[-1])

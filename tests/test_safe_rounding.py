@@ -7,8 +7,7 @@ import pytest
 
 from accountant import PNSGD, Problem, UnlearningAccountant, UnlearningStream
 from accountant.curves import PrivacyCurve, contracted_in
-from accountant.problem import Number
-from accountant.problem import binary
+from accountant.problem import Number, binary
 from accountant.questions import Outcome
 
 interval = pytest.importorskip("accountant.numerics.interval", reason="needs the extra certify", exc_type=Exception)
