@@ -60,7 +60,7 @@ class Regret:
 
 
 class Risks:
-    """The questions about attackers that a guarantee answers; see :class:`~accountant.Guarantee`."""
+    """The questions about attackers that a guarantee answers; see :class:`~accountant.curves.Guarantee`."""
 
     def advantage(self: _Curve) -> float:
         """Largest difference of true and false positive rate of any test, in [0, 1].
