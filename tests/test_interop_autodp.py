@@ -162,7 +162,7 @@ def test_the_fourier_accountant_is_refused_instead_of_reporting_negative_epsilon
 def test_the_example_runs() -> None:
     path = Path(__file__).resolve().parents[1] / "docs" / "examples" / "autodp_composition.py"
     printed = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True).stdout
-    page = path.parents[1].joinpath("interop-autodp.md").read_text(encoding="utf-8")
+    page = path.parents[1].joinpath("guides", "interop-autodp.md").read_text(encoding="utf-8")
     assert [line for line in printed.splitlines() if line not in page] == []
 
 

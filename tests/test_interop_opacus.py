@@ -470,7 +470,7 @@ def test_sigma_and_noise_multiplier_are_inverse() -> None:
 def test_the_example_runs() -> None:
     path = Path(__file__).resolve().parents[1] / "docs" / "examples" / "opacus_hidden_state.py"
     printed = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True).stdout
-    page = path.parents[1].joinpath("interop-opacus.md").read_text(encoding="utf-8")
+    page = path.parents[1].joinpath("guides", "interop-opacus.md").read_text(encoding="utf-8")
     assert [line for line in printed.splitlines()[1:] if line not in page] == []
 
 

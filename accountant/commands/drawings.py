@@ -29,7 +29,7 @@ _STEPS: Final = 40
 #: Epochs on the axis of a comparison, at least.
 _EPOCHS: Final = 10
 #: Noise so many times that of the first line is not drawn, nor is one so many times smaller: no two lines could be told apart.
-_FAR: Final = 1e6
+FAR: Final = 1e6
 
 
 def plan(path: Path, kind: str, made: Plan) -> None:
@@ -101,7 +101,7 @@ def comparison(
     if not curves:
         raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
     first = curves[0][3]
-    low, high = min(first) / _FAR, max(first) * _FAR
+    low, high = min(first) / FAR, max(first) * FAR
     near = [
         (name, style, xs, [value if low <= value <= high else float("nan") for value in ys]) for name, style, xs, ys in curves
     ]

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -21,6 +21,8 @@ Tone = Literal["good", "bad", "warn", ""]
 _NUMBERS: Final = 60
 #: A table with more columns is shown as cards on a screen narrower than 78 rem, not 60.
 _MANY: Final = 9
+#: Lines of a picture whose numbers stand side by side.
+_WIDEST: Final = 12
 #: A cell that is longer is broken anywhere.
 _LONG: Final = 16
 
@@ -96,9 +98,22 @@ class Curve:
         step = max(-(-len(places) // _NUMBERS), 1)
         chosen = [*places[:-1:step], *places[-1:]]
         found = [dict(zip(each.x, each.y, strict=True)) for each in self.series]
+        if len(self.series) > _WIDEST:
+            return self._long(chosen, found)
         lines = [Line([_place(place), *(number(values.get(place)) for values in found)]) for place in chosen]
         caption = "" if step == 1 else f"{len(chosen)} of {len(places):,} places; the picture has all of them."
         return Rows(f"numbers of {self.ident}", [self.across, *(each.name for each in self.series)], lines, caption)
+
+    def _long(self, chosen: Sequence[float | str], found: Sequence[Mapping[float | str, float | None]]) -> Rows:
+        """A row for each point: so many lines have no room side by side."""
+        named = [(each.name, values) for each, values in zip(self.series, found, strict=True)]
+        lines = [
+            Line([Cell(name), _place(place), number(values[place])])
+            for name, values in named
+            for place in chosen
+            if place in values
+        ]
+        return Rows(f"numbers of {self.ident}", ["line", self.across, self.up], lines, "A row for each point.")
 
 
 class Fact(NamedTuple):

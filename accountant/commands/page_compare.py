@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from accountant.commands import origin, page
+from accountant.commands.drawings import FAR
 from accountant.commands.page import Cell, Curve, Fact, Line, Page, Rows, Section, Series, number, whole
 from accountant.commands.present import plural
 from accountant.numerics import digits
@@ -51,11 +52,27 @@ def noise_against_epochs(setup: Setup, target: Mapping[str, float], epochs: int,
             series.append(Series(name, xs, spread, style(name)))
     if not series:
         return None
+    series, far = _near(series)
     return Curve(
         "noise", "Noise in the released model against epochs of unlearning, a line per method; the numbers stand below.",
         "unlearning epochs K", "noise in the released model", series, marks=[(epochs, "asked for")],
-        caption="Standard deviation per coordinate of all the noise in the released model, at one guarantee: less is better.",
+        caption="Standard deviation per coordinate of all the noise in the released model, at one guarantee: less is better."
+        + (f" Off the scale, a million times and more: {', '.join(far)}." if far else ""),
     )  # fmt: skip
+
+
+def _near(series: Sequence[Series]) -> tuple[list[Series], list[str]]:
+    """The points that are not a million times off the first line's, and the names of the lines that have none."""
+    first = [y for y in series[0].y if y is not None]
+    low, high = min(first) / FAR, max(first) * FAR
+    near, far = [], []
+    for each in series:
+        points = [(x, y) for x, y in zip(each.x, each.y, strict=True) if y is not None and low <= y <= high]
+        if points:
+            near.append(each._replace(x=[x for x, _ in points], y=[y for _, y in points]))
+        else:
+            far.append(each.name)
+    return near, far
 
 
 def noise_against_steps(algorithm: Stepping, target: Mapping[str, float], steps: int, names: Iterable[str]) -> Curve | None:
@@ -181,7 +198,8 @@ def style(name: str) -> int:
 def _answer(rows: Sequence[_Record], best: _Record | None, key: str, what: str, after: str) -> str:
     if best is None:
         return "None of the methods has an answer; the reasons stand below."
-    others = [row for row in rows if row["reason"] is None and row[key] and row[key] > 1.001 * best[key]]
+    answered = (row for row in rows if row["reason"] is None and row[key])
+    others = [row for row in answered if 1.001 * best[key] < row[key] <= FAR * best[key]]
     who = f"{best['method']} ({best['title']})"
     told = f"{who} gets along with the least {what} after {after}: a standard deviation of {digits(best[key], 4)}."
     if others:
@@ -204,7 +222,8 @@ def _cost(best: _Record | None, retrain: int | None) -> list[str]:
     if best is None or not retrain or not best["gradient_evaluations"]:
         return []
     spent = best["gradient_evaluations"]
-    return [f"One request costs {spent:,} gradients, one retraining {retrain:,}: {times(retrain / spent)} times as many."]
+    who = f"One request by {best['method']} costs {spent:,} gradients"
+    return [f"{who}, one retraining {retrain:,}: {times(retrain / spent)} times as many."]
 
 
 def _least(rows: Iterable[_Record], key: str) -> _Record | None:
