@@ -38,7 +38,8 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "digits": ("precision",), "group": ("group-size",), "groups": ("group-size",), "order": ("batches",),
     "deletions": ("requests", "subjects"), "duration": ("for",), "period": ("for", "window"), "years": ("for",),
     "relation": ("adjacency",), "neighbours": ("adjacency",), "neighbors": ("adjacency",),
-    "out": ("output",), "html": ("output",), "csv": ("output",), "pdf": ("output",), "outfile": ("output",), "save": ("output",), "optimise": ("optimize",),
+    "html": ("output",), "csv": ("output",), "pdf": ("output",),
+    "out": ("output",), "outfile": ("output",), "save": ("output",), "optimise": ("optimize",),
     "random-state": ("seed",), "n-jobs": ("jobs",), "workers": ("jobs",), "database": ("db",), "ledger": ("db",),
     "user": ("subject", "operator"), "id": ("subject",), "why": ("reason",), "details": ("verbose",), "v": ("verbose",),
 }  # fmt: skip
