@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgers import NAMES, model_file
+from ledgers import NAMES, features, model_file
 from typer.testing import CliRunner
 
 from accountant.commands.program import app
@@ -78,6 +78,14 @@ def test_what_people_see(folder: Path) -> None:
     assert "all is as it was written" in run("verify", "--head", head).stdout
     run("add", "--subject", NAMES[4])
     assert "request" in run("refuse", "--subject", NAMES[4], "--reason", "to be kept").stdout
+
+
+def test_the_guarantee_of_a_run_is_never_shown_smaller_than_it_is(folder: Path) -> None:
+    model = PNSGDClassifier(epsilon=1.0000004, delta=1.0000004e-3, batch_size=40, regularisation=0.2, learn_epochs=3)
+    model.fit(features(), features()[:, 0] > 0, ids=NAMES).save(folder / "exact.npz")
+    run("init", "--model", "exact.npz")
+    run("add", "--subject", NAMES[3])
+    assert "guarantee epsilon = 1.00001 at delta = 0.00100001" in " ".join(run("process", "--now").stdout.split())
 
 
 def test_overdue_requests_are_a_verdict_for_monitoring(folder: Path) -> None:

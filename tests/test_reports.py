@@ -178,6 +178,19 @@ def test_break_even_is_the_answer_of_a_plan_and_divides_its_rows(pages: dict[str
     assert f"that would be cheaper from request {told['break_even']} on." in Found(pages["plan"]).text
 
 
+def test_no_guarantee_is_shown_smaller_than_it_is(tmp_path: Path) -> None:
+    question = ("--preset", "mnist", "--epsilon", "1.0000004", "--delta", "8.0001e-5", "--requests", "2")
+    for command, more in (("plan", ("--sigma", "0.02")), ("compare", ("--method", "optimal"))):
+        files = [tmp_path / f"{command}.{kind}" for kind in ("html", "svg")]
+        written = [word for file in files for word in ("-o", str(file))]
+        result = CliRunner().invoke(app, [command, *question, *more, *written])
+        assert result.exit_code == 0, result.output
+        page_, picture = (file.read_text(encoding="utf-8") for file in files)
+        facts = Found(page_).origin
+        assert (facts["ε"][0], facts["δ"][0]) == ("1.00001", "8.001e-05")
+        assert "ε = 1.00001, δ = 8.01e-05" in picture
+
+
 def test_a_long_page_is_written_row_by_row(tmp_path: Path) -> None:
     """Rows are asked for when the page has reached them, and hidden ones are marked for the script."""
     path = tmp_path / "a.html"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from accountant.commands import pictures, present
-from accountant.numerics import InputError
+from accountant.numerics import InputError, digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def plan(path: Path, kind: str, made: Plan) -> None:
     timed = "time of processing" + (" (UTC)" if made.dated else ", days")
     axes.set_xlabel("deletion request" if made.longest_wait is None else timed)
     axes.set_ylabel("per-sample gradient evaluations so far")
-    axes.set_title(f"ε = {made.epsilon:g}, δ = {made.delta:.3g}, σ = {made.sigma:.4g}", loc="left", fontsize=11)
+    axes.set_title(f"{_guarantee(made.epsilon, made.delta)}, σ = {digits(made.sigma, 4)}", loc="left", fontsize=11)
     axes.legend(frameon=False, fontsize=9)
     pictures.save(figure, path, kind)
 
@@ -115,7 +115,7 @@ def comparison(
         upper,
         "unlearning epochs K",
         "noise in the released model\n(standard deviation per coordinate)",
-        f"{pictures.problem_name(setup.problem)}, one request: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}, {batch}",
+        f"{pictures.problem_name(setup.problem)}, one request: {_guarantee(**target)}, {batch}",
     )
     if rows == 2:
         lower = axes[1]
@@ -144,7 +144,7 @@ def comparison_of_steps(
         raise InputError("plot must have a method with an answer: the chosen ones have none")
     pictures.lines(axes, curves)
     axes.axvline(steps, color="0.6", linewidth=1, zorder=0)
-    title = f"{algorithm.name}: ε = {target['epsilon']:g}, δ = {target['delta']:.3g}"
+    title = f"{algorithm.name}: {_guarantee(**target)}"
     _label(axes, "noisy steps", "noise σ of one step", title)
     axes.set_xscale("log")
     pictures.save(figure, path, kind)
@@ -180,10 +180,15 @@ def tuned(path: Path, kind: str, made: Tuned) -> None:
     else:
         axes.set_yscale("log")
         axes.set_ylabel("noise that stays in the model\n(standard deviation per coordinate)")
-    title = f"n = {n}, ε = {made.question.epsilon:g}, δ = {made.question.delta:.3g}, {made.question.requests} requests"
+    title = f"n = {n}, {_guarantee(made.question.epsilon, made.question.delta)}, {made.question.requests} requests"
     axes.set_title(title, loc="left", fontsize=11)
     pictures.legend(axes)
     pictures.save(figure, path, kind)
+
+
+def _guarantee(epsilon: float, delta: float) -> str:
+    """What is guaranteed, in a title: rounded up, as everywhere."""
+    return f"ε = {digits(epsilon)}, δ = {digits(delta, 3)}"
 
 
 def _label(axes: Axes, across: str, up: str, title: str) -> None:
@@ -276,7 +281,7 @@ def curve(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     axes.set_xlabel("δ" if across == "delta" else "order α")
     axes.set_ylabel("ε" if across == "delta" else "Rényi divergence of order α, at most")
     axes.set_ylim(bottom=0)
-    title = f"σ = {result['sigma']:.4g}, {present.after_length(dict(result))}"
+    title = f"σ = {digits(result['sigma'], 4)}, {present.after_length(dict(result))}"
     preset = (result["problem"] or {}).get("preset")
     axes.set_title(title if preset is None else f"{preset}: {title}", loc="left", fontsize=11)
     pictures.save(figure, path, kind)

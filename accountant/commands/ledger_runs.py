@@ -11,6 +11,7 @@ from accountant.commands import renamed
 from accountant.commands.ledger import DB, DbOption, JsonOption, OperatorOption, PlaceOption, date, opened, show
 from accountant.commands.options import COUNT
 from accountant.commands.present import plural
+from accountant.numerics import digits
 
 if TYPE_CHECKING:
     from accountant.ledger import Processed, Run
@@ -91,7 +92,7 @@ def _rows(run: Run) -> list[tuple[str, Any]]:
         (f"run {run.number}", f"{word}: {plural(len(run.requests), 'request')} in {plural(run.steps, 'step')}"),
         ("holds now", run.statement),
     ]
-    if run.epsilon is not None:
-        rows.append(("guarantee", f"epsilon = {run.epsilon:g} at delta = {run.delta:g}"))
+    if run.epsilon is not None and run.delta is not None:
+        rows.append(("guarantee", f"epsilon = {digits(run.epsilon)} at delta = {digits(run.delta)}"))
     rows.append(("certificate", run.certificate or f"none: {run.without}"))
     return rows

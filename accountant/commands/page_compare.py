@@ -129,7 +129,7 @@ def compared(
         sections.append(Section("stream", title, curve=cost_against_requests(stream), rows=_streams(stream)))
     sections += _about(rows)
     retrain, best = result["retrain_gradient_evaluations"], _least(rows, "released_std")
-    facts = [Fact("ε", f"{result['epsilon']:.6g}"), Fact("δ", digits(result["delta"], 4)), Fact("Epochs", f"{epochs:,}")]
+    facts = [Fact("ε", digits(result["epsilon"])), Fact("δ", digits(result["delta"], 4)), Fact("Epochs", f"{epochs:,}")]
     if best is not None:
         facts.insert(0, Fact("Least noise in the model", digits(best["released_std"], 4)))
         facts.append(Fact("Gradients of a request", f"{best['gradient_evaluations']:,}"))
@@ -162,7 +162,7 @@ def compared_steps(result: _Record, *, noise: Curve | None, files: Sequence[tupl
     titles = ["method", "what it says", "σ of one step", "of the tightest", "steps", "blocks"]
     caption = "σ: standard deviation of one step's noise, per parameter; of output perturbation, of its only noise."
     facts = [
-        Fact("ε", f"{result['epsilon']:.6g}"),
+        Fact("ε", digits(result["epsilon"])),
         Fact("δ", digits(result["delta"], 4)),
         Fact("Steps", f"{result['steps']:,}"),
     ]

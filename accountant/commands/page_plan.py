@@ -92,7 +92,7 @@ def planned(
         Fact("Steps in all", f"{result['total_steps']:,}"),
         Fact("Gradients in all", f"{result['total_gradient_evaluations']:,}"),
         *([] if once(result) is None else [Fact("Gradients of a retraining", f"{once(result):,}")]),
-        Fact("σ", digits(result["sigma"])), Fact("ε", f"{result['epsilon']:.6g}"), Fact("δ", digits(result["delta"], 4)),
+        Fact("σ", digits(result["sigma"])), Fact("ε", digits(result["epsilon"])), Fact("δ", digits(result["delta"], 4)),
     ]  # fmt: skip
     sections = [Section("requests", "What is processed when", curve=costs(result), rows=_requests(result))]
     if steps is not None:
