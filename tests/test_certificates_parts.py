@@ -454,11 +454,20 @@ def test_fixed_texts_and_schema_are_those_of_the_checker() -> None:
 
 
 def test_groups_that_a_checker_does_not_follow_are_refused() -> None:
-    for points in (70, 160):
-        stream = UnlearningStream(accountant(n=300), sigma=0.9, epsilon=1.0, delta=DELTA)
+    for n, points, why in ((300, 129, "at most 128 of them"), (300, 160, "more than half"), (60, 40, "more than half")):
+        stream = UnlearningStream(accountant(n=n), sigma=0.9, epsilon=1.0, delta=DELTA)
         stream.answer(points, 200)
-        with pytest.raises(InputError, match=f"{points} points of a partition at once"):
+        with pytest.raises(InputError, match=f"of {points} points of a partition at once.* {why}"):
             certify_stream(stream, [Happened(points, 200)])
+
+
+@pytest.mark.slow
+def test_the_largest_group_that_is_not_refused_is_one_that_the_checker_has_the_time_for() -> None:
+    stream = UnlearningStream(accountant(n=300), sigma=0.9, epsilon=1.0, delta=DELTA)
+    stream.answer(128, 200)
+    cert = json.loads(json.dumps(certify_stream(stream, [Happened(128, 200)])))
+    assert cert["witness"][0]["group"] == "replaced"
+    assert reason(cert) is None
 
 
 def test_what_only_a_ball_makes_small_has_no_certificate() -> None:

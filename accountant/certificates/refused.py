@@ -12,7 +12,7 @@ from accountant.questions import UnlearningAccountant
 from accountant.requests import StatedAfter, UnlearningStream
 
 #: Points drawn with replacement that a checker has the time for.
-_MOST_DRAWN: Final = 64
+_MOST_DRAWN: Final = 128
 
 
 def check_certifiable(
@@ -121,7 +121,14 @@ def check_group(facts: StatedAfter, points: int) -> None:
             "radius makes blocks that contract prove what is stated, where a certificate of a stream lists shifts alone: no "
             "certificate"
         )
-    if facts.group is not None and (facts.group.method is None or (facts.group.method == "replaced" and points > _MOST_DRAWN)):
+    if facts.group is None:
+        return
+    if facts.group.method is None:
+        raise InputError(
+            f"what is stated of {points} points of a partition at once, more than half of all, follows those that stay, which "
+            "a checker does not: no certificate, use smaller requests"
+        )
+    if facts.group.method == "replaced" and points > _MOST_DRAWN:
         raise InputError(
             f"what is stated of {points} points of a partition at once is their law on a grid, which a checker follows for at "
             f"most {_MOST_DRAWN} of them: no certificate, use smaller requests"
