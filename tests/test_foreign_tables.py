@@ -672,19 +672,22 @@ def test_the_second_table_of_a_page_can_be_asked_for(tmp_path: Path) -> None:
 
 # --- files
 
-PACKED: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+def zipped(data: bytes) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("tables/a.tsv", data)
+    return buffer.getvalue()
 
 
-@pytest.mark.parametrize("packer", [*PACKED, "zip"])
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zip": zipped,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packer", PACKED)
 def test_packed_files_are_read_by_what_they_are(tmp_path: Path, packer: str) -> None:
-    data = f"{HEAD}\n{GOOD}\n".replace(",", "\t").encode("utf-16")
-    if packer == "zip":
-        buffer = BytesIO()
-        with zipfile.ZipFile(buffer, "w") as file:
-            file.writestr("tables/a.tsv", data)
-        packed = buffer.getvalue()
-    else:
-        packed = PACKED[packer](data)
+    packed = PACKED[packer](f"{HEAD}\n{GOOD}\n".replace(",", "\t").encode("utf-16"))
     assert verdicts(put(tmp_path, f"a.tsv.{packer}", packed)) == ["certified"]
     assert verdicts(put(tmp_path, "b", packed)) == ["certified"]
     for broken in (packed[:20], packed[:-9] + b"xxxxxxxxx", packed[: len(packed) // 2]):
@@ -692,6 +695,15 @@ def test_packed_files_are_read_by_what_they_are(tmp_path: Path, packer: str) -> 
         assert result.exit_code in (0, 2), result.output
         assert result.exit_code == 2 or "certified" in result.stdout
         assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("packer", PACKED)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_packed_file_that_is_damaged_behind_its_beginning_is_refused(tmp_path: Path, packer: str, encoding: str) -> None:
+    rows = "\n".join(f"mnist\t128\t0.{row * row + 10_000_019}\t1\t1" for row in range(3000))
+    packed = bytearray(PACKED[packer](f"{HEAD}\n{rows}\n".replace(",", "\t").encode(encoding)))
+    packed[len(packed) // 2] ^= 1
+    assert "a.tsv" in refused(put(tmp_path, "a.tsv", bytes(packed)))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])

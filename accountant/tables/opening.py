@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Final, cast
@@ -34,6 +34,15 @@ _MARKS: Final = {
 }  # fmt: skip
 
 
+def _broken() -> tuple[type[Exception], ...]:
+    """What is raised, beside OSError, at what cannot be unpacked: damaged, cut off, encrypted."""
+    from lzma import LZMAError
+    from zipfile import BadZipFile
+    from zlib import error as zlib_error
+
+    return BadZipFile, LZMAError, zlib_error, EOFError, RuntimeError
+
+
 class Opened:
     """A file that may be packed (gzip, bzip2, xz, or alone in a zip), as bytes or as lines of text.
 
@@ -59,10 +68,8 @@ class Opened:
 
     def opened(self) -> IO[bytes]:
         """The file, unpacked, opened."""
-        try:
+        with self._reading():
             return self._open()
-        except OSError as error:
-            raise InputError(f"{self.title} cannot be read: {error.strerror or error}") from None
 
     def content(self) -> bytes:
         """All of it, where it is not too much."""
@@ -73,12 +80,15 @@ class Opened:
         return data
 
     def _read(self, file: IO[bytes], size: int) -> bytes:
-        from lzma import LZMAError
-        from zlib import error as zlib_error
-
-        try:
+        with self._reading():
             return file.read(size)
-        except (LZMAError, zlib_error, EOFError) as error:
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """InputError for all that goes wrong where the file is read or unpacked."""
+        try:
+            yield
+        except _broken() as error:
             raise InputError(f"{self.title} cannot be unpacked: {error}") from None
         except OSError as error:
             raise InputError(f"{self.title} cannot be read: {error.strerror or error}") from None
@@ -103,13 +113,10 @@ class Opened:
             self._unzip()
 
     def _unzip(self) -> None:
-        from zipfile import BadZipFile, ZipFile
+        from zipfile import ZipFile
 
-        try:
-            with ZipFile(self.path) as packed:
-                names = [name for name in packed.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
-        except (BadZipFile, OSError, NotImplementedError) as error:
-            raise InputError(f"{self.title} cannot be unpacked: {error}") from None
+        with self._reading(), ZipFile(self.path) as packed:
+            names = [name for name in packed.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
         if "[Content_Types].xml" in names or "mimetype" in names:
             return
         if len(names) != 1:
@@ -117,10 +124,7 @@ class Opened:
         self._open = lambda: ZipFile(self.path).open(names[0])  # noqa: SIM115
         self.inner = Path(names[0])
         self.notes.append(f"read from the zip: {names[0]}")
-        try:
-            self.head = self._peek()
-        except (RuntimeError, BadZipFile, NotImplementedError) as error:
-            raise InputError(f"{self.title} cannot be unpacked: {error}") from None
+        self.head = self._peek()
 
     def _binary(self) -> str | None:
         if self.head.startswith(b"PK\x03\x04"):
@@ -167,15 +171,13 @@ class Opened:
         """Lines of a bounded length, with their ends."""
         import io
 
-        with closing(self.opened()) as raw, io.TextIOWrapper(raw, self.encoding, newline="") as file:
+        with self._reading(), closing(self.opened()) as raw, io.TextIOWrapper(raw, self.encoding, newline="") as file:
             count = 0
             while True:
                 try:
                     line = file.readline(MAX_LINE + 1)
                 except UnicodeDecodeError as error:
                     raise InputError(f"{self.title} must be text in UTF-8, but after line {count}: {error}") from None
-                except (OSError, EOFError) as error:
-                    raise InputError(f"{self.title} cannot be read: {error}") from None
                 if not line:
                     return
                 count += 1
