@@ -11,7 +11,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -73,6 +73,7 @@ class DrawnProof:
         self._target = delta
         self._known: dict[int, tuple[list[Weighted], list[arb]]] = {}
         self._tails: dict[tuple[str, int, int], arb] = {}
+        self._steered_to: dict[Fraction, float] = {}
 
     @classmethod
     def cheapest(cls, witness: Witness, algorithm: PNSGD, points: int, delta: Fraction) -> DrawnProof:
@@ -325,9 +326,11 @@ class DrawnProof:
             log_mu = np.log(np.column_stack([np.broadcast_to(inner, (outer.size, inner.size)), outer]))
         return GaussianMixtureCurve(1).log_delta(inside, log_weights, log_mu)
 
-    @lru_cache(64)  # noqa: B019
     def _steering(self, delta: Fraction) -> float:
-        return self._steered(delta, self._outer_sizes, np.array(self._classes, dtype=np.float64))
+        """Asked for twice and more."""
+        if delta not in self._steered_to:
+            self._steered_to[delta] = self._steered(delta, self._outer_sizes, np.array(self._classes, dtype=np.float64))
+        return self._steered_to[delta]
 
     def _steered(self, delta: Fraction, outer: Floats, ends: Floats | None = None) -> float:
         """epsilon in doubles, with classes of the stand-in's batches."""

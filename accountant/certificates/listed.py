@@ -87,7 +87,7 @@ class LawProof(DrawnProof):
     def _classes(self) -> list[int]:
         return list(range(1, self._all_sizes[1].size + 1))
 
-    def _steering(self, delta: Fraction) -> float:  # type: ignore[override]
+    def _steering(self, delta: Fraction) -> float:
         outer = [float(share) for share, _ in self._lists[1]]
         curve: Curve = GaussianMixtureCurve(len(outer))
         curve = RedrawnCurve(curve, self._log_cost) if self.redraw else AddedCurve(curve, self._log_cost)
