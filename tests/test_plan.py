@@ -19,11 +19,11 @@ from unittest.mock import ANY
 import pytest
 from typer.testing import CliRunner
 
-from accountant import PNSGD, UnlearningAccountant, preset
+from accountant import PNSGD, InputError, UnlearningAccountant, preset
 from accountant.commands import files
 from accountant.commands.plan_rows import moments
 from accountant.commands.program import app
-from accountant.requests import PlannedRequest, make_plan, optimize, read_requests
+from accountant.requests import PlannedRequest, make_plan, optimize, read_requests, trade_off
 
 P = ("plan", "--preset", "mnist", "--epsilon", "1")
 FULL = (*P, "--batch-size", "full", "--sigma", "0.03")
@@ -403,6 +403,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words: tuple[str, ...], says:
     assert result.stdout == ""
     assert says in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("epochs", [0, -3, 1.5, True])
+def test_a_retraining_is_whole_epochs_in_python_too(epochs: Any) -> None:
+    for ask in (lambda: make_plan(MNIST, [1], sigma=0.1, epsilon=1.0, retrain_epochs=epochs),
+                lambda: trade_off(MNIST, [1], epsilon=1.0, retrain_epochs=epochs)):  # fmt: skip
+        with pytest.raises(InputError, match="retrain_epochs must be a whole number from 1"):
+            ask()
 
 
 def test_bad_requests_name_the_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accountant.numerics import MAX_COUNT, InputError, Progress, integer, shown
-from accountant.problem import RANDOM, SECRET, default_retrain_epochs, oversize
+from accountant.problem import PNSGD, RANDOM, SECRET, default_retrain_epochs, oversize
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import EPOCH, Arrival, Queue
 from accountant.requests.covered import LITTLE
@@ -108,11 +108,7 @@ def make_plan(
     width, limit = window_and_deadline(queue, window, deadline)
     points, times, wait, joined = queue.batched(width)
     per_epoch = algorithm.steps_per_epoch
-    retrain: int | None = None
-    epochs = default_retrain_epochs(algorithm) if retrain_epochs is None else retrain_epochs
-    if epochs is not None:
-        epochs = integer("retrain_epochs", epochs, at_least=1, at_most=MAX_COUNT // per_epoch)
-        retrain = algorithm.gradient_evaluations(epochs * per_epoch)
+    epochs, retrain = retraining(algorithm, retrain_epochs)
     rows: list[PlannedRequest] = []
     spent = 0
     for index, (count, new) in enumerate(zip(points.tolist(), joined.tolist(), strict=True)):
@@ -162,6 +158,15 @@ def make_plan(
         joined=int(queue.joined.sum()),
         redraw=algorithm.redraw,
     )
+
+
+def retraining(algorithm: PNSGD, retrain_epochs: int | None) -> tuple[int | None, int | None]:
+    """Epochs of one retraining, by default those of learning, and its gradient evaluations; None where nobody said."""
+    epochs = default_retrain_epochs(algorithm) if retrain_epochs is None else retrain_epochs
+    if epochs is None:
+        return None, None
+    epochs = integer("retrain_epochs", epochs, at_least=1, at_most=MAX_COUNT // algorithm.steps_per_epoch)
+    return epochs, algorithm.gradient_evaluations(epochs * algorithm.steps_per_epoch)
 
 
 def settled_run(accountant: UnlearningAccountant, queue: Queue, *, epsilon: float, delta: float | None) -> UnlearningAccountant:

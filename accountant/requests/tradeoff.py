@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from accountant.numerics import LARGEST, SMALLEST, InputError, Progress, digits
-from accountant.problem import PNSGD, default_retrain_epochs
+from accountant.problem import PNSGD
 from accountant.questions import UnlearningAccountant
 from accountant.requests.arrivals import Arrival, Queue
-from accountant.requests.planning import settled_run, window_and_deadline
+from accountant.requests.planning import retraining, settled_run, window_and_deadline
 from accountant.requests.settings import LOUD
 from accountant.requests.stream import UnlearningStream
 from accountant.requests.windows import answer_all
@@ -76,8 +76,7 @@ def trade_off(
     width, limit = window_and_deadline(queue, window, deadline)
     batched = queue.batched(limit if width is None else width)
     algorithm, count = accountant.algorithm, max(int((batched.points > 0).sum()), 1)
-    epochs = default_retrain_epochs(algorithm) if retrain_epochs is None else retrain_epochs
-    retrain = None if epochs is None else algorithm.gradient_evaluations(epochs * algorithm.steps_per_epoch)
+    _, retrain = retraining(algorithm, retrain_epochs)
     top, rows, refusal = _top(accountant, epsilon, delta), list[TradeOff](), None
     for at in range(_ROWS):
         sigma = float(digits(max(top / 2**at, SMALLEST), 2, down=True))
