@@ -706,6 +706,21 @@ def test_a_packed_file_that_is_damaged_behind_its_beginning_is_refused(tmp_path:
     assert "a.tsv" in refused(put(tmp_path, "a.tsv", bytes(packed)))
 
 
+def test_a_workbook_that_is_damaged_anywhere_is_read_or_refused(tmp_path: Path) -> None:
+    frame().to_excel(tmp_path / "good.xlsx", index=False)
+    good = (tmp_path / "good.xlsx").read_bytes()
+    said = []
+    for place in range(0, len(good), len(good) // 60):
+        damaged = bytearray(good)
+        damaged[place] ^= 0xFF
+        try:
+            list(Table(put(tmp_path, "a.xlsx", bytes(damaged))).rows())
+        except InputError as error:
+            said.append(str(error))
+    assert len(said) > 40
+    assert all("a.xlsx" in each for each in said)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_every_unicode_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     assert verdicts(put(tmp_path, "a.csv", f"dataset,b,σ,K,ε\n{GOOD}\n".encode(encoding))) == ["certified"]

@@ -34,7 +34,7 @@ _MARKS: Final = {
 }  # fmt: skip
 
 
-def _broken() -> tuple[type[Exception], ...]:
+def broken() -> tuple[type[Exception], ...]:
     """What is raised, beside OSError, at what cannot be unpacked: damaged, cut off, encrypted."""
     from lzma import LZMAError
     from zipfile import BadZipFile
@@ -88,7 +88,7 @@ class Opened:
         """InputError for all that goes wrong where the file is read or unpacked."""
         try:
             yield
-        except _broken() as error:
+        except broken() as error:
             raise InputError(f"{self.title} cannot be unpacked: {error}") from None
         except OSError as error:
             raise InputError(f"{self.title} cannot be read: {error.strerror or error}") from None

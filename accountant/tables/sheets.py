@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from accountant.numerics import InputError
 from accountant.tables.grids import Exact, Grid, Line
-from accountant.tables.opening import Opened, needs
+from accountant.tables.opening import Opened, broken, needs
 
 #: What readers raise at a file that is none of theirs.
-_BROKEN: Final = (
+_BROKEN: Final[tuple[type[Exception], ...]] = (
     ValueError,
     KeyError,
     OSError,
@@ -22,7 +22,7 @@ _BROKEN: Final = (
     AttributeError,
     SyntaxError,
     ArithmeticError,
-    RuntimeError,
+    *broken(),
 )
 
 
@@ -63,7 +63,6 @@ def excel(file: Opened, sheet: str | None) -> Grid:
     except ImportError:
         raise needs(file.title, "an Excel workbook") from None
     from warnings import catch_warnings, simplefilter
-    from zipfile import BadZipFile
 
     try:
         with catch_warnings():
@@ -71,7 +70,7 @@ def excel(file: Opened, sheet: str | None) -> Grid:
             simplefilter("ignore")
             # As pandas reads it, but with raised text, merged cells and deleted cells told apart.
             book = openpyxl.load_workbook(BytesIO(file.content()), data_only=True, rich_text=True)
-    except (*_BROKEN, BadZipFile) as error:
+    except _BROKEN as error:
         raise InputError(f"{file.title} is no Excel workbook: {_first_line(error)}") from None
     seen = [page for page in book.worksheets if page.sheet_state == "visible" and page.max_row > 0 and _filled(page)]
     names = [page.title for page in book.worksheets]
