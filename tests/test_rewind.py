@@ -224,6 +224,17 @@ def test_a_stream_goes_back_from_all_points_that_were_deleted_so_far(method: str
         assert found.needed[at] == ask(method, "fewest", together, sigma=40.0, epsilon=0.5, delta=1e-2)
 
 
+@pytest.mark.parametrize("method", [*REWINDS, "d2d-stochastic"])
+def test_a_stream_may_delete_all_points_and_no_more(method: str) -> None:
+    """The published formula has a divisor n - S: it proves nothing of all n."""
+    setup = Setup(PNSGD(Problem(n=4, smoothness=1.0, strong_convexity=0.25), learn_epochs=6))
+    stream = METHODS[method].stream(setup, sigma=40.0, epsilon=0.5, delta=1e-2)
+    found = stream.follow(np.array([5.0, 2.0]), np.array([3.0, 1.0]))
+    assert np.isinf(found.epsilon[1]) == np.isinf(found.needed[1]) == (method == "rewind")
+    with pytest.raises(InputError, match="points must be at most 0, what is left"):
+        stream.request()
+
+
 @mp.workdps(40)
 def test_a_stream_of_descents_is_not_below_its_runs() -> None:
     """Two requests, each of a point in any batch: the inner model goes on, and retraining is without both from the start."""

@@ -302,14 +302,19 @@ class CountedStream(Stream):
         return Followed(epsilon, needed)
 
     def request(self, points: int = 1) -> int:
-        count = self.needed(float(integer("points", points, at_least=1, at_most=max(self.left, 1))))
+        size = float(integer("points", points, at_least=1, at_most=max(self.left, 1)))
+        self._check_left(size)
+        count = self.needed(size)
         if not count <= MAX_COUNT:
             raise UnreachableError(f"no number of epochs up to {limit_of(MAX_COUNT)} reaches epsilon={self.target:g}")
-        self._delete(float(points))
-        self.advance(count, float(points))
+        self._delete(size)
+        self.advance(count, size)
         return int(count)
 
     def _delete(self, points: float) -> None:
+        self._check_left(points)
+        self.left -= int(points)
+
+    def _check_left(self, points: float) -> None:
         if points > self.left:
             raise InputError(f"points must be at most {self.left}, what is left of the dataset, got {points:.0f}")
-        self.left -= int(points)

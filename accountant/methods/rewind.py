@@ -85,6 +85,9 @@ class RewindStream(WorstStream):
 
     def reached(self, count: float, points: float) -> float:
         setup = self.setup.with_(group_size=int(self.deleted + points))
+        if self.method.refusal(setup) is not None:
+            # All points together may be more than one request could have.
+            return math.inf
         known = {"sigma": np.array(self.sigma), "delta": np.array(self.delta)}
         return float(self.method.epsilon(setup, **known, steps=np.array(count * self.stride)))
 
