@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from accountant.numerics import (
 from accountant.questions import Setup
 from accountant.requests import Followed
 
+#: Relative error of a sum of logarithms for each unit of their sizes.
+ROUNDING: Final = 8 * 2.0**-53
 #: What a method is asked about: the setup of noisy SGD, or an algorithm whose steps both runs share.
 Asked = TypeVar("Asked", contravariant=True)
 #: What streams and lengths are counted in.

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from accountant.methods.base import CountedStream, FullBatch, Unit, flat, shaped
+from accountant.methods.base import ROUNDING, CountedStream, FullBatch, Unit, flat, shaped
 from accountant.methods.gaussian import OneGaussian, gaussian_epsilon
 from accountant.numerics import Floats
 from accountant.problem import PNSGD, Problem
@@ -22,9 +22,8 @@ from accountant.questions import Setup
 from accountant.shifts import log_learned_distance
 
 PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
-#: Relative error of the formulas below in doubles, and that of a sum of logarithms for each unit of their sizes.
+#: Relative error of the formulas below in doubles.
 SAFE: Final = 1 + 4e-15
-_ROUNDING: Final = 8 * 2.0**-53
 
 
 def log_gamma(problem: Problem) -> float:
@@ -77,7 +76,7 @@ class Published(_DescentToDelete):
         logs += [-math.log(problem.strong_convexity), -math.log(problem.n)]
         ratio = _log_ratio(problem, steps)
         size = sum(map(abs, logs)) + np.where(np.isfinite(ratio), np.abs(ratio) + steps * -max(log_gamma(problem), -1e300), 0.0)
-        return sum(logs) + self._log_constant + ratio + _ROUNDING * (1 + size)
+        return sum(logs) + self._log_constant + ratio + ROUNDING * (1 + size)
 
     _log_constant: float
 
@@ -93,7 +92,7 @@ class Published(_DescentToDelete):
         noise, chance, count = flat(sigma, delta, steps)
         with np.errstate(over="ignore", divide="ignore"):
             log_noise = np.log(noise)
-            distance = np.exp(self._log_distance(setup, count) - log_noise + _ROUNDING * np.abs(log_noise))
+            distance = np.exp(self._log_distance(setup, count) - log_noise + ROUNDING * np.abs(log_noise))
             return shaped(self._reached(setup, distance, chance, count), sigma, delta, steps)
 
     def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from accountant.methods.base import CountedStream, Unit
+from accountant.methods.base import ROUNDING, CountedStream, Unit
 from accountant.methods.d2d import ExactDescentToDelete
 from accountant.methods.gaussian import gaussian_epsilon
-from accountant.methods.one_release import ROUNDING, OneRelease, WorstStream
+from accountant.methods.one_release import OneRelease, WorstStream
 from accountant.numerics import Floats, InputError, log_power
 from accountant.questions import Setup
 from accountant.shifts import log_learned_distance

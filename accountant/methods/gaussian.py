@@ -48,3 +48,15 @@ def gaussian_epsilon(log_mu: Floats, delta: Floats) -> Floats:
     some = log_mu < math.log(MAX_MU) - 1
     result[some] = mixture_tail_epsilon(np.log(delta[some]), np.zeros(1), rounded_up(log_mu[some])[:, None])
     return result
+
+
+def classical_factor(delta: Floats) -> Floats:
+    """epsilon over mu in the classical formula of the Gaussian mechanism, sqrt(2 log(1.25/delta))."""
+    return np.sqrt(2 * np.log(1.25 / delta))
+
+
+def classical_delta(ratio: Floats) -> Floats:
+    """delta by the same formula, 1.25 exp(-(epsilon/mu)^2/2), rounded up; ``ratio`` is epsilon/mu, up to 1e-14 of it."""
+    with np.errstate(under="ignore"):
+        level = np.minimum(ratio * (1 - 1e-14), 1e150) ** 2 / 2
+        return np.maximum(1.25 * np.exp(-level) * (1 + level * 1e-15 + 1e-14), 1e-300)

@@ -14,14 +14,13 @@ from typing import Final
 import numpy as np
 
 from accountant.curves import gdp_delta
-from accountant.methods.base import CountedStream, FullBatch, Unit, flat, shaped
-from accountant.methods.gaussian import OneGaussian, gaussian_epsilon
+from accountant.methods.base import ROUNDING, CountedStream, FullBatch, Unit, flat, shaped
+from accountant.methods.gaussian import OneGaussian, classical_delta, classical_factor, gaussian_epsilon
 from accountant.numerics import MAX_COUNT, Floats, InputError
 from accountant.problem import ADJACENCIES, hessian_lipschitz
 from accountant.questions import Setup
 
-#: Relative error of a sum of logarithms for each unit of their sizes, and that of the published formula.
-_ROUNDING: Final = 8 * 2.0**-53
+#: Relative error of the published formula.
 _SAFE: Final = 1 + 4e-15
 #: From here on 2^K - 1 is no double.
 _MOST_DOUBLINGS: Final = 1000.0
@@ -89,7 +88,7 @@ def log_start(setup: Setup) -> float:
     problem = setup.problem
     logs = [math.log(ADJACENCIES[problem.adjacency].factor), math.log(problem.lipschitz), math.log(setup.group_size)]
     logs += [-math.log(problem.strong_convexity), -math.log(problem.n)]
-    return sum(logs) + _ROUNDING * (1 + sum(map(abs, logs)))
+    return sum(logs) + ROUNDING * (1 + sum(map(abs, logs)))
 
 
 def log_rate(setup: Setup, log_distance: float) -> float:
@@ -100,7 +99,7 @@ def log_rate(setup: Setup, log_distance: float) -> float:
     if bend is None or bend == math.inf:
         return math.inf
     logs = [math.log(bend), -math.log(2 * setup.problem.strong_convexity), log_distance]
-    return sum(logs) + _ROUNDING * (1 + sum(map(abs, logs)))
+    return sum(logs) + ROUNDING * (1 + sum(map(abs, logs)))
 
 
 def log_after(setup: Setup, log_distance: float, steps: Floats) -> Floats:
@@ -108,9 +107,9 @@ def log_after(setup: Setup, log_distance: float, steps: Floats) -> Floats:
     rate = log_rate(setup, log_distance)
     if not rate < 0 or rate == -math.inf:
         return np.where(steps > 0, rate if rate == -math.inf else np.inf, log_distance)
-    gained = (np.exp2(np.minimum(steps, _MOST_DOUBLINGS)) - 1) * max(rate, -1e5) * (1 - _ROUNDING)
+    gained = (np.exp2(np.minimum(steps, _MOST_DOUBLINGS)) - 1) * max(rate, -1e5) * (1 - ROUNDING)
     result: Floats = log_distance + gained
-    return result + _ROUNDING * (1 + np.abs(result) + abs(log_distance))
+    return result + ROUNDING * (1 + np.abs(result) + abs(log_distance))
 
 
 class ExactNewton(_Newton, OneGaussian):
@@ -139,7 +138,7 @@ class PublishedNewton(_Newton):
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
         noise, chance, count = flat(sigma, delta, steps)
         mu = self._mu(setup, noise, count)
-        found = np.maximum(mu * _factor(chance) * _SAFE, 1e-300)
+        found = np.maximum(mu * classical_factor(chance) * _SAFE, 1e-300)
         said = np.isfinite(found) & (count >= 1)
         said[said] &= _enough(found[said], mu[said], chance[said])
         return shaped(np.where(said, found, np.inf), sigma, delta, steps)
@@ -149,16 +148,15 @@ class PublishedNewton(_Newton):
         noise, distance = np.log(sigma), self._log_distance_after(setup, steps)
         with np.errstate(over="ignore", invalid="ignore"):
             logs = distance - noise
-            rounding = np.where(np.isfinite(distance), _ROUNDING * (1 + np.abs(noise) + np.abs(logs)), 0.0)
+            rounding = np.where(np.isfinite(distance), ROUNDING * (1 + np.abs(noise) + np.abs(logs)), 0.0)
             return np.maximum(np.exp(logs + rounding), 1e-300)
 
     def delta(self, setup: Setup, *, sigma: Floats, epsilon: Floats, steps: Floats) -> Floats:
         """1.25 exp(-(epsilon/mu)^2/2), at most 1, which stands for nothing."""
         noise, target, count = flat(sigma, epsilon, steps)
         mu = self._mu(setup, noise, count)
-        with np.errstate(over="ignore", under="ignore"):
-            level = np.minimum(target / mu * (1 - 1e-14), 1e150) ** 2 / 2
-            found = np.maximum(1.25 * np.exp(-level) * (1 + level * 1e-15 + 1e-14), 1e-300)
+        with np.errstate(over="ignore"):
+            found = classical_delta(target / mu)
         said = (count >= 1) & (target > 0) & (found < 1)
         said[said] &= _enough(target[said], mu[said], found[said])
         return shaped(np.where(said, found, 1.0), sigma, epsilon, steps)
@@ -168,7 +166,7 @@ class PublishedNewton(_Newton):
         raise InputError(f"{self.name} has no streams: its formula is about one request; {self.tightest} has")
 
     def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
-        mu = epsilon / _factor(delta)
+        mu = epsilon / classical_factor(delta)
         beyond = np.flatnonzero((epsilon > 0) & ~_enough(epsilon, np.maximum(mu, 1e-300), delta)).tolist()
         refusals = {
             at: f"{self.name} gives too little noise for epsilon={epsilon[at]:g} at delta={delta[at]:g}" for at in beyond
@@ -179,12 +177,7 @@ class PublishedNewton(_Newton):
 
     def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         with np.errstate(over="ignore"):
-            return np.exp(self._log_distance_after(setup, steps) + np.log(_factor(delta)) - np.log(epsilon))
-
-
-def _factor(delta: Floats) -> Floats:
-    """epsilon over mu in the classical formula of the Gaussian mechanism."""
-    return np.sqrt(2 * np.log(1.25 / delta))
+            return np.exp(self._log_distance_after(setup, steps) + np.log(classical_factor(delta)) - np.log(epsilon))
 
 
 def _enough(epsilon: Floats, mu: Floats, delta: Floats) -> np.typing.NDArray[np.bool_]:
@@ -203,7 +196,7 @@ class _NewtonStream(CountedStream):
         self.log_one, self.log_distance = log_start(self.alone), -math.inf
 
     def _after(self, count: float, points: float) -> float:
-        together = float(np.logaddexp(self.log_distance, self.log_one + math.log(points))) + _ROUNDING * (1 + math.log(points))
+        together = float(np.logaddexp(self.log_distance, self.log_one + math.log(points))) + ROUNDING * (1 + math.log(points))
         return float(log_after(self.alone, together, np.array([min(count, MAX_COUNT)]))[0])
 
     def reached(self, count: float, points: float) -> float:

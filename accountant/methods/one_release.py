@@ -14,12 +14,10 @@ from typing import Final
 import numpy as np
 
 from accountant.curves import MARGIN, MAX_MU, mixture_log_scale, mixture_tail, mixture_tail_epsilon, probability, rounded_up
-from accountant.methods.base import CountedStream, Searched, Unit, flat, schedule_refusal, shaped
+from accountant.methods.base import ROUNDING, CountedStream, Searched, Unit, flat, schedule_refusal, shaped
 from accountant.numerics import SMALLEST, Floats, Indices, geometric_sum, log_power
 from accountant.questions import Setup
 
-#: Relative error of a sum of logarithms for each unit of their sizes.
-ROUNDING: Final = 8 * 2.0**-53
 #: Distances that are held at once.
 _AT_ONCE: Final = 4_000_000
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from accountant.methods.finetune import PAPER, Formula
+from accountant.methods.gaussian import classical_factor
 from accountant.methods.steps import Exactly
 from accountant.numerics import Floats
 from accountant.problem import Stepping
@@ -65,7 +66,7 @@ class OutputPerturbation(Formula, ExactOutputPerturbation):
     proves = "(epsilon, delta)"
 
     def factor(self, delta: Floats) -> Floats:
-        return np.sqrt(2 * np.log(1.25 / delta))
+        return classical_factor(delta)
 
     def inverse(self, ratio: Floats) -> Floats:
         return 1.25 * np.exp(-(ratio**2) / 2)

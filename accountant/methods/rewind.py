@@ -15,8 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from accountant.methods.base import CountedStream, Unit, flat, shaped
-from accountant.methods.one_release import ROUNDING, OneRelease, WorstStream, log_grown, log_visits
+from accountant.methods.base import ROUNDING, CountedStream, Unit, flat, shaped
+from accountant.methods.gaussian import classical_delta, classical_factor
+from accountant.methods.one_release import OneRelease, WorstStream, log_grown, log_visits
 from accountant.numerics import SMALLEST, Floats
 from accountant.problem import default_retrain_epochs
 from accountant.questions import Setup
@@ -168,7 +169,7 @@ class PublishedRewind(SmoothRewind):
 
     def epsilon(self, setup: Setup, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
         noise, chance, count = flat(sigma, delta, steps)
-        found = np.exp(np.minimum(self._log_mu(setup, noise, count) + np.log(_factor(chance)) + ROUNDING, 1.0))
+        found = np.exp(np.minimum(self._log_mu(setup, noise, count) + np.log(classical_factor(chance)) + ROUNDING, 1.0))
         return shaped(np.where(found <= _MOST, found, np.inf), sigma, delta, steps)
 
     def _log_mu(self, setup: Setup, sigma: Floats, steps: Floats) -> Floats:
@@ -180,9 +181,7 @@ class PublishedRewind(SmoothRewind):
         noise, target, count = flat(sigma, epsilon, steps)
         log_target = np.log(np.clip(target, SMALLEST, _MOST))
         with np.errstate(under="ignore"):
-            level = np.exp(np.minimum(log_target - self._log_mu(setup, noise, count), 300.0))
-            level = (level * (1 - 1e-14)) ** 2 / 2
-            found = np.maximum(1.25 * np.exp(-level) * (1 + level * 1e-15 + 1e-14), 1e-300)
+            found = classical_delta(np.exp(np.minimum(log_target - self._log_mu(setup, noise, count), 300.0)))
         return shaped(np.where((target > 0) & (found < 1), found, 1.0), sigma, epsilon, steps)
 
     def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
@@ -192,9 +191,4 @@ class PublishedRewind(SmoothRewind):
 
     def nearly(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> Floats:
         with np.errstate(over="ignore"):
-            return np.exp(self.log_sensitivity(setup, steps) + np.log(_factor(delta)) - np.log(epsilon))
-
-
-def _factor(delta: Floats) -> Floats:
-    """epsilon over mu in the classical formula of the Gaussian mechanism."""
-    return np.sqrt(2 * np.log(1.25 / delta))
+            return np.exp(self.log_sensitivity(setup, steps) + np.log(classical_factor(delta)) - np.log(epsilon))
