@@ -132,14 +132,15 @@ def find_header(lines: Sequence[Line], headers: int | None) -> Header | None:
             break
         rows.append(list(cells))
     if skipped:
-        notes.append(_said("lines before the table, left out", skipped))
+        notes.append(quoted("lines before the table, left out", skipped))
     names = _names(rows)
     if len(rows) > 1:
         notes.append(f"names of columns are put together from {len(rows)} header lines: {', '.join(filter(None, names))}")
     return Header(names, at + len(rows), notes, skipped)
 
 
-def _said(what: str, texts: Sequence[str]) -> str:
+def quoted(what: str, texts: Sequence[str]) -> str:
+    """What was found, with the first of the lines that are it."""
     shown = ", ".join(repr(text[:60]) for text in texts[:_QUOTED])
     return f"{what}: {shown}" + (f" and {len(texts) - _QUOTED} more" if len(texts) > _QUOTED else "")
 

@@ -67,6 +67,8 @@ _DELETED: Final = {"sout": "{", "st": "{", "xout": "{", "cancel": "{"}
 _RULES: Final = re.compile(r"\\(cmidrule|cline|cdashline)\s*(\[[^]]*\])?\s*(\([^)]*\))?\s*\{[^}]*\}|^\s*%.*$", re.MULTILINE)
 #: Characters around a table that may be about it.
 _AROUND: Final = 5000
+#: Formulas in a text of another format.
+_FORMULA: Final = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)")
 _NEW_ROW: Final = ("\\", "tabularnewline", "cr")
 
 
@@ -106,6 +108,15 @@ def formula(text: str) -> str:
     except ImportError:
         # As it was before there was the extra.
         return text.replace("$", "").strip()
+
+
+def formulas(text: str) -> str:
+    r"""A text with the formulas that stand in it as text.
+
+    >>> formulas(r"noise $\sigma$, \(\delta\)")
+    'noise σ, δ'
+    """
+    return _FORMULA.sub(lambda found: formula(found[1] or found[2]), text)
 
 
 def _text(nodes: Sequence[Any]) -> str:
@@ -175,12 +186,10 @@ def latex(file: Opened, which: int) -> Grid:
     found = list(_environments(nodes))
     if not found:
         raise InputError(f"{file.title} has no table: LaTeX must have an environment such as tabular")
-    if which > len(found):
-        raise InputError(f"sheet must be a number from 1 to {len(found)}, the tables of {file.name}, got {which}")
+    notes = file.chosen(which, len(found), "document")
     ends = [at for at, letter in enumerate(text) if letter == "\n"]
     table = _read(found[which - 1], ends)
     lines = list(_lines(table))
-    notes = [] if len(found) == 1 else [f"table {which} of {len(found)} in the document (--sheet NUMBER for another)"]
     return Grid(lambda: iter(lines), headers=table.headers, notes=notes, remarks=lambda: _around(text, found[which - 1]))
 
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from accountant.numerics import InputError
 from accountant.tables.grids import Grid, Line
-from accountant.tables.latex import formula
+from accountant.tables.latex import formulas
 from accountant.tables.opening import Opened
 
 _RULE: Final = re.compile(r"\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?")
@@ -18,7 +17,6 @@ _BORDER: Final = re.compile(r"[+|][-=]+(?:\+[-=]+)*[+|]|\+[-=]+\+")
 #: Emphasis, code and deleted text are around a whole cell; a star or a tick inside is part of what it says.
 _AROUND: Final = re.compile(r"(\*\*\*|\*\*|\*|___|__|_|``|`)(?=\S)(.+?)(?<=\S)\1")
 _WITH_MARK: Final = re.compile(r"(\*\*|__|\*|_|`)(?=\S)([^*_`]+)(?<=\S)\1([\s*†‡§¶]*)")
-_FORMULA: Final = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)")
 #: Bars in a formula, as in $|B|$, are no ends of cells.
 _DOLLARS: Final = re.compile(r"\$(?=\S)[^$]*?(?<=\S)\$")
 _SIZE: Final = re.compile(r"(?<!\\)\|([^|\s]+)(?<!\\)\|")
@@ -31,11 +29,8 @@ def markdown(file: Opened, which: int) -> Grid:
     grid = Grid(lambda: (line for line in _lines(file, which) if isinstance(line, Line)), headers=1)
     grid.wanted = "lines that start with |, the first of them the header"
     grid.remarks = lambda: [text for text in _lines(file, which) if isinstance(text, str)]
-    tables = max((number for number, _ in _parts(file)), default=0)
-    if which > max(tables, 1):
-        raise InputError(f"sheet must be a number from 1 to {tables}, the tables of {file.name}, got {which}")
-    if tables > 1:
-        grid.notes.append(f"table {which} of {tables} in the page (--sheet NUMBER for another)")
+    # Of none at all it is said what there must be, once its rows are asked for.
+    grid.notes += file.chosen(which, max((number for number, _ in _parts(file)), default=0) or 1, "page")
     return grid
 
 
@@ -89,7 +84,7 @@ def _plain(cell: str) -> str:
     """A cell without its emphasis and code marks, its formulas as text; deleted text keeps its marks, for it does not count."""
     text = _LINK.sub(lambda found: found[1], cell.replace("\\|", "|").strip())
     text = _SUB.sub(r"_{\1}", _SUP.sub(r"^{\1}", text)).replace("<br>", " ")
-    text = _FORMULA.sub(lambda found: formula(found[1] or found[2]), text)
+    text = formulas(text)
     for _ in range(3):
         found = _AROUND.fullmatch(text)
         if found is None:

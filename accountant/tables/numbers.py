@@ -20,7 +20,7 @@ _RAISED: Final = {"⁺": "+", "⁻": "-", "⁽": "(", "⁾": ")", **dict(zip("�
 _RAISED_RUN: Final = re.compile(f"[{''.join(_RAISED)}]+")
 _TIMES: Final = r"(?:×|·|⋅|∙|•|\*|x|X|\\times|\\cdot)"
 _POWER: Final = re.compile(
-    rf"(?:([^\s×·⋅∙•*xX\\]+?)(\s*{_TIMES}\s*|\s+))?(10|2)\s*(?:\^|\*\*)\s*([({{]*)([+-]?[0-9]{{1,4}})([)}}]*)"
+    rf"(?:([^\s×·⋅∙•*xX\\]+?)(?:\s*{_TIMES}\s*|\s+))?(10|2)\s*(?:\^|\*\*)\s*([({{]*)([+-]?[0-9]{{1,4}})([)}}]*)"
 )
 _LOST: Final = re.compile(rf"(?:.*{_TIMES}\s*)?10-[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"(.+?)[eE]([+-]?[0-9]{1,6})")
@@ -198,7 +198,7 @@ def _number(body: str, exponent: int, decimal: Decimal, whole: bool, said: list[
     body = body.strip("\u2009 ")
     power = _POWER.fullmatch(body)
     if power is not None:
-        mantissa, joint, base, opens, digits, closes = power.groups()
+        mantissa, base, opens, digits, closes = power.groups()
         if len(opens) != len(closes):
             raise ValueError("its brackets do not match")
         if base == "2" and mantissa is not None:
@@ -211,7 +211,6 @@ def _number(body: str, exponent: int, decimal: Decimal, whole: bool, said: list[
                 raise ValueError("out of range")
             said.append("")
             return Printed(2.0 ** int(digits) * 10.0**exponent)
-        del joint
         said.append("")
         return _scaled(_digits(mantissa or "1", decimal, whole and int(digits) == 0, said), int(digits) + exponent)
     if "^" in body or "**" in body:

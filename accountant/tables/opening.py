@@ -197,8 +197,15 @@ class Opened:
             raise InputError(f"{self.title} must be text in UTF-8, got a zero byte")
         return text
 
+    def chosen(self, which: int, count: int, where: str) -> list[str]:
+        """What to say of the table of that number, from 1, among ``count``; InputError where there are not so many."""
+        if which > count:
+            raise InputError(f"sheet must be a number from 1 to {count}, the tables of {self.name}, got {which}")
+        return [] if count == 1 else [f"table {which} of {count} in the {where} (--sheet NUMBER for another)"]
+
     def refusal(self, line: int, reason: str) -> InputError:
-        return InputError(f"{self.title}, line {line}: {reason}")
+        """What is wrong in a line; 0: in one of a format without lines."""
+        return InputError(f"{self.title}, line {line}: {reason}" if line else f"{self.title}: {reason}")
 
 
 def needs(title: str, what: str) -> InputError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from accountant.numerics import InputError, choice
-from accountant.tables.grids import LOOKED_AT, Grid, Header, Line, find_header, is_remark
+from accountant.tables.grids import LOOKED_AT, Grid, Header, Line, find_header, is_remark, quoted
 from accountant.tables.opening import Opened
 
 #: By name, with the file names that stand for them.
@@ -94,9 +94,7 @@ class Table:
         grid, header = self._grid, self._header
         notes = [*self._file.notes, *(grid.notes if grid else []), *(header.notes if header else [])]
         if self._skipped:
-            shown = ", ".join(repr(text[:60]) for text in self._skipped[:3])
-            more = f" and {len(self._skipped) - 3} more" if len(self._skipped) > 3 else ""
-            notes.append(f"lines among the rows that are none, left out: {shown}{more}")
+            notes.append(quoted("lines among the rows that are none, left out", self._skipped))
         return notes
 
     @property
@@ -125,7 +123,7 @@ class Table:
 
     def refusal(self, line: int, reason: str) -> InputError:
         """What is wrong in a line."""
-        return InputError(f"{self._file.title}, line {line}: {reason}" if line else f"{self._file.title}: {reason}")
+        return self._file.refusal(line, reason)
 
     def _empty(self) -> InputError:
         wanted = self._grid.wanted if self._grid is not None else "a header and at least one row"
@@ -137,7 +135,7 @@ class Table:
         file = self._file
         if file.binary is not None:
             if not file.binary:
-                raise InputError(f"{self._file.title} must be text in UTF-8, a workbook or Parquet, got a picture or a PDF")
+                raise InputError(f"{file.title} must be text in UTF-8, a workbook or Parquet, got a picture or a PDF")
             return file.binary
         suffix = file.inner.suffix.lower()
         for name, suffixes in FORMATS.items():

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from accountant.numerics import InputError
 from accountant.tables.grids import Grid, Line
-from accountant.tables.latex import formula
+from accountant.tables.latex import formula, formulas
 from accountant.tables.opening import Opened, needs
 
 _UNSEEN: Final = frozenset(("script", "style", "template", "head", "annotation-xml", "rp", "rt", "noscript"))
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_FORMULA: Final = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)")
 #: The most columns and rows that a cell may say it goes over.
 _MOST: Final = 1000
 
@@ -35,11 +34,9 @@ def html(file: Opened, which: int) -> Grid:
     tables = [table for table in page.iter("table") if _size(table)]
     if not tables:
         raise InputError(f"{file.title} has no table: HTML must have a <table> with two rows and two columns")
-    if which > len(tables):
-        raise InputError(f"sheet must be a number from 1 to {len(tables)}, the tables of {file.name}, got {which}")
+    notes = file.chosen(which, len(tables), "page")
     table = tables[which - 1]
     lines = list(_lines(table))
-    notes = [] if len(tables) == 1 else [f"table {which} of {len(tables)} in the page (--sheet NUMBER for another)"]
     return Grid(lambda: iter(lines), headers=_headers(table), notes=notes, remarks=lambda: _around(table))
 
 
@@ -122,8 +119,7 @@ def _is_hidden(element: Any) -> bool:
 
 
 def _words(cell: Any) -> str:
-    text = _FORMULA.sub(lambda found: formula(found[1] or found[2]), _text(cell))
-    return re.sub(r"[ \t\r\n]+", " ", text).strip()
+    return re.sub(r"[ \t\r\n]+", " ", formulas(_text(cell))).strip()
 
 
 def _text(element: Any) -> str:
