@@ -24,10 +24,8 @@ class StochasticDescent(OneRelease):
 
     name = "d2d-stochastic"
     title = "Descent-to-Delete on batches, exact Gaussian"
-    source = "docs/theory.md, Rewinding; the exact Gaussian mechanism of Balle & Wang 2018"
     family = "d2d-stochastic"
     tightest = "d2d-stochastic"
-    proves = "mu-GDP per batch order"
 
     def refusal(self, setup: Setup) -> str | None:
         if (reason := super().refusal(setup)) is not None:
@@ -61,16 +59,12 @@ class StochasticDescent(OneRelease):
         return _DescentStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit)
 
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
-        problem, algorithm = setup.problem, setup.algorithm
-        several = setup.group_size > 1 and algorithm.steps_per_epoch > 1
-        convexity = f"{problem.strong_convexity:g}-strongly convex" if problem.strong_convexity > 0 else "convex"
+        algorithm = setup.algorithm
         learned = "has converged" if algorithm.learn_epochs is None else f"takes {algorithm.learn_epochs} epochs"
         return (
-            f"every point's loss is {problem.smoothness:g}-smooth and {convexity}, the data part of its gradient has norm at "
-            f"most {problem.lipschitz:g}",
+            self.shape(setup),
             f"learning is SGD without noise on one partition in one order, and {learned}; unlearning goes on with it on what "
-            "is left; retraining is as long as both together"
-            + ("; all points that leave together are taken to be in the worst batch" if several else ""),
+            f"is left; retraining is as long as both together{self.together(setup)}",
             ExactDescentToDelete.secret,
         )
 

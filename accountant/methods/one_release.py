@@ -27,6 +27,8 @@ class OneRelease(Searched):
 
     noise = "one N(0, sigma^2 I) on the released model"
     default_batches = "random"
+    source = "docs/theory.md, Rewinding; the exact Gaussian mechanism of Balle & Wang 2018"
+    proves = "mu-GDP per batch order"
 
     @abstractmethod
     def log_distances(self, setup: Setup, steps: Floats) -> Floats:
@@ -47,6 +49,20 @@ class OneRelease(Searched):
     def released_std(self, setup: Setup, sigma: float) -> float:
         # What needs no noise has none.
         return sigma if sigma > SMALLEST else 0.0
+
+    def shape(self, setup: Setup) -> str:
+        """What is assumed of every point's loss."""
+        problem = setup.problem
+        convexity = f"{problem.strong_convexity:g}-strongly convex" if problem.strong_convexity > 0 else "convex"
+        return (
+            f"every point's loss is {problem.smoothness:g}-smooth and {convexity}, the data part of its gradient has norm at "
+            f"most {problem.lipschitz:g}"
+        )
+
+    def together(self, setup: Setup) -> str:
+        """Where several points are taken to be, as the end of a sentence; nothing where there is nothing to say."""
+        several = setup.group_size > 1 and setup.algorithm.steps_per_epoch > 1
+        return "; all points that leave together are taken to be in the worst batch" if several else ""
 
     def components(self, setup: Setup, steps: Floats) -> tuple[Floats, Floats]:
         """log weights (C,) and log distances (P, C): of every batch, or of the worst one, which several points share."""

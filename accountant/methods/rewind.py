@@ -60,21 +60,11 @@ class _Rewind(OneRelease):
         self.check(setup)
         return RewindStream(self, setup, sigma=sigma, epsilon=epsilon, delta=delta, unit=unit)
 
-    def shape(self, setup: Setup) -> str:
-        """What is assumed of every point's loss."""
-        problem = setup.problem
-        return (
-            f"every point's loss is {problem.smoothness:g}-smooth, convex or not, the data part of its gradient has norm at "
-            f"most {problem.lipschitz:g}"
-        )
-
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
-        several = setup.group_size > 1 and setup.algorithm.steps_per_epoch > 1
         return (
             self.shape(setup),
             f"learning is {self.length(setup):g} steps without noise, retraining the same steps on what is left, from the same "
-            "start; unlearning runs the last of them again, from the saved iterate of learning"
-            + ("; all points that leave together are taken to be in the worst batch" if several else ""),
+            f"start; unlearning runs the last of them again, from the saved iterate of learning{self.together(setup)}",
             "the saved iterates and all models before the noise stay secret; the noise is drawn anew for every release",
         )
 
@@ -103,11 +93,16 @@ class SmoothRewind(_Rewind):
     #: Not rewind-exact: who claims this, or the published formula, may have losses that are not convex.
     tightest = "rewind-smooth"
     title = "Rewind-to-Delete, smooth losses, exact Gaussian"
-    source = "docs/theory.md, Rewinding; the exact Gaussian mechanism of Balle & Wang 2018"
-    proves = "mu-GDP per batch order"
 
     def log_contraction(self, setup: Setup) -> float:
         return math.log1p(setup.algorithm.eta * setup.problem.smoothness)
+
+    def shape(self, setup: Setup) -> str:
+        problem = setup.problem
+        return (
+            f"every point's loss is {problem.smoothness:g}-smooth, convex or not, the data part of its gradient has norm at "
+            f"most {problem.lipschitz:g}"
+        )
 
 
 class ExactRewind(_Rewind):
@@ -116,19 +111,9 @@ class ExactRewind(_Rewind):
     name = "rewind-exact"
     tightest = "rewind-exact"
     title = "Rewind-to-Delete, convex losses, exact Gaussian"
-    source = "docs/theory.md, Rewinding; the exact Gaussian mechanism of Balle & Wang 2018"
-    proves = "mu-GDP per batch order"
 
     def log_contraction(self, setup: Setup) -> float:
         return setup.algorithm.log_contraction
-
-    def shape(self, setup: Setup) -> str:
-        problem = setup.problem
-        convexity = f"{problem.strong_convexity:g}-strongly convex" if problem.strong_convexity > 0 else "convex"
-        return (
-            f"every point's loss is {problem.smoothness:g}-smooth and {convexity}, the data part of its gradient has norm at "
-            f"most {problem.lipschitz:g}"
-        )
 
 
 class PublishedRewind(SmoothRewind):
