@@ -14,7 +14,9 @@ from accountant import PNSGD, Problem, UnlearningAccountant
 
 pytest.importorskip("flint")
 
-from accountant.certificates import certify, check, digest, texts
+from sealing import reason, sealed
+
+from accountant.certificates import certify, check
 from accountant.numerics import rounded_text
 
 SMALL = Problem(n=60, smoothness=1.0, strong_convexity=0.1)
@@ -28,22 +30,6 @@ CASES: dict[str, tuple[UnlearningAccountant, dict[str, Any]]] = {
     "dropped": (UnlearningAccountant(PNSGD(SMALL, 25, last_batch="drop")), {"steps": 3}),
 }
 made = cache(lambda name: json.dumps(certify(CASES[name][0], sigma=0.9, **CASES[name][1])))
-
-
-def sealed(cert: Any) -> Any:
-    """With the statement and the digests that belong to what was changed."""
-    cert["statement"] = texts.statement(cert["inputs"], check.Terms(cert["inputs"]).batches)
-    cert["digests"] |= {"inputs": digest(cert["inputs"]), "content": ""}
-    cert["digests"]["content"] = digest({**cert, "signature": None})
-    return cert
-
-
-def reason(cert: Any) -> str | None:
-    try:
-        list(check.check(cert if isinstance(cert, bytes) else json.dumps(cert).encode()))
-    except check.Refused as refused:
-        return str(refused)
-    return None
 
 
 def cases(cert: Any) -> list[Any]:

@@ -19,6 +19,8 @@ from accountant import PNSGD, InputError, Problem, UnlearningAccountant, preset
 
 pytest.importorskip("flint")
 
+from sealing import digested, reason
+
 from accountant.certificates import ClaimError, canonical, certify, check, digest, drawn_texts, json_schema, texts
 from accountant.numerics import exact_text, rounded_text
 
@@ -68,21 +70,11 @@ def written(name: str) -> str:
     return json.dumps(certify(who, sigma=0.9, delta=1e-3, **question))
 
 
-def reason(cert: Any) -> str | None:
-    try:
-        list(check.check(cert if isinstance(cert, bytes) else json.dumps(cert).encode()))
-    except check.Refused as refused:
-        return str(refused)
-    return None
-
-
 def sealed(cert: Any) -> Any:
     """With the statement and the digests that belong to what was changed, as far as there are any."""
     with suppress(KeyError, TypeError, ValueError, ArithmeticError):
         cert["statement"] = texts.statement(cert["inputs"], -(-cert["inputs"]["n"] // cert["inputs"]["batch_size"]))
-    cert["digests"] |= {"inputs": digest(cert["inputs"]), "content": ""}
-    cert["digests"]["content"] = digest({**cert, "signature": None})
-    return cert
+    return digested(cert)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -17,6 +17,8 @@ import pytest
 pytest.importorskip("flint")
 mpmath = pytest.importorskip("mpmath")
 
+from sealing import digested, reason  # noqa: E402
+
 from accountant import ConvexNonsmooth, FineTuning, InputError, SmoothNonconvex, UnlearningAccountant  # noqa: E402
 from accountant.certificates import (  # noqa: E402
     ClaimError,
@@ -66,21 +68,11 @@ def written(name: str) -> str:
     return canonical(certify_steps(UnlearningAccountant(algorithm), delta=1e-5, **question)).decode()
 
 
-def reason(cert: Any) -> str | None:
-    try:
-        list(check.check(cert if isinstance(cert, bytes) else json.dumps(cert).encode()))
-    except check.Refused as refused:
-        return str(refused)
-    return None
-
-
 def sealed(cert: Any) -> Any:
     """With the statement and the digests that belong to what was changed, as far as there are any."""
     with suppress(KeyError, TypeError, ValueError):
         cert["statement"] = steps_texts.step_statement(cert["inputs"])
-    cert["digests"] |= {"inputs": digest(cert["inputs"]), "content": ""}
-    cert["digests"]["content"] = digest({**cert, "signature": None})
-    return cert
+    return digested(cert)
 
 
 def length(text: str | None) -> Fraction | None:

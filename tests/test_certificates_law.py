@@ -20,8 +20,10 @@ import pytest
 
 pytest.importorskip("flint")
 
+from sealing import reason, sealed
+
 from accountant import PNSGD, Problem, UnlearningAccountant
-from accountant.certificates import Happened, certify_stream, check, digest, json_schema, law_texts, texts
+from accountant.certificates import Happened, certify_stream, check, digest, json_schema, law_texts
 from accountant.numerics import InputError
 from accountant.requests import UnlearningStream
 
@@ -80,23 +82,6 @@ def stated(name: str) -> float:
 
     curve = stated_after(stream, happened[last][0], happened[last][1]).curve
     return float(Guarantee(**curve.arguments, statement="", assumptions=(), context={}).epsilon(1e-3))
-
-
-def reason(cert: Any) -> str | None:
-    try:
-        list(check.check(json.dumps(cert).encode()))
-    except check.Refused as refused:
-        return str(refused)
-    return None
-
-
-def sealed(cert: Any) -> Any:
-    """With the statement and the digests that belong to what was changed, as far as there are any."""
-    with suppress(KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
-        cert["statement"] = texts.statement(cert["inputs"], 4)
-    cert["digests"] |= {"inputs": digest(cert["inputs"]), "content": ""}
-    cert["digests"]["content"] = digest({**cert, "signature": None})
-    return cert
 
 
 @pytest.mark.parametrize("name", CASES)

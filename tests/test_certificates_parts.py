@@ -18,8 +18,10 @@ import pytest
 
 pytest.importorskip("flint")
 
+from sealing import reason, sealed
+
 from accountant import PNSGD, Problem, UnlearningAccountant
-from accountant.certificates import Happened, certify_stream, check, digest, json_schema, law_texts, texts
+from accountant.certificates import Happened, certify_stream, check, digest, json_schema, law_texts
 from accountant.curves import Guarantee
 from accountant.numerics import InputError
 from accountant.requests import UnlearningStream, stated_after
@@ -67,23 +69,6 @@ def written(name: str) -> str:
 
 def made(name: str) -> Any:
     return json.loads(written(name))
-
-
-def reason(cert: Any) -> str | None:
-    try:
-        list(check.check(json.dumps(cert).encode()))
-    except check.Refused as refused:
-        return str(refused)
-    return None
-
-
-def sealed(cert: Any) -> Any:
-    """With the statement and the digests that belong to what was changed, as far as there are any."""
-    with suppress(KeyError, TypeError, ValueError, ArithmeticError, AttributeError, check.Refused):
-        cert["statement"] = texts.statement(cert["inputs"], check.Terms(cert["inputs"]).batches)
-    cert["digests"] |= {"inputs": digest(cert["inputs"]), "content": ""}
-    cert["digests"]["content"] = digest({**cert, "signature": None})
-    return cert
 
 
 def law_refused(cert: Any) -> bool:
