@@ -9,7 +9,8 @@ from sqlalchemy import func, select, update
 from accountant.ledger.backends import Following
 from accountant.ledger.book import writing
 from accountant.ledger.past import past_of
-from accountant.ledger.schema import CLOSED, DONE, RUNS
+from accountant.ledger.schema import CLOSED, RUNS
+from accountant.ledger.state import UNCERTIFIED
 from accountant.ledger.worker import Worker
 
 
@@ -31,8 +32,8 @@ class Certifier(Worker):
         self.check_model()
         with self.database.reading() as connection:
             last = int(connection.scalar(select(func.max(RUNS.c.number)).where(RUNS.c.state.in_(CLOSED))) or -1)
-            missing = select(RUNS.c.number).where(RUNS.c.what == "unlearn", RUNS.c.state == DONE, RUNS.c.certificate.is_(None))
-            runs = [int(number) for number in connection.scalars(missing.order_by(RUNS.c.number))]
+            missing = select(RUNS.c.number).where(UNCERTIFIED).order_by(RUNS.c.number)
+            runs = [int(number) for number in connection.scalars(missing)]
         return tuple(self._made_up_for(run, last) for run in runs)
 
     def _made_up_for(self, run: int, last: int) -> Certified:

@@ -15,7 +15,8 @@ from accountant.ledger.settings import Settings
 
 #: States of requests that are not answered yet.
 OPEN = (WAITING, RUNNING, SAVED)
-_WITHOUT = (RUNS.c.what == "unlearn") & RUNS.c.state.in_(CLOSED) & RUNS.c.certificate.is_(None)
+#: Runs that did without a certificate.
+UNCERTIFIED = (RUNS.c.what == "unlearn") & RUNS.c.state.in_(CLOSED) & RUNS.c.certificate.is_(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def status_in(connection: Connection, database: Database) -> Status:
         model=model_digest(connection),
         head=f"{head.number}:{head.digest}",
         worker=None if works is None else told(works),
-        uncertified=int(connection.scalar(select(func.count()).select_from(RUNS).where(_WITHOUT)) or 0),
+        uncertified=int(connection.scalar(select(func.count()).select_from(RUNS).where(UNCERTIFIED)) or 0),
     )
 
 
