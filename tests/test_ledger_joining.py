@@ -119,6 +119,8 @@ def test_files_that_cannot_be_read_are_refused_and_change_nothing(tmp_path: Path
     before = (tmp_path / "model.npz").read_bytes()
     assert said in " ".join(_join(tmp_path, "--data", str(tmp_path / "new.csv"), code=2).split())
     assert "who joins" in _join(tmp_path, code=2)
+    for words in (["--model", str(tmp_path / "model.npz")], ["--data", "new.csv", "--subjects", "who.csv"]):
+        assert "--subjects must be given with --model" in _join(tmp_path, *words, code=2)
     assert (tmp_path / "model.npz").read_bytes() == before
 
 

@@ -70,8 +70,10 @@ def join(
 
     Example: accountant ledger join --data new.csv --learn-epochs 2
     """
-    if (data is None) == (model is None) or (model is None) != (subjects is None):
-        raise InputError("data or model must be given: who joins")
+    if (data is None) == (model is None):
+        raise InputError("data or model must be given, and not both: who joins")
+    if (model is None) != (subjects is None):
+        raise InputError("subjects must be given with model, and only there: a file of data says itself who joins")
     integer("epochs", epochs, at_least=0)
     found = None if data is None else newcomers(data)
     known = found.subjects if found is not None else subject_rows(subjects or "")
