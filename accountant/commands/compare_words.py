@@ -32,7 +32,7 @@ def shown(rows: Sequence[_Row], *, everything: bool) -> list[_Row]:
 
 def answer(result: Mapping[str, Any], rows: Sequence[Compared]) -> str:
     """What noisy SGD as asked leaves in the model and costs, and which method would leave less."""
-    guarantee = present.guarantee_row(dict(result))[1]
+    guarantee = present.guarantee_row(result)[1]
     able = [row for row in rows if row.released_std and row.gradient_evaluations]
     if not able:
         return f"No method with unlearning has an answer for {guarantee}"

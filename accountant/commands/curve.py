@@ -83,8 +83,8 @@ def curve(
     guarantee, length = outcome.guarantee, present.length(outcome)
     values = guarantee.epsilon(grid) if over == "delta" else guarantee.rdp(grid)
     result: dict[str, Any] = present.record(shared, "curve", outcome, delta_is_default=delta is None)
-    names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
     result["over"] = over
+    names = present.names_of(result)
     result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
     if precision is not None:
         unknown: Enclosed = "epsilon" if over == "delta" else "rdp"
@@ -120,15 +120,11 @@ def show(shared: Shared, result: dict[str, Any], rows: list[tuple[str, str]], *,
         screen.print(layout.text(told, style="bold"))
         screen.print(_table(result))
         if plot:
-            for line in sketch.lines([(point[names_of(result)[0]], point[names_of(result)[1]]) for point in result["points"]],
-                                     width=screen.width - 2, names=names_of(result)):  # fmt: skip
+            across, up = names = present.names_of(result)
+            points = [(point[across], point[up]) for point in result["points"]]
+            for line in sketch.lines(points, width=screen.width - 2, names=names):
                 screen.print(layout.text(line))
     telling.listed(shared, result, rows, "The run", next_=next_)
-
-
-def names_of(result: dict[str, Any]) -> tuple[str, str]:
-    """The two numbers of a point of a curve."""
-    return ("delta", "epsilon") if result["over"] == "delta" else ("alpha", "rdp")
 
 
 def _table(result: dict[str, Any]) -> layout.Grid:
@@ -139,7 +135,7 @@ def _table(result: dict[str, Any]) -> layout.Grid:
     long = None if precision is None else len(titles) - 1
     table = layout.Grid(titles, names=len(titles), padding=(1, 1), wraps=long)
     for point in result["points"]:
-        at, value = (point[name] for name in names_of(result))
+        at, value = (point[name] for name in present.names_of(result))
         # Rounded to where the printed value holds: a smaller alpha, a larger delta.
         exact = [point["precise"]] if precision is not None else []
         table.add_row(digits(at, 10, down=over == "alpha"), digits(value, 10), *exact)

@@ -273,7 +273,7 @@ def reproduction(path: Path, kind: str, made: Reproduction) -> None:
 
 def curve(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     """The privacy curve of a run: epsilon against delta, or Renyi's against alpha, as ``accountant curve`` records it."""
-    across, up = ("delta", "epsilon") if result["over"] == "delta" else ("alpha", "rdp")
+    across, up = present.names_of(result)
     points = sorted(result["points"], key=lambda point: point[across])
     figure, (axes,) = pictures.figure()
     pictures.line(axes, [point[across] for point in points], [point[up] for point in points], 0, label="proved")
@@ -281,7 +281,7 @@ def curve(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     axes.set_xlabel("δ" if across == "delta" else "order α")
     axes.set_ylabel("ε" if across == "delta" else "Rényi divergence of order α, at most")
     axes.set_ylim(bottom=0)
-    title = f"σ = {digits(result['sigma'], 4)}, {present.after_length(dict(result))}"
+    title = f"σ = {digits(result['sigma'], 4)}, {present.after_length(result)}"
     preset = (result["problem"] or {}).get("preset")
     axes.set_title(title if preset is None else f"{preset}: {title}", loc="left", fontsize=11)
     pictures.save(figure, path, kind)

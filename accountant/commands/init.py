@@ -128,40 +128,36 @@ def _answers(given: dict[str, Any], *, asking: bool) -> dict[str, Any]:
     return answers
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json_module.dumps(value)
-
-
 def problem_file(answers: dict[str, Any], problem: Problem) -> str:
     """The text of the file, with a comment at every key."""
     assert problem.loss is not None
+    # Numbers, truths and such texts are the same in TOML as in JSON.
+    toml = {name: json_module.dumps(value) for name, value in answers.items()}
     clip = (
         ""
         if answers.get("clip") is None
         else f"""
 # Every record's gradient is clipped to this norm before it is added.
-clip = {_value(answers["clip"])}"""
+clip = {toml["clip"]}"""
     )
     return f"""# A problem of the unlearning accountant: accountant sigma --problem THIS_FILE
 # accountant explain TERM says what a word means. Options on the command line override what stands here.
 
 # ---- The loss. From it follow {"; ".join(problem.loss.lines)}.
-loss = {_value(answers["loss"])}
+loss = {toml["loss"]}
 # lambda of lambda/2 ||w||^2 in every record's loss, over all parameters.
-l2 = {_value(answers["l2"])}
+l2 = {toml["l2"]}
 # No row of features is longer than this (2-norm, without the intercept's 1). Scale rows down that are.
-feature-bound = {_value(answers["feature_bound"])}
+feature-bound = {toml["feature_bound"]}
 # Whether the model has an intercept: it counts as one more feature of value 1, and l2 regularises it like the rest.
 # scikit-learn leaves it out of the penalty: then m = 0, and the constants of this file are not that model's.
-intercept = {_value(answers["intercept"])}{clip}
+intercept = {toml["intercept"]}{clip}
 
 # ---- The data and the run.
 # Training records, those included that are to be deleted.
-n = {_value(answers["n"])}
+n = {toml["n"]}
 # Records per batch, or "full".
-batch-size = {_value(answers["batch_size"])}
+batch-size = {toml["batch_size"]}
 # step-size = ...          # default 1/L
 # radius = ...             # of the ball that every step projects on; default: none
 # learn-epochs = ...       # default: learning has converged

@@ -11,7 +11,7 @@ from accountant.commands import origin, page
 from accountant.commands.page import Cell, Curve, Fact, Line, Page, Rows, Section, Series, number, whole
 from accountant.commands.page_compare import settings
 from accountant.commands.plan_rows import moments
-from accountant.commands.present import plural
+from accountant.commands.present import names_of, plural
 from accountant.numerics import InputError, digits
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _about_plan(result: _Record) -> dict[str, Any]:
 def proved(result: _Record, *, steps: Curve | None = None, files: Sequence[tuple[str, str, str]] = ()) -> Page:
     """The page of a privacy curve."""
     delta = result["over"] == "delta"
-    across, up = ("delta", "epsilon") if delta else ("alpha", "rdp")
+    across, up = names_of(result)
     titles = ["δ", "ε"] if delta else ["order α", "Rényi divergence"]
     points = sorted(result["points"], key=lambda point: float(point[across]))
     lines = [

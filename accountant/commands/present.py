@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from accountant.commands import risks, telling
@@ -14,6 +14,7 @@ from accountant.numerics import digits as digits
 from accountant.problem import RANDOM, SECRET, WORST, noise_in_units
 
 if TYPE_CHECKING:
+    from accountant.numerics import Enclosure
     from accountant.questions import Enclosed, Outcome, Unknown, UnlearningAccountant
 
 #: What sigma is of common steps.
@@ -112,13 +113,19 @@ def precise(
 
     found = enclose(shared.accountant, unknown, digits=precision, **question)
     known = {name: question.get(name) for name in ("sigma", "epsilon", "delta", "alpha") if name in question}
+    return enclosed(found, unknown, precision, exact_inputs(shared.accountant, **known))
+
+
+def enclosed(
+    found: Enclosure, unknown: str, precision: int, inputs: dict[str, str]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """An enclosure of ``unknown`` as the JSON block and the row of ``--precision``; inputs: the exact numbers that it is of."""
     lower, upper = found.ends
     block = {
         "digits": precision, "arithmetic": found.arithmetic, "proved": found.proved, unknown: str(found), "lower": lower,
-        "upper": upper, "inputs": exact_inputs(shared.accountant, **known),
+        "upper": upper, "inputs": inputs,
     }  # fmt: skip
-    how = "proved (interval arithmetic)" if found.proved else "evaluated (mpmath), not proved"
-    return block, [(f"{unknown}, {plural(precision, 'digit')}", f"{found}, {how}, rounded up")]
+    return block, [(f"{unknown}, {plural(precision, 'digit')}", f"{found}, {_arithmetic(proved=found.proved)}")]
 
 
 def answer(
@@ -156,7 +163,7 @@ def said(result: dict[str, Any], unknown: str) -> str:
     )
 
 
-def after_length(result: dict[str, Any]) -> str:
+def after_length(result: Mapping[str, Any]) -> str:
     """How long unlearning is, as the end of a sentence."""
     if not result["steps"]:
         return "without any unlearning"
@@ -199,8 +206,11 @@ def kind(precision: int) -> Digits:
 
 def how(block: Digits) -> str:
     """That block in words."""
-    proved = "proved (interval arithmetic)" if block["proved"] else "evaluated (mpmath), not proved"
-    return f"to {plural(block['digits'], 'digit')}, {proved}, rounded up"
+    return f"to {plural(block['digits'], 'digit')}, {_arithmetic(proved=block['proved'])}"
+
+
+def _arithmetic(*, proved: bool) -> str:
+    return f"{'proved (interval arithmetic)' if proved else 'evaluated (mpmath), not proved'}, rounded up"
 
 
 def check_precision(precision: int | None) -> None:
@@ -216,9 +226,14 @@ def show(
     telling.listed(shared, result, [] if shared.json else [*rows, *common_rows(shared, result)], title, **told)
 
 
-def guarantee_row(result: dict[str, Any]) -> tuple[str, str]:
+def guarantee_row(result: Mapping[str, Any]) -> tuple[str, str]:
     default = " (1/n, the default)" if result["delta_is_default"] else ""
     return "guarantee", f"epsilon = {digits(result['epsilon'])} at delta = {digits(result['delta'])}{default}"
+
+
+def names_of(result: Mapping[str, Any]) -> tuple[str, str]:
+    """The two numbers of a point of a curve, as JSON calls them."""
+    return ("delta", "epsilon") if result["over"] == "delta" else ("alpha", "rdp")
 
 
 def noise_row(result: dict[str, Any]) -> tuple[str, str]:

@@ -66,18 +66,12 @@ def _precise(
     from accountant.questions import enclose
 
     found = enclose(shared.step_accountant, unknown, digits=precision, **question)
-    lower, upper = found.ends
     given = {**shared.step_accountant.algorithm.to_dict(), **question}
     inputs = {
         name: exact_text(decimal(value)) for name, value in given.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }  # fmt: skip
-    block = {
-        "digits": precision, "arithmetic": found.arithmetic, "proved": found.proved, unknown: str(found), "lower": lower,
-        "upper": upper, "inputs": inputs,
-    }  # fmt: skip
-    how = "proved (interval arithmetic)" if found.proved else "evaluated (mpmath), not proved"
-    return block, [(f"{unknown}, {present.plural(precision, 'digit')}", f"{found}, {how}, rounded up")]
+    return present.enclosed(found, unknown, precision, inputs)
 
 
 def steps(shared: Shared, *, sigma: float, epsilon: float, delta: float | None, steps: bool, precision: int | None) -> None:
@@ -123,10 +117,10 @@ def curve(
         values = np.asarray(shared.step_accountant.epsilon(sigma=sigma, delta=grid, steps=steps))
     else:
         values = np.asarray(outcome.guarantee.rdp(grid))
-    names = ("delta", "epsilon") if over == "delta" else ("alpha", "rdp")
-    result = record(shared, "curve", outcome)
-    result["over"] = over
-    result["points"] = [dict(zip(names, pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)]
+    result = record(shared, "curve", outcome) | {"over": over}
+    result["points"] = [
+        dict(zip(present.names_of(result), pair, strict=True)) for pair in zip(grid.tolist(), values.tolist(), strict=True)
+    ]
     curves.show(shared, result, [*rows_of(result), *common_rows(result)], output=output, plot=plot)
 
 
