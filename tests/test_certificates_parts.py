@@ -197,6 +197,16 @@ def test_what_is_proved_is_no_less_than_the_average_over_every_placement(happene
         assert average > mpmath.mpf("0.002")
 
 
+@pytest.mark.parametrize(("n", "points", "group"), [(60, 3, "drawn"), (300, 20, "replaced")])
+def test_a_group_that_left_next_to_nothing_is_proved_not_to_have_left_more(n: int, points: int, group: str) -> None:
+    stream = UnlearningStream(accountant(n=n), sigma=0.9, epsilon=1.0, delta=DELTA)
+    stream.answer(points, 3000)
+    cert = json.loads(json.dumps(certify_stream(stream, [Happened(points, 3000)])))
+    assert cert["witness"][0]["group"] == group
+    assert 0 < float(cert["result"]["mu"][1]) < 1e-29
+    assert reason(cert) is None
+
+
 def test_epsilon_is_that_of_the_listed_mixture_by_mpmath() -> None:
     with mpmath.workdps(40):
         for name in ("several", "a group"):

@@ -53,6 +53,8 @@ _COARSE: Final = "1000"
 #: What chances are raised by that doubles added up; that a long recursion of a group found.
 _RAISED: Final = 1 + Fraction(1, 1 << 43)
 _GROUP_RAISED: Final = 1 + Fraction(1, 1 << 40)
+#: By how much mu of a group is raised: a checker compares means at levels that are 1e-30 lower, however small they are.
+_GROUP_ROOM: Final = Fraction(4, 10**30)
 #: Choices of batches whose shifts a file has room for, in all.
 _MOST_CHOICES: Final = 1 << 15
 #: Components that a checker has the time for.
@@ -245,9 +247,9 @@ class _Law:
                 f"what is stated rests on the shifts of {choices} choices of batches and {len(after.values)} outcomes, more "
                 "than a checker has the time for: no certificate"
             )
-        more = _RAISED if self.group == TAILS else _GROUP_RAISED
-        lists = [listed(after.weights, after.values, self.rounding, more=more)]
-        lists += [] if after.stand_in is None else [listed(*after.stand_in, self.rounding, more=more)]
+        more, room = (_RAISED, Fraction(0)) if self.group == TAILS else (_GROUP_RAISED, _GROUP_ROOM)
+        lists = [listed(after.weights, after.values, self.rounding, more=more, room=room)]
+        lists += [] if after.stand_in is None else [listed(*after.stand_in, self.rounding, more=more, room=room)]
         kinds = []
         for number, kind in enumerate(self.kinds):
             kinds.append(self._kind(kind))

@@ -35,14 +35,14 @@ _CURVE_ROWS: Final = 1 << 13
 _NEGLIGIBLE: Final = Fraction(1, 10**1001)
 
 
-def listed(weights: Floats, values: Floats, rounding: str, *, more: Fraction) -> list[list[str]]:
-    """[mu, the chance of more], mu rising; both rounded up, and the chances raised by a factor ``more``."""
+def listed(weights: Floats, values: Floats, rounding: str, *, more: Fraction, room: Fraction) -> list[list[str]]:
+    """[mu, the chance of more], mu rising; both rounded up, mu raised by ``room`` and the chances by a factor ``more``."""
     order = np.argsort(values, kind="stable")
     shares = [Fraction(weight) for weight in weights[order].tolist()]
     least, whole, left = Fraction(rounding), sum(shares), Fraction(0)
     rows: list[list[str]] = []
     for share, value in zip(reversed(shares), reversed(values[order].tolist()), strict=True):
-        mu = rounded_text(max(Fraction(value), least), _DIGITS, up=True)
+        mu = rounded_text(max(Fraction(value), least) + room, _DIGITS, up=True)
         chance = rounded_text(left / whole * more, _DIGITS, up=True)
         if rows and rows[-1][1] == chance:
             # Nothing that counts is there.
