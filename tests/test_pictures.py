@@ -9,8 +9,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from accountant import PNSGD, UnlearningAccountant, preset
-from accountant.commands import pictures
-from accountant.methods import METHODS
+from accountant.commands import drawings, page_compare, pictures
+from accountant.methods import METHODS, noise_curve
 from accountant.problem import Problem
 from accountant.questions import Setup
 
@@ -85,6 +85,24 @@ def test_pictures_are_in_the_problems_name() -> None:
     assert pictures.problem_name(preset("mnist")) == "MNIST 3 against 8"
     assert pictures.problem_name(Problem(**{**preset("mnist").to_dict(), "adjacency": "remove"})) == "MNIST 3 against 8"
     assert pictures.problem_name(Problem(n=77, smoothness=1.0)) == "n = 77"
+
+
+def test_noise_a_million_times_off_is_left_out_of_pictures_and_pages_and_named(tmp_path: Path) -> None:
+    setup, names = Setup(PNSGD(preset("mnist"), "full")), ["optimal", "newton", "rewind"]
+    target = {"epsilon": 1.0, "delta": 1e-5}
+    all_points = {name: noise_curve(setup, method=name, epochs=range(1, 11), **target) for name in names}
+    drawings.comparison(tmp_path / "a.svg", "svg", setup, target, 1, names, [], 0.0)
+    drawn = page_compare.noise_against_epochs(setup, target, 1, names)
+    assert drawn is not None
+    assert {series.name: len(series.x) for series in drawn.series} == {"optimal": 10, "newton": 2}
+    least, most = min(all_points["optimal"][2]), max(all_points["optimal"][2])
+    for series in drawn.series:
+        shown = dict(zip(series.x, series.y, strict=True))
+        for at, _, noise in zip(*all_points[series.name], strict=True):
+            assert shown.get(at) == (noise if 1e-6 * least < noise < 1e6 * most else None)
+    assert min(all_points["rewind"][2]) > 1e6 * most
+    assert drawn.caption.endswith("Off the scale, a million times and more: rewind.")
+    assert "rewind: off the scale" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 def test_a_line_that_moved_is_noticed() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from accountant.reproduction import Record, Reproduction
     from accountant.requests import Plan, PlannedRequest, Tried, Tuned
 
+#: A name, and the coordinates of points.
+Line = tuple[str, list[int], list[float]]
 #: More points than a picture can show make its file large.
 _MOST_POINTS: Final = 2000
 #: Numbers of steps at which a comparison is drawn.
@@ -67,6 +68,41 @@ def plan(path: Path, kind: str, made: Plan) -> None:
     pictures.save(figure, path, kind)
 
 
+def noise_by_epochs(
+    setup: Setup, target: Mapping[str, float], epochs: int, names: Iterable[str]
+) -> tuple[list[Line], list[str]]:
+    """Noise in the released model over 1, 2, ... epochs, for those of the methods where it depends on them.
+
+    Without the points that are too far from the first line for both to be told apart, and the names of the lines that have
+    no others.
+    """
+    from accountant.methods import noise_curve
+
+    counts, curves = range(1, max(epochs, _EPOCHS) + 1), []
+    for name in names:
+        xs, _, spread = noise_curve(setup.with_(group_size=1), method=name, **target, epochs=counts)
+        known = [value for value in spread if value is not None]
+        if xs and len(known) == len(spread):
+            curves.append((name, xs, known))
+    if not curves:
+        return [], []
+    low, high = min(curves[0][2]) / FAR, max(curves[0][2]) * FAR
+    near: list[Line] = []
+    for name, xs, ys in curves:
+        points = [(x, y) for x, y in zip(xs, ys, strict=True) if low <= y <= high]
+        near.append((name, [x for x, _ in points], [y for _, y in points]))
+    return [line for line in near if line[1]], [name for name, xs, _ in near if not xs]
+
+
+def noise_by_steps(algorithm: Stepping, target: Mapping[str, float], steps: int, names: Iterable[str]) -> list[Line]:
+    """Noise of one step over the number of steps, for those of the methods that have an answer."""
+    from accountant.methods import steps_curve
+
+    counts = np.unique(np.geomspace(1, max(2 * steps, 20), _STEPS).round().astype(int)).tolist()
+    curves = [(name, *steps_curve(algorithm, method=name, **target, steps=counts)) for name in names]
+    return [line for line in curves if line[1]]
+
+
 def comparison(
     path: Path,
     kind: str,
@@ -81,8 +117,6 @@ def comparison(
 
     setup, target, epochs: what was asked; noise: the stream's sigma.
     """
-    from accountant.methods import noise_curve
-
     costs = {
         row.method: [value or float("nan") for value in row.gradient_evaluations]
         for row in streams
@@ -92,23 +126,12 @@ def comparison(
     figure, axes = pictures.figure(rows=rows, height=4.4)
     upper = axes[0]
     styles = {name: at for at, name in enumerate(dict.fromkeys((*names, *costs)))}
-    curves = []
-    for name in names:
-        xs, _, spread = noise_curve(setup.with_(group_size=1), method=name, **target, epochs=range(1, max(epochs, _EPOCHS) + 1))
-        known = [value for value in spread if value is not None]
-        if xs and len(known) == len(spread):
-            curves.append((name, styles[name], xs, known))
-    if not curves:
+    near, far = noise_by_epochs(setup, target, epochs, names)
+    if not near:
         raise InputError("plot must have a method with noise that depends on the epochs: the chosen ones have none")
-    first = curves[0][3]
-    low, high = min(first) / FAR, max(first) * FAR
-    near = [
-        (name, style, xs, [value if low <= value <= high else float("nan") for value in ys]) for name, style, xs, ys in curves
-    ]
-    pictures.lines(upper, [curve for curve in near if not all(map(math.isnan, curve[3]))])
-    for name, style, _, ys in near:
-        if all(map(math.isnan, ys)):
-            pictures.line(upper, [], [], style, label=f"{name}: off the scale")
+    pictures.lines(upper, [(name, styles[name], xs, ys) for name, xs, ys in near])
+    for name in far:
+        pictures.line(upper, [], [], styles[name], label=f"{name}: off the scale")
     size = setup.algorithm.batch_size
     batch = "full batch" if size == setup.problem.n else f"b = {size}"
     _label(
@@ -130,19 +153,13 @@ def comparison_of_steps(
     path: Path, kind: str, algorithm: Stepping, target: dict[str, float], steps: int, names: list[str]
 ) -> None:
     """Noise against the number of steps, for the methods ``names`` about common steps."""
-    from accountant.methods import STEP_METHODS, steps_curve
+    from accountant.methods import STEP_METHODS
 
     figure, (axes,) = pictures.figure(height=4.4)
-    counts = np.unique(np.geomspace(1, max(2 * steps, 20), _STEPS).round().astype(int)).tolist()
-    styles = {name: at for at, name in enumerate(STEP_METHODS)}
-    curves = []
-    for name in names:
-        xs, ys = steps_curve(algorithm, method=name, **target, steps=counts)
-        if xs:
-            curves.append((name, styles[name], xs, ys))
+    curves = noise_by_steps(algorithm, target, steps, names)
     if not curves:
         raise InputError("plot must have a method with an answer: the chosen ones have none")
-    pictures.lines(axes, curves)
+    pictures.lines(axes, [(name, list(STEP_METHODS).index(name), xs, ys) for name, xs, ys in curves])
     axes.axvline(steps, color="0.6", linewidth=1, zorder=0)
     title = f"{algorithm.name}: {_guarantee(**target)}"
     _label(axes, "noisy steps", "noise σ of one step", title)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from accountant.commands import origin, page
-from accountant.commands.drawings import FAR
+from accountant.commands.drawings import FAR, noise_by_epochs, noise_by_steps
 from accountant.commands.page import Cell, Curve, Fact, Line, Page, Rows, Section, Series, number, whole
 from accountant.commands.present import plural
 from accountant.numerics import digits
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from accountant.problem import Stepping
     from accountant.questions import Setup
 
-#: Epochs on the axis, at least; numbers of common steps at which noise is computed.
-_EPOCHS: Final = 10
-_STEPS: Final = 40
 _Record = Mapping[str, Any]
 
 
@@ -40,19 +37,10 @@ def save_steps(part: Path, result: _Record, *, algorithm: Stepping, files: Seque
 
 def noise_against_epochs(setup: Setup, target: Mapping[str, float], epochs: int, names: Iterable[str]) -> Curve | None:
     """Noise in the released model over 1, 2, ... epochs; None where no method has an answer that depends on them."""
-    from accountant.methods import noise_curve
-
-    series = []
-    for name in names:
-        if name in ("dp", "retrain"):
-            continue
-        counts = range(1, max(epochs, _EPOCHS) + 1)
-        xs, _, spread = noise_curve(setup.with_(group_size=1), method=name, epochs=counts, **target)
-        if xs and None not in spread:
-            series.append(Series(name, xs, spread, style(name)))
-    if not series:
+    near, far = noise_by_epochs(setup, target, epochs, (name for name in names if name not in ("dp", "retrain")))
+    if not near:
         return None
-    series, far = _near(series)
+    series = [Series(*line, style(line[0])) for line in near]
     return Curve(
         "noise", "Noise in the released model against epochs of unlearning, a line per method; the numbers stand below.",
         "unlearning epochs K", "noise in the released model", series, marks=[(epochs, "asked for")],
@@ -61,32 +49,12 @@ def noise_against_epochs(setup: Setup, target: Mapping[str, float], epochs: int,
     )  # fmt: skip
 
 
-def _near(series: Sequence[Series]) -> tuple[list[Series], list[str]]:
-    """The points that are not a million times off the first line's, and the names of the lines that have none."""
-    first = [y for y in series[0].y if y is not None]
-    low, high = min(first) / FAR, max(first) * FAR
-    near, far = [], []
-    for each in series:
-        points = [(x, y) for x, y in zip(each.x, each.y, strict=True) if y is not None and low <= y <= high]
-        if points:
-            near.append(each._replace(x=[x for x, _ in points], y=[y for _, y in points]))
-        else:
-            far.append(each.name)
-    return near, far
-
-
 def noise_against_steps(algorithm: Stepping, target: Mapping[str, float], steps: int, names: Iterable[str]) -> Curve | None:
     """Noise of one step over the number of steps."""
-    import numpy as np
+    from accountant.methods import STEP_METHODS
 
-    from accountant.methods import STEP_METHODS, steps_curve
-
-    counts = np.unique(np.geomspace(1, max(2 * steps, 20), _STEPS).round().astype(int)).tolist()
-    series = []
-    for name in names:
-        xs, ys = steps_curve(algorithm, method=name, steps=counts, **target)
-        if xs:
-            series.append(Series(name, xs, ys, list(STEP_METHODS).index(name)))
+    lines = noise_by_steps(algorithm, target, steps, names)
+    series = [Series(*line, list(STEP_METHODS).index(line[0])) for line in lines]
     if not series:
         return None
     return Curve(
