@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from typing import Any
 
 import mpmath
@@ -160,7 +161,11 @@ def test_it_says_what_was_composed_and_on_what_it_rests() -> None:
     assert set(one.assumptions) < set(made.assumptions)
     assert "independently" in made.assumptions[-1]
     assert Guarantee.from_json(made.to_json()) == made
-    assert "epsilon at delta" in str(made)
+    shown = re.search(r"epsilon at delta: (\S+) at 0.001, (\S+) at 1e-06, (\S+) at 1e-09", str(made))
+    assert shown is not None
+    for text, delta in zip(shown.groups(), (1e-3, 1e-6, 1e-9), strict=True):
+        # In six digits, and never less than it is.
+        assert 0 <= float(text) / float(made.epsilon(delta)) - 1 < 1e-5
     assert one.self_compose(3).context["times"] == 3
 
 

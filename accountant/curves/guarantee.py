@@ -21,6 +21,7 @@ from accountant.numerics import (
     InputError,
     checked_mixture,
     choice,
+    digits,
     in_blocks,
     number,
     numbers,
@@ -342,14 +343,15 @@ class Guarantee(Risks):
 
     def __str__(self) -> str:
         """The statement, a few points of the curve, and what it all rests on."""
-        curve = ", ".join(f"{float(self.epsilon(delta)):.6g} at {delta:g}" for delta in (1e-3, 1e-6, 1e-9))
+        curve = ", ".join(f"{digits(float(self.epsilon(delta)))} at {delta:g}" for delta in (1e-3, 1e-6, 1e-9))
         renyi_ = f"Rényi ({self.kind}), {self.conversion} conversion"
         names = {"gdp": "GDP", TANGENT: "GDP, convex majorant", GAUSSIAN_MIXTURE: "Gaussian mixture"}
         names[CONTRACTION] = f"GDP, contracted by {0 if self.blocks is None else self.blocks.size} blocks"
         kind = f"{names.get(self.kind, renyi_)}, {self.values.size} component{'s' if self.values.size != 1 else ''}"
         if self.stand_in is not None:
             kind += f", {self.stand_in[1].size} of a stand-in"
-        paid = f", {self.added:g} added to delta" if self.added else f", key redrawn ({self.redrawn:g})" if self.redrawn else ""
+        added, redrawn = digits(self.added), digits(self.redrawn)
+        paid = f", {added} added to delta" if self.added else f", key redrawn ({redrawn})" if self.redrawn else ""
         lines = [self.statement or "A privacy curve.", f"{kind}{paid}; epsilon at delta: {curve}"]
         return "\n".join([*lines, *(f"- {line}" for line in self.assumptions)])
 
