@@ -161,6 +161,9 @@ def test_a_budget_learns_anew_and_errors_of_partial_gradients_pile_up() -> None:
     again = run.unlearn([10], gradient="removed", budget=1e-9)
     assert (again.relearned, again.requests, again.residual <= 1e-9) == (1, 7, True)
     assert run.unlearn([10], budget=1.0).relearned == 0
+    reached = run.unlearn([10]).residual
+    assert run.unlearn([10], budget=reached).relearned == 0
+    assert run.unlearn([10], budget=reached * (1 - 1e-9)).relearned == 1
     with pytest.raises(UnreachableError, match="what rounding leaves after learning"):
         run.unlearn([10], budget=1e-300)
 

@@ -207,6 +207,18 @@ def test_on_full_batches_stochastic_descent_is_descent() -> None:
             assert sigma == pytest.approx(other, rel=1e-9)
 
 
+@pytest.mark.parametrize("method", EXACT)
+@pytest.mark.parametrize("radius", [0.25, 3.0])
+@mp.workdps(30)
+def test_in_a_ball_models_are_at_most_its_diameter_apart(method: str, radius: float) -> None:
+    """Attained by two linear losses: they pull to -R from R together, and not at all when one of them is turned round."""
+    setup = Setup(PNSGD(Problem(n=2, smoothness=1.0, lipschitz=100.0), step_size=1.0, learn_epochs=5, radius=radius))
+    for steps in (0, 2):
+        found = ask(method, "delta", setup, sigma=2.0, epsilon=0.3, steps=steps)
+        exact = truth.gaussian_delta(mpf("0.3"), mpf(radius))
+        assert exact * (1 - mpf("1e-12")) <= found <= exact * (1 + mpf("1e-9"))
+
+
 # Streams
 
 
@@ -261,6 +273,18 @@ def test_a_stream_of_descents_is_not_below_its_runs() -> None:
                 distance = abs(a[-1] - b[-1])
                 mu = mpf(distance.numerator) / distance.denominator / mpf(sigma)
                 assert truth.gaussian_delta(mpf(float(found[1])), mu) <= mpf("0.01")
+
+
+@mp.workdps(40)
+def test_points_that_leave_a_stream_of_descents_together_add_up() -> None:
+    """Full batches and a quadratic loss: converged models are 2 M S/(m n) apart, and K steps leave c^K of that."""
+    setup = Setup(PNSGD(Problem(n=40, smoothness=1.0, strong_convexity=0.25, lipschitz=1.0), step_size=0.5, learn_epochs=9))
+    stream = METHODS["d2d-stochastic"].stream(setup, sigma=1.0, epsilon=1.0, delta=1e-2)
+    found = stream.follow(np.array([1.0, 2.0]), np.array([3.0, 2.0])).epsilon
+    kept, distance = mpf("0.875"), mpf(0)
+    for epsilon, count, points in zip(found.tolist(), (1, 2), (3, 2), strict=True):
+        distance = (distance + points * 2 / (mpf("0.25") * 40)) * kept**count
+        assert truth.gaussian_delta(mpf(epsilon), distance) <= mpf("0.01") < truth.gaussian_delta(mpf(epsilon) - 1e-6, distance)
 
 
 # Bad input and extremes

@@ -173,6 +173,25 @@ def test_regret_is_the_smallest_shift_between_the_trade_off_functions(guarantee:
         assert not holds(of.regret - 1e-4)
 
 
+@pytest.mark.parametrize("apart", [1e-2, 1e-4, 1e-6])
+def test_a_regret_that_is_nearly_none_is_still_one(apart: float) -> None:
+    """Nearly one Gaussian: against the definition, on a grid of digits."""
+    guarantee = Guarantee("gdp", weights=[0.5, 0.5], values=[0.5, 0.5 + apart])
+    of = guarantee.regret()
+
+    def delta(epsilon: mpf, mu: float) -> mpf:
+        return mp.ncdf(-epsilon / mu + mpf(mu) / 2) - mp.exp(epsilon) * mp.ncdf(-epsilon / mu - mpf(mu) / 2)
+
+    with mp.workdps(40):
+        truth = max(
+            (delta(e, of.mu) - sum(w * delta(e, mu) for w, mu in zip((0.5, 0.5), guarantee.values.tolist(), strict=True)))
+            / (1 + mp.exp(e))
+            for e in (mpf(at) / 200 for at in range(400))
+        )
+    assert truth <= of.regret <= truth * (1 + mpf("1e-4")) + mpf("1e-9")
+    assert of.regret > apart / 100
+
+
 @given(mixtures(), CHANCES)
 @settings(max_examples=40, deadline=None)
 def test_regret_is_the_most_that_mu_claims_too_much(guarantee: Guarantee, prior: float) -> None:
