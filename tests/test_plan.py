@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from screens import text_lines
 from typer.testing import CliRunner
 
 from accountant import PNSGD, InputError, UnlearningAccountant, preset
@@ -100,11 +101,11 @@ def test_tables_fit_80_columns(requests: str, more: tuple[str, ...]) -> None:
     for source in (requests, "30" if not more else requests):
         result = run(*FULL, "--requests", source, *more, "--batch-size", "512", "--batches", "worst")
         assert result.exit_code == 0, result.output
-        assert max(len(line) for line in result.stdout.splitlines()) <= 80
+        assert max(map(len, text_lines(result.stdout))) <= 80
         assert "For you to check" in result.stdout
         assert "1/n, the default" in " ".join(result.stdout.split())
         long = run(*FULL, "--requests", source, *more, "--batch-size", "512", "--batches", "worst", "--verbose").stdout
-        assert max(map(len, long.splitlines())) <= 80
+        assert max(map(len, text_lines(long))) <= 80
         assert "Assumptions" in long
 
 

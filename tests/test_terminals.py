@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from screens import text_lines
 from typer.testing import CliRunner
 
 from accountant.commands import layout, streams
@@ -140,7 +141,7 @@ def check_screen(name: str, width: int, encoding: str, whole: dict[str, str], mo
     if name not in ("verify markdown", "certify", "check"):
         from rich.cells import cell_len
 
-        assert max(map(cell_len, result.stdout.splitlines())) <= min(width, 80)
+        assert max(map(cell_len, text_lines(result.stdout))) <= min(width, 80)
     expected, found = numbers(text), numbers(shown)
     lost = {word: count for word, count in expected.items() if found[word] < count and len(word) <= LONG}
     assert lost == {}, shown

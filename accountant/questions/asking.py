@@ -11,7 +11,18 @@ from numpy.typing import ArrayLike
 
 from accountant.averaging import Components, OnePoint, OwnDraw, Placing
 from accountant.curves import too_far_apart
-from accountant.numerics import LARGEST, MAX_COUNT, SMALLEST, Floats, InputError, UnreachableError, broadcast, limit_of, plain
+from accountant.numerics import (
+    LARGEST,
+    MAX_COUNT,
+    SMALLEST,
+    Floats,
+    InputError,
+    UnreachableError,
+    broadcast,
+    digits,
+    limit_of,
+    plain,
+)
 from accountant.problem import MAX_EPSILON, REMEDIES, SECRET, oversize, rounding_of, too_large
 from accountant.questions.answers import Counting, delta_of, epsilon_of, share_of_rounding, sigma_of
 from accountant.questions.length import Length
@@ -253,7 +264,7 @@ class Asking:
     def _limit(self, epsilon: float, query: Query) -> str:
         """Why more unlearning does not help."""
         setting, algorithm = self.placing.setting, self.placing.setting.algorithm
-        stays = f"epsilon stays at {epsilon:.4g} however long unlearning runs"
+        stays = f"epsilon stays at {digits(epsilon, 4)} however long unlearning runs"
         if isinstance(setting.reference, int):
             return f"{stays}, because retraining for {setting.reference} epochs still remembers where it started"
         if algorithm.rounding is not None:

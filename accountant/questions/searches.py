@@ -17,6 +17,7 @@ from accountant.numerics import (
     Floats,
     InputError,
     UnreachableError,
+    digits,
     integer,
     limit_of,
     shown,
@@ -136,7 +137,7 @@ class Search:
     def at(self, value: int) -> str:
         """What holds at a value, in words."""
         reached = self.epsilon(value)
-        proved = f"epsilon={reached:.4g}" if math.isfinite(reached) else "nothing"
+        proved = f"epsilon={digits(reached, 4)}" if math.isfinite(reached) else "nothing"
         return f"{self.unknown}={limit_of(value)} proves {proved}"
 
     def _excluded(self, low: int, high: int) -> bool:

@@ -24,6 +24,7 @@ from accountant.numerics import (
     InputError,
     UnreachableError,
     broadcast,
+    digits,
     in_blocks,
     limit_of,
     plain,
@@ -328,8 +329,8 @@ class StepAsking:
             stays = counting.reached(count=float(high), start=start, sigma=sigma, delta=delta)
             return UnreachableError(
                 f"no number of steps up to {limit_of(float(high))} reaches epsilon={epsilon:g} at delta={delta:g} with "
-                f"sigma={sigma:g}: epsilon stays at {stays:.4g}, because every step adds what its gradient can move the two "
-                "models apart; more noise, a smaller start_clip or model_clip in every step would help"
+                f"sigma={sigma:g}: epsilon stays at {digits(stays, 4)}, because every step adds what its gradient can move the "
+                "two models apart; more noise, a smaller start_clip or model_clip in every step would help"
             )
 
         refused.add(np.isinf(counts), unreachable)
