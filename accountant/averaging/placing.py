@@ -99,6 +99,10 @@ class Placing:
         if setting.algorithm.public_share and (timeline is not None or self.batches == RESHUFFLE):
             what = "a schedule, whose phases may cut the layout anew" if timeline is not None else "batches=reshuffle"
             raise InputError(f"public_share must be left out with {what}, got {setting.algorithm.public_share}")
+        if setting.algorithm.norm_class < 1 and self.bound.name != "optimal":
+            raise InputError(
+                f"norm_class needs bound=optimal: the published bounds know one M for all records, got {self.bound.name}"
+            )
         if self.batches == RESHUFFLE:
             if self.bound.name != "optimal":
                 raise InputError(f"batches=reshuffle needs bound=optimal, got {self.bound.name}")

@@ -71,6 +71,8 @@ def assumptions_of(setting: Setting, batches: str | int | tuple[int, ...], group
             f"{shown(algorithm.public_share)} of every batch (rounded down to whole records) is public and never deleted: the "
             f"layout puts it there, the other {algorithm.private_records} records into the other places at random"
         )
+    if algorithm.norm_class < 1:
+        lines += _norm_class(algorithm)
     if algorithm.own_draws:
         lines += _own_draws(algorithm)
     lines.append(f"reference {describe(setting.reference)}")
@@ -107,6 +109,17 @@ def _learning(setting: Setting) -> list[str]:
     if learned is None:
         return ["learning has run until its law no longer changes"]
     return [f"learning runs {learned} epochs"]
+
+
+def _norm_class(algorithm: PNSGD) -> list[str]:
+    """What the smaller sensitivity of one class of records takes for granted."""
+    share, most = shown(algorithm.norm_class), shown(algorithm.norm_class * algorithm.problem.lipschitz)
+    who = "the deleted record and what takes its place" if algorithm.problem.adjacency == "replace" else "the deleted record"
+    return [
+        f"norm class {share}: gradients of {who} have norm at most {most}, {share} of the bound for all",
+        "thresholds of classes of norm are fixed before training, not taken from the data, and every record's gradient is "
+        "clipped at its class's threshold; the class of a deleted record is public: steps or sigma disclose it",
+    ]
 
 
 def _order(setting: Setting, batches: str | int | tuple[int, ...], group_size: int) -> list[str]:

@@ -97,8 +97,9 @@ class Run:
     @cached_property
     def _unit(self) -> Fraction:
         """What one point changes in a step on a batch of its own."""
-        problem = self.setting.algorithm.problem
-        return Fraction(self.setting.algorithm.sensitivity_factor) * self._eta * self.setting.number.read(problem.lipschitz)
+        algorithm, read = self.setting.algorithm, self.setting.number.read
+        longest = read(algorithm.problem.lipschitz) * read(algorithm.norm_class)
+        return Fraction(algorithm.sensitivity_factor) * self._eta * longest
 
     @cached_property
     def diameter(self) -> Fraction | None:

@@ -29,6 +29,11 @@ def check_certifiable(
             "public_share must be left out for a certificate, whose checker takes every record for one that may leave, got "
             f"{algorithm.public_share}"
         )
+    if algorithm.norm_class < 1:
+        raise InputError(
+            "norm_class must be left out for a certificate, whose checker knows one bound M for the gradients of all records, "
+            f"got {algorithm.norm_class}"
+        )
     if not accountant.constant:
         raise InputError("a certificate needs a constant algorithm: schedule must be left out, or change nothing")
     if algorithm.own_draws:

@@ -105,6 +105,7 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "step_size": NUMBER,
     "radius": NUMBER,
     "public_share": NUMBER,
+    "norm_class": NUMBER,
     "learn_epochs": COUNT,
     "dimension": COUNT,
     "largest_n": COUNT,
@@ -119,7 +120,7 @@ _STEPPING: Final = f"{choices.EXPERTS}: fine-tuning and other common steps"
 #: Options that --help leaves to --help-all.
 _FOR_EXPERTS: Final = (
     "adjacency", "last_batch", "assignment", "largest_n", "redraw", "rounding", "dimension", "rounding_share", "bound",
-    "reference", "public_share",
+    "reference", "public_share", "norm_class",
 )  # fmt: skip
 #: Options that are shorter than the field they fill.
 _SPELLED: Final = {"rounding": "float", "rounding_share": "float-share"}

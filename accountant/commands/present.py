@@ -185,7 +185,8 @@ def certifiable(shared: Shared) -> bool:
     if shared.stepping is not None:
         return shared.stepping.name == "fine-tuning" and shared.step_accountant.schedule is None
     accountant, algorithm = shared.accountant, shared.accountant.algorithm
-    plain = accountant.bound == "optimal" and accountant.constant and algorithm.rounding is None and not algorithm.public_share
+    plain = accountant.bound == "optimal" and accountant.constant and algorithm.rounding is None
+    plain = plain and not algorithm.public_share and algorithm.norm_class == 1
     usual = algorithm.dropped_points == 0 and not accountant.starts_apart
     drawn = not algorithm.own_draws or (algorithm.assignment == SECRET and algorithm.problem.adjacency != "replace")
     placed = accountant.batches == WORST or (accountant.batches == RANDOM and accountant.group_size == 1)

@@ -250,6 +250,10 @@ def register(
         raise InputError(
             f"public_share must be left out for opacus, whose loaders draw from all records, got {algorithm.public_share}"
         )
+    if algorithm.norm_class < 1:
+        raise InputError(
+            f"norm_class must be left out for opacus, which clips all records at one norm, got {algorithm.norm_class}"
+        )
     if algorithm.learn_epochs is not None:
         raise InputError(f"learn_epochs must be left out, as the history says it, got {algorithm.learn_epochs}")
     if not isinstance(name, str) or not name:

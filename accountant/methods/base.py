@@ -237,8 +237,11 @@ class FullBatch(Searched):
         return steps * setup.problem.n
 
 
-def schedule_refusal(name: str, setup: Setup) -> str | None:
-    """Methods are about constant settings, at which all of them can be asked the same."""
+def schedule_refusal(name: str, setup: Setup, *, classes: bool = False) -> str | None:
+    """Methods are about constant settings, at which all of them can be asked the same; classes: of norm are known."""
+    if setup.algorithm.norm_class < 1 and not classes:
+        share = setup.algorithm.norm_class
+        return f"norm_class must be left out for {name}, whose formula knows one bound M for all records, got {share}"
     return None if setup.schedule is None else f"schedule must be left out for {name}, which is asked about constant settings"
 
 

@@ -49,7 +49,7 @@ class BoundMethod(Method):
             self.accountant(setup).check()
         except InputError as error:
             return str(error)
-        return schedule_refusal(self.name, setup)
+        return schedule_refusal(self.name, setup, classes=True)
 
     def run(self, steps: Floats) -> Floats:
         """The steps that the method runs, of those asked about."""

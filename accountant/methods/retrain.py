@@ -25,7 +25,7 @@ class Retrain(Method):
     def refusal(self, setup: Setup) -> str | None:
         if self.epochs(setup) is None:
             return "learn_epochs must be given for retrain: how long learning from scratch takes"
-        return schedule_refusal(self.name, setup)
+        return schedule_refusal(self.name, setup, classes=True)
 
     def epochs(self, setup: Setup) -> int | None:
         """Epochs of learning: as given, or those of the published experiments."""

@@ -77,6 +77,13 @@ class PNSGD:
         kw_only=True,
         metadata={"help": "Share of every batch, 0 to below 1, whose records are public and can never be deleted; default 0."},
     )
+    norm_class: float = field(
+        default=1.0,
+        kw_only=True,
+        metadata={
+            "help": "r/M, above 0 to 1: deleted records, and what replaces them, have gradients of norm at most r; default 1."
+        },
+    )
     rounding_share: float = field(
         default=0.01,
         kw_only=True,
@@ -107,6 +114,7 @@ class PNSGD:
         choice("last_batch", self.last_batch, LAST_BATCH)
         self._check_assignment()
         self._check_public()
+        set_(self, "norm_class", number("norm_class", self.norm_class, above=0, at_most=1))
         if self.dimension is not None:
             set_(self, "dimension", integer("dimension", self.dimension, at_least=1))
         if self.rounding is not None:
@@ -305,14 +313,14 @@ class PNSGD:
     def log_sensitivity(self, positions: ArrayLike) -> Floats:
         """log h_j, how far apart one step of batch j maps a point on the two datasets: h = 2 eta M/|B_j| (replace).
 
-        Of own draws eta M/b, of the leaver and of the stand-in.
+        Of own draws eta M/b, of the leaver and of the stand-in. Of records of a ``norm_class`` r in the place of M.
         """
         return self.log_unit_sensitivity - np.log(self.batch_sizes(positions))
 
     @property
     def log_unit_sensitivity(self) -> float:
-        """log of what one point changes in a step on a batch of its own: 2 eta M (replace; of own draws eta M)."""
-        return math.log(self.sensitivity_factor) + self.log_eta + math.log(self.problem.lipschitz)
+        """log of what one point changes in a step on a batch of its own: 2 eta r (replace; of own draws eta r), r <= M."""
+        return math.log(self.sensitivity_factor) + self.log_eta + math.log(self.problem.lipschitz) + math.log(self.norm_class)
 
     @property
     def log_unit_noise(self) -> float:
@@ -357,6 +365,8 @@ class PNSGD:
             names += ["rounding", "dimension", "rounding_share"]
         if self.public_share:
             names += ["public_share"]
+        if self.norm_class < 1:
+            names += ["norm_class"]
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -94,7 +94,8 @@ class ExactConstants:
     @property
     def log_unit_sensitivity(self) -> Numbers:
         factor = Fraction(self.algorithm.sensitivity_factor)
-        return self._log(factor * self.read(self.algorithm.problem.lipschitz)) + self.log_eta
+        longest = self.read(self.algorithm.problem.lipschitz) * self.read(self.algorithm.norm_class)
+        return self._log(factor * longest) + self.log_eta
 
     @property
     def log_diameter(self) -> Numbers:

@@ -178,6 +178,11 @@ class Asking:
             return np.zeros(())
         if setting.timeline is not None:
             raise InputError("start_distance needs a constant algorithm without schedule")
+        if setting.algorithm.norm_class < 1:
+            raise InputError(
+                "norm_class must be left out with start_distance, which says how far apart the models are whatever their "
+                f"records are, got {setting.algorithm.norm_class}"
+            )
         if isinstance(setting.reference, int):
             raise InputError(
                 f"start_distance needs a reference that runs alongside unlearning, matched or converged, got reference="

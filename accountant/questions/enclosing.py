@@ -108,6 +108,8 @@ def exact_inputs(accountant: UnlearningAccountant, **values: float | None) -> di
     problem, algorithm = accountant.algorithm.problem, accountant.algorithm
     inputs = {name: decimal(getattr(problem, name)) for name in ("smoothness", "strong_convexity", "lipschitz")}
     inputs["step_size"] = exact_step_size(algorithm)
+    if algorithm.norm_class < 1:
+        inputs["norm_class"] = decimal(algorithm.norm_class)
     if algorithm.radius is not None:
         inputs["radius"] = decimal(algorithm.radius)
     for name, value in values.items():

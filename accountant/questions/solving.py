@@ -78,6 +78,7 @@ class Question(TypedDict, total=False):
     dimension: int | None
     rounding_share: float
     public_share: float
+    norm_class: float
     bound: str
     batches: str | int | Sequence[int] | None
     reference: str | int
@@ -99,7 +100,7 @@ def solve(**question: Unpack[Question]) -> float | int:
     Arguments (all keywords, scalars, names and domains as everywhere else): sigma, epsilon, delta; epochs or steps; the problem
     (n, smoothness, strong_convexity, lipschitz, adjacency, or loss and its words, as :func:`~accountant.problem.derive` has
     them), or ``preset`` or ``problem`` (a TOML file) for it, each key overriding; batch_size, step_size, radius, learn_epochs,
-    last_batch, assignment, largest_n, redraw, public_share; bound, batches, reference, group_size, schedule.
+    last_batch, assignment, largest_n, redraw, public_share, norm_class; bound, batches, reference, group_size, schedule.
 
     Exactly one of sigma, epsilon, delta, epochs, steps, learn_epochs, batch_size, n and group_size must be None: the unknown;
     where none of them is, step_size. What is left out, or is the word "default", has its default (learn_epochs: converged;

@@ -90,7 +90,7 @@ def _far_above(accountant: UnlearningAccountant, target: Target, steps: int) -> 
     epochs = math.inf if algorithm.learn_epochs is None else float(algorithm.learn_epochs)
     visits = float(geometric_sum(log_c, epochs, stride=period))
     piled = float(geometric_sum(log_c, float(target.requests), stride=steps))
-    unit = 2 * algorithm.eta * algorithm.problem.lipschitz / algorithm.largest_batch
+    unit = 2 * algorithm.eta * algorithm.problem.lipschitz * algorithm.norm_class / algorithm.largest_batch
     chord = float(geometric_sum(log_c, epochs * period, stride=2))
     distance = min(unit * visits * piled * math.exp(max(log_c * steps, -600.0)), algorithm.diameter)
     return 2 * distance / (most * math.sqrt(2 * algorithm.eta * chord)) if math.isfinite(chord) else LARGEST

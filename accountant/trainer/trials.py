@@ -65,6 +65,11 @@ class Trials:
             raise InputError(
                 f"public_share must be left out here, where every record may lie in any place, got {algorithm.public_share}"
             )
+        if algorithm.norm_class < 1:
+            raise InputError(
+                "norm_class must be left out here, where every record may be deleted: estimators have classes_of_norm, got "
+                f"{algorithm.norm_class}"
+            )
         if algorithm.own_draws and algorithm.redraw is None:
             # Redrawn or not are two algorithms, each with a guarantee of its own.
             algorithm = replace(algorithm, redraw=False)
