@@ -25,6 +25,7 @@ ASKED = (
     f"plan {PROBLEM} --sigma 0.01 --epsilon 1 --requests 3",
     f"compare {PROBLEM} --epsilon 1 --epochs 1",
     "sigma --loss logistic --l2 0.01 --feature-bound 1 --n 1000 --epsilon 1 --epochs 1",
+    f"removals {PROBLEM} --sigma 0.01 --epsilon 1",
     "verify --builtin",
     "tune --n 2000 --feature-bound 1 --epsilon 1 --requests 20",
     "epsilon --algorithm fine-tuning --start-clip 1 --weight-decay 0.1 --step-size 0.1 --gradient-clip 1 --sigma 2 "

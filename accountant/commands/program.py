@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, Row]] = {
     "plan": Row("plan", "stepping.plan"),
     "tune": Row("tune", alone=True),
     "compare": Row("compare", "compare_steps.compare", needs="setup"),
+    "removals": Row("removals", needs="setup"),
     "verify": Row("verify", needs=None),
     "solve": Row("solve", needs=None),
     "certify": Row("certify", "certify.certify_steps", length=True),

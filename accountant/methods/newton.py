@@ -68,19 +68,32 @@ class _Newton(FullBatch):
         return sigma
 
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
-        problem = setup.problem
         return (
-            f"every point's loss is {problem.strong_convexity:g}-strongly convex, the data part of its gradient has norm at "
-            f"most {problem.lipschitz:g}, and its Hessian changes by at most {hessian_lipschitz(problem):.4g} times w's",
+            *newton_losses(setup),
             "learning finds the minimiser, so does retraining; unlearning is Newton steps with the gradient and Hessian of all "
             "that is left; how far a program's numbers are from that is to be measured (docs/theory.md)",
-            "the noise on the release is drawn anew every time, and not kept in the model that unlearning goes on from, which "
-            "stays secret",
+            SECRET_MODEL,
             *(() if setup.dimension else ("dimension is not given: a Hessian is counted as one gradient, and costs far more",)),
         )
 
     def _log_distance_after(self, setup: Setup, steps: Floats) -> Floats:
         return log_after(setup, log_start(setup), steps)
+
+
+#: What must stay secret between requests.
+SECRET_MODEL: Final = (
+    "the noise on the release is drawn anew every time, and not kept in the model that unlearning goes on from, which stays "
+    "secret"
+)
+
+
+def newton_losses(setup: Setup) -> tuple[str]:
+    """What is assumed of every point's loss."""
+    problem = setup.problem
+    return (
+        f"every point's loss is {problem.strong_convexity:g}-strongly convex, the data part of its gradient has norm at "
+        f"most {problem.lipschitz:g}, and its Hessian changes by at most {hessian_lipschitz(problem):.4g} times w's",
+    )
 
 
 def log_start(setup: Setup) -> float:

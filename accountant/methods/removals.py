@@ -10,8 +10,8 @@ import numpy as np
 
 from accountant.curves import gdp_mu
 from accountant.methods.gaussian import gaussian_epsilon
-from accountant.methods.newton import ExactNewton, log_after, log_rate, log_start
-from accountant.numerics import SMALLEST, InputError, choice, integer, number
+from accountant.methods.newton import SECRET_MODEL, ExactNewton, log_after, log_rate, log_start, newton_losses
+from accountant.numerics import SMALLEST, InputError, choice, integer, number, shown
 from accountant.questions import Setup
 
 #: What a Newton step's gradient is of.
@@ -28,13 +28,14 @@ class RemovalBudget:
 
     allowed: how far the inner model may be from the minimiser of what is left. reached: how far it may be now. after: how far
     at most after the next request. left: requests that surely stay within it; None: all, as steps correct what earlier ones
-    missed.
+    missed. assumptions: what the numbers rest on.
     """
 
     allowed: float
     reached: float
     after: float
     left: int | None
+    assumptions: tuple[str, ...]
 
 
 def removals_left(
@@ -69,12 +70,28 @@ def removals_left(
         count,
     )
     start = number("residual", residual, at_least=0)
-    if choice("gradient", gradient, GRADIENTS) == "all":
-        return RemovalBudget(budget.allowed, start, budget.after(start), budget.followed(start))
+    told = _assumed(setup, start, choice("gradient", gradient, GRADIENTS))
+    if gradient == "all":
+        return RemovalBudget(budget.allowed, start, budget.after(start), budget.followed(start), told)
     if count != 1:
         raise InputError(f"steps must be 1 where gradient is removed: later steps need the gradient of all, got {count}")
     one = budget.after(0.0)
-    return RemovalBudget(budget.allowed, start, start + one * (1 + _SAFE), budget.within(start, one))
+    return RemovalBudget(budget.allowed, start, start + one * (1 + _SAFE), budget.within(start, one), told)
+
+
+def _assumed(setup: Setup, residual: float, gradient: str) -> tuple[str, ...]:
+    measured = (
+        f"the norm of the inner model's gradient, divided by m, was measured: at most {shown(residual)}, with its rounding"
+    )
+    exact = "learning found the minimiser, and no request came since; what a program misses of that is a residual"
+    whole = "all that is left" if gradient == "all" else "the removed points alone, and the Hessian of all that is left"
+    return (
+        *newton_losses(setup),
+        measured if residual else exact,
+        f"every request is answered by Newton steps with the gradient{' and Hessian' * (gradient == 'all')} of {whole}",
+        "retraining finds the minimiser of what is left",
+        SECRET_MODEL,
+    )
 
 
 class _Budget:
