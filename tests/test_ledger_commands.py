@@ -75,7 +75,10 @@ def test_what_people_see(folder: Path) -> None:
     assert "2, 2 of them answered" in again
     assert "due" not in again
     assert "no request waits" in run("process").stdout
-    assert "all is as it was written" in run("verify", "--head", head).stdout
+    told = {more: " ".join(run("verify", "--head", head, *more).stdout.split()) for more in ((), ("--no-files",))}
+    assert all("all is as it was written" in text for text in told.values())
+    assert "0 of 1 checked by the checker; the others have their digests" in told[()]
+    assert "0 of 1 checked by the checker; the others were not looked at" in told["--no-files",]
     run("add", "--subject", NAMES[4])
     assert "request" in run("refuse", "--subject", NAMES[4], "--reason", "to be kept").stdout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from accountant.commands.ledger import DB, VERDICT, DbOption, JsonOption, PlaceO
 from accountant.commands.ledger_costs import costs_of
 from accountant.commands.present import plural
 from accountant.numerics import InputError
+
+if TYPE_CHECKING:
+    from accountant.ledger import Verified
 
 CertificatesOption = Annotated[
     str,
@@ -90,13 +93,20 @@ def verify(
     rows = [
         ("gone through", f"{plural(found.entries, 'entry').replace('entrys', 'entries')}, {plural(found.requests, 'request')}, "
          f"{plural(found.runs, 'run')}"),
-        ("certificates", f"{found.certificates} of {found.certificates_of} checked by the checker"),
+        ("certificates", _checked(found, files=files)),
         *(("WRONG", finding) for finding in found.findings),
         ("verdict", "all is as it was written" if found.valid else "NOT as it was written"),
     ]  # fmt: skip
     show(json, {"command": "ledger verify", **found.to_dict()}, rows, head=found.head)
     if not found.valid:
         raise typer.Exit(VERDICT)
+
+
+def _checked(found: Verified, *, files: bool) -> str:
+    said = f"{found.certificates} of {found.certificates_of} checked by the checker"
+    if found.certificates == found.certificates_of:
+        return said
+    return f"{said}; the others {'have their digests (--check-certificates all)' if files else 'were not looked at'}"
 
 
 def entries(
