@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        assumptions="assumptions_of to_check",
+        assumptions="PUBLIC_CLASSES assumptions_of to_check",
         base="Blocks Bound Setting log_total",
         common_steps="CommonSteps Witness",
         names="BOUNDS",

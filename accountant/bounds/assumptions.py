@@ -32,6 +32,11 @@ AS_GIVEN: Final = (
     "L, m and M are as given: they were not derived from a loss here; where there is an intercept they count its constant "
     "feature 1, and m is 0 unless it is regularised, too"
 )
+#: What classes of norm take for granted, and what they tell.
+PUBLIC_CLASSES: Final = (
+    "thresholds of classes of norm are fixed before training, not taken from the data, and every record's gradient is clipped "
+    "at its class's threshold; the class of a deleted record is public: steps or sigma disclose it"
+)
 #: How the lines begin that say what the guarantee is of, or how it was computed: nothing in them is the user's to make true.
 _OURS: Final = (
     "adjacency ", "reference ", "learning has converged (or is bounded as if it had", "averaged over ", "holds for every batch",
@@ -117,8 +122,7 @@ def _norm_class(algorithm: PNSGD) -> list[str]:
     who = "the deleted record and what takes its place" if algorithm.problem.adjacency == "replace" else "the deleted record"
     return [
         f"norm class {share}: gradients of {who} have norm at most {most}, {share} of the bound for all",
-        "thresholds of classes of norm are fixed before training, not taken from the data, and every record's gradient is "
-        "clipped at its class's threshold; the class of a deleted record is public: steps or sigma disclose it",
+        PUBLIC_CLASSES,
     ]
 
 

@@ -75,6 +75,8 @@ class Asked(NamedTuple):
     #: mu that the ball allows, and mu of rounding.
     apart: float
     beyond: float
+    #: The class of norm of the newest points: laws go from one class's rule to another's.
+    share: float = 1.0
 
 
 class AveragedRule(OptimalRule):
@@ -140,7 +142,7 @@ class AveragedRule(OptimalRule):
         apart = float(self._restarted(state, place, steps)) if self.bounded else math.inf
         beyond = self.rounded + self.piled(state, steps)
         factor = self._ageing(state, steps)
-        return Asked(place.points, place.phase, place.epochs, steps, factor, before, apart, beyond)
+        return Asked(place.points, place.phase, place.epochs, steps, factor, before, apart, beyond, self.share)
 
     def named_before(self, state: StreamState, points: int) -> int | None:
         """Of how many points a newest one knows that it lies elsewhere, rounded up; None where it is one of too many."""

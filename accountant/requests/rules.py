@@ -132,6 +132,7 @@ class Rule(ABC):
         #: Most steps of all requests together that the rule speaks about.
         self.most_steps = MAX_COUNT
         self.algorithm = in_exact_numbers(accountant.algorithm)
+        self.share = self.algorithm.norm_class
         self.reference = accountant.reference
         self.random = accountant.batches == RANDOM
         self.epsilon = np.array([epsilon])

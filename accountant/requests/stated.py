@@ -11,6 +11,7 @@ from accountant.curves import Guarantee
 from accountant.numerics import MAX_COUNT, shown
 from accountant.problem import PNSGD, RANDOM, too_large
 from accountant.questions import UnlearningAccountant
+from accountant.requests.classes import counted, said
 from accountant.requests.rules import CurveAfter
 from accountant.requests.state import StreamState
 
@@ -24,8 +25,9 @@ def stated(
     state: StreamState,
     points: int,
     steps: int,
+    share: float,
 ) -> Guarantee:
-    """The guarantee after one more request, of so many points, answered with ``steps``; settings: of the stream."""
+    """The guarantee after one more request, of so many points of a class, answered with ``steps``; settings: of the stream."""
     sums = {"requests": state.requests + 1, "points": state.points + points, "steps": state.steps + steps}
     setting, placing = accountant.placing.setting, accountant.placing
     if setting.algorithm.own_draws and setting.algorithm.redraw is None:
@@ -34,6 +36,8 @@ def stated(
     lines = [*assumptions_of(setting, placing.batches, placing.group_size)]
     if sums["points"] > 1:
         lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for them all")
+    own = accountant.algorithm.norm_class
+    lines += said(counted(state.classes, share, points) if share < own else state.classes, sums["points"], own)
     if state.requests:
         earlier = "earlier requests count at their worst positions"
         if accountant.batches == RANDOM and accountant.bound == "optimal" and accountant.steps_per_epoch > 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from accountant.problem import DOUBLES, Number
 from accountant.questions import StepAccountant, UnlearningAccountant
 from accountant.requests.alone import Alone, alone
 from accountant.requests.averaged import AveragedRule
+from accountant.requests.classes import checked_class, counted, in_units, merged
 from accountant.requests.covered import check_covered, one_run
 from accountant.requests.joining import check_newcomers, check_stand_ins
 from accountant.requests.published import PublishedRule
@@ -105,21 +107,33 @@ class UnlearningStream(Alone):
         self._guess = 0
 
     def _set_rules(self, sigma: float, number: Number) -> None:
-        def rule_of(bound: str) -> Rule:
-            own = SecretRule if self.accountant.algorithm.own_draws else AveragedRule
-            rule = own if bound == "optimal" else PublishedRule
-            return rule(
-                self.accountant,
-                BOUNDS[bound],
-                sigma=sigma,
-                epsilon=self.epsilon,
-                delta=self.delta,
-                fewest=-(-BOUNDS[bound].minimum_steps // self._stride),
-                number=number,
-            )
+        self._noise, self._number = sigma, number
+        self._rule = self._made(self.accountant.bound, self.accountant)
+        self._first = self._rule if self.first_bound is None else self._made(self.first_bound, self.accountant)
+        self._of_classes: dict[float, Rule] = {}
 
-        self._rule = rule_of(self.accountant.bound)
-        self._first = self._rule if self.first_bound is None else rule_of(self.first_bound)
+    def _made(self, bound: str, accountant: UnlearningAccountant) -> Rule:
+        own = SecretRule if accountant.algorithm.own_draws else AveragedRule
+        rule = own if bound == "optimal" else PublishedRule
+        return rule(
+            accountant,
+            BOUNDS[bound],
+            sigma=self._noise,
+            epsilon=self.epsilon,
+            delta=self.delta,
+            fewest=-(-BOUNDS[bound].minimum_steps // self._stride),
+            number=self._number,
+        )
+
+    def _of_class(self, share: float) -> tuple[Rule, StreamState]:
+        """The rule of the next request, of this class of norm, and the state in its units."""
+        own = self.accountant.algorithm.norm_class
+        if share == own:
+            return self._rule if self.state.requests else self._first, self.state
+        if share not in self._of_classes:
+            setup = self.accountant.setup.with_(norm_class=share)
+            self._of_classes[share] = self._made("optimal", UnlearningAccountant.of(setup, bound="optimal"))
+        return self._of_classes[share], in_units(self.state, own / share)
 
     @property
     def requests(self) -> int:
@@ -201,14 +215,16 @@ class UnlearningStream(Alone):
         return rule, rule.place(self.state, points)
 
     @alone
-    def arrive(self, points: int = 1) -> None:
-        """A request comes in; it is merged with those that wait already."""
+    def arrive(self, points: int = 1, norm_class: float | None = None) -> None:
+        """A request comes in; it is merged with those that wait already, and counts in the largest class of norm among them."""
+        share = checked_class(norm_class, self.accountant.algorithm.norm_class, self.accountant.bound)
         if type(points) is not int or points < 1:
             points = integer("points", points, at_least=1)
         left = self._n + self.state.inserted - self.state.points - self.pending
         if points > left:
             raise InputError(f"points must be at most {left}, what is left of the dataset, got {points}")
         check_stand_ins(self.accountant.algorithm, self.state, self.pending, points)
+        self.state.waiting = merged(self.state.waiting, self.pending, share, self.accountant.algorithm.norm_class)
         self.pending += points
 
     @alone
@@ -230,33 +246,45 @@ class UnlearningStream(Alone):
         """Delete what waits, as one request; the number of steps to run now (0 if nothing waits)."""
         if not self.pending:
             return 0
-        rule, place = self.next_place(self.pending)
-        count = self._fewest(rule, place)
-        self._advance(rule, place, self.pending, count)
-        self.pending = 0
+        share = self._waiting
+        rule, state = self._of_class(share)
+        place = rule.place(state, self.pending)
+        count = self._fewest(rule, place, state)
+        self._advance(rule, place, self.pending, count, share)
+        self.pending, self.state.waiting = 0, 0.0
         return count * self._stride
 
+    @property
+    def _waiting(self) -> float:
+        """The class of those that wait."""
+        return self.state.waiting or self.accountant.algorithm.norm_class
+
     @alone
-    def request(self, points: int = 1) -> int:
-        """Delete ``points`` >= 1 (and whatever waits) now; the number of steps to run before the next release."""
-        self.arrive(points)
+    def request(self, points: int = 1, norm_class: float | None = None) -> int:
+        """Delete ``points`` >= 1 (and whatever waits) now; the number of steps to run before the next release.
+
+        norm_class: r/M of these records, and of what takes their places, at most that of the algorithm, which is the default.
+        """
+        before = self.pending, self.state.waiting
+        self.arrive(points, norm_class)
         try:
             return self.process()
         except UnreachableError:
-            self.pending -= points
+            self.pending, self.state.waiting = before
             raise
 
     @alone
-    def planned(self, points: int = 1) -> Planned:
+    def planned(self, points: int = 1, norm_class: float | None = None) -> Planned:
         """What :meth:`request` would answer now: the steps, and the whole guarantee after them. Nothing changes."""
-        self.arrive(points)
-        total = self.pending
-        self.pending -= points
-        rule = self._rule if self.state.requests else self._first
-        place = rule.place(self.state, total)
-        steps = self._fewest(rule, place) * self._stride
-        after = rule.curve_after(self.state, place, steps)
-        about: dict[str, Any] = {"accountant": self.accountant, "settings": self.settings, "state": self.state}
+        before = self.pending, self.state.waiting
+        self.arrive(points, norm_class)
+        total, share = self.pending, self._waiting
+        self.pending, self.state.waiting = before
+        rule, state = self._of_class(share)
+        place = rule.place(state, total)
+        steps = self._fewest(rule, place, state) * self._stride
+        after = rule.curve_after(state, place, steps)
+        about: dict[str, Any] = {"accountant": self.accountant, "settings": self.settings, "state": self.state, "share": share}
         return Planned(steps, stated(after, source=rule.bound.source, points=total, steps=steps, **about))
 
     @alone
@@ -289,10 +317,10 @@ class UnlearningStream(Alone):
         asked: dict[tuple[int, int, int], tuple[Rule, Place, int, list[int], list[tuple[float, float]]]] = {}
         for at, (count, size) in enumerate(zip(lengths.astype(int).tolist(), sizes.astype(int).tolist(), strict=True)):
             self.arrive(size)
-            self.pending = 0
+            self.pending, self.state.waiting = 0, 0.0
             rule, place = self.next_place(size)
             with suppress(UnreachableError):
-                needed[at] = self._fewest(rule, place) * self._stride
+                needed[at] = self._fewest(rule, place, self.state) * self._stride
             if count >= rule.fewest:
                 key = (id(rule), id(place), count)
                 *_, rows, states = asked.setdefault(key, (rule, place, count * self._stride, [], []))
@@ -309,18 +337,26 @@ class UnlearningStream(Alone):
             epsilon[rows] = rule.epsilon_after(place, steps, np.array(states))
         return Followed(np.minimum(epsilon, averaged), needed)
 
-    def _advance(self, rule: Rule, place: Place, points: int, count: int) -> None:
-        state, steps = self.state, count * self._stride
-        rule.advance(state, place, steps)
+    def _advance(self, rule: Rule, place: Place, points: int, count: int, share: float | None = None) -> None:
+        own, steps = self.accountant.algorithm.norm_class, count * self._stride
+        if share in (None, own):
+            rule.advance(self.state, place, steps)
+        else:
+            # All at once: what is beyond every number changes nothing.
+            assert share is not None
+            state = in_units(self.state, own / share)
+            rule.advance(state, place, steps)
+            self.state = replace(in_units(state, share / own), classes=counted(state.classes, share, points))
+        state = self.state
         state.requests += 1
         state.points += points
         state.steps += steps
         state.since = steps
         self._guess = count
 
-    def _fewest(self, rule: Rule, place: Place) -> int:
-        """The smallest number of steps (or epochs) that is enough for the request at this place."""
-        state, stride, meets = self.state, self._stride, rule.meets
+    def _fewest(self, rule: Rule, place: Place, state: StreamState) -> int:
+        """The smallest number of steps (or epochs) that is enough for the request at this place, after that past."""
+        stride, meets = self._stride, rule.meets
         most = (rule.most_steps - state.steps) // stride
         # Close to the last answer, which is right again in a steady stream.
         start = self._guess if self._guess > rule.fewest else rule.fewest
@@ -354,8 +390,10 @@ class UnlearningStream(Alone):
         stream = cls(accountant, **{name: settings[name] for name in own})
         check_same(settings, stream.settings)
         finite = learned_epochs(accountant.algorithm) < float("inf") and accountant.bound == "optimal"
-        most = accountant.algorithm.largest_n
-        stream.state, stream.pending = restored(data["state"], data["pending"], n=stream._n, most=most, finite=finite)
+        most, own_class = accountant.algorithm.largest_n, accountant.algorithm.norm_class
+        stream.state, stream.pending = restored(
+            data["state"], data["pending"], n=stream._n, most=most, finite=finite, own=own_class
+        )
         stream._guess = stream.state.since // stream._stride
         return stream
 
