@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: Methods that run something of their own though a tighter bound is known, and a variant that another one stands for.
 _OWN: Final = ("langevin", "dp")
 _STOOD_FOR: Final = ("d2d-open",)
+#: Methods of which most problems say too little: shown where they have an answer.
+_WITH_ANSWER: Final = ("smooth-ball",)
 #: First columns of every table.
 _COLUMNS: Final = ("method", "batch", "sigma", "noise in\nmodel")
 _Row = Any
@@ -24,10 +26,12 @@ def shown(rows: Sequence[_Row], *, everything: bool) -> list[_Row]:
     """The rows that are shown: one per method, under the tightest bound on what it runs, unless all are asked for."""
     from accountant.methods import METHODS
 
-    def stands(name: str) -> bool:
+    def stands(name: str, reason: str | None) -> bool:
+        if name in _WITH_ANSWER and reason is not None:
+            return False
         return name not in METHODS or name in _OWN or (METHODS[name].tightest == name and name not in _STOOD_FOR)
 
-    return [row for row in rows if everything or stands(row.method)]
+    return [row for row in rows if everything or stands(row.method, row.reason)]
 
 
 def answer(result: Mapping[str, Any], rows: Sequence[Compared]) -> str:

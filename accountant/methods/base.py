@@ -10,6 +10,7 @@ from typing import Final, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.methods.about import About
 from accountant.numerics import (
     LARGEST,
     MAX_COUNT,
@@ -78,6 +79,8 @@ class Peer(ABC, Generic[Asked]):
     tightest: str
     #: What sigma is.
     noise: str
+    #: What runs, for which losses, data and requests, whose code, and since when: required, tables have it.
+    about: About
 
     @abstractmethod
     def refusal(self, setup: Asked) -> str | None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from accountant.methods.about import About
 from accountant.methods.base import Unit
 from accountant.methods.d2d import PAPER, SAFE, Published, PublishedStream, log_gamma
 from accountant.numerics import Floats
@@ -24,6 +25,10 @@ class OpenDescentToDelete(Published):
 
     name = "d2d-open"
     title = "Descent-to-Delete, no secret state"
+    about = About(
+        "gradient descent from the last release, one noise at the end", losses="strong", data=("replace", "zero-out"),
+        requests=("one", "group", "stream"), code="Graph-COM/Langevin_unlearning", year=2021,
+    )  # fmt: skip
     source = f"{PAPER}, no secret state, as the baseline of Chien et al. 2024"
     #: Its noise is in the model that unlearning starts from, which the exact mechanism below knows nothing of.
     tightest = "d2d-open"

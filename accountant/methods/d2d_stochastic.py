@@ -10,10 +10,11 @@ import math
 
 import numpy as np
 
+from accountant.methods.about import OURS, About
 from accountant.methods.base import ROUNDING, CountedStream, Unit
 from accountant.methods.d2d import ExactDescentToDelete
 from accountant.methods.gaussian import gaussian_epsilon
-from accountant.methods.one_release import OneRelease, WorstStream
+from accountant.methods.one_release import OneRelease, WorstStream, size_of_sensitivity
 from accountant.numerics import Floats, InputError, log_power
 from accountant.questions import Setup
 from accountant.shifts import log_learned_distance
@@ -24,6 +25,10 @@ class StochasticDescent(OneRelease):
 
     name = "d2d-stochastic"
     title = "Descent-to-Delete on batches, exact Gaussian"
+    about = About(
+        "SGD, one noise at the end", losses="convex", data=("replace", "zero-out"), requests=("one", "group", "stream"),
+        code=OURS, year=None,
+    )  # fmt: skip
     family = "d2d-stochastic"
     tightest = "d2d-stochastic"
 
@@ -48,7 +53,7 @@ class StochasticDescent(OneRelease):
         per_epoch = setup.algorithm.steps_per_epoch
         # An epoch's power of c is as inexact as the exponent is large.
         inner = np.minimum(per_epoch * abs(max(setup.algorithm.log_contraction, -1.0)), 700.0)
-        return start + kept + ROUNDING * (1 + size + inner)
+        return start + kept + ROUNDING * (1 + size + inner + size_of_sensitivity(setup))
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
         self.check(setup)

@@ -14,12 +14,14 @@ from typing import Final
 import numpy as np
 
 from accountant.curves import gdp_delta
+from accountant.methods.about import About
 from accountant.methods.steps import SAFE, Converted, Exactly, StepBound, no_steps
 from accountant.numerics import Floats, digits
 from accountant.problem import FineTuning, Stepping
 from accountant.questions import StepAccountant
 from accountant.shifts import Clipped, best_stop, clipped_mu
 
+CODE: Final = "stair-lab/certified-unlearning-neural-networks-icml-2025"
 PAPER: Final = "Koloskova, Allouah, Jha, Guerraoui & Koyejo, Certified Unlearning for Neural Networks, ICML 2025"
 
 
@@ -39,6 +41,10 @@ class GradientClipping(Exactly):
 
     name = "gradient-clipping"
     title = "fine-tuning, gradients clipped, the public code's noise"
+    about = About(
+        "noisy steps, gradients clipped, from a clipped model", losses="any", data=("replace", "zero-out", "remove"),
+        requests=("one", "group", "stream", "adaptive"), code=CODE, year=2025,
+    )  # fmt: skip
     source = f"the public code of {PAPER}; its divergence converted exactly"
     family = "fine-tuning"
     proves = "mu-GDP"
@@ -161,6 +167,7 @@ class ModelClipping(StepBound):
 
     name = "finetune-model-clipping"
     title = "fine-tuning, the model clipped in every step, published"
+    about = GradientClipping.about._replace(runs="noisy steps, the model clipped in each")
     source = PAPER
     proves = "points of a curve"
 

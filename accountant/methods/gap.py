@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from accountant.methods.about import About
 from accountant.methods.base import Method, Needed, Stream, Unit
 from accountant.numerics import Floats, InputError
 from accountant.questions import Setup
@@ -12,7 +13,11 @@ from accountant.questions import Setup
 class Gap(Method):
     """A published method whose theorem could not be read, or does not say enough: always refused, with the reason.
 
-    >>> gap = Gap("example", "an example", source="nobody", reason="its constants are not public", tightest="optimal")
+    about: as of other rows, of what is published: what it would be about.
+
+    >>> about = About("gradient descent", losses="smooth", data=("replace",), requests=("one",), code=None, year=2026)
+    >>> words = {"source": "nobody", "reason": "its constants are not public", "tightest": "optimal", "about": about}
+    >>> gap = Gap("example", "an example", **words)
     >>> gap.refusal(None)
     'example is a gap: its constants are not public'
     """
@@ -21,8 +26,8 @@ class Gap(Method):
     proves = "nothing that is known here"
     noise = "not known here"
 
-    def __init__(self, name: str, title: str, *, source: str, reason: str, tightest: str) -> None:
-        self.name, self.title, self.source, self.tightest = name, title, source, tightest
+    def __init__(self, name: str, title: str, *, source: str, reason: str, tightest: str, about: About) -> None:
+        self.name, self.title, self.source, self.tightest, self.about = name, title, source, tightest, about
         self.reason = f"{name} is a gap: {reason}"
 
     def refusal(self, setup: Setup | None) -> str:

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accountant.methods.about import About
 from accountant.methods.base import CountedStream, FullBatch, Unit, flat, shaped
 from accountant.numerics import LARGEST, Floats, Indices, decreasing_root
 from accountant.questions import Setup
@@ -115,6 +116,10 @@ class Langevin(FullBatch):
     family = "pnsgd"
     proves = "Renyi unlearning, basic conversion"
     tightest = "optimal"
+    about = About(
+        "noisy gradient descent", losses="strong", data=("replace", "zero-out"), requests=("one", "group", "stream"),
+        code="Graph-COM/Langevin_unlearning", year=2024,
+    )  # fmt: skip
 
     def refusal(self, setup: Setup) -> str | None:
         learned, eta, most = setup.algorithm.learn_epochs, setup.algorithm.eta, 1 / setup.problem.smoothness

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from accountant.curves import gdp_delta
+from accountant.methods.about import OURS, About
 from accountant.methods.base import ROUNDING, CountedStream, FullBatch, Unit, flat, shaped
 from accountant.methods.gaussian import OneGaussian, classical_delta, classical_factor, gaussian_epsilon
 from accountant.numerics import MAX_COUNT, Floats, InputError
@@ -130,6 +131,10 @@ class ExactNewton(_Newton, OneGaussian):
 
     name = "newton-exact"
     title = "Newton steps, exact Gaussian"
+    about = About(
+        "Newton steps, one noise at the end", losses="curved", data=("replace", "zero-out"),
+        requests=("one", "group", "stream", "adaptive"), code=OURS, year=None,
+    )  # fmt: skip
     source = "docs/theory.md, Newton steps; the exact Gaussian mechanism of Balle & Wang 2018"
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
@@ -145,6 +150,10 @@ class PublishedNewton(_Newton):
 
     name = "newton"
     title = "Newton step, published"
+    about = About(
+        "one Newton step, one noise at the end", losses="curved", data=("replace", "zero-out"), requests=("one", "group"),
+        code=None, year=2021,
+    )  # fmt: skip
     source = "Sekhari, Acharya, Kamath & Suresh, NeurIPS 2021 (arXiv 2103.03279), quoted from secondary sources"
     proves = "(epsilon, delta)"
 

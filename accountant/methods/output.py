@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from accountant.methods.finetune import PAPER, Formula
+from accountant.methods.about import OURS, About
+from accountant.methods.finetune import CODE, PAPER, Formula
 from accountant.methods.gaussian import classical_factor
 from accountant.methods.steps import Exactly
 from accountant.numerics import Floats
@@ -30,6 +31,10 @@ class ExactOutputPerturbation(Exactly):
 
     name = "output-perturbation-exact"
     title = "clipped model with one Gaussian, exactly"
+    about = About(
+        "the clipped model, one noise", losses="any", data=("replace", "zero-out", "remove"),
+        requests=("one", "group", "stream", "adaptive"), code=OURS, year=None,
+    )  # fmt: skip
     source = "Balle & Wang (2018)"
     family = "output-perturbation"
     proves = "mu-GDP"
@@ -62,6 +67,7 @@ class OutputPerturbation(Formula, ExactOutputPerturbation):
 
     name = "output-perturbation"
     title = "clipped model with one Gaussian, published formula"
+    about = ExactOutputPerturbation.about._replace(code=CODE, year=2025)
     source = PAPER
     proves = "(epsilon, delta)"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from accountant.bounds import BOUNDS
+from accountant.methods.about import About
 from accountant.methods.base import Method, Needed, Stream, Unit, schedule_refusal
 from accountant.methods.langevin import accumulated_std
 from accountant.numerics import Floats, InputError
@@ -34,8 +35,8 @@ class BoundMethod(Method):
     family = "pnsgd"
     tightest = "optimal"
 
-    def __init__(self, name: str, title: str, *, bound: str, proves: str, first_bound: str | None = None) -> None:
-        self.name, self.title, self.bound, self.proves = name, title, bound, proves
+    def __init__(self, name: str, title: str, *, bound: str, proves: str, about: About, first_bound: str | None = None) -> None:
+        self.name, self.title, self.bound, self.proves, self.about = name, title, bound, proves, about
         self.first_bound = first_bound
         self.source = BOUNDS[bound].source
         self.default_batches = BOUNDS[bound].default_batches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from accountant.methods.about import OURS, About
 from accountant.methods.base import Method, Needed, Stream, Unit, flat, schedule_refusal, shaped
 from accountant.numerics import Floats, shown
 from accountant.problem import default_retrain_epochs
@@ -16,6 +17,10 @@ class Retrain(Method):
 
     name = "retrain"
     title = "retraining"
+    about = About(
+        "learning from scratch", losses="any", data=("replace", "zero-out", "remove"),
+        requests=("one", "group", "stream", "adaptive"), code=OURS, year=None,
+    )  # fmt: skip
     source = "the definition of unlearning"
     family = "retrain"
     proves = "equality"

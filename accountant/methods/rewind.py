@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from accountant.methods.about import OURS, About
 from accountant.methods.base import ROUNDING, CountedStream, Unit, flat, shaped
 from accountant.methods.gaussian import classical_delta, classical_factor
 from accountant.methods.one_release import OneRelease, WorstStream, log_grown, log_visits
@@ -93,6 +94,10 @@ class SmoothRewind(_Rewind):
     #: Not rewind-exact: who claims this, or the published formula, may have losses that are not convex.
     tightest = "rewind-smooth"
     title = "Rewind-to-Delete, smooth losses, exact Gaussian"
+    about = About(
+        "SGD again from a saved iterate, one noise at the end", losses="smooth", data=("replace", "zero-out"),
+        requests=("one", "group", "stream"), code=OURS, year=None,
+    )  # fmt: skip
 
     def log_contraction(self, setup: Setup) -> float:
         return math.log1p(setup.algorithm.eta * setup.problem.smoothness)
@@ -111,6 +116,7 @@ class ExactRewind(_Rewind):
     name = "rewind-exact"
     tightest = "rewind-exact"
     title = "Rewind-to-Delete, convex losses, exact Gaussian"
+    about = SmoothRewind.about._replace(losses="convex")
 
     def log_contraction(self, setup: Setup) -> float:
         return setup.algorithm.log_contraction
@@ -124,6 +130,10 @@ class PublishedRewind(SmoothRewind):
 
     name = "rewind"
     title = "Rewind-to-Delete, published"
+    about = About(
+        "gradient descent again from a saved iterate, one noise at the end", losses="smooth", data=("replace", "zero-out"),
+        requests=("one", "group", "stream"), code="public, the authors' (R2D)", year=2024,
+    )  # fmt: skip
     source = f"{PAPER}, second-hand: {SECOND_HAND}"
     proves = "(epsilon, delta), epsilon up to 1"
 

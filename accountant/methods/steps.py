@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from accountant.curves import gdp_delta, gdp_epsilon, gdp_mu
+from accountant.methods.about import OURS, About
 from accountant.methods.base import Needed, Peer, Unit, flat, shaped, smallest_sigma
 from accountant.numerics import LARGEST, Floats, Indices, shown, smallest_count
 from accountant.problem import Stepping
@@ -46,6 +47,10 @@ class StepBound(StepMethod):
 
     name = "optimal"
     title = "noisy steps, optimal shifts and blocks"
+    about = About(
+        "noisy steps on what is left, from a clipped model", losses="any", data=("replace", "zero-out", "remove"),
+        requests=("one", "group", "stream", "adaptive"), code=OURS, year=None,
+    )  # fmt: skip
     source = "this package (docs/theory.md)"
     family = "fine-tuning"
     proves = "mu-GDP, or points of a curve by blocks"
