@@ -14,12 +14,13 @@ from typing import Final
 
 import numpy as np
 
+from accountant.methods.about import OURS, About
 from accountant.methods.base import ROUNDING, CountedStream, FullBatch, Unit, flat, shaped
 from accountant.methods.gaussian import OneGaussian, gaussian_epsilon
-from accountant.numerics import Floats
-from accountant.problem import PNSGD, Problem
+from accountant.methods.newton import log_start
+from accountant.numerics import SMALLEST, Floats
+from accountant.problem import Problem
 from accountant.questions import Setup
-from accountant.shifts import log_learned_distance
 
 PAPER: Final = "Neel, Roth & Sharifi-Malvajerdi 2021 (arXiv 2007.02923)"
 #: Relative error of the formulas below in doubles.
@@ -27,10 +28,23 @@ SAFE: Final = 1 + 4e-15
 
 
 def log_gamma(problem: Problem) -> float:
-    """log((L - m)/(L + m)), -inf for L = m."""
-    total = problem.smoothness + problem.strong_convexity
+    """log((L - m)/(L + m)), rounded up, -inf for L = m; 0 where m/L is below all sizes."""
+    gap, total = problem.smoothness - problem.strong_convexity, problem.smoothness + problem.strong_convexity
+    if gap == 0:
+        return -math.inf
     ratio = 2 * (problem.strong_convexity / total)
-    return math.log1p(-ratio) if ratio < 1 else -math.inf
+    # The doubles below have few digits, and could round the contraction up to twice what it is.
+    if ratio < SMALLEST:
+        return 0.0
+    # Near L = m the difference has the digits, else its distance from 1.
+    return (math.log1p(-ratio) if ratio < 0.5 else math.log(gap / total)) * (1 - 2.0**-50)
+
+
+def contracted(log_distance: float, log_kept: Floats) -> Floats:
+    """The sum of the two, rounded up."""
+    size = abs(log_distance) + np.where(np.isfinite(log_kept), np.abs(log_kept), 0.0)
+    result: Floats = log_distance + log_kept + ROUNDING * (1 + size)
+    return result
 
 
 class _DescentToDelete(FullBatch):
@@ -141,6 +155,10 @@ class DescentToDelete(Published):
 
     name = "d2d"
     title = "Descent-to-Delete, published"
+    about = About(
+        "gradient descent, one noise at the end", losses="strong", data=("replace", "zero-out"),
+        requests=("one", "group", "stream"), code="Graph-COM/Langevin_unlearning", year=2021,
+    )  # fmt: skip
     source = f"{PAPER}, as the baseline of Chien et al. 2024"
     proves = "(epsilon, delta), by zero-concentrated privacy"
     _log_constant = math.log(4 * math.sqrt(2))
@@ -163,6 +181,7 @@ class ExactDescentToDelete(OneGaussian, _DescentToDelete):
 
     name = "d2d-exact"
     title = "Descent-to-Delete, exact Gaussian"
+    about = DescentToDelete.about._replace(code=OURS, year=None)
     source = "shift engine: noise in the last step only (theory section 2); the exact Gaussian mechanism of Balle & Wang 2018"
 
     def refusal(self, setup: Setup) -> str | None:
@@ -171,19 +190,18 @@ class ExactDescentToDelete(OneGaussian, _DescentToDelete):
             return f"reference must be matched for {self.name} with learn_epochs, got {setup.reference}"
         return reason
 
-    def run(self, setup: Setup) -> PNSGD:
-        """The descent as a PNSGD, for its distance and contraction."""
-        problem, learned = setup.problem, setup.algorithm.learn_epochs
-        return PNSGD(problem, step_size=2 / (problem.smoothness + problem.strong_convexity), learn_epochs=learned)
-
     def log_distance(self, setup: Setup) -> float:
-        """log of the distance of the two learned models, of all the setup's points."""
-        return float(log_learned_distance(self.run(setup), 0.0)) + math.log(setup.group_size)
+        """log of the distance of the two learned models, of all the setup's points, rounded up: Z S (1 - gamma^T)."""
+        epochs = setup.algorithm.learn_epochs
+        if epochs is None:
+            return log_start(setup)
+        # Less is kept of the start, for the learned part to be rounded up.
+        learned = math.log(-math.expm1(epochs * log_gamma(setup.problem) * (1 + 2.0**-48)))
+        return float(contracted(log_start(setup), np.array(learned)))
 
     def _log_distance_after(self, setup: Setup, steps: Floats) -> Floats:
-        rate = log_gamma(setup.problem)
         with np.errstate(invalid="ignore"):
-            return self.log_distance(setup) + np.where(steps == 0, 0.0, steps * rate)
+            return contracted(self.log_distance(setup), np.where(steps == 0, 0.0, steps * log_gamma(setup.problem)))
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
         self.check(setup)
@@ -204,7 +222,7 @@ class _ExactStream(CountedStream):
 
     def _after(self, count: float, points: float) -> float:
         together = float(np.logaddexp(self.log_distance, self.log_one + math.log(points)))
-        return together + (count * self.rate if count else 0.0)
+        return float(contracted(together, np.array(count * self.rate if count else 0.0)))
 
     def reached(self, count: float, points: float) -> float:
         log_mu = np.array([self._after(count, points) - self.log_sigma])

@@ -136,6 +136,12 @@ def log_visits(log_c: float, visits: Floats, *, stride: int) -> Floats:
     return inner + np.maximum(visits - 1, 0.0) * stride * log_c
 
 
+def size_of_sensitivity(setup: Setup) -> float:
+    """How large the logarithms are that log h is a sum of, whose roundings stay where they cancel."""
+    algorithm, problem = setup.algorithm, setup.problem
+    return abs(algorithm.log_eta) + abs(math.log(problem.lipschitz)) + math.log(2 * problem.n)
+
+
 def log_grown(setup: Setup, log_c: float, *, learned: Floats, after: Floats) -> Floats:
     """log d_j, (P,), (P,) -> (P, J): ``learned`` steps with the point in batch j, then ``after`` steps without a difference."""
     algorithm = setup.algorithm
@@ -150,7 +156,7 @@ def log_grown(setup: Setup, log_c: float, *, learned: Floats, after: Floats) -> 
     kept = log_power(log_c, after)[:, None]
     grown = np.minimum(np.minimum(sum(parts), limit) + kept, limit)
     size = sum(np.where(np.isfinite(part), np.abs(part), 0.0) for part in (*parts, np.broadcast_to(kept, total.shape)))
-    size = size + np.where(visits > 1, visits * per_epoch * max(log_c, 0.0), 0.0)
+    size = size + np.where(visits > 1, visits * per_epoch * max(log_c, 0.0), 0.0) + size_of_sensitivity(setup)
     return grown + ROUNDING * (1 + size)
 
 
