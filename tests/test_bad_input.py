@@ -82,6 +82,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*STREAM, "3", "--points", "0"), "--points"),
     ((*STREAM, "3", "--max-sigma", "1"), "--max-sigma"),
     ((*STREAM, "3", "--retrain-epochs", "0"), "--retrain-epochs"),
+    (("removals", *MNIST, *EPSILON), "--sigma"),
+    (("removals", *MNIST, *EPSILON, "--sigma", "1", "--residual", "nan"), "--residual"),
+    (("removals", *MNIST, *EPSILON, "--sigma", "1", "--gradient", "removed", "--steps", "2"), "--steps"),
     (("tune",), "--n"),
     ((*GIVEN, "--loss", "hinge"), "--loss"),
     ((*GIVEN, "--batch-size", "32,x"), "--batch-size"),
@@ -244,6 +247,9 @@ def test_a_key_of_a_file_is_named_as_it_stands_there(folder: Path) -> None:
     assert refused(*words) == f"Error: batch_size in problem.toml {said} 0\n"
     assert refused(*words, "--batch-size", "101") == f"Error: --batch-size {said} 101\n"
     assert json.loads(refused(*words, "--json"))["error"]["option"] == "batch_size in problem.toml"
+    (folder / "loss.toml").write_text("n = 100\nloss = 'logistic'\nl2 = 0.1\nfeature-bound = 1\nlipschitz = 1\n")
+    said = refused("sigma", "--problem", "loss.toml", *EPSILON, *EPOCH)
+    assert said.startswith("Error: lipschitz in loss.toml must be left out with loss = logistic in loss.toml, which says it")
 
 
 @pytest.mark.parametrize(

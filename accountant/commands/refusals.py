@@ -211,16 +211,26 @@ def spelled(message: str, names: Mapping[str, str]) -> str:
         rf"(?<![\w/-])(?:{_ASKS}) {one}(?:(?:,| or| and) {one})*(?![\w=/-])",
         rf"(?<![\w/-])with {one}(?: or {one})*(?=[;:)]|$|,(?! {one}))",
     ]
+    whole: dict[str, str] = {}
+
+    def valued(found: re.Match[str]) -> str:
+        """name=value as it is typed: --name value, or name = value in a file."""
+        key, inside, path = names[found[1]].partition(" in ")
+        if not inside or not found[2]:
+            return f"\0{found[1]}\0 {found[2] or ''}"
+        whole[f"@{len(whole)}"] = f"{key} = {found[2]} in {path}"
+        return f"\0@{len(whole) - 1}\0"
+
     for at in range(0, len(parts), 2):
-        # What stands behind --column is a role of the table, and typed as it is.
-        text = re.sub(rf"(?<![\w/.-])(?<!--column )({one})=(?=\S)", "\0\\1\0 ", parts[at])
+        # What stands behind --column is a role of the table, and typed as it is. A value in quotes is another part.
+        text = re.sub(rf"(?<![\w/.-])(?<!--column )({one})=(?=\S)([\w.+-]*[\w+-])?", valued, parts[at])
         if at == 0:
             text = _head(one).sub(lambda found: _marked(found[0], one), text)
         for pattern in lists:
             text = re.sub(pattern, lambda found: _marked(found[0], one), text)
         if scored:
             text = _marked(text, _any(scored), inside=r"(?<![\w/.\0-])(?<!--column )")
-        parts[at] = re.sub("\0(.+?)\0", lambda found: names[found[1]], text)
+        parts[at] = re.sub("\0(.+?)\0", lambda found: whole[found[1]] if found[1] in whole else names[found[1]], text)
     return "".join(parts)
 
 
