@@ -117,8 +117,8 @@ def check_law(stream: UnlearningStream) -> None:
         raise InputError(f"bound must be optimal for a certificate, got {accountant.bound}")
     if algorithm.norm_class < 1 or stream.state.classes:
         raise InputError(
-            "norm_class must be left out for a certificate, whose checker knows one bound M for the gradients of all records: "
-            "this stream has requests of smaller classes"
+            "norm_class (and classes_of_norm) must be left out for a certificate, whose checker knows one bound M for the "
+            "gradients of all records: this stream has requests of smaller classes"
         )
     if algorithm.log_contraction == 0:
         raise InputError("a certificate of a stream needs strong_convexity > 0: the checker follows distances that contract")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from accountant.requests.adaptive import *
     from accountant.requests.arrivals import *
     from accountant.requests.certified import *
+    from accountant.requests.classes import *
     from accountant.requests.enclosed import *
     from accountant.requests.planning import *
     from accountant.requests.rules import *
@@ -24,6 +25,7 @@ else:
         adaptive="about_every_point",
         arrivals="Arrival read_requests",
         traffic="Expected duration expected_requests told",
+        classes="Classes counted_classes",
         certified="GroupGrid StatedAfter counts_at_worst epochs_counted stated_after",
         enclosed="EnclosedStream",
         planning="Plan PlannedRequest Reached make_plan reached",

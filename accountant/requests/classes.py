@@ -51,10 +51,10 @@ def in_units(state: StreamState, factor: float) -> StreamState:
     return replace(state, distance=state.distance * up, tracked=state.tracked * up)
 
 
-def counted(classes: Classes, share: float, points: int) -> Classes:
+def counted_classes(classes: Classes, share: float, points: int) -> Classes:
     """With so many more points of a class.
 
-    >>> counted(((0.5, 2),), 0.25, 1)
+    >>> counted_classes(((0.5, 2),), 0.25, 1)
     ((0.25, 1), (0.5, 2))
     """
     of_each = dict(classes)

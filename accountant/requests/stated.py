@@ -11,7 +11,7 @@ from accountant.curves import Guarantee
 from accountant.numerics import MAX_COUNT, shown
 from accountant.problem import PNSGD, RANDOM, too_large
 from accountant.questions import UnlearningAccountant
-from accountant.requests.classes import counted, said
+from accountant.requests.classes import counted_classes, said
 from accountant.requests.rules import CurveAfter
 from accountant.requests.state import StreamState
 
@@ -37,7 +37,7 @@ def stated(
     if sums["points"] > 1:
         lines.append(f"{sums['points']} points are deleted in {sums['requests']} requests; the guarantee is for them all")
     own = accountant.algorithm.norm_class
-    lines += said(counted(state.classes, share, points) if share < own else state.classes, sums["points"], own)
+    lines += said(counted_classes(state.classes, share, points) if share < own else state.classes, sums["points"], own)
     if state.requests:
         earlier = "earlier requests count at their worst positions"
         if accountant.batches == RANDOM and accountant.bound == "optimal" and accountant.steps_per_epoch > 1:

@@ -32,7 +32,7 @@ from accountant.problem import DOUBLES, Number
 from accountant.questions import StepAccountant, UnlearningAccountant
 from accountant.requests.alone import Alone, alone
 from accountant.requests.averaged import AveragedRule
-from accountant.requests.classes import checked_class, counted, in_units, merged
+from accountant.requests.classes import checked_class, counted_classes, in_units, merged
 from accountant.requests.covered import check_covered, one_run
 from accountant.requests.joining import check_newcomers, check_stand_ins
 from accountant.requests.published import PublishedRule
@@ -346,7 +346,7 @@ class UnlearningStream(Alone):
             assert share is not None
             state = in_units(self.state, own / share)
             rule.advance(state, place, steps)
-            self.state = replace(in_units(state, share / own), classes=counted(state.classes, share, points))
+            self.state = replace(in_units(state, share / own), classes=counted_classes(state.classes, share, points))
         state = self.state
         state.requests += 1
         state.points += points

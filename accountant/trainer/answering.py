@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.curves import Guarantee
-from accountant.numerics import InputError, UnreachableError, integer
+from accountant.numerics import InputError, UnreachableError, integer, shown
 from accountant.trainer.choosing import LEFT_ROUNDING
 from accountant.trainer.fitting import FLOATS, Fitting, serial
 from accountant.trainer.history import History
@@ -34,6 +34,7 @@ class Answering(Fitting):
     _joined: tuple[tuple[int, int, int], ...] = ()
     requests_: tuple[tuple[int, ...], ...]
     steps_run_: tuple[int, ...]
+    classes_run_: tuple[float, ...]
 
     def _check_left(self, labels: Array) -> None:
         """InputError if the labels that are left after a request, (m,), are not enough."""
@@ -75,11 +76,13 @@ class Answering(Fitting):
             raise InputError("new_ids must be left out where no rows with draws of their own take places")
         features, labels = self._replacements(rows.size, X, y, sample_weight)
         zeroed, inner = X is None, self._inner(rows)
+        norm_class = self._class_of(inner)
+        self._check_class(features, norm_class)
         if not self._left(inner, labels, zeroed).size:
             raise InputError(f"indices must leave at least one of the {self._row_labels.n} rows, got all that were left")
         # Retraining meets rows that joined after it has met the classes.
         self._check_left(self._left(inner, labels, zeroed, at_fit=True))
-        steps, guarantee = self._planned(int(rows.size), max_steps)
+        steps, guarantee = self._planned(int(rows.size), max_steps, norm_class)
         taken = (None, None) if self.adjacency == "zero-out" or (own and zeroed) else (features, labels)
         run = self._trainer.unlearn(self._run, inner, steps=steps, features=taken[0], labels=taken[1], new_ids=new_ids)
         if zeroed and not own:
@@ -88,7 +91,8 @@ class Answering(Fitting):
             targets[inner], gone[inner] = labels, True
             run = replace(run, labels=targets, zeroed=gone)
         # All at once: no interrupt leaves the record of a deletion that did not happen, or the other way round.
-        self.__dict__.update(self._after(rows, steps, guarantee, run, stand_ins=int(rows.size) if own and not zeroed else 0))
+        stand_ins = int(rows.size) if own and not zeroed else 0
+        self.__dict__.update(self._after(rows, steps, guarantee, run, stand_ins=stand_ins, norm_class=norm_class))
         return self
 
     @serial
@@ -134,14 +138,21 @@ class Answering(Fitting):
         return self
 
     def _after(
-        self, rows: NDArray[np.int64], steps: int, guarantee: Guarantee, run: Run, *, stand_ins: int
+        self,
+        rows: NDArray[np.int64],
+        steps: int,
+        guarantee: Guarantee,
+        run: Run,
+        *,
+        stand_ins: int,
+        norm_class: float,
     ) -> dict[str, object]:
         """The attributes of this estimator after a request, none of which is changed in place.
 
-        stand_ins: rows that took places with draws of their own.
+        stand_ins: rows that took places with draws of their own. norm_class: the largest class among the rows.
         """
         stream = self._stream.ahead()
-        stream.request(int(rows.size))
+        stream.request(int(rows.size), self._share_of(norm_class))
         requests = (*self.requests_, tuple(rows.tolist()))
         assumptions = (*guarantee.assumptions, *self._assumptions(run, requests))
         return {
@@ -149,6 +160,7 @@ class Answering(Fitting):
             "_stream": stream,
             "requests_": requests,
             "steps_run_": (*self.steps_run_, steps),
+            "classes_run_": (*self.classes_run_, norm_class),
             "_history": self._history.moved(),
             "_row_labels": self._row_labels.without(rows).with_rows(RowLabels(stand_ins)),
             "_kept": self._kept_with(stand_ins),
@@ -215,11 +227,39 @@ class Answering(Fitting):
         """Those beyond which learning again costs less."""
         return max(self._run.learned, (self.unlearn_epochs or 0) * self._trainer.algorithm.steps_per_epoch)
 
-    def _planned(self, points: int, max_steps: int | None) -> tuple[int, Guarantee]:
+    def _class_of(self, inner: NDArray[np.int64]) -> float:
+        """The largest class of norm among rows with these numbers in the run, as a share of ``feature_bound``."""
+        if self._norm_classes is None or not inner.size:
+            return 1.0
+        run = self._run
+        places = inner if run.draws is None else run.draws.find_numbers("indices", inner)
+        return self._norm_classes.largest(row_norms(run.rows.take(places)))
+
+    def _check_class(self, features: Array, norm_class: float) -> None:
+        """InputError for rows that take places of rows of a class, and are longer than it."""
+        if self._norm_classes is None or not features.shape[0]:
+            return
+        own = self._norm_classes.largest(row_norms(features))
+        if own > norm_class:
+            raise InputError(
+                f"X must have rows of the class of norm of those that leave, {shown(norm_class)} of feature_bound at most, got "
+                f"one of class {shown(own)}: scale it down, or let longer rows leave with it"
+            )
+
+    def _share_of(self, norm_class: float) -> float | None:
+        """r/M of a class of norm; None where there are none."""
+        if self._norm_classes is not None:
+            return self._norm_classes.gradient_share(norm_class)
+        if norm_class != 1:
+            raise InputError(f"norm_class must be 1 without classes_of_norm, got {norm_class!r}")
+        return None
+
+    def _planned(self, points: int, max_steps: int | None, norm_class: float = 1.0) -> tuple[int, Guarantee]:
         """The steps of a request of so many rows and what holds after them, or UnreachableError that says what to do."""
+        share = self._share_of(norm_class)
         most = self._most_steps() if max_steps is None else integer("max_steps", max_steps, at_least=0)
         try:
-            planned = self._stream.planned(points)
+            planned = self._stream.planned(points, share)
         except UnreachableError as error:
             raise UnreachableError(f"{error}: {self._advice(points)}") from None
         if planned.steps > most:
@@ -278,6 +318,8 @@ class Answering(Fitting):
             "public number, also where they are auto",
             "requests do not depend on models released before them",
         ]
+        if self._norm_classes is not None:
+            lines.append(self._norm_classes.assumption)
         prepared = self._ready.assumption()
         if prepared is not None:
             lines.append(prepared)

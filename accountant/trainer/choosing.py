@@ -20,6 +20,7 @@ from accountant.problem import PARTITION, PNSGD, REMEDIES, SECRET, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests import AUTO, SHARE, UnlearningStream, choose_setting, redraws
 from accountant.trainer.losses import Loss
+from accountant.trainer.norm_classes import NormClasses
 from accountant.trainer.preparation import Preparation
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import BaseEstimator
@@ -67,6 +68,7 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
     regularisation: float | str
     feature_bound: float
     feature_range: Any
+    classes_of_norm: Any
     long_rows: str
     fit_intercept: bool
     weight_bound: float
@@ -85,6 +87,8 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
     _stream: UnlearningStream
     _trainer: Trainer
     _ready: Preparation
+    #: None where all rows are of one.
+    _norm_classes: NormClasses | None
     #: Whether records have weights.
     _weighted: bool
     #: How often refit learned again.

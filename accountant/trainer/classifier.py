@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -41,6 +41,9 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         itself, here and in prediction; "leave" them, and then unlearning is refused if there are any.
     feature_range: (low, high), numbers or arrays (d,), the ranges that features can have, set without looking at the rows: they
         are centred, scaled and cut off by it, each row by itself (:mod:`accountant.trainer.preparation`); None: as they are.
+    classes_of_norm: shares of feature_bound, 1 among them, set without looking at the rows, such as (1, 0.5, 0.25): a row's
+        class is the smallest that holds its norm, and rows of small classes take fewer steps, which disclose the class
+        (:mod:`accountant.trainer.norm_classes`). None: all rows take as many.
     fit_intercept: a constant feature 1 is added; rows then have norm at most sqrt(B^2 + 1).
     classes: all labels there may be, (k,), k >= 2; None: those of y, of each of which a row must then stay.
     class_weight: {label: weight > 0}, public; the largest counts 1, and labels that are left out have 1 before that.
@@ -60,8 +63,9 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     After fit: coef_ (1, d) or (k, d) and intercept_, in the units of X, of rows that are neither cut off nor scaled down;
     classes_, n_features_in_, delta_; batch_size_, regularisation_, learn_epochs_, step_size_ and sigma_, as they were given or
-    follow; cost_; requests_ (the rows of each), steps_run_ (the steps of each) and, after the first one, guarantee_. Raises
-    InputError at fit for values out of range, UnreachableError where requests cannot be answered with any noise.
+    follow; cost_; requests_ (the rows of each), steps_run_ (the steps of each), classes_run_ (the class of norm of each) and,
+    after the first one, guarantee_. Raises InputError at fit for values out of range, UnreachableError where requests cannot
+    be answered with any noise.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
@@ -88,6 +92,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         regularisation: float | str = "auto",
         feature_bound: float = 1.0,
         feature_range: tuple[ArrayLike, ArrayLike] | None = None,
+        classes_of_norm: Sequence[float] | None = None,
         long_rows: str = "scale",
         fit_intercept: bool = True,
         classes: ArrayLike | None = None,
@@ -114,6 +119,7 @@ class PNSGDClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         self.regularisation = regularisation
         self.feature_bound = feature_bound
         self.feature_range = feature_range
+        self.classes_of_norm = classes_of_norm
         self.long_rows = long_rows
         self.fit_intercept = fit_intercept
         self.classes = classes

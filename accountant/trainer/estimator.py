@@ -61,7 +61,7 @@ class Estimator(Filing):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("requests_", "steps_run_", "_guarantee", "_history", "_row_labels", "_kept", "_joined"):
+        for name in ("requests_", "steps_run_", "classes_run_", "_guarantee", "_history", "_row_labels", "_kept", "_joined"):
             self.__dict__.pop(name, None)
 
     def _learn(self, X: Array, labels: Array, row_labels: RowLabels, ids: object, sample_weight: object) -> None:
@@ -71,6 +71,7 @@ class Estimator(Filing):
     def _begin(self, history: History, row_labels: RowLabels) -> None:
         """Before the first request."""
         self._guarantee, self.requests_, self.steps_run_, self._kept, self._joined = None, (), (), None, ()
+        self.classes_run_ = ()
         self._history, self._row_labels = history, row_labels
 
     @property
@@ -120,17 +121,34 @@ class Estimator(Filing):
             return cost_of(self._stream, learned=self._run.learned, most=self._most_steps(), seconds_per_step=self._seconds)
 
     @serial
-    def planned_steps(self, points: int = 1) -> int:
-        """Steps that a request of so many rows would run now; UnreachableError where no number is enough."""
+    def planned_steps(self, points: int = 1, *, norm_class: float = 1.0) -> int:
+        """Steps that a request of so many rows of a class of norm would run now; UnreachableError where no number is enough."""
         self._check_fitted()
-        return self._stream.planned(points).steps
+        return self._stream.planned(points, self._share_of(norm_class)).steps
 
     @serial
-    def planned_request(self, points: int = 1) -> PlannedRequest:
-        """What ``unlearn`` of so many rows would run now; UnreachableError, as there, where it would refuse."""
+    def planned_request(self, points: int = 1, *, norm_class: float = 1.0) -> PlannedRequest:
+        """What ``unlearn`` of so many rows would run now; UnreachableError, as there, where it would refuse.
+
+        norm_class: the largest of ``classes_of_norm`` among the rows (:meth:`norm_class`).
+        """
         self._check_fitted()
         points = integer("points", points, at_least=1)
-        return self._priced(points, self._planned(points, None)[0])
+        return self._priced(points, self._planned(points, None, norm_class)[0])
+
+    @serial
+    def norm_class(self, indices: ArrayLike | None = None, *, ids: ArrayLike | None = None, by: str | None = None) -> float:
+        """The largest class of norm among rows, named as for :meth:`unlearn`; 1 without ``classes_of_norm``.
+
+        >>> import numpy as np
+        >>> from accountant.trainer import PNSGDClassifier
+        >>> X = np.array([[0.6, 0.8], [0.1, 0.0], [-1.0, 0.0], [-0.06, -0.08]] * 25)
+        >>> model = PNSGDClassifier(classes_of_norm=(1, 0.25), fit_intercept=False).fit(X, X[:, 0] > 0)
+        >>> model.norm_class([1]), model.norm_class([0, 1])
+        (0.25, 1.0)
+        """
+        self._check_fitted()
+        return self._class_of(self._inner(self._checked_rows(indices, ids, by)))
 
     @serial
     def planned_refit(self, points: int = 0) -> PlannedRequest:

@@ -11,7 +11,7 @@ import numpy as np
 
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, integer, number
-from accountant.requests import UnlearningStream
+from accountant.requests import Classes, UnlearningStream, counted_classes
 from accountant.trainer.answering import Answering
 from accountant.trainer.choosing import Chosen
 from accountant.trainer.fitting import serial
@@ -71,8 +71,10 @@ class Filing(Answering):
         names = ("batch_size", "regularisation", "learn_epochs", "step_size")
         chosen = {name: getattr(self, f"{name}_") for name in names}
         joined = {"joined": self._joined} if self._joined else {}
+        classes = {} if self.classes_of_norm is None else {"classes_run": self.classes_run_}
         return {
             **joined,
+            **classes,
             "seconds": self._seconds,
             "count": self._row_labels.n,
             "refits": self._refits,
@@ -117,6 +119,7 @@ class Filing(Answering):
         self._stream = UnlearningStream.from_json(saved.stream, new.accountant)
         self.requests_ = tuple(tuple(row_numbers("requests", request, n).tolist()) for request in saved.requests)
         self.steps_run_ = tuple(integer("steps", steps, at_least=0) for steps in saved.steps)
+        self.classes_run_ = self._classes_run(saved.fitted)
         self._guarantee = None if saved.guarantee is None else Guarantee.from_json(saved.guarantee)
         self._history, self._row_labels = saved.history, saved.row_labels
         if self._trainer.dtype == parameters.dtype == np.float32:
@@ -146,6 +149,18 @@ class Filing(Answering):
             raise InputError("its parts do not fit together")
         parameters.flags.writeable = False
         self.__dict__.update(self._released(run))
+
+    def _classes_run(self, fitted: Mapping[str, Any]) -> tuple[float, ...]:
+        """The class of norm of each request of a file; InputError where the stream has other ones."""
+        if self._norm_classes is None:
+            return (1.0,) * len(self.requests_)
+        classes = tuple(number("classes_run", each, above=0, at_most=1) for each in fitted["classes_run"])
+        told: Classes = ()
+        for share, request in zip(map(self._norm_classes.gradient_share, classes), self.requests_, strict=True):
+            told = counted_classes(told, share, len(request)) if share < 1 else told
+        if told != self._stream.state.classes:
+            raise InputError("its classes of norm are not those of its requests")
+        return classes
 
     def _whole_stream(self, new: UnlearningStream) -> bool:
         """Whether the stream is one of these requests, and began as the new one."""
@@ -191,4 +206,6 @@ def _read(params: Mapping[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {} if weights is None else {"class_weight": dict(weights)}
     if ranges is not None:
         changed["feature_range"] = tuple(ranges)
+    if params.get("classes_of_norm") is not None:
+        changed["classes_of_norm"] = tuple(params["classes_of_norm"])
     return {**params, **changed}

@@ -20,6 +20,7 @@ from accountant.trainer.choosing import Choosing
 from accountant.trainer.identifiers import Identifier, identifiers
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array
+from accountant.trainer.norm_classes import NormClasses
 from accountant.trainer.preparation import Preparation
 from accountant.trainer.rows import Rows
 from accountant.trainer.runs import Run
@@ -138,6 +139,14 @@ class Fitting(Choosing):
             intercept=self.fit_intercept,
             columns=columns,
         )
+        self._norm_classes = None
+        if self.classes_of_norm is not None:
+            if self.bound != "optimal":
+                raise InputError(
+                    f"classes_of_norm need bound=optimal: the published bounds know one M for all rows, got {self.bound}"
+                )
+            about = {"feature_bound": self._ready.feature_bound, "intercept": self._ready.intercept}
+            self._norm_classes = NormClasses.of(self.classes_of_norm, **about)  # type: ignore[arg-type]
 
     def _weights(self, labels: Array, sample_weight: object) -> NDArray[np.float64] | None:
         """Weights (n,) from 0 to 1 of records with these labels, None where all are 1 and nothing was said; or InputError."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from accountant.numerics import InputError, integer
 from accountant.problem import LogisticConstants, LossConstants, MultinomialConstants, RidgeConstants, SmoothedHingeConstants
+from accountant.trainer.norm_classes import places_of
 
 #: Real arrays of the trainer, float32 or float64.
 Array = NDArray[np.floating]
@@ -145,6 +146,16 @@ class Ridge(RidgeConstants, Loss):
     """
 
     labels = "finite numbers"
+    #: Thresholds of classes of norm, rising to ``feature_bound``: a row of a class t has a gradient of at most C t/B.
+    thresholds: tuple[float, ...] = field(default=(), kw_only=True, repr=False)
+
+    def limits(self, norms: Array) -> Array | None:
+        limits = super().limits(norms)
+        if limits is None or not self.thresholds:
+            return limits
+        bounds = np.array(self.thresholds)
+        clipped: Array = limits * (bounds[places_of(norms, self.thresholds)] / bounds[-1])
+        return clipped
 
     def values(self, scores: Array, labels: Array) -> Array:
         return np.square(scores[..., 0] - labels) / 2

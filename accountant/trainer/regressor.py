@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -46,6 +47,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         regularisation: float | str = "auto",
         feature_bound: float = 1.0,
         feature_range: tuple[ArrayLike, ArrayLike] | None = None,
+        classes_of_norm: Sequence[float] | None = None,
         long_rows: str = "scale",
         fit_intercept: bool = True,
         weight_bound: float = 1.0,
@@ -70,6 +72,7 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         self.regularisation = regularisation
         self.feature_bound = feature_bound
         self.feature_range = feature_range
+        self.classes_of_norm = classes_of_norm
         self.long_rows = long_rows
         self.fit_intercept = fit_intercept
         self.weight_bound = weight_bound
@@ -95,7 +98,8 @@ class PNSGDRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         return self
 
     def _loss_of(self, feature_bound: float, regularisation: float) -> Loss:
-        return Ridge(regularisation=regularisation, feature_bound=feature_bound, clip=self.clip)
+        thresholds = () if self._norm_classes is None else self._norm_classes.thresholds
+        return Ridge(regularisation=regularisation, feature_bound=feature_bound, clip=self.clip, thresholds=thresholds)
 
     def _labels(self, y: ArrayLike) -> Array:
         return np.asarray(y, dtype=np.float64)
