@@ -10,6 +10,7 @@ import typer
 from accountant.commands import (
     choices,
     drawings,
+    field,
     files,
     layout,
     origin,
@@ -61,7 +62,9 @@ MethodOption = Annotated[
 #: What is written of a comparison.
 KINDS: Final = (*writing.ROWS_AND_PICTURES, "html")
 OutputOption = Annotated[list[str] | None, writing.option(*KINDS), writing.FILES]
-AllOption = Annotated[bool, typer.Option("--all", help="Also show published variants of the methods: one row per bound.")]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="The field in one table: every method and bound, what it covers, gaps with their reason.")
+]
 PlotOption = Annotated[
     str | None,
     typer.Option(metavar="FILE", hidden=True, help="As -o FILE.svg."),
@@ -93,8 +96,10 @@ def compare(
     For one request, for --group-size points at once, and for a stream of such requests one after the other.
 
     Example: accountant compare --preset mnist --epsilon 1 --epochs 1
+
+    Every method that is known here: accountant compare --preset mnist --epsilon 1 --requests 0 --all
     """
-    from accountant.methods import SINGLE, STREAMS, compare_streams, method_of
+    from accountant.methods import FIELD, SINGLE, STREAMS, compare_streams, method_of
     from accountant.methods import compare as compare_methods
     from accountant.tables import reported_accuracy
 
@@ -110,7 +115,7 @@ def compare(
     count = min(_REQUESTS, most) if requests is None else number_of(requests, for_, least=0, most=most)
     chance = setup.default_delta if delta is None else number("delta", delta, above=0, below=1)
     target: dict[str, Any] = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": chance}
-    chosen = method or SINGLE
+    chosen = method or (FIELD if all else SINGLE)
     with writing.writing(output, KINDS, plot=plot) as targets:
         with files.progress("comparing", counted=False) as progress:
             question = {**target, "epochs": epochs, "methods": chosen, "reported": reported_accuracy}
@@ -145,7 +150,7 @@ def compare(
         print(json.dumps(result, allow_nan=False))
         return
     everything = all or bool(method)
-    _show(shared, setup, result, *(shown(rows, everything=everything) for rows in (single, group, streams)))
+    _show(shared, setup, result, *(shown(rows, everything=everything) for rows in (single, group, streams)), field_too=all)
 
 
 #: Options that only comparisons have.
@@ -214,6 +219,8 @@ def _show(
     single: list[Compared],
     group: list[Compared],
     streams: list[ComparedStream],
+    *,
+    field_too: bool,
 ) -> None:
     screen = layout.console()
     screen.print(layout.text(f"{answer(result, single)}.", style="bold"))
@@ -237,15 +244,19 @@ def _show(
         "noise in model: standard deviation per coordinate of all noise in the released model, at most; this can be compared, "
         "while sigma means what its method says."
     )
+    if field_too:
+        field.show(screen, result["methods"])
     for row in single:
-        more = f"; proves {row.proves}; {row.noise}" if shared.verbose else ""
-        screen.print(layout.bullet(f"{row.method}: {row.title}{more}"))
+        more = f"; {row.noise}" if shared.verbose else ""
+        said = field.told(row.to_dict()) if field_too else f"{row.method}: {row.title}"
+        proved = f"; proves {row.proves}" if shared.verbose and not field_too else ""
+        screen.print(layout.bullet(f"{said}{proved}{more}"))
     silent = {row.method: row.reason for row in [*single, *group] if row.reason is not None}
     silent |= {f"{row.method}, stream": row.reason for row in streams if row.reason is not None}
     refusals(screen, silent)
     hidden = len(result["methods"]) - len(single)
     if hidden:
-        screen.print(f"({hidden} published variants of these: --all)")
+        screen.print(f"({hidden} published variants and gaps of these, and what each covers: --all)")
     _closing(shared, screen, single, result)
     telling.next_command(screen, result["next"])
 

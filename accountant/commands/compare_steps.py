@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from accountant.bounds import to_check
-from accountant.commands import drawings, layout, origin, page_compare, present, telling, writing
+from accountant.commands import drawings, field, layout, origin, page_compare, present, telling, writing
 from accountant.commands.compare import KINDS
 from accountant.commands.compare_words import refusals, show_assumptions
 from accountant.commands.following import following
@@ -24,7 +24,7 @@ def compare(
 ) -> None:  # fmt: skip
     """Every method at one guarantee and one number of steps; requests do not pile up, so there is no stream to compare."""
     from accountant._version import __version__
-    from accountant.methods import STEPWISE, compare_steps
+    from accountant.methods import STEP_METHODS, STEPWISE, compare_steps
 
     algorithm = shared.stepping
     assert algorithm is not None
@@ -38,7 +38,7 @@ def compare(
     writing.check(output, KINDS)
     target = {"epsilon": number("epsilon", epsilon, at_least=0), "delta": number("delta", delta, above=0, below=1)}
     count = integer("steps", steps, at_least=1)
-    rows = compare_steps(algorithm, **target, steps=count, methods=method or STEPWISE)
+    rows = compare_steps(algorithm, **target, steps=count, methods=method or (tuple(STEP_METHODS) if all else STEPWISE))
     result = {
         "command": "compare", **target, "delta_is_default": False, "group_size": None, "steps": count,
         "retrain_gradient_evaluations": None, "problem": None,
@@ -59,19 +59,22 @@ def compare(
     if shared.json:
         print(json.dumps(result, allow_nan=False))
         return
-    _show(shared, result, rows, target, count)
+    _show(shared, result, rows, target, count, field_too=all)
 
 
 def _flat(row: ComparedSteps) -> dict[str, object]:
     return {name: value for name, value in row.to_dict().items() if not isinstance(value, list | tuple)}
 
 
-def _show(shared: Shared, result: dict[str, Any], rows: list[ComparedSteps], target: dict[str, float], steps: int) -> None:
+def _show(
+    shared: Shared, result: dict[str, Any], rows: list[ComparedSteps], target: dict[str, float], steps: int, *, field_too: bool
+) -> None:
     screen = layout.console()
     guarantee = present.guarantee_row({**target, "delta_is_default": False})[1]
     able = [row for row in rows if row.sigma is not None]
     if able:
-        best = min(able, key=lambda row: row.sigma or 0.0)
+        least = min(row.sigma or 0.0 for row in able) * (1 + 1e-9)
+        best = next(row for row in able if (row.sigma or 0.0) <= least)
         said = (
             f"{best.method} ({best.title}) needs the least noise per step, sigma = {present.rough(best.sigma, 6)}: {guarantee}."
         )
@@ -89,9 +92,12 @@ def _show(shared: Shared, result: dict[str, Any], rows: list[ComparedSteps], tar
         "only noise. blocks: parts of the run that contract between clips. Requests do not pile up: each starts again from a "
         "clipped model, and groups of any size cost the same."
     )
+    if field_too:
+        field.show(screen, result["methods"])
     for row in rows:
-        more = f"; proves {row.proves}; {row.noise}; {row.source}" if shared.verbose else ""
-        screen.print(layout.bullet(f"{row.method}: {row.title}{more}"))
+        said = field.told(row.to_dict()) if field_too else f"{row.method}: {row.title}"
+        proved = f"; proves {row.proves}" if shared.verbose and not field_too else ""
+        screen.print(layout.bullet(f"{said}{proved}{f'; {row.noise}; {row.source}' if shared.verbose else ''}"))
     refusals(screen, {row.method: row.reason for row in rows if row.reason is not None})
     if shared.verbose:
         show_assumptions(screen, [(row.method, row.assumptions) for row in rows])

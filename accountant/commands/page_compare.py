@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accountant.commands import origin, page
+from accountant.commands import field, origin, page
 from accountant.commands.drawings import FAR, noise_by_epochs, noise_by_steps
 from accountant.commands.page import Cell, Curve, Fact, Line, Page, Rows, Section, Series, number, whole
 from accountant.commands.present import plural
@@ -95,7 +95,7 @@ def compared(
     if stream:
         title = f"A stream of {plural(stream['requests'], 'request')}"
         sections.append(Section("stream", title, curve=cost_against_requests(stream), rows=_streams(stream)))
-    sections += _about(rows)
+    sections += [_field(rows), *_about(rows)]
     retrain, best = result["retrain_gradient_evaluations"], _least(rows, "released_std")
     facts = [Fact("ε", digits(result["epsilon"])), Fact("δ", digits(result["delta"], 4)), Fact("Epochs", f"{epochs:,}")]
     if best is not None:
@@ -141,7 +141,11 @@ def compared_steps(result: _Record, *, noise: Curve | None, files: Sequence[tupl
         tone="good" if best is not None else "warn",
         notes=["Requests do not pile up: each starts again from a clipped model, and groups of any size cost the same."],
         facts=facts,
-        sections=[Section("single", "One request", curve=noise, rows=Rows("methods", titles, lines, caption)), *_about(rows)],
+        sections=[
+            Section("single", "One request", curve=noise, rows=Rows("methods", titles, lines, caption)),
+            _field(rows),
+            *_about(rows),
+        ],
         origin=origin.lines("compare", files=files, settings=settings(result)),
     )  # fmt: skip
 
@@ -260,6 +264,10 @@ def _streams(stream: _Record) -> Rows:
             )
         )  # fmt: skip
     return Rows("methods in a stream", titles, lines, "All requests together, every one at the same guarantee.")
+
+
+def _field(rows: Sequence[_Record]) -> Section:
+    return Section("field", "What each method covers", rows=field.page_rows(rows))
 
 
 def _about(rows: Sequence[_Record]) -> list[Section]:

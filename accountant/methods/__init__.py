@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from accountant.numerics import face
 
 if TYPE_CHECKING:
+    from accountant.methods.about import *
     from accountant.methods.base import *
     from accountant.methods.comparison import *
     from accountant.methods.finetune import *
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
+        about="About DATA LOSSES OURS REQUESTS",
         base="Method Needed Peer Stream Unit",
-        comparison="Compared ComparedStream Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
+        comparison="Compared ComparedStream FIELD Reported SINGLE STREAMS compare compare_streams enclosed_sigma noise_curve "
         "retrain_evaluations",
         finetune="ClippingFormula GradientClipping ModelClipping",
         names="METHODS STEP_METHODS",

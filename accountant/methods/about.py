@@ -12,7 +12,7 @@ LOSSES: Final = {
     "smooth": "smooth, convex or not",
     "lipschitz": "convex and Lipschitz, smooth or not",
     "hoelder": "convex, with gradients that are Hölder continuous",
-    "any": "nothing: gradients or models are clipped, or nothing rests on it",
+    "any": "whatever it is: gradients or models are clipped, or nothing rests on it",
 }
 #: What becomes of a deleted record: the values of ``adjacency``.
 DATA: Final = ("replace", "zero-out", "remove")
@@ -45,3 +45,7 @@ class About(NamedTuple):
     code: str | None
     #: Of the first version that was published; None: of what is this package's own.
     year: int | None
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON types."""
+        return self._asdict() | {"data": list(self.data), "requests": list(self.requests)}

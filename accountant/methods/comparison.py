@@ -8,11 +8,12 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from accountant.methods.about import About
 from accountant.methods.base import FullBatch, Method, Unit
 from accountant.methods.langevin import accumulated_std
 from accountant.methods.names import METHODS
 from accountant.methods.pnsgd import BoundMethod
-from accountant.methods.variants import beside, drawn_as, method_of, title_of
+from accountant.methods.variants import about_of, beside, drawn_as, method_of, title_of
 from accountant.numerics import Floats, InputError, Progress, choice, integer, number
 from accountant.problem import PRESETS, PUBLISHED_RADIUS, default_retrain_epochs
 from accountant.questions import Setup
@@ -20,6 +21,8 @@ from accountant.requests import UNITS
 
 #: Methods compared unless others are asked for; the authors' accounting is the published bound for one request.
 SINGLE: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "pnsgd")))
+#: Every method there is.
+FIELD: Final = ("optimal", "secret", *(name for name in METHODS if name != "optimal"))
 STREAMS: Final = ("optimal", "secret", *(name for name in METHODS if name not in ("optimal", "dp", "not-converged")))
 
 #: Families with one noise, on what is released.
@@ -56,12 +59,15 @@ class Compared:
     accuracy: tuple[float, float] | None
     reason: str | None
     assumptions: tuple[str, ...]
+    about: About
 
     def to_dict(self) -> dict[str, object]:
-        """JSON types."""
-        return asdict(self) | {
+        """JSON types; what is in ``about`` stands beside the rest."""
+        made = asdict(self) | {
             "accuracy": None if self.accuracy is None else list(self.accuracy), "assumptions": list(self.assumptions)
         }  # fmt: skip
+        del made["about"]
+        return made | self.about.to_dict()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +108,7 @@ def setup_for(method: Method, setup: Setup) -> Setup:
 
 def _compared(setup: Setup, names: Iterable[str]) -> Iterable[str]:
     """The names; those that are compared unless others are asked for, with the draws that the setup has not."""
-    if names is not SINGLE and names is not STREAMS:
+    if names is not SINGLE and names is not STREAMS and names is not FIELD:
         return names
     return [new for name in names for new in (beside(setup) if name == "secret" else (name,))]
 
@@ -201,6 +207,7 @@ def _one(name: str, setup: Setup, target: _Target, epochs: int, reported: Report
         accuracy=None if sigma is None or reported is None else _accuracy(method, setup, own, sigma, reported),
         reason=reason,
         assumptions=assumptions,
+        about=about_of(name),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from accountant.methods.about import About
 from accountant.methods.names import STEP_METHODS
 from accountant.methods.steps import StepBound, StepMethod
 from accountant.numerics import InputError, choice, integer, number
@@ -36,10 +37,13 @@ class ComparedSteps:
     relative: float | None
     reason: str | None
     assumptions: tuple[str, ...]
+    about: About
 
     def to_dict(self) -> dict[str, object]:
-        """JSON types."""
-        return asdict(self) | {"assumptions": list(self.assumptions)}
+        """JSON types; what is in ``about`` stands beside the rest."""
+        made = asdict(self) | {"assumptions": list(self.assumptions)}
+        del made["about"]
+        return made | self.about.to_dict()
 
 
 def compare_steps(
@@ -101,6 +105,7 @@ def _one(method: StepMethod, algorithm: Stepping, target: dict[str, float], step
         relative=sigma / least if sigma is not None and least else None,
         reason=reason,
         assumptions=() if sigma is None else method.assumptions(algorithm),
+        about=method.about,
     )
 
 

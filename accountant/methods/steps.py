@@ -51,7 +51,7 @@ class StepBound(StepMethod):
         "noisy steps on what is left, from a clipped model", losses="any", data=("replace", "zero-out", "remove"),
         requests=("one", "group", "stream", "adaptive"), code=OURS, year=None,
     )  # fmt: skip
-    source = "this package (docs/theory.md)"
+    source = "docs/theory.md, Any modulus"
     family = "fine-tuning"
     proves = "mu-GDP, or points of a curve by blocks"
     tightest = "optimal"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from accountant.methods.about import About
 from accountant.methods.base import Method
 from accountant.methods.names import METHODS
 from accountant.numerics import choice
@@ -25,6 +26,14 @@ def method_of(name: str) -> Method:
 def title_of(name: str) -> str:
     """A few words for tables."""
     return VARIANTS.get(name) or METHODS[name].title
+
+
+def about_of(name: str) -> About:
+    """What a row says of itself beside its numbers."""
+    about = method_of(name).about
+    if name == "secret":
+        return about._replace(runs="noisy SGD, every record in a batch of its own secret draw", data=("remove",))
+    return about._replace(data=("replace", "zero-out")) if name == "partition" else about
 
 
 def drawn_as(name: str, setup: Setup) -> Setup:
