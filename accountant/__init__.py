@@ -84,10 +84,16 @@ if TYPE_CHECKING:
         PRESETS as PRESETS,
     )
     from accountant.problem import (
+        ConvexHoelder as ConvexHoelder,
+    )
+    from accountant.problem import (
         ConvexNonsmooth as ConvexNonsmooth,
     )
     from accountant.problem import (
         FineTuning as FineTuning,
+    )
+    from accountant.problem import (
+        HoelderNonconvex as HoelderNonconvex,
     )
     from accountant.problem import (
         Learn as Learn,
@@ -131,7 +137,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        problem="ConvexNonsmooth FineTuning PNSGD PRESETS Learn Problem Schedule SmoothNonconvex Unlearn preset",
+        problem="ConvexHoelder ConvexNonsmooth FineTuning HoelderNonconvex PNSGD PRESETS Learn Problem Schedule SmoothNonconvex Unlearn preset",
         bounds="BOUNDS",
         shifts="Shifts learned_distance optimal_shifts",
         curves="Guarantee gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon "

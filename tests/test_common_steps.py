@@ -8,8 +8,10 @@ import pytest
 from oracle_steps import Walk, chain, hockey, least_string, random_clipped, random_convex, random_smooth
 
 from accountant import (
+    ConvexHoelder,
     ConvexNonsmooth,
     FineTuning,
+    HoelderNonconvex,
     InputError,
     SmoothNonconvex,
     UnlearningAccountant,
@@ -243,6 +245,9 @@ def test_model_clipping_as_published() -> None:
     CLIPPED, PROJECTED, FineTuning(step_size=0.01, model_clip=1.0, clip_first=True),
     ConvexNonsmooth(step_size=0.01, lipschitz=1.0, start_clip=1.0, model_clip=1.5),
     SmoothNonconvex(step_size=0.01, smoothness=1.0, model_clip=1.0, gradient_clip=0.5),
+    ConvexHoelder(step_size=0.5, hoelder_constant=1.0, hoelder_exponent=0.5, start_clip=1.0, weight_decay=0.1),
+    HoelderNonconvex(step_size=0.01, hoelder_constant=1.0, hoelder_exponent=0.5, start_clip=1.0),
+    HoelderNonconvex(step_size=0.01, hoelder_constant=1.0, hoelder_exponent=0.5, model_clip=1.0),
 ])  # fmt: skip
 def test_answers_put_back(algorithm: FineTuning) -> None:
     accountant = UnlearningAccountant(algorithm)

@@ -18,7 +18,15 @@ import numpy as np
 
 from accountant.curves import BlockCurve, Curve, EqualBlocks, GDPCurve, WindowBlocks, Windows
 from accountant.numerics import Floats, InputError
-from accountant.problem import ConvexNonsmooth, FineTuning, SmoothNonconvex, Stages, Stepping
+from accountant.problem import (
+    ConvexHoelder,
+    ConvexNonsmooth,
+    FineTuning,
+    HoelderNonconvex,
+    SmoothNonconvex,
+    Stages,
+    Stepping,
+)
 from accountant.shifts import (
     Clipped,
     Least,
@@ -31,6 +39,7 @@ from accountant.shifts import (
     best_shifts,
     chord_shifts,
     cuts_of,
+    hoelder_modulus,
     least_chord,
     windows_of,
 )
@@ -58,11 +67,20 @@ def _smooth(algorithm: SmoothNonconvex) -> Modulus:
     return smooth if clipped is None else Least((smooth, clipped))
 
 
+def _hoelder(algorithm: ConvexHoelder | HoelderNonconvex) -> Modulus:
+    return hoelder_modulus(
+        step_size=algorithm.step_size, weight_decay=algorithm.weight_decay, constant=algorithm.hoelder_constant,
+        exponent=algorithm.hoelder_exponent, convex=isinstance(algorithm, ConvexHoelder),
+    )  # fmt: skip
+
+
 #: The modulus of one noiseless step, by the kind of algorithm; None: no bound but the ball.
 _MODULI: Final[dict[type[Stepping], Callable[..., Modulus | None]]] = {
     FineTuning: _clipped,
     ConvexNonsmooth: _nonsmooth,
     SmoothNonconvex: _smooth,
+    ConvexHoelder: _hoelder,
+    HoelderNonconvex: _hoelder,
 }
 
 
@@ -179,7 +197,9 @@ class CommonSteps:
         """1 where two Gaussian runs attain the string; None where no exact case is known."""
         if self.blocks or self.start == 0 or self.modulus is None:
             return None
-        return 1.0 if steps == 1 or isinstance(self.modulus, Smooth) else None
+        # Of one step, but for what convexity says of Hoelder gradients, which is not known to be attained.
+        attained = not isinstance(self.algorithm, ConvexHoelder) or self.algorithm.hoelder_exponent == 0
+        return 1.0 if (steps == 1 and attained) or isinstance(self.modulus, Smooth) else None
 
     def witness(self, steps: int) -> Witness:
         """The shifts of the string from the start, of at most so many steps; InputError where no modulus holds."""

@@ -44,5 +44,5 @@ else:
         rounding="MAX_EPSILON REMEDIES Rounding in_exact_numbers noise_in_units norm_scale rounding_of",
         schedule="Learn Phase Schedule Unlearn",
         stages="Stage Stages closed",
-        stepping="CENTRE ConvexNonsmooth FineTuning STARTS STEPPING SmoothNonconvex Stepping",
+        stepping="CENTRE ConvexHoelder ConvexNonsmooth FineTuning HoelderNonconvex STARTS STEPPING SmoothNonconvex Stepping",
     )

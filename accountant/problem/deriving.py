@@ -23,6 +23,16 @@ _NEEDED: Final = {
     "l2": "lambda of the penalty lambda/2 ||w||^2, 0 where there is none",
     "feature_bound": "a bound on the norm of every row, known before looking at them",
 }
+#: Losses that have no smoothness, and so no place here, by the names that people ask for, with what they are as common steps:
+#: by how much their subgradients differ, for rows of norm up to B (docs/theory.md, Any modulus).
+_UNSMOOTH: Final = {
+    "hinge": ("hinge", "B"),
+    "svm": ("hinge", "B"),
+    "absolute": ("absolute error", "2 B"),
+    "absolute-error": ("absolute error", "2 B"),
+    "l1": ("penalty l1 |w|_1", "2 l1 sqrt(d), and the loss's own L,"),
+    "lasso": ("penalty l1 |w|_1", "2 l1 sqrt(d), and the loss's own L,"),
+}
 _SQUARED: Final = "B\N{SUPERSCRIPT TWO}"
 
 
@@ -53,6 +63,7 @@ def derive(
     m = λ = 0.001
     M = √(B² + 1) = 1.414213563
     """
+    _check_smooth(loss)
     shape = SHAPES[choice("loss", loss, SHAPES)]
     missing = [name for name, value in (("l2", l2), ("feature_bound", feature_bound)) if value is None]
     if missing:
@@ -108,6 +119,17 @@ def with_constants(settings: Mapping[str, Any]) -> dict[str, Any]:
     )
     others = {name: value for name, value in settings.items() if name not in LOSS_WORDS}
     return others | {name: getattr(found, name) for name in DERIVED} | {"loss": found}
+
+
+def _check_smooth(loss: str) -> None:
+    """InputError, with what to do, for a loss that is known not to be smooth."""
+    if loss in _UNSMOOTH:
+        name, constant = _UNSMOOTH[loss]
+        instead = ", or smoothed-hinge here" if name == "hinge" else ""
+        raise InputError(
+            f"loss must be smooth for noisy SGD on batches, got {loss}: the {name} has kinks; take algorithm convex-hoelder "
+            f"with hoelder_exponent 0 and hoelder_constant {constant} for rows of norm up to B{instead}"
+        )
 
 
 def _counted(shape: Shape, classes: int | None) -> tuple[Shape, int | None]:

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Final
 
-from accountant.numerics import InputError, choice, number
+from accountant.numerics import InputError, choice, number, shown
 
 #: Where the reference starts: a clipped model, or the centre of the ball, which is public.
 CLIPPED: Final = "clipped"
@@ -159,5 +159,63 @@ class SmoothNonconvex(Stepping):
             object.__setattr__(self, "gradient_clip", number("gradient_clip", self.gradient_clip, above=0))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Hoelder(Stepping):
+    """Gradients (or subgradients, by one common rule) of every batch with ||g(x) - g(y)|| <= L ||x - y||^kappa."""
+
+    hoelder_constant: float = field(
+        metadata={"help": "L > 0 of ||g(x) - g(y)|| <= L ||x - y||^kappa, for the gradient g of every batch."}
+    )
+    hoelder_exponent: float = field(
+        metadata={"help": "kappa, 0 <= kappa < 1; 0: gradients differ by at most L, as a hinge's subgradients do."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        set_ = object.__setattr__
+        set_(self, "hoelder_constant", number("hoelder_constant", self.hoelder_constant, above=0))
+        exponent = number("hoelder_exponent", self.hoelder_exponent, at_least=0)
+        if exponent >= 1:
+            raise InputError(
+                f"hoelder_exponent must be from 0 to less than 1, got {shown(exponent)}: 1 is "
+                "smoothness, which has bounds of its own"
+            )
+        set_(self, "hoelder_exponent", exponent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvexHoelder(_Hoelder):
+    """x <- Proj_R(x - gamma (g(x) + lambda x) + sigma N(0, I)), ||g(x) - g(y)|| <= L ||x - y||^kappa, g of a convex loss.
+
+    Convex, and with that gradient, on the whole space: a batch's hinge of rows of norm up to r has L = r and kappa = 0, and
+    powers p of absolute errors, 1 < p < 2, have kappa = p - 1.
+
+    >>> ConvexHoelder(step_size=0.01, hoelder_constant=1.0, hoelder_exponent=0.5, start_clip=1.0).rho
+    1.0
+    """
+
+    name: ClassVar[str] = "convex-hoelder"
+    meaning: ClassVar[str] = (
+        "every batch's loss is convex on the whole space, with gradients ||g(x) - g(y)|| <= hoelder_constant ||x - y||^"
+        "hoelder_exponent; where there are several subgradients both runs take them by the same rule"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoelderNonconvex(_Hoelder):
+    """The same steps where nothing is known to be convex.
+
+    >>> HoelderNonconvex(step_size=0.01, hoelder_constant=1.0, hoelder_exponent=0.5, model_clip=1.0).diameter
+    2.0
+    """
+
+    name: ClassVar[str] = "hoelder-nonconvex"
+    meaning: ClassVar[str] = (
+        "every batch's loss, convex or not, has gradients ||g(x) - g(y)|| <= hoelder_constant ||x - y||^hoelder_exponent"
+    )
+
+
 #: The algorithms whose steps both runs share, by the word that names them.
-STEPPING: Final[dict[str, type[Stepping]]] = {kind.name: kind for kind in (FineTuning, ConvexNonsmooth, SmoothNonconvex)}
+STEPPING: Final[dict[str, type[Stepping]]] = {
+    kind.name: kind for kind in (FineTuning, ConvexNonsmooth, SmoothNonconvex, ConvexHoelder, HoelderNonconvex)
+}

@@ -44,7 +44,8 @@ _COUNTS: Final = frozenset(
 )
 _NUMBERS: Final = frozenset(
     (*DERIVED, "l2", "feature_bound", "clip", "width", "target_bound", "step_size", "radius", "rounding_share", "sigma",
-     "public_share", "norm_class", "epsilon", "start_clip", "model_clip", "weight_decay", "gradient_clip")
+     "public_share", "norm_class", "epsilon", "start_clip", "model_clip", "weight_decay", "gradient_clip", "hoelder_constant",
+     "hoelder_exponent")
 )  # fmt: skip
 _TRUTHS: Final = frozenset(("intercept", "redraw", "clip_first"))
 #: What people call a key that has another name here.

@@ -92,6 +92,8 @@ class Question(TypedDict, total=False):
     weight_decay: float | None
     start: str
     clip_first: bool
+    hoelder_constant: float
+    hoelder_exponent: float
 
 
 def solve(**question: Unpack[Question]) -> float | int:
@@ -114,10 +116,10 @@ def solve(**question: Unpack[Question]) -> float | int:
       All sizes are searched, because those that meet the target need not be neighbours;
     - step_size: the largest, to 1e-9 of it; step sizes beyond it were tried in ratios of 2**(1/16).
 
-    With ``algorithm`` = "fine-tuning", "convex-nonsmooth" or "smooth-nonconvex" (also in the file) the arguments are those of
-    :class:`~accountant.problem.FineTuning` and its like, with sigma, epsilon, delta, steps and schedule, and the unknown is one
-    of sigma, epsilon, delta, steps, step_size, gradient_clip, start_clip, model_clip (the largest) and weight_decay (the
-    smallest), as by ``StepAccountant.solve``; nothing else of what follows is about them.
+    With ``algorithm`` = "fine-tuning", "convex-nonsmooth", "smooth-nonconvex", "convex-hoelder" or "hoelder-nonconvex" (also in
+    the file) the arguments are those of :class:`~accountant.problem.FineTuning` and its like, with sigma, epsilon, delta, steps
+    and schedule, and the unknown is one of sigma, epsilon, delta, steps, step_size, gradient_clip, start_clip, model_clip (the
+    largest) and weight_decay (the smallest), as by ``StepAccountant.solve``; nothing else of what follows is about them.
 
     >>> run = {"algorithm": "fine-tuning", "step_size": 0.01, "start_clip": 1.0, "sigma": 1.5, "steps": 100}
     >>> f"{solve(**run, epsilon=1.0, delta=1e-5, gradient_clip=None):.6f}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from accountant.curves import GDPCurve, Mixture, PrivacyCurve, chained, contracted_in
 from accountant.numerics import SMALLEST, Enclosure, InputError, Numbers, Precise, refined_root, settle
-from accountant.problem import ConvexNonsmooth, FineTuning, Read, Stage, Stepping
+from accountant.problem import ConvexHoelder, ConvexNonsmooth, FineTuning, HoelderNonconvex, Read, Stage, Stepping
 from accountant.questions.step_accountant import StepAccountant
 from accountant.questions.stepping import StepOutcome
 from accountant.shifts import Clipped, Least, Smooth, best_stop, clipped_mu, smooth_clipped, windows_of
@@ -37,9 +37,10 @@ def enclose_steps(
     """
     if unknown == "rdp":
         raise InputError("rdp is not enclosed for common steps: ask for sigma, epsilon or delta")
-    if isinstance(accountant.algorithm, ConvexNonsmooth):
+    if isinstance(accountant.algorithm, ConvexNonsmooth | ConvexHoelder | HoelderNonconvex):
         raise InputError(
-            "convex-nonsmooth steps have no closed form: their shifts are searched in doubles, which is all there is"
+            f"{accountant.algorithm.name} steps have no closed form: their shifts are searched in doubles, "
+            "which is all there is"
         )
     outcome = accountant.ask(
         unknown,  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from accountant.shifts.cyclic import *
     from accountant.shifts.distance import *
     from accountant.shifts.enclosed import *
+    from accountant.shifts.hoelder import *
     from accountant.shifts.many import *
     from accountant.shifts.minorant import *
     from accountant.shifts.moduli import *
@@ -24,6 +25,7 @@ else:
         cyclic="log_mu_cyclic log_mu_decay log_mu_restarted restarts",
         distance="learned_distance log_learned_distance no_distance",
         enclosed="string_mu",
+        hoelder="convex_gap hoelder_modulus",
         many="each_joined taut_strings",
         minorant="taut_string",
         moduli="Clipped Hoelder Least Modulus Nonsmooth Smooth best_clipped_mu best_stop clipped_mu smooth_clipped smooth_mu",

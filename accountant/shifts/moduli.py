@@ -122,18 +122,22 @@ class Nonsmooth:
 
 @dataclass(frozen=True)
 class Hoelder:
-    """omega(z) = z + gap z^kappa: gradients with ||grad f(x) - grad f(y)|| <= L z^kappa, gap = step_size L, 0 < kappa < 1."""
+    """omega(z) = rho z + gap z^kappa: gradients with ||grad f(x) - grad f(y)|| <= L z^kappa, 0 < kappa < 1,
+    gap = step_size L."""
 
     gap: float
     kappa: float
+    rho: float = 1.0
 
     def after(self, z: float) -> float:
-        return z + self.gap * z**self.kappa if z > 0 else 0.0
+        return self.rho * z + self.gap * z**self.kappa if z > 0 else 0.0
 
     def before(self, z: float) -> float:
         if z <= 0:
             return 0.0
         low, high = 0.0, z
+        while self.after(high) < z:
+            low, high = high, 2 * high
         for _ in range(200):
             x = 0.5 * (low + high)
             low, high = (x, high) if self.after(x) <= z else (low, x)
@@ -142,7 +146,7 @@ class Hoelder:
         return low
 
     def slope(self, z: float) -> float:
-        return 1 + self.gap * self.kappa * z ** (self.kappa - 1) if z > 0 else math.inf
+        return self.rho + self.gap * self.kappa * z ** (self.kappa - 1) if z > 0 else math.inf
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 
 from accountant.numerics import Floats, smallest_whole
+from accountant.shifts.hoelder import apart_at_once, at_scale, most_useful, tangent_shifts, tried_counts
 from accountant.shifts.moduli import (
     Clipped,
     Hoelder,
@@ -123,7 +124,9 @@ def feasible(modulus: Modulus, start: float, wanted: list[float], steps: int) ->
         z = reached - a
         if z <= 0:
             break
-    return math.sqrt(total) * (1 + 2.0**-50 * (1 + len(shifts))), shifts
+    # A single shift's square may be beyond the doubles.
+    mu = shifts[0] if len(shifts) == 1 else math.sqrt(total)
+    return mu * (1 + 2.0**-50 * (1 + len(shifts))), shifts
 
 
 def tangents(modulus: Modulus, start: float, steps: int) -> tuple[float, list[float]]:
@@ -171,8 +174,13 @@ def best_shifts(modulus: Modulus, start: float, steps: int) -> tuple[float, list
             low = max(math.floor(stop), 1)
             n = min((low, min(low + 1, steps)), key=lambda k: float(best_clipped_mu(modulus, start, np.array(float(k)))))
         return tangents(modulus, start, n)
+    if (scaled := at_scale(modulus, start)) is not None:
+        mu, shifts = best_shifts(*scaled[:2], steps)
+        return mu * scaled[2], [a * scaled[2] for a in shifts]
+    if apart_at_once(modulus, start):
+        return feasible(modulus, start, [], 1)
     if isinstance(modulus, Nonsmooth):
-        return shot(modulus, start, 1 if modulus.rho == 0 else min(steps, _stop(modulus, start)))
+        return shot(modulus, start, 1 if modulus.rho == 0 else min(steps, _useful(modulus, start, steps)))
     if isinstance(modulus, Least):
         match modulus.moduli:
             case (Smooth() as smooth, Clipped() as clipped):
@@ -180,7 +188,37 @@ def best_shifts(modulus: Modulus, start: float, steps: int) -> tuple[float, list
                 slopes = np.where(np.arange(steps) < first, clipped.rho, smooth.c)
                 lifts = np.where(np.arange(steps) < first, clipped.gap, 0.0)
                 return feasible(modulus, start, _chord(start, slopes, lifts).tolist(), steps)
+        # Each holds by itself, and so does the one that proves more.
+        return min((best_shifts(each, start, steps) for each in modulus.moduli), key=lambda found: found[0])
+    if isinstance(modulus, Hoelder):
+        return _along(modulus, start, min(steps, _last(modulus, start)))
     return tangents(modulus, start, min(steps, MOST_STEPS))
+
+
+def _along(modulus: Hoelder, start: float, steps: int) -> tuple[float, list[float]]:
+    """mu and shifts of at most so many steps: of all paths of tangents, and of meeting at once, the least."""
+    # To meet at once is where no tangent leads, and those of an even path may lead to a minimum that is not the least.
+    once = feasible(modulus, start, [], 1)
+    best = min(tried_counts(steps), key=lambda count: _tangent_mu(modulus, start, count))
+    if steps == 1 or once[0] <= _tangent_mu(modulus, start, best):
+        return once
+    return feasible(modulus, start, tangent_shifts(modulus, start, best).tolist(), best)
+
+
+@lru_cache(maxsize=1 << 14)
+def _tangent_mu(modulus: Hoelder, start: float, count: int) -> float:
+    return feasible(modulus, start, tangent_shifts(modulus, start, count).tolist(), count)[0]
+
+
+@lru_cache(maxsize=256)
+def _last(modulus: Hoelder, start: float) -> int:
+    """The number of steps after which more of them only cost; its neighbours are compared where it is not too large."""
+    guess = most_useful(modulus, start)
+    if guess > _COMPARED:
+        return guess
+    return smallest_whole(
+        lambda count: _alone(modulus, start, count + 1) >= _alone(modulus, start, count), 1, 2 * _COMPARED, start=guess
+    )
 
 
 def _chord(start: float, slopes: Floats, lifts: Floats) -> Floats:
@@ -205,9 +243,16 @@ def best_mu(modulus: Modulus, start: float, steps: Floats) -> Floats:
             case (Smooth() as smooth, Clipped() as clipped):
                 return smooth_clipped(smooth, clipped, start, steps)[0]
         return np.minimum.reduce([best_mu(each, start, steps) for each in modulus.moduli])
+    if (scaled := at_scale(modulus, start)) is not None:
+        return best_mu(*scaled[:2], steps) * scaled[2]
+    if apart_at_once(modulus, start):
+        return np.full(np.shape(steps), feasible(modulus, start, [], 1)[0])
     each, rows = np.unique(np.minimum(steps, MOST_STEPS), return_inverse=True)
+    if isinstance(modulus, Hoelder):
+        each, again = np.unique(np.minimum(each, float(_last(modulus, start))), return_inverse=True)
+        rows = again[rows]
     if isinstance(modulus, Nonsmooth):
-        each, again = np.unique(np.minimum(each, float(_stop(modulus, start))), return_inverse=True)
+        each, again = np.unique(np.minimum(each, float(_useful(modulus, start, int(each.max())))), return_inverse=True)
         rows = again[rows]
         if each.sum() > _MANY * each.max():
             return _volley(modulus, start, each)[rows]
@@ -221,8 +266,16 @@ _MANY: Final = 200
 @lru_cache(maxsize=1 << 14)
 def _alone(modulus: Modulus, start: float, steps: int) -> float:
     if isinstance(modulus, Hoelder):
-        return tangents(modulus, start, steps)[0]
+        return _along(modulus, start, steps)[0]
     return shot(modulus, start, steps)[0]
+
+
+def _useful(modulus: Nonsmooth, start: float, most: int) -> int:
+    """:func:`_stop`, or ``most`` where that is certainly no more.
+
+    N steps that lead from the start evenly have shifts of start/N or more, and move models gap^2/(2 start) apart at most.
+    """
+    return most if modulus.gap * math.sqrt(most) <= 0.03 * start else _stop(modulus, start)
 
 
 @lru_cache(maxsize=256)

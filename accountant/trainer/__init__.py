@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from accountant.trainer.cautions import *
     from accountant.trainer.classifier import *
     from accountant.trainer.constants import *
+    from accountant.trainer.convex_losses import *
     from accountant.trainer.costs import *
     from accountant.trainer.data import *
     from accountant.trainer.estimator_auditing import *
     from accountant.trainer.faults import *
     from accountant.trainer.fine_tuning import *
-    from accountant.trainer.foreseeing import *
     from accountant.trainer.history import *
     from accountant.trainer.instances import *
     from accountant.trainer.losses import *
@@ -38,12 +38,12 @@ else:
         cautions="LearnedStepWarning RescaledRowsWarning UnlearningWarning WeightsCutWarning",
         classifier="PNSGDClassifier",
         constants="check_constants measure",
-        costs="Cost requested",
+        convex_losses="AbsoluteError Hinge PowerError PowerHinge",
+        costs="Cost foreseen_steps requested",
         data="Digits load load_digits load_mnist random_points read_idx unit_rows",
         estimator_auditing="EstimatorAudit audit_estimator",
         faults="DRAW_FAULTS FAULTS Faulty check_fault",
         fine_tuning="STEP_FAULTS fine_tune",
-        foreseeing="foreseen_steps",
         history="OvertakenError",
         instances="Asked Claim Instance data_instance gaussian_instance logistic_instance secret_instance",
         losses="Array LOSSES Logistic Loss Multinomial Ridge SmoothedHinge",
@@ -53,7 +53,7 @@ else:
         regressor="PNSGDRegressor",
         runs="Run",
         step_auditing="LEAST_SAMPLES StepInstance ToldApart audit_steps tell_apart",
-        step_instances="double_well_instance nonsmooth_instance perceptron_instance repulsive_instance",
-        step_losses="AbsoluteError DoubleWell Hinge Perceptron Repulsive StepLoss",
+        step_instances="double_well_instance hoelder_instance nonsmooth_instance perceptron_instance repulsive_instance",
+        step_losses="DoubleWell Perceptron Repulsive StepLoss",
         training="Trainer",
     )

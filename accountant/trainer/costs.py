@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from accountant.numerics import InputError, UnreachableError
 from accountant.requests import UnlearningStream
@@ -131,3 +132,25 @@ def _rows_left(stream: UnlearningStream) -> int:
         assert algorithm.largest_n is not None
         return algorithm.largest_n - here - state.points
     return here - state.points
+
+
+class Foreseeing(Protocol):
+    """What is asked of an estimator, whose file asks for costs itself."""
+
+    _stream: UnlearningStream
+
+    def alone(self) -> AbstractContextManager[object]: ...
+    def _check_fitted(self) -> None: ...
+    def _most_steps(self) -> int: ...
+
+
+def foreseen_steps(model: Foreseeing, points: Sequence[int]) -> list[int]:
+    """Steps of requests of so many rows each, one after the other, from now on; the model stays as it is.
+
+    The list is shorter where no number of steps is enough for the next one, or it takes more than the model allows.
+    """
+    with model.alone():
+        model._check_fitted()
+        answers, most = requested(model._stream, points), model._most_steps()
+    over = next((at for at, steps in enumerate(answers) if steps > most), len(answers))
+    return answers[:over]

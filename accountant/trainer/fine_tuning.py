@@ -3,7 +3,8 @@
     x <- Clip_R(x - gamma (clip_C(g(x)) + lambda x) + sigma N(0, I)),    at the start x <- Clip_C0(x)
 
 g is the gradient of a whole batch, clipped in all parameters together; with ``clip_first`` the model is clipped before the
-noise. Of ``ConvexNonsmooth`` nothing is clipped, and its Lipschitz constant is checked in every step.
+noise. Of ``ConvexNonsmooth`` nothing is clipped, and its Lipschitz constant is checked in every step; of Hoelder gradients
+the loss's own constant, and the rows that it is about, are checked before the first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accountant.numerics import Floats, InputError, Progress, choice, integer, number, shown
-from accountant.problem import ConvexNonsmooth, FineTuning, Schedule, Stage, Stages, Stepping, Unlearn
+from accountant.problem import (
+    ConvexHoelder,
+    ConvexNonsmooth,
+    FineTuning,
+    HoelderNonconvex,
+    Schedule,
+    Stage,
+    Stages,
+    Stepping,
+    Unlearn,
+)
 from accountant.trainer.noise import Seeds
 from accountant.trainer.points import row_norms
 from accountant.trainer.step_losses import StepLoss
@@ -55,7 +66,8 @@ def fine_tune(
         phase, left out where there is none.
     order: the rows' order (n,), which all trials go through again and again; None: drawn anew, one for all.
     seed: for reproducible results; None: from the operating system. fault: one of ``STEP_FAULTS``.
-    Raises InputError, also for subgradients longer than the algorithm's ``lipschitz``.
+    Raises InputError, also for subgradients longer than the algorithm's ``lipschitz``, and for a loss that its
+    ``hoelder_constant`` does not cover.
 
     >>> from accountant import FineTuning
     >>> from accountant.trainer import DoubleWell
@@ -74,6 +86,8 @@ def fine_tune(
     size = integer("batch_size", y.size if batch_size is None else batch_size, at_least=1, at_most=y.size)
     if fault is not None:
         choice("fault", fault, tuple(STEP_FAULTS))
+    if isinstance(algorithm, ConvexHoelder | HoelderNonconvex):
+        _check_hoelder(loss, algorithm, x)
     w = _checked_start(start, loss.size(x.shape[1]), integer("trials", trials, at_least=1))
     order_seed, noise_seed = Seeds(seed).spawn().spawn(2)
     rng = np.random.default_rng(noise_seed)
@@ -136,6 +150,18 @@ class _Steps:
             raise InputError(
                 f"lipschitz must bound every subgradient of {self.loss.name}, got {limit} where one is {longest:g}"
             )
+
+
+def _check_hoelder(loss: StepLoss, algorithm: ConvexHoelder | HoelderNonconvex, features: Floats) -> None:
+    if isinstance(algorithm, ConvexHoelder) and not loss.convex:
+        raise InputError(f"loss must be convex for {algorithm.name}, got {loss.name}")
+    least = loss.hoelder_constant(features.shape[1], algorithm.hoelder_exponent)
+    if algorithm.hoelder_constant < least * (1 - _ROUNDING):
+        raise InputError(
+            f"hoelder_constant must be at least {shown(least)} for {loss.name} with hoelder_exponent "
+            f"{shown(algorithm.hoelder_exponent)}, got {shown(algorithm.hoelder_constant)}"
+        )
+    loss.check_rows(features)
 
 
 def _checked_rows(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:

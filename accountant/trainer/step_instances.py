@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from accountant.numerics import Floats, InputError, choice, integer, number
-from accountant.problem import ConvexNonsmooth, FineTuning
+from accountant.problem import ConvexHoelder, ConvexNonsmooth, FineTuning, HoelderNonconvex
 from accountant.questions import StepAccountant
+from accountant.trainer.convex_losses import AbsoluteError, Hinge, PowerError, PowerHinge
 from accountant.trainer.step_auditing import StepInstance
-from accountant.trainer.step_losses import AbsoluteError, DoubleWell, Hinge, Perceptron, Repulsive
+from accountant.trainer.step_losses import DoubleWell, Perceptron, Repulsive, StepLoss
 
 #: Convex losses without smoothness, by their names.
 _NONSMOOTH: Final = ("hinge", "absolute")
+#: Losses with Hoelder gradients, by their names.
+_HOELDER: Final = ("power-hinge", "power-error", "hinge", "repulsive")
+#: Rows of norm 1, and their labels.
+_ROWS: Final = ((1.0, 0.0), (0.0, 1.0), (0.6, 0.8), (0.8, -0.6))
+_LABELS: Final = (1.0, 1.0, -1.0, 1.0)
 
 
 def repulsive_instance(
@@ -93,15 +100,38 @@ def nonsmooth_instance(
 ) -> StepInstance:  # fmt: skip
     """The hinge, or absolute errors, with a penalty on the 1-norm; the two models start at opposite ends."""
     choice("kind", kind, _NONSMOOTH)
-    features = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.8, -0.6]])
     loss: Hinge | AbsoluteError = Hinge(l1=l1) if kind == "hinge" else AbsoluteError(l1=l1)
     algorithm = ConvexNonsmooth(step_size=step_size, lipschitz=loss.lipschitz(2), start_clip=start_clip, model_clip=model_clip)
     sigma = StepAccountant(algorithm).sigma(epsilon=epsilon, delta=delta, steps=steps)
     start = np.array([3.0, 4.0])
     return StepInstance(
         name=kind, description=f"convex without smoothness, {steps} steps", loss=loss, algorithm=algorithm, sigma=float(sigma),
-        steps=steps, start=start, reference=-start, features=features, labels=np.array([1.0, 1.0, -1.0, 1.0]), batch_size=2,
+        steps=steps, start=start, reference=-start, features=np.array(_ROWS), labels=np.array(_LABELS), batch_size=2,
         delta=delta,
+    )  # fmt: skip
+
+
+def hoelder_instance(
+    kind: str = "power-hinge", *, exponent: float = 0.5, epsilon: float = 1.0, steps: int = 20, step_size: float = 0.5,
+    start_clip: float = 1.0, model_clip: float | None = None, weight_decay: float = 0.0, delta: float = 1e-5,
+) -> StepInstance:  # fmt: skip
+    """Hoelder gradients from opposite ends: power-hinge, power-error and hinge (exponent 0) convex, repulsive not."""
+    choice("kind", kind, _HOELDER)
+    losses: dict[str, Callable[[], StepLoss]] = {
+        "power-hinge": lambda: PowerHinge(power=1 + exponent), "power-error": lambda: PowerError(power=1 + exponent),
+        "hinge": Hinge, "repulsive": lambda: Repulsive(1.0, exponent),
+    }  # fmt: skip
+    loss, power = losses[kind](), 0.0 if kind == "hinge" else exponent
+    algorithm = (ConvexHoelder if loss.convex else HoelderNonconvex)(
+        step_size=step_size, hoelder_constant=loss.hoelder_constant(2, power), hoelder_exponent=power, start_clip=start_clip,
+        model_clip=model_clip, weight_decay=weight_decay,
+    )  # fmt: skip
+    sigma = StepAccountant(algorithm).sigma(epsilon=epsilon, delta=delta, steps=steps)
+    start = np.array([3.0, 4.0])
+    return StepInstance(
+        name=kind, description=f"Hoelder gradients of exponent {power:g}, {steps} steps", loss=loss, algorithm=algorithm,
+        sigma=float(sigma), steps=steps, start=start, reference=-start, features=np.array(_ROWS), labels=np.array(_LABELS),
+        batch_size=2, delta=delta,
     )  # fmt: skip
 
 

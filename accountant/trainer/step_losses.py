@@ -1,4 +1,4 @@
-"""Losses of a batch for noisy steps that both runs share: a perceptron, losses without convexity, losses without smoothness.
+"""Losses of a batch for noisy steps that both runs share: a perceptron, and losses without convexity.
 
 Many trials at once: parameters are (t, p), one row a trial, and every trial sees the same batch.
 """
@@ -21,6 +21,8 @@ class StepLoss(ABC):
 
     #: What it is called in refusals.
     name: ClassVar[str]
+    #: Whether it is known to be convex.
+    convex: ClassVar[bool] = False
 
     @abstractmethod
     def layers(self, features: int) -> tuple[int, ...]:
@@ -37,6 +39,14 @@ class StepLoss(ABC):
     def size(self, features: int) -> int:
         """p, the number of parameters."""
         return sum(self.layers(features))
+
+    def hoelder_constant(self, features: int, exponent: float) -> float:
+        """L with ||g(w) - g(v)|| <= L ||w - v||^exponent for the gradient of every batch; InputError where none is known."""
+        raise InputError(f"loss must be one with a Hoelder constant for exponent {exponent:g}, got {self.name}")
+
+    def check_rows(self, features: Floats) -> None:
+        """InputError for rows (n, d) that the loss's constants are not about."""
+        return
 
 
 @dataclass(frozen=True)
@@ -151,84 +161,30 @@ class DoubleWell(StepLoss):
 
 @dataclass(frozen=True)
 class Repulsive(StepLoss):
-    """-strength |x|, which drives all parameters away from the centre: clipped, the worst loss that there is, or nearly."""
+    """-strength |x|^(1 + exponent)/(1 + exponent), which drives all parameters away from the centre: the worst loss there is,
+    or nearly, for clipped gradients (exponent 0) and for Hoelder ones."""
 
     strength: float
+    exponent: float = 0.0
 
     name: ClassVar[str] = "repulsive"
 
     def __post_init__(self) -> None:
         number("strength", self.strength, above=0)
+        number("exponent", self.exponent, at_least=0, at_most=1)
 
     def layers(self, features: int) -> tuple[int, ...]:
         return (1,) if features == 1 else (features - features // 2, features // 2)
 
     def gradients(self, w: Floats, features: Floats, labels: Floats) -> Floats:
         norms = np.linalg.norm(w, axis=1, keepdims=True)
-        return np.asarray(-self.strength * w / np.where(norms > 0, norms, 1.0))
+        return np.asarray(-self.strength * w * np.where(norms > 0, norms, 1.0) ** (self.exponent - 1))
 
     def values(self, w: Floats, features: Floats, labels: Floats) -> Floats:
-        return np.asarray(-self.strength * np.linalg.norm(w, axis=1))
+        return np.asarray(-self.strength * np.linalg.norm(w, axis=1) ** (1 + self.exponent) / (1 + self.exponent))
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Linear(StepLoss):
-    """Convex and Lipschitz, and no more: of a linear score, with a penalty l1 |w|_1.
-
-    feature_bound: r, the most that a row's norm is. :meth:`lipschitz` is the G of ``ConvexNonsmooth``.
-    """
-
-    feature_bound: float = 1.0
-    l1: float = 0.0
-
-    def __post_init__(self) -> None:
-        number("feature_bound", self.feature_bound, above=0)
-        number("l1", self.l1, at_least=0)
-
-    def layers(self, features: int) -> tuple[int, ...]:
-        return (features,)
-
-    def lipschitz(self, features: int) -> float:
-        """G = r + l1 sqrt(d), a bound on every subgradient's norm."""
-        return self.feature_bound + self.l1 * math.sqrt(features)
-
-    def gradients(self, w: Floats, features: Floats, labels: Floats) -> Floats:
-        # Where there are several subgradients: zero of a kink in the penalty, and of a margin of exactly 1.
-        slopes = self.slopes(w @ features.T, labels)
-        return np.asarray(slopes @ features / labels.size + self.l1 * np.sign(w))
-
-    @abstractmethod
-    def slopes(self, scores: Floats, labels: Floats) -> Floats:
-        """Derivatives in the scores, (t, b), of size at most 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hinge(_Linear):
-    """max(0, 1 - y <w, x>) for labels +1 and -1, plus l1 |w|_1.
-
-    >>> Hinge(feature_bound=2.0, l1=0.5).lipschitz(4)
-    3.0
-    """
-
-    name: ClassVar[str] = "hinge"
-
-    def slopes(self, scores: Floats, labels: Floats) -> Floats:
-        return np.where(labels * scores < 1, -labels, 0.0)
-
-    def values(self, w: Floats, features: Floats, labels: Floats) -> Floats:
-        losses = np.maximum(1 - labels * (w @ features.T), 0.0).mean(axis=1)
-        return np.asarray(losses + self.l1 * np.abs(w).sum(axis=1))
-
-
-@dataclass(frozen=True, kw_only=True)
-class AbsoluteError(_Linear):
-    """|<w, x> - y| for real labels, plus l1 |w|_1."""
-
-    name: ClassVar[str] = "absolute error"
-
-    def slopes(self, scores: Floats, labels: Floats) -> Floats:
-        return np.sign(scores - labels)
-
-    def values(self, w: Floats, features: Floats, labels: Floats) -> Floats:
-        losses = np.abs(w @ features.T - labels).mean(axis=1)
-        return np.asarray(losses + self.l1 * np.abs(w).sum(axis=1))
+    def hoelder_constant(self, features: int, exponent: float) -> float:
+        # Between opposite points; squares of the two sides are a concave and a linear function of the cosine between.
+        return (
+            self.strength * 2 ** (1 - exponent) if exponent == self.exponent else super().hoelder_constant(features, exponent)
+        )
