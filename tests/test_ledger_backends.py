@@ -257,7 +257,8 @@ def test_command_lines_that_cannot_run_are_refused_before_a_ledger_is_made(tmp_p
         ({"past": [[0, 20]], "problem": BATCHED, "steps": None}, "past must be a whole number from 1"),
         (
             {"stepps": 3},
-            "arguments must be some of problem, steps, past, refit_steps, run, refit for backend command, got 'stepps'",
+            "arguments must be some of problem, steps, past, refit_steps, disclose_class, run, refit for backend command, got "
+            "'stepps'",
         ),
         ({"refit": "python again.py"}, "refit must say where {file} goes"),
     ],

@@ -115,6 +115,7 @@ def init(
     refit_steps: backends.RefitStepsOption = None,
     public: backends.PublicOption = None,
     buffers: backends.BuffersOption = None,
+    disclose_class: backends.DiscloseOption = False,
     subjects: SubjectsOption = None,
     key: KeyOption = None,
     subjects_db: Annotated[
@@ -145,7 +146,7 @@ def init(
 
     runs, arguments = backends.chosen(
         backend, run=run, refit_run=refit_run, call=call, problem=problem, steps=steps, past=past, refit_steps=refit_steps,
-        public=public, buffers=buffers,
+        public=public, buffers=buffers, disclose_class=disclose_class or None,
     )  # fmt: skip
     known = None if subjects is None else subject_rows(subjects)
     try:

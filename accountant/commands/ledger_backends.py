@@ -77,6 +77,14 @@ BuffersOption = Annotated[
         **choices.closed("refuse", "reset"), help="Of torch: running statistics; default refuse.", rich_help_panel=_PANEL
     ),
 ]
+DiscloseOption = Annotated[
+    bool,
+    typer.Option(
+        "--disclose-class",
+        help="Entries and exports may tell the class of norm of removed records, by the steps of their requests.",
+        rich_help_panel=_PANEL,
+    ),
+]
 #: By option, the backends that have it, as arguments call it.
 _HAVE: Final = {
     "run": ("command",),
@@ -88,6 +96,7 @@ _HAVE: Final = {
     "refit_steps": ("command", "python"),
     "public": ("torch",),
     "buffers": ("torch",),
+    "disclose_class": ("estimator", "command", "python"),
 }
 _CALLED: Final = {"refit_run": "refit"}
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from accountant.curves import Guarantee
 from accountant.ledger.backends import Past, Plan, Result, Row, RunFailedError
+from accountant.ledger.disclosing import DISCLOSE, check_disclosed, discloses
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError, UnreachableError, integer, number
 from accountant.problem import SECRET, Stepping
@@ -35,7 +36,7 @@ from accountant.requests import UnlearningStream
 from accountant.trainer import requested
 
 #: Arguments that every such backend has.
-ARGUMENTS: Final = ("problem", "steps", "past", "refit_steps")
+ARGUMENTS: Final = ("problem", "steps", "past", "refit_steps", DISCLOSE)
 
 
 def read_problem(path: str | PathLike[str]) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Declared:
         if not isinstance(problem, Mapping):
             got = "nothing" if problem is None else type(problem).__name__
             raise InputError(f"problem must be the algorithm's constants, as in a problem file, got {got}")
+        discloses(settings)
         self._problem: dict[str, Any] = dict(problem)
         self._steps = arguments.get("steps")
         if self._steps is not None:
@@ -138,7 +140,10 @@ class Declared:
             algorithm = stepping_of(self._problem, scheduled=True)
             if algorithm is not None and self._before:
                 raise InputError(f"past must be left out for {algorithm.name}: its requests do not pile up")
-            self._made = _Stream(self._problem, self._steps, self._past) if algorithm is None else self._common(algorithm)
+            made = _Stream(self._problem, self._steps, self._past) if algorithm is None else self._common(algorithm)
+            if isinstance(made, _Stream) and made.stream.accountant.algorithm.norm_class < 1:
+                check_disclosed(self.settings, "norm_class")
+            self._made = made
         return self._made
 
     def _common(self, algorithm: Stepping) -> _Common:

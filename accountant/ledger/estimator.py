@@ -10,8 +10,10 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 
 from accountant.ledger.backends import Plan, Result, Row
+from accountant.ledger.disclosing import DISCLOSE, check_disclosed, discloses
 from accountant.ledger.settings import Settings
 from accountant.numerics import InputError
+from accountant.problem import PARTITION
 from accountant.trainer import PNSGDClassifier, PNSGDRegressor, foreseen_steps
 
 Model = PNSGDClassifier | PNSGDRegressor
@@ -24,8 +26,11 @@ class EstimatorBackend:
     declared = False
 
     def __init__(self, settings: Settings) -> None:
-        if settings.arguments:
-            raise InputError(f"arguments must be left out for backend estimator, got {min(settings.arguments)}")
+        strange = set(settings.arguments) - {DISCLOSE}
+        if strange:
+            raise InputError(f"arguments must be left out for backend estimator, got {min(strange)}")
+        discloses(settings)
+        self._settings = settings
         self._path = settings.model_path
         self._loaded: Model | None = None
 
@@ -36,6 +41,8 @@ class EstimatorBackend:
                 f"model {self._path} was fitted with random_state, so a run that is repeated after a crash would draw the same "
                 "noise: fit it without"
             )
+        if self._model().classes_of_norm is not None:
+            check_disclosed(self._settings, "classes_of_norm")
 
     def subjects(self) -> Mapping[str, Sequence[Row]]:
         """Every record is a subject of its own, called as the record."""
@@ -47,11 +54,15 @@ class EstimatorBackend:
 
     def plan(self, rows: Sequence[Row]) -> Plan:
         self.check()
-        return Plan(**self._model().planned_request(len(rows))._asdict())
+        model = self._model()
+        named = {"indices": list(rows), "by": "rows"} if model.assignment == PARTITION else {"ids": list(rows)}
+        # Steps are those of the largest class of norm among the rows.
+        norm_class = 1.0 if model.classes_of_norm is None else model.norm_class(**named)
+        return Plan(**model.planned_request(len(rows), norm_class=norm_class)._asdict())
 
     def run(self, plan: Plan, rows: Sequence[Row]) -> Result:
         model = self._taken()
-        if model.assignment == "partition":
+        if model.assignment == PARTITION:
             model.unlearn(list(rows), by="rows", max_steps=plan.steps)
         else:
             model.unlearn(ids=list(rows), max_steps=plan.steps)
@@ -76,7 +87,7 @@ class EstimatorBackend:
         model = self._taken()
         if not rows:
             model.refit()
-        elif model.assignment == "partition":
+        elif model.assignment == PARTITION:
             model.refit(list(rows), by="rows")
         else:
             model.refit(ids=list(rows))
