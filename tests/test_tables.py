@@ -1444,11 +1444,13 @@ def test_compare_has_every_method_at_the_same_guarantee() -> None:
     assert rows["paper"]["gradient_evaluations"] == N
     assert (rows["d2d-open"]["sigma"], bool(rows["d2d-open"]["reason"])) == (None, True)
     answered = [row for row in rows.values() if row["reason"] is None]
-    assert len(answered) == len(rows) - 3
+    # There is no ball here, and one step is not enough without secret state; the others are gaps.
+    unanswered = {"d2d-open", "smooth-ball", "certified-removal", "rewind-random", "langevin-smooth"}
+    assert {row["method"] for row in answered} == set(rows) - unanswered
     assert all(row["assumptions"] and row["proves"] and row["source"] for row in answered)
     assert made["delta_is_default"] is True
     for row in made["stream"]["methods"]:
-        assert (row["reason"] is None) == (row["method"] not in {"newton", "certified-removal", "rewind-random"})
+        assert (row["reason"] is None) == (row["method"] not in {"newton", *(unanswered - {"d2d-open"})})
         if row["reason"] is not None:
             continue
         assert list(row["gradient_evaluations"]) == sorted(row["gradient_evaluations"])
