@@ -248,3 +248,13 @@ def test_distances_are_rounded_up_where_large_logarithms_cancel(name: str) -> No
         setup = Setup(PNSGD(problem, step_size=eta, learn_epochs=learned))
         exact, found = exact_log_distance(name, setup, steps), log_distance(name, setup, steps)
         assert exact <= found <= exact + mpf(10) ** -11
+
+
+@pytest.mark.parametrize("name", ["d2d", "d2d-open"])
+def test_a_published_formula_whose_distance_is_no_double_still_reaches_no_zero(name: str) -> None:
+    """A smallest epsilon stands for less, and the noise that it asks for is some."""
+    setup = Setup(PNSGD(Problem(n=10, smoothness=1.0, strong_convexity=1 - 1e-13), dimension=3))
+    method, one = METHODS[name], {"delta": np.array([1e-5]), "steps": np.array([60.0])}
+    epsilon = method.epsilon(setup, sigma=np.array([1.0]), **one)
+    assert 0 < epsilon[0] < 1e-290
+    assert method.sigma(setup, epsilon=epsilon, **one)[0] <= 1.0

@@ -106,8 +106,12 @@ class Published(_DescentToDelete):
         noise, chance, count = flat(sigma, delta, steps)
         with np.errstate(over="ignore", divide="ignore"):
             log_noise = np.log(noise)
-            distance = np.exp(self._log_distance(setup, count) - log_noise + ROUNDING * np.abs(log_noise))
-            return shaped(self._reached(setup, distance, chance, count), sigma, delta, steps)
+            log_distance = self._log_distance(setup, count) - log_noise + ROUNDING * np.abs(log_noise)
+            # Below all doubles it is still more than nothing, which the formula never reaches.
+            some = log_distance > -np.inf
+            distance = np.where(some, np.maximum(np.exp(log_distance), SMALLEST), 0.0)
+            reached = np.maximum(self._reached(setup, distance, chance, count), np.where(some, SMALLEST, 0.0))
+            return shaped(reached, sigma, delta, steps)
 
     def unproved(self, setup: Setup, epsilon: Floats, delta: Floats, steps: Floats) -> dict[int, str]:
         none = f"{self.name} says nothing without at least one iteration: its formula divides by zero"
