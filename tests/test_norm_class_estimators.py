@@ -13,6 +13,7 @@ from sklearn.base import clone
 from accountant import PNSGD, InputError, UnlearningAccountant, UnlearningStream
 from accountant.numerics import Floats
 from accountant.trainer import Loss, PNSGDClassifier, PNSGDRegressor, Ridge, audit_estimator
+from accountant.trainer.norm_classes import NormClasses
 from accountant.trainer.points import gradient
 
 CLASSES = (1, 0.5, 0.25)
@@ -100,6 +101,13 @@ def test_no_gradient_of_a_class_is_longer_than_it(kind: type[Any], intercept: bo
     for share, found in longest.items():
         most = loss.lipschitz * math.hypot(share, one) / math.hypot(1.0, one)
         assert 0.9 * most < found <= most * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_a_threshold_is_the_last_norm_of_its_class(intercept: bool) -> None:
+    classes = NormClasses.of((1, 0.5), feature_bound=2.0, intercept=intercept)
+    for length, norm_class in ((0.0, 0.5), (1.0, 0.5), (1.0 + 1e-9, 1.0), (2.0, 1.0), (2.0 + 1e-9, 1.0)):
+        assert classes.largest(np.array([math.hypot(length, 1.0) if intercept else length])) == norm_class
 
 
 @pytest.mark.parametrize("sparse", [False, True])

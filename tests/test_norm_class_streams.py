@@ -172,7 +172,7 @@ def test_classes_that_a_stream_has_not_are_refused_and_change_nothing() -> None:
 def test_a_stream_with_classes_has_no_certificate() -> None:
     stream = run(PNSGD(preset("mnist"), 128), sigma=0.003)
     steps = stream.request(1, norm_class=0.5)
-    with pytest.raises(InputError, match="norm_class .*must be left out for a certificate"):
+    with pytest.raises(InputError, match=r"norm_class .*must be left out for a certificate"):
         certify_stream(stream, [(1, steps)])
 
 
