@@ -19,7 +19,7 @@ _ALIKE: Final = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the next requests cost; nothing here depends on the rows.
+    """What the next requests cost; nothing here depends on the rows. With classes of norm: requests of the longest rows.
 
     steps: of the next request of one row; None where no number is enough. What a list of rows takes as one request, far less
     than the rows one after the other, ``planned_steps(rows)`` says. fit_steps: what learning ran. seconds_per_step: as learning
