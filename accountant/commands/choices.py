@@ -13,8 +13,8 @@ _LONGEST: Final = 24
 #: Methods of batches, for texts; a test compares them with the tables they come from, whose import takes long.
 METHODS: Final = (
     "optimal", "paper", "paper-geometric", "not-converged", "pnsgd", "langevin", "langevin-smooth", "smooth-ball",
-    "d2d", "d2d-open", "d2d-exact", "newton", "newton-exact", "certified-removal", "rewind", "rewind-smooth",
-    "rewind-exact", "d2d-stochastic", "rewind-random", "dp", "retrain",
+    "convex-ball", "d2d", "d2d-open", "d2d-exact", "newton", "newton-exact", "certified-removal", "rewind", "rewind-smooth",
+    "rewind-exact", "d2d-stochastic", "rewind-random", "dp-convergent", "dp", "retrain",
 )  # fmt: skip
 #: What solve finds, of noisy SGD on batches and of common steps.
 UNKNOWNS: Final = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _OWN: Final = ("langevin", "dp")
 _STOOD_FOR: Final = ("d2d-open",)
 #: Methods of which most problems say too little: shown where they have an answer.
-_WITH_ANSWER: Final = ("smooth-ball",)
+_WITH_ANSWER: Final = ("smooth-ball", "convex-ball")
 #: First columns of every table.
 _COLUMNS: Final = ("method", "batch", "sigma", "noise in\nmodel")
 _Row = Any

@@ -11,7 +11,7 @@ LOSSES: Final = {
     "curved": "smooth and strongly convex, with a Hessian that has a Lipschitz constant",
     "smooth": "smooth, convex or not",
     "lipschitz": "convex and Lipschitz, smooth or not",
-    "hoelder": "convex, with gradients that are Hölder continuous",
+    "hoelder": "with gradients that are Hölder continuous, convex or not",
     "any": "whatever it is: gradients or models are clipped, or nothing rests on it",
 }
 #: What becomes of a deleted record: the values of ``adjacency``.

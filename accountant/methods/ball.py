@@ -86,10 +86,14 @@ class SmoothBall(Method):
             np.ceil(np.asarray(found.answer) / (self.steps_per_epoch(setup) if unit == "epochs" else 1)), sigma, epsilon, delta
         )
 
+    def common(self, setup: Setup) -> StepAccountant:
+        """The accountant of the steps that both runs share."""
+        algorithm = setup.algorithm
+        return _common(algorithm.eta, setup.problem.smoothness, float(algorithm.radius or 0))
+
     def _ask(self, setup: Setup, unknown: Unknown, **question: Floats) -> StepOutcome:
         self.check(setup)
-        algorithm = setup.algorithm
-        return _common(algorithm.eta, setup.problem.smoothness, float(algorithm.radius or 0)).ask(unknown, **question)
+        return self.common(setup).ask(unknown, **question)
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
         self.check(setup)

@@ -8,6 +8,7 @@ from typing import Final
 from accountant.methods.about import OURS, About
 from accountant.methods.ball import SmoothBall
 from accountant.methods.base import Method
+from accountant.methods.convex_ball import ConvexBall
 from accountant.methods.d2d import DescentToDelete, ExactDescentToDelete
 from accountant.methods.d2d_open import OpenDescentToDelete
 from accountant.methods.d2d_stochastic import StochasticDescent
@@ -71,6 +72,7 @@ METHODS: Final[dict[str, Method]] = {
             ),
         ),
         SmoothBall(),
+        ConvexBall(),
         DescentToDelete(),
         OpenDescentToDelete(),
         ExactDescentToDelete(),
@@ -111,6 +113,24 @@ METHODS: Final[dict[str, Method]] = {
                 requests=("one",),
                 code=None,
                 year=2025,
+            ),
+        ),
+        Gap(
+            "dp-convergent",
+            "no unlearning, private learning in a ball, Hoelder gradients, published",
+            source="Chien & Li, Convergent Privacy Loss of Noisy-SGD without Convexity and Smoothness, ICLR 2025 (arXiv "
+            "2410.01068), abstract and reviews",
+            reason="its theorems are minima over shifts and over how late they begin, in no closed form, and no public text "
+            "that could be read states what is minimised; common steps of hoelder-nonconvex (docs/theory.md, Any modulus) "
+            "are proved for unlearning under its assumption, and dp for learning with smooth convex losses",
+            tightest="dp",
+            about=About(
+                "noisy SGD in a ball, no unlearning",
+                losses="hoelder",
+                data=("replace",),
+                requests=("one",),
+                code=None,
+                year=2024,
             ),
         ),
         PlainPrivacy("dp", "no unlearning, private learning", bound="optimal", proves="mu-GDP per batch order", about=_PLAIN),

@@ -1,0 +1,55 @@
+"""Noisy SGD in a ball, for convex losses that need not be smooth: hinges, absolute errors, penalties on the 1-norm.
+
+After the request unlearning and retraining take the same N steps along subgradients, by one rule, and each ends in the ball.
+A step moves two models that are z apart to at most sqrt(((1 - eta m) z)^2 + (2 eta M)^2): see "Losses that are not smooth" in
+docs/theory.md.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from accountant.methods.about import OURS, About
+from accountant.methods.ball import SmoothBall
+from accountant.problem import ConvexNonsmooth
+from accountant.questions import Setup, StepAccountant
+
+
+@lru_cache(maxsize=64)
+def _common(step_size: float, decay: float, lipschitz: float, radius: float) -> StepAccountant:
+    return StepAccountant(ConvexNonsmooth(step_size=step_size, weight_decay=decay, lipschitz=lipschitz, model_clip=radius))
+
+
+class ConvexBall(SmoothBall):
+    """Common steps along subgradients from anywhere in the ball: a string, or blocks that contract."""
+
+    name = "convex-ball"
+    title = "noisy SGD in a ball, convex losses, smooth or not"
+    source = "docs/theory.md, Losses that are not smooth"
+    family = "convex-ball"
+    tightest = "convex-ball"
+    about = About(
+        "noisy SGD in a ball", losses="lipschitz", data=("replace", "zero-out"),
+        requests=("one", "group", "stream", "adaptive"), code=OURS, year=None,
+    )  # fmt: skip
+
+    def refusal(self, setup: Setup) -> str | None:
+        if (reason := super().refusal(setup)) is not None:
+            return reason
+        eta, convexity = setup.algorithm.eta, setup.problem.strong_convexity
+        if eta * convexity > 1:
+            return f"step_size must be at most 1/strong_convexity = {1 / convexity:g} for {self.name}, got {eta:g}"
+        return None
+
+    def common(self, setup: Setup) -> StepAccountant:
+        problem, algorithm = setup.problem, setup.algorithm
+        return _common(algorithm.eta, problem.strong_convexity, problem.lipschitz, float(algorithm.radius or 0))
+
+    def assumptions(self, setup: Setup) -> tuple[str, ...]:
+        problem = setup.problem
+        return (
+            f"every point's loss is {problem.strong_convexity:g}/2 times the squared norm plus a convex part, smooth or not, "
+            f"with subgradients of norm at most {problem.lipschitz:g}, which both runs take by the same rule; smoothness "
+            "counts for the default step size alone",
+            *super().assumptions(setup)[1:],
+        )
