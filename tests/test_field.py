@@ -171,6 +171,15 @@ def test_reasons_are_about_the_users_problem() -> None:
     assert by_name["partition"]["data"] == ["replace", "zero-out"]
 
 
+def test_what_has_no_limit_and_what_no_retraining_is_known_of_are_told() -> None:
+    words = "compare --n 1000 --smoothness 1 --strong-convexity 0.1 --radius 1 --epsilon 1 --requests 0 --all"
+    told = run(words)
+    after = told[told.index("The field") :].splitlines()
+    (line,) = [line for line in after if line.startswith(" smooth-ball ")]
+    assert line.split()[6:] == ["no", "limit", "1000"]
+    assert "gradients" in " ".join(after[1:5])
+
+
 def test_without_all_nothing_is_said_of_the_field() -> None:
     short = run(ALL.removesuffix(" --all"))
     assert "The field" not in short

@@ -30,12 +30,15 @@ def of_field(rows: Iterable[_Row]) -> layout.Grid:
     """A table of the rows of ``--json``, as narrow as words allow."""
     rows = list(rows)
     priced = _are_priced(rows)
-    cost = ["noise in\nmodel", "of\nretraining"] if priced else ["sigma", "of\noptimal"]
+    # Where nobody says how long a retraining is, what is spent stands for its share.
+    shares = any(row["relative"] is not None for row in rows)
+    spent = "of\nretraining" if shares else "gradients"
+    cost = ["noise in\nmodel", spent] if priced else ["sigma", "of\noptimal"]
     table = layout.numbers(["method", "year", "losses", "data", "requests", "code", *cost], names=6)
     for row in rows:
         table.add_row(
             row["method"], present_year(row), row["losses"], _letters(row["data"]), _letters(row["requests"]), _code(row),
-            *(_priced(row) if priced else _stepped(row)),
+            *(_priced(row, shares=shares) if priced else _stepped(row)),
         )  # fmt: skip
     return table
 
@@ -99,9 +102,17 @@ def _code(row: _Row) -> str:
     return "-" if row["code"] is None else "ours" if row["code"] == OURS else "public"
 
 
-def _priced(row: _Row) -> tuple[str, str]:
-    share = "-" if row["relative"] is None else f"{100 * row['relative']:.3g} %"
-    return ("gap" if is_gap(row) else present.rough(row["released_std"])), share
+def noise(row: _Row) -> str:
+    """What is in the released model; "no limit" where there is an answer whose noise adds up to more than any number."""
+    if is_gap(row):
+        return "gap"
+    return "no limit" if row["sigma"] is not None and row["released_std"] is None else present.rough(row["released_std"])
+
+
+def _priced(row: _Row, *, shares: bool) -> tuple[str, str]:
+    if not shares:
+        return noise(row), "-" if row["gradient_evaluations"] is None else str(row["gradient_evaluations"])
+    return noise(row), "-" if row["relative"] is None else f"{100 * row['relative']:.3g} %"
 
 
 def _stepped(row: _Row) -> tuple[str, str]:

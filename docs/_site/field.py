@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from typer.testing import CliRunner
 
-from accountant.commands.field import is_gap, present_year
-from accountant.commands.present import rough
+from accountant.commands.field import noise, present_year
 from accountant.commands.program import app
 from accountant.methods import LOSSES, OURS, STEP_METHODS
 
@@ -30,7 +29,7 @@ def rows() -> list[dict[str, Any]]:
     stepwise = [
         {
             "method": f"{name} (fine-tuning)" if name == "optimal" else name, "proves": method.proves, "source": method.source,
-            "released_std": None, "relative": None, "reason": None, **method.about.to_dict(),
+            "sigma": None, "released_std": None, "relative": None, "reason": None, **method.about.to_dict(),
         }
         for name, method in STEP_METHODS.items()
     ]  # fmt: skip
@@ -59,11 +58,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     code = row["code"] or "none known"
     if re.fullmatch(r"[\w-]+/[\w-]+", code):
         code = f"[{code.split('/')[1]}](https://github.com/{code})"
-    noise = "*gap*" if is_gap(row) else rough(row["released_std"])
     cost = "-" if row["relative"] is None else f"{100 * row['relative']:.3g} %"
     return [
         f"`{row['method']}`", row["runs"], row["losses"], ", ".join(row["data"]), ", ".join(row["requests"]), row["proves"],
-        "ours" if code == OURS else code, present_year(row), noise, cost,
+        "ours" if code == OURS else code, present_year(row), noise(row), cost,
     ]  # fmt: skip
 
 
