@@ -258,3 +258,22 @@ def test_a_published_formula_whose_distance_is_no_double_still_reaches_no_zero(n
     epsilon = method.epsilon(setup, sigma=np.array([1.0]), **one)
     assert 0 < epsilon[0] < 1e-290
     assert method.sigma(setup, epsilon=epsilon, **one)[0] <= 1.0
+
+
+@pytest.mark.parametrize("name", ["rewind-smooth", "rewind-exact", "d2d-stochastic"])
+def test_the_noise_for_so_many_steps_needs_no_more_of_them(name: str) -> None:
+    """Also where another step back changes nothing, as it saw no deleted point: the two bounds are equal to the last bit."""
+    rng, method, per_epoch = np.random.default_rng(1), METHODS[name], list[int]()
+    for _ in range(150):
+        n, smoothness, epochs = int(rng.integers(2, 40)), 10 ** rng.uniform(-2, 2), int(rng.integers(1, 12))
+        problem = Problem(n=n, smoothness=smoothness, strong_convexity=smoothness * rng.uniform(0.001, 0.9))
+        algorithm = PNSGD(
+            problem, int(rng.integers(1, n + 1)), step_size=rng.uniform(0.05, 1) / smoothness, learn_epochs=epochs
+        )
+        setup = Setup(algorithm, group_size=int(rng.integers(1, n)))
+        steps, target = int(rng.integers(0, epochs * algorithm.steps_per_epoch)), np.array([10 ** rng.uniform(-2, 1)])
+        delta = np.array([10 ** -rng.uniform(1, 9)])
+        sigma = method.sigma(setup, epsilon=target, delta=delta, steps=np.array([float(steps)]))
+        per_epoch.append(algorithm.steps_per_epoch)
+        assert method.fewest(setup, sigma=sigma, epsilon=target, delta=delta, unit="steps")[0] <= steps
+    assert max(per_epoch) > 10

@@ -149,15 +149,17 @@ def log_grown(setup: Setup, log_c: float, *, learned: Floats, after: Floats) -> 
     positions = np.arange(per_epoch, dtype=np.float64)
     visits = np.maximum(np.floor((learned[:, None] - positions - 1) / per_epoch) + 1, 0.0)
     since = np.maximum(learned[:, None] - 1 - positions - (visits - 1) * per_epoch, 0.0)
-    newest, total = log_power(log_c, since), log_visits(log_c, visits, stride=per_epoch)
-    sensitivity = algorithm.log_sensitivity(positions)
-    parts = [np.broadcast_to(sensitivity, total.shape), newest, total]
-    limit = math.log(algorithm.diameter) if math.isfinite(algorithm.diameter) else math.inf
-    kept = log_power(log_c, after)[:, None]
-    grown = np.minimum(np.minimum(sum(parts), limit) + kept, limit)
-    size = sum(np.where(np.isfinite(part), np.abs(part), 0.0) for part in (*parts, np.broadcast_to(kept, total.shape)))
+    # Exponents are added as whole numbers: where a step back changes nothing the bound stays the same, to the last bit.
+    newest, total = log_power(log_c, since + after[:, None]), log_visits(log_c, visits, stride=per_epoch)
+    parts = [np.broadcast_to(algorithm.log_sensitivity(positions), total.shape), newest, total]
+    size = sum(np.where(np.isfinite(part), np.abs(part), 0.0) for part in parts)
     size = size + np.where(visits > 1, visits * per_epoch * max(log_c, 0.0), 0.0) + size_of_sensitivity(setup)
-    return grown + ROUNDING * (1 + size)
+    grown = sum(parts) + ROUNDING * (1 + size)
+    if not math.isfinite(algorithm.diameter):
+        return grown
+    limit, kept = math.log(algorithm.diameter), np.minimum(log_power(log_c, after), 0.0)[:, None]
+    apart = limit + kept + ROUNDING * (1 + abs(limit) + np.where(np.isfinite(kept), np.abs(kept), 0.0))
+    return np.minimum(grown, apart)
 
 
 class WorstStream(CountedStream):
