@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accountant import ConvexNonsmooth, FineTuning, InputError, UnlearningAccountant
+from accountant import ConvexHoelder, ConvexNonsmooth, FineTuning, HoelderNonconvex, InputError, UnlearningAccountant
 from accountant.problem import SmoothNonconvex
 from accountant.trainer import (
     STEP_FAULTS,
@@ -15,6 +15,8 @@ from accountant.trainer import (
     DoubleWell,
     Hinge,
     Perceptron,
+    PowerError,
+    PowerHinge,
     Repulsive,
     StepInstance,
     StepLoss,
@@ -232,12 +234,22 @@ def random_instance(seed: int) -> StepInstance:
     decay = 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 1)) / step
     ball = None if rng.random() < 0.4 else start * float(10 ** rng.uniform(-0.5, 0.5))
     first = ball is not None and rng.random() < 0.4
-    losses: list[StepLoss] = [Repulsive(10 * clip), DoubleWell(5.0), Perceptron(hidden=1), Hinge(l1=0.2), AbsoluteError(l1=0.2)]
-    loss = losses[int(rng.integers(0, 5))]
+    power = float(rng.uniform(1.05, 1.95))
+    losses: list[StepLoss] = [
+        Repulsive(10 * clip), DoubleWell(5.0), Perceptron(hidden=1), Hinge(l1=0.2), AbsoluteError(l1=0.2),
+        PowerHinge(power=power), PowerError(power=power), Repulsive(clip, power - 1),
+    ]  # fmt: skip
+    loss = losses[int(rng.integers(0, len(losses)))]
     both: dict[str, Any] = {"step_size": step, "start_clip": start, "weight_decay": decay, "model_clip": ball}
     algorithm: Any
     if isinstance(loss, Hinge | AbsoluteError):
         algorithm = ConvexNonsmooth(lipschitz=loss.lipschitz(d), **both)
+        if rng.random() < 0.5:
+            algorithm = ConvexHoelder(hoelder_constant=loss.hoelder_constant(d, 0.0), hoelder_exponent=0.0, **both)
+    elif isinstance(loss, PowerHinge | PowerError) or (isinstance(loss, Repulsive) and loss.exponent):
+        algorithm = (ConvexHoelder if loss.convex else HoelderNonconvex)(
+            hoelder_constant=loss.hoelder_constant(d, power - 1), hoelder_exponent=power - 1, **both
+        )
     else:
         algorithm = FineTuning(gradient_clip=None if first and rng.random() < 0.5 else clip, clip_first=first, **both)
     epsilon, delta = float(10 ** rng.uniform(-0.3, 0.9)), float(10 ** rng.uniform(-4, -1))
