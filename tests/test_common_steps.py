@@ -378,6 +378,12 @@ def test_models_that_only_the_ball_bounds_are_clipped_to_it_before_the_first_ste
     ):
         algorithm = FineTuning(step_size=0.01, gradient_clip=1.0, **clips)
         assert (said in UnlearningAccountant(algorithm).assumptions()) is wanted
+    # A distance that is declared is cut at the diameter, too: without that clip one step from 100 apart would tell all.
+    smooth = UnlearningAccountant(SmoothNonconvex(step_size=0.1, smoothness=1.0, model_clip=1.0))
+    for distance, wanted in ((100.0, True), (2.0, False), (0.5, False)):
+        outcome = smooth.run(sigma=1.0, steps=1, start_distance=distance)
+        assert outcome.witness.shifts[0] == pytest.approx(1.1 * min(distance, 2.0))
+        assert (said in outcome.assumptions) is wanted
     # Clipped before the noise of the first step, whatever they were.
     first = FineTuning(step_size=0.01, model_clip=1.0, start_clip=30.0, clip_first=True)
     assert said not in UnlearningAccountant(first).assumptions()

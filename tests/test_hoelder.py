@@ -396,6 +396,13 @@ def test_what_a_loss_does_not_cover_is_refused() -> None:
     any_loss = HoelderNonconvex(hoelder_constant=1.0, hoelder_exponent=0.5, **STEPS)
     with pytest.raises(InputError, match="got perceptron"):
         fine_tune(Perceptron(hidden=1), any_loss, np.zeros(8), np.eye(3)[:, :3], np.zeros(3), **run)
+    # With a label of -50 a hinge's subgradients would differ by 50, of rows of norm 1; and no kink of it is convex upside down.
+    kinks = ConvexNonsmooth(step_size=0.1, lipschitz=1.0, start_clip=1.0)
+    for loss in (Hinge(), PowerHinge()):
+        with pytest.raises(InputError, match=rf"labels must be \+1 and -1 for {loss.name}, got -50$"):
+            fine_tune(loss, jump, np.zeros(1), [[1.0]], [-50.0], **run)
+    with pytest.raises(InputError, match="loss must be convex for convex-nonsmooth, got repulsive"):
+        fine_tune(Repulsive(1.0), kinks, np.zeros(1), [[1.0]], [1.0], **run)
     for power in (1.0, 2.1):
         with pytest.raises(InputError, match="power must be"):
             PowerHinge(power=power)

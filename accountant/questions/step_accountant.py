@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -124,7 +125,7 @@ class StepAccountant(Answering[StepOutcome]):
 
     def assumptions(self, *, given_distance: bool = False) -> tuple[str, ...]:
         """What the guarantee rests on, a sentence each."""
-        return assumed(self.algorithm, given=given_distance, stages=self.stages)
+        return assumed(self.algorithm, given=math.inf if given_distance else None, stages=self.stages)
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked about, as JSON types."""

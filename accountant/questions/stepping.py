@@ -184,7 +184,8 @@ class StepOutcome:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the answer rests on, a sentence each."""
-        return assumed(self.algorithm, given=self.start_distance is not None, stages=self.query.stages)
+        given = None if self.start_distance is None else float(np.max(self.start_distance))
+        return assumed(self.algorithm, given=given, stages=self.query.stages)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -216,8 +217,8 @@ def settings_of(algorithm: Stepping, stages: Stages | None) -> dict[str, Any]:
     return settings if stages is None else settings | {"schedule": stages.schedule.to_list()}
 
 
-def assumed(algorithm: Stepping, *, given: bool = False, stages: Stages | None = None) -> tuple[str, ...]:
-    """What a guarantee of common steps rests on, a sentence each."""
+def assumed(algorithm: Stepping, *, given: float | None = None, stages: Stages | None = None) -> tuple[str, ...]:
+    """What a guarantee of common steps rests on, a sentence each; given: the start_distance that somebody declared."""
     clip = getattr(algorithm, "gradient_clip", None)
     lines = [algorithm.meaning + ("" if clip is None else f", to norm {shown(clip)}")]
     if isinstance(algorithm, FineTuning) and clip is None:
@@ -226,7 +227,7 @@ def assumed(algorithm: Stepping, *, given: bool = False, stages: Stages | None =
         lines.append(f"every step has step size {shown(algorithm.step_size)} and weight decay {shown(algorithm.weight_decay)}")
     else:
         lines += [*stages.told(), f"every step has weight decay {shown(algorithm.weight_decay)}"]
-    if given:
+    if given is not None:
         lines.append("start_distance bounds the distance of the two models before the first step")
     elif algorithm.start_clip is not None:
         where = "starts at the public centre of the ball" if algorithm.start == "centre" else "is clipped alike"
@@ -235,8 +236,10 @@ def assumed(algorithm: Stepping, *, given: bool = False, stages: Stages | None =
         )
     if algorithm.model_clip is not None:
         when = "before its noise" if getattr(algorithm, "clip_first", False) else "after its noise"
-        larger = algorithm.start_clip is None or algorithm.start_clip > algorithm.model_clip
-        if not given and larger and not getattr(algorithm, "clip_first", False):
+        # The start counts as no further apart than the ball is wide, whoever said how far it is.
+        own = algorithm.start_clip
+        larger = given > algorithm.diameter if given is not None else own is None or own > algorithm.model_clip
+        if larger and not getattr(algorithm, "clip_first", False):
             lines.append(f"both models are clipped to norm {shown(algorithm.model_clip)} before the first step, too")
         lines.append(f"every step clips the model to norm {shown(algorithm.model_clip)}, {when}")
     scheduled = "" if stages is None else ", times the schedule's,"

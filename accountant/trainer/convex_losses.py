@@ -87,6 +87,13 @@ class _Kinked(_Linear):
         return super().values(w, features, labels) + self.l1 * np.abs(w).sum(axis=1)
 
 
+def _check_signs(labels: Floats, name: str) -> None:
+    """A label of another size would make every gradient so many times longer than the constants say."""
+    wrong = labels[np.abs(labels) != 1]
+    if wrong.size:
+        raise InputError(f"labels must be +1 and -1 for {name}, got {shown(float(wrong[0]))}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hinge(_Kinked):
     """max(0, 1 - y <w, x>) for labels +1 and -1, plus l1 |w|_1: a support vector machine. At the margin 1 its slope is 0.
@@ -97,6 +104,9 @@ class Hinge(_Kinked):
 
     name: ClassVar[str] = "hinge"
     jump: ClassVar[float] = 1.0
+
+    def check_labels(self, labels: Floats) -> None:
+        _check_signs(labels, self.name)
 
     def slopes(self, scores: Floats, labels: Floats) -> Floats:
         return np.where(labels * scores < 1, -labels, 0.0)
@@ -163,6 +173,9 @@ class PowerHinge(_Power):
             if exponent <= self.exponent or self.covers(exponent)
             else super().hoelder_constant(features, exponent)
         )
+
+    def check_labels(self, labels: Floats) -> None:
+        _check_signs(labels, self.name)
 
     def slopes(self, scores: Floats, labels: Floats) -> Floats:
         return -labels * np.clip(1 - labels * scores, 0.0, 1.0) ** self.exponent

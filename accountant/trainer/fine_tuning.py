@@ -66,8 +66,8 @@ def fine_tune(
         phase, left out where there is none.
     order: the rows' order (n,), which all trials go through again and again; None: drawn anew, one for all.
     seed: for reproducible results; None: from the operating system. fault: one of ``STEP_FAULTS``.
-    Raises InputError, also for subgradients longer than the algorithm's ``lipschitz``, and for a loss that its
-    ``hoelder_constant`` does not cover.
+    Raises InputError, also for subgradients longer than the algorithm's ``lipschitz``, for a loss that its
+    ``hoelder_constant`` does not cover or that is not convex where it must be, and for labels that are none of the loss's.
 
     >>> from accountant import FineTuning
     >>> from accountant.trainer import DoubleWell
@@ -80,12 +80,15 @@ def fine_tune(
     if not isinstance(algorithm, Stepping):
         raise InputError(f"algorithm must be one of noisy steps, got {type(algorithm).__name__}")
     x, y = _checked_rows(features, labels)
+    loss.check_labels(y)
     noise = number("sigma", sigma, at_least=0)
     stages = Stages(Schedule([Unlearn()]) if schedule is None else schedule, algorithm)
     count = integer("steps", steps, at_least=1) if schedule is None else stages.total(steps)
     size = integer("batch_size", y.size if batch_size is None else batch_size, at_least=1, at_most=y.size)
     if fault is not None:
         choice("fault", fault, tuple(STEP_FAULTS))
+    if isinstance(algorithm, ConvexNonsmooth | ConvexHoelder) and not loss.convex:
+        raise InputError(f"loss must be convex for {algorithm.name}, got {loss.name}")
     if isinstance(algorithm, ConvexHoelder | HoelderNonconvex):
         _check_hoelder(loss, algorithm, x)
     w = _checked_start(start, loss.size(x.shape[1]), integer("trials", trials, at_least=1))
@@ -153,8 +156,6 @@ class _Steps:
 
 
 def _check_hoelder(loss: StepLoss, algorithm: ConvexHoelder | HoelderNonconvex, features: Floats) -> None:
-    if isinstance(algorithm, ConvexHoelder) and not loss.convex:
-        raise InputError(f"loss must be convex for {algorithm.name}, got {loss.name}")
     least = loss.hoelder_constant(features.shape[1], algorithm.hoelder_exponent)
     if algorithm.hoelder_constant < least * (1 - _ROUNDING):
         raise InputError(

@@ -48,6 +48,10 @@ class StepLoss(ABC):
         """InputError for rows (n, d) that the loss's constants are not about."""
         return
 
+    def check_labels(self, labels: Floats) -> None:
+        """InputError for labels (n,) that the loss is not about."""
+        return
+
 
 @dataclass(frozen=True)
 class Perceptron(StepLoss):
