@@ -110,6 +110,17 @@ def test_a_threshold_is_the_last_norm_of_its_class(intercept: bool) -> None:
         assert classes.largest(np.array([math.hypot(length, 1.0) if intercept else length])) == norm_class
 
 
+def test_no_rounding_of_a_norm_counts_a_row_below_the_class_that_it_is_clipped_at() -> None:
+    """Sums of squares in another order differ by a few roundings; next to a threshold that must not double a gradient."""
+    classes, rng = NormClasses.of((1, 0.5, 0.1), feature_bound=3.0, intercept=False), np.random.default_rng(0)
+    loss = Ridge(regularisation=0.1, feature_bound=3.0, clip=1.0, thresholds=classes.thresholds)
+    norms = np.array(classes.thresholds)[rng.integers(0, 3, 4000)] * (1 + rng.uniform(-1, 2, 4000) * 1e-14)
+    longest = np.asarray(loss.limits(norms)) * norms
+    for norm, gradient in zip(norms * (1 + rng.uniform(-1, 1, 4000) * 3e-15), longest, strict=True):
+        counted = classes.gradient_share(classes.largest(np.array([norm])))
+        assert gradient <= counted * (1 + 1e-13)
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_learning_clips_every_row_at_its_class(sparse: bool) -> None:
     """One full step from zero on targets far beyond every clip: -eta times the mean of x C r/(M ||x||), by hand."""
