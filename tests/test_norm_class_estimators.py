@@ -116,9 +116,9 @@ def test_no_rounding_of_a_norm_counts_a_row_below_the_class_that_it_is_clipped_a
     loss = Ridge(regularisation=0.1, feature_bound=3.0, clip=1.0, thresholds=classes.thresholds)
     norms = np.array(classes.thresholds)[rng.integers(0, 3, 4000)] * (1 + rng.uniform(-1, 2, 4000) * 1e-14)
     longest = np.asarray(loss.limits(norms)) * norms
-    for norm, gradient in zip(norms * (1 + rng.uniform(-1, 1, 4000) * 3e-15), longest, strict=True):
+    for norm, reached in zip(norms * (1 + rng.uniform(-1, 1, 4000) * 3e-15), longest, strict=True):
         counted = classes.gradient_share(classes.largest(np.array([norm])))
-        assert gradient <= counted * (1 + 1e-13)
+        assert reached <= counted * (1 + 1e-13)
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -25,9 +25,7 @@ _ROUNDING: Final = 1e-14
 _MOST: Final = 100
 
 
-def places_of(
-    norms: NDArray[np.floating], thresholds: tuple[float, ...], *, rounding: float = _ROUNDING
-) -> NDArray[np.int64]:
+def places_of(norms: NDArray[np.floating], thresholds: tuple[float, ...], *, rounding: float = _ROUNDING) -> NDArray[np.int64]:
     """Of rows of these norms (n,) the places of their thresholds, (n,); these rise, and the last one holds every row.
 
     >>> places_of(np.array([0.0, 0.5, 0.6, 3.0]), (0.5, 1.0, 2.0)).tolist()
