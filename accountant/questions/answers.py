@@ -65,7 +65,8 @@ def sigma_of(query: Rows, *, epsilon: Floats, delta: Floats) -> Floats:
         log_scale = mixture.log_scale
         peak = log_scale.max(axis=1)
         moving = np.isfinite(peak)
-        log_sigma = np.full(n.size, -np.inf)
+        # Nothing that differs needs no noise, and what is beyond every number no noise is enough for.
+        log_sigma = np.where(np.isposinf(peak), np.inf, -np.inf)
         with np.errstate(invalid="ignore"):
             shape = log_scale[moving] - peak[moving, None]
         if moving.any():
