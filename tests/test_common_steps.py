@@ -401,6 +401,6 @@ def test_smooth_steps_at_the_ends_of_their_range() -> None:
 def test_no_noise_is_enough_where_a_step_moves_models_beyond_every_number() -> None:
     """2 gamma G is infinite in doubles: a question about a column of problems has a row without an answer, and goes on."""
     kinks = UnlearningAccountant(ConvexNonsmooth(step_size=1e200, lipschitz=1e200, start_clip=1.0, model_clip=1.0))
-    with pytest.raises(UnreachableError, match="no sigma up to 1e.300 is enough"):
+    with pytest.raises(UnreachableError, match=r"no sigma up to 1e\+300 is enough"):
         kinks.sigma(epsilon=1.0, delta=1e-5, steps=3)
     assert kinks.ask("sigma", epsilon=1.0, delta=1e-5, steps=[3, 5]).refusals.keys() == {0, 1}
