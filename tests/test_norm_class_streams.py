@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from dataclasses import replace
 from itertools import permutations, product
 from typing import Any
 
+import numpy as np
 import oracle
 import pytest
 from mpmath import mp, mpf
 
 from accountant import PNSGD, InputError, Problem, UnlearningAccountant, UnlearningStream, preset
 from accountant.certificates import certify_stream
+from accountant.numerics import UnreachableError
 from accountant.requests import about_every_point
 
 SHARES = (1.0, 0.25, 0.5, 0.125, 1.0, 0.25)
@@ -75,6 +79,57 @@ def test_every_place_of_a_small_partition(shares: list[float], learned: int) -> 
         steps.append(stream.request(1, norm_class=share))
         exact = averaged([2, 2, 2], shares[: len(steps)], steps, learned=learned, own=False)
         assert exact <= planned.guarantee.delta(0.5) <= 0.02
+
+
+def check_random_streams(seed: int, count: int) -> None:
+    """Groups of mixed classes at any time on any partition, saved on the way: the Gaussians of every placement, averaged."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        n, convexity, eta = int(rng.integers(2, 6)), float(rng.uniform(0.05, 1)), float(rng.uniform(0.1, 1))
+        batch, learned, factor = int(rng.integers(1, n + 1)), int(rng.integers(1, 6)), int(rng.integers(1, 3))
+        problem = Problem(n=n, smoothness=1.0, strong_convexity=convexity, adjacency="replace" if factor == 2 else "zero-out")
+        algorithm = PNSGD(problem, batch, step_size=eta, learn_epochs=learned)
+        scale, c = factor * math.sqrt(eta / 2) / batch, 1 - eta * convexity
+        target = {"epsilon": float(rng.uniform(0.05, 2)), "delta": float(10 ** rng.uniform(-4, -1))}
+        stream = run(algorithm, sigma=scale * float(10 ** rng.uniform(-0.5, 1.2)), **target)
+        sizes = algorithm.batch_sizes(np.arange(algorithm.steps_per_epoch)).astype(int).tolist()
+        slots = [place for place, size in enumerate(sizes) for _ in range(size)]
+        clock, gone = learned * len(sizes), []
+        while len(gone) < min(n - 1, 4):
+            group = rng.choice([1.0, 0.5, 0.25, float(rng.uniform(0.01, 1))], size=int(rng.integers(1, min(n - len(gone), 3))))
+            for share in group[:-1].tolist():
+                stream.arrive(1, norm_class=share)
+            stream = UnlearningStream.from_json(stream.to_json(), stream.accountant)
+            try:
+                planned = stream.planned(1, norm_class=float(group[-1]))
+                steps = stream.request(1, norm_class=float(group[-1]))
+            except UnreachableError:
+                break
+            gone += [(share, clock) for share in group.tolist()]
+            clock += steps
+            noise = stream.sigma * math.sqrt(2 * eta * (1 - c ** (2 * clock)) / (1 - c * c))
+            mus = Counter(
+                round(
+                    sum(
+                        factor * eta * share / sizes[place] * c ** (clock - 1 - at)
+                        for place, (share, until) in zip(places, gone, strict=True)
+                        for at in range(place, until, len(sizes))
+                    ) / noise, 13,
+                )
+                for places in permutations(slots, len(gone))
+            )  # fmt: skip
+            for epsilon in (target["epsilon"], 0.5 * target["epsilon"]):
+                exact = sum(times * oracle.gdp_delta(epsilon=epsilon, mu=mu) for mu, times in mus.items()) / sum(mus.values())
+                assert exact <= mpf(planned.guarantee.delta(epsilon)) * (1 + mpf("1e-9")) + mpf("1e-14")
+
+
+def test_random_groups_of_mixed_classes_are_never_above() -> None:
+    check_random_streams(1, 12)
+
+
+@pytest.mark.slow
+def test_hundreds_of_random_streams_of_mixed_classes_are_never_above() -> None:
+    check_random_streams(2, 300)
 
 
 @pytest.mark.parametrize("own", [{}, {"learn_epochs": 20}, {"assignment": "secret"}, {"radius": 0.3}])
