@@ -86,9 +86,9 @@ def check_random_streams(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         n, convexity, eta = int(rng.integers(2, 6)), float(rng.uniform(0.05, 1)), float(rng.uniform(0.1, 1))
-        batch, learned, factor = int(rng.integers(1, n + 1)), int(rng.integers(1, 6)), int(rng.integers(1, 3))
+        batch, learned, factor = int(rng.integers(1, n + 1)), int(rng.choice([1, 2, 5, 300])), int(rng.integers(1, 3))
         problem = Problem(n=n, smoothness=1.0, strong_convexity=convexity, adjacency="replace" if factor == 2 else "zero-out")
-        algorithm = PNSGD(problem, batch, step_size=eta, learn_epochs=learned)
+        algorithm = PNSGD(problem, batch, step_size=eta, learn_epochs=learned if learned < 300 else None)
         scale, c = factor * math.sqrt(eta / 2) / batch, 1 - eta * convexity
         target = {"epsilon": float(rng.uniform(0.05, 2)), "delta": float(10 ** rng.uniform(-4, -1))}
         stream = run(algorithm, sigma=scale * float(10 ** rng.uniform(-0.5, 1.2)), **target)
@@ -124,7 +124,7 @@ def check_random_streams(seed: int, count: int) -> None:
 
 
 def test_random_groups_of_mixed_classes_are_never_above() -> None:
-    check_random_streams(1, 12)
+    check_random_streams(1, 25)
 
 
 @pytest.mark.slow
