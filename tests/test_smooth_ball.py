@@ -24,7 +24,8 @@ def setup_of(
 
 
 def ask(what: str, setup: Setup, **question: float) -> float:
-    return float(getattr(BALL, what)(setup, **{name: np.array([float(value)]) for name, value in question.items()})[0])
+    unit = {"unit": "steps"} if what == "fewest" else {}
+    return float(getattr(BALL, what)(setup, **{name: np.array([float(value)]) for name, value in question.items()}, **unit)[0])
 
 
 def block(setup: Setup, sigma: float, steps: int) -> float:
@@ -182,3 +183,12 @@ def test_langevin_unlearning_without_convexity_is_a_gap_with_its_reason() -> Non
     assert (row.sigma, row.steps) == (None, None)
     assert "log-Sobolev" in (row.reason or "")
     assert METHODS["langevin-smooth"].tightest == "smooth-ball"
+
+
+def test_steps_beyond_a_million_are_answered_like_a_million_and_need_hardly_less_than_a_hundredth_of_them() -> None:
+    setup = setup_of()
+    few, most, many = (ask("sigma", setup, epsilon=1, delta=1e-5, steps=steps) for steps in (1e4, 1e6, 1e15))
+    assert many == most
+    assert 0.7 * few < most < few
+    assert ask("epsilon", setup, sigma=many, delta=1e-5, steps=1e15) <= 1
+    assert ask("fewest", setup, sigma=many, epsilon=1, delta=1e-5) <= 1e6

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from accountant.methods.base import CountedStream, Method, Needed, Unit, flat, s
 from accountant.numerics import LARGEST, SMALLEST, Floats, Indices
 from accountant.problem import SmoothNonconvex
 from accountant.questions import Setup, StepAccountant, StepOutcome, Unknown
+
+#: The last so many of all steps are looked at: more never prove less, hardly ever more, and take long.
+_MOST_STEPS: Final = 1_000_000.0
 
 
 @lru_cache(maxsize=64)
@@ -81,10 +85,10 @@ class SmoothBall(Method):
     def fewest(self, setup: Setup, *, sigma: Floats, epsilon: Floats, delta: Floats, unit: Unit = "epochs") -> Floats:
         noise, target, chance = flat(sigma, epsilon, delta)
         found = self._ask(setup, "steps", sigma=_noise(setup, noise), epsilon=target, delta=chance)
+        answer = np.asarray(found.answer)
+        counts = np.where(answer > _MOST_STEPS, np.inf, answer) / (self.steps_per_epoch(setup) if unit == "epochs" else 1)
         # More steps never prove less.
-        return shaped(
-            np.ceil(np.asarray(found.answer) / (self.steps_per_epoch(setup) if unit == "epochs" else 1)), sigma, epsilon, delta
-        )
+        return shaped(np.ceil(counts), sigma, epsilon, delta)
 
     def common(self, setup: Setup) -> StepAccountant:
         """The accountant of the steps that both runs share."""
@@ -93,6 +97,8 @@ class SmoothBall(Method):
 
     def _ask(self, setup: Setup, unknown: Unknown, **question: Floats) -> StepOutcome:
         self.check(setup)
+        if "steps" in question:
+            question["steps"] = np.minimum(question["steps"], _MOST_STEPS)
         return self.common(setup).ask(unknown, **question)
 
     def stream(self, setup: Setup, *, sigma: float, epsilon: float, delta: float, unit: Unit = "epochs") -> CountedStream:
