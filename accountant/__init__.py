@@ -137,7 +137,8 @@ if TYPE_CHECKING:
 else:
     __getattr__, __all__ = face(
         __name__,
-        problem="ConvexHoelder ConvexNonsmooth FineTuning HoelderNonconvex PNSGD PRESETS Learn Problem Schedule SmoothNonconvex Unlearn preset",
+        problem="ConvexHoelder ConvexNonsmooth FineTuning HoelderNonconvex PNSGD PRESETS Learn Problem Schedule "
+        "SmoothNonconvex Unlearn preset",
         bounds="BOUNDS",
         shifts="Shifts learned_distance optimal_shifts",
         curves="Guarantee gdp_delta gdp_epsilon gdp_log_delta gdp_mu gdp_tradeoff mixture_delta mixture_epsilon "

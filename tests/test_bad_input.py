@@ -447,7 +447,10 @@ def completed(words: str, shell: str = "bash") -> list[str]:
         ("sigma --assignment ", {"partition", "secret", "fresh", "poisson"}),
         ("sigma --batches ", {"random", "worst", "reshuffle"}),
         ("sigma --float ", {"float64", "float32"}),
-        ("sigma --algorithm ", {"pnsgd", "fine-tuning", "convex-nonsmooth", "smooth-nonconvex", "convex-hoelder", "hoelder-nonconvex"}),
+        (
+            "sigma --algorithm ",
+            {"pnsgd", "fine-tuning", "convex-nonsmooth", "smooth-nonconvex", "convex-hoelder", "hoelder-nonconvex"},
+        ),
         ("sigma --start ", {"clipped", "centre"}),
         ("sigma --last-batch ", {"keep", "drop"}),
         ("sigma --reference ", {"matched", "converged"}),

@@ -311,7 +311,15 @@ def test_a_comparison_has_a_row_per_method_and_all_of_them_where_asked_for() -> 
 
     short, long = rows(), rows("--all")
     variants = {"paper", "paper-geometric", "not-converged", "pnsgd", "d2d", "d2d-open", "newton"}
-    variants |= {"rewind", "rewind-random", "certified-removal", "langevin-smooth", "smooth-ball", "convex-ball", "dp-convergent"}
+    variants |= {
+        "rewind",
+        "rewind-random",
+        "certified-removal",
+        "langevin-smooth",
+        "smooth-ball",
+        "convex-ball",
+        "dp-convergent",
+    }
     assert set(long) == set(names)
     # Each method that is compared has a row left: the tightest that is known of it.
     assert set(short) == set(names) - variants

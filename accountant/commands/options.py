@@ -112,7 +112,9 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "redraw": _TRUTH,
     "rounding_share": NUMBER,
     "group_size": COUNT,
-    **dict.fromkeys(("start_clip", "model_clip", "weight_decay", "gradient_clip", "hoelder_constant", "hoelder_exponent"), NUMBER),
+    **dict.fromkeys(
+        ("start_clip", "model_clip", "weight_decay", "gradient_clip", "hoelder_constant", "hoelder_exponent"), NUMBER
+    ),
     "clip_first": _TRUTH,
 }
 #: The panel of options that only algorithms have whose steps both runs share.
