@@ -350,3 +350,15 @@ def test_a_stream_is_one_run_whose_key_is_redrawn_or_not() -> None:
     stream.request()
     with pytest.raises(InputError, match="redraw"):
         stream.insert(1)
+
+
+def test_a_group_that_no_number_of_steps_answers_is_refused_after_newcomers_too() -> None:
+    """Batches come out too large with a chance above delta: the search ends where what is left is below every number."""
+    problem = Problem(n=6, smoothness=1.0, strong_convexity=0.3, adjacency="remove")
+    algorithm = PNSGD(problem, 4, step_size=0.9, learn_epochs=4, assignment="secret", largest_n=18, redraw=False)
+    for newcomers in (0, 1):
+        stream = UnlearningStream(UnlearningAccountant(algorithm), sigma=0.1, epsilon=1.7, delta=0.03)
+        if newcomers:
+            stream.insert(newcomers, 3)
+        with pytest.raises(UnreachableError, match="a batch of own draws is too large"):
+            stream.request(2)

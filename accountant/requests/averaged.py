@@ -22,7 +22,7 @@ import numpy as np
 from accountant.averaging import Visits, power
 from accountant.bounds import Bound
 from accountant.curves import GDPCurve, Mixture
-from accountant.numerics import Floats
+from accountant.numerics import SMALLEST, Floats
 from accountant.questions import UnlearningAccountant
 from accountant.requests.lately import Lately
 from accountant.requests.optimal import OptimalRule
@@ -204,7 +204,8 @@ class AveragedRule(OptimalRule):
         mu, weights = mu[order], self._named(np.asarray(weights)[order], asked.before)
         if asked.points == 1:
             return mu, weights
-        weights, mu = weights[weights > 0], mu[weights > 0]
+        # What is below every number counts as the smallest: zeros have no shape.
+        weights, mu = weights[weights > 0], np.maximum(mu[weights > 0], SMALLEST)
         # Rounded up, so that one law serves all numbers of steps that contract what every batch left alike.
         unit = float(mu[-1])
         shape = np.ceil(np.log(np.maximum(mu / unit, 1e-300)) / _SHAPE + 1) * _SHAPE
