@@ -122,9 +122,10 @@ def test_tradeoff_of_a_mixture_is_the_best_attack(x: float) -> None:
     assert mixture_tradeoff(type_i=x, weights=[1.0], mu=[1.0]) == pytest.approx(gdp_tradeoff(type_i=x, mu=1.0), abs=1e-9)
 
 
-def test_tradeoff_of_gdp_is_never_above_the_truth() -> None:
+@pytest.mark.parametrize("points", [80, pytest.param(300, marks=pytest.mark.slow)])
+def test_tradeoff_of_gdp_is_never_above_the_truth(points: int) -> None:
     rng = np.random.default_rng(4)
-    x, mu = np.exp(-rng.uniform(1e-3, 60, 300)), 10 ** rng.uniform(-6, 1.2, 300)
+    x, mu = np.exp(-rng.uniform(1e-3, 60, points)), 10 ** rng.uniform(-6, 1.2, points)
     for point, shift, value in zip(x, mu, gdp_tradeoff(type_i=x, mu=mu), strict=True):
         exact = oracle.gdp_tradeoff(type_i=float(point), mu=float(shift))
         assert exact * (1 - mp.mpf(10) ** -11) <= value <= exact or exact < 1e-300

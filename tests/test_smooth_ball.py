@@ -185,6 +185,7 @@ def test_langevin_unlearning_without_convexity_is_a_gap_with_its_reason() -> Non
     assert METHODS["langevin-smooth"].tightest == "smooth-ball"
 
 
+@pytest.mark.slow
 def test_steps_beyond_a_million_are_answered_like_a_million_and_need_hardly_less_than_a_hundredth_of_them() -> None:
     setup = setup_of()
     few, most, many = (ask("sigma", setup, epsilon=1, delta=1e-5, steps=steps) for steps in (1e4, 1e6, 1e15))

@@ -439,7 +439,7 @@ def test_the_table_names_the_front_and_what_is_chosen() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("--requests", "2/week", "--for", "30w", "--window", "4w"),
+        pytest.param(("--requests", "2/week", "--for", "30w", "--window", "4w"), marks=pytest.mark.slow),
         ("--loss", "ridge", "--clip", "2", "--intercept", "--feature-bound", "0.5", "--regularisation", "0.05,0.1"),
         ("--assignment", "partition", "--adjacency", "replace", "--radius", "3", "--batches", "worst"),
     ],

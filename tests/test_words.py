@@ -402,7 +402,11 @@ def test_bad_keys_and_values_of_a_file(tmp_path: Path, line: str, says: str) -> 
         ((*TYPED, "--width", "2"), "--width must be left out for logistic"),
         ((*TYPED, "--target-bound", "2"), "--target-bound must be left out for logistic"),
         ((*TYPED[:-1], "0"), "--feature-bound must be a number above 0, got 0"),
-        (("--loss", "hinge", *TYPED[2:]), "--loss must be one of logistic, multinomial, ridge, smoothed-hinge, got 'hinge'"),
+        (
+            ("--loss", "hinge", *TYPED[2:]),
+            "--loss must be smooth for noisy SGD on batches, got hinge: the hinge has kinks; take",
+        ),
+        (("--loss", "logit", *TYPED[2:]), "--loss must be one of logistic, multinomial, ridge, smoothed-hinge, got 'logit'"),
     ],
 )
 def test_refusals_name_what_was_typed_and_the_remedy(words: tuple[str, ...], says: str) -> None:
