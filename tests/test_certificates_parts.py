@@ -312,7 +312,7 @@ def test_lists_with_smaller_tails_are_refused_whatever_the_result_says(stride: i
             other = copy.deepcopy(cert)
             other["witness"][0]["inner"][row][1] = f"{float(inner[row][1]) * (1 - 1e-5):.15g}"
             count += law_refused(other)
-        assert count >= share * len(range(0, len(inner) - 1, stride)), name
+        assert count >= int(share * len(range(0, len(inner) - 1, stride))), name
         other = copy.deepcopy(cert)
         other["witness"][0]["inner"] = [[f"{float(mu) * (1 - 1e-6):.15g}", chance] for mu, chance in inner]
         assert law_refused(other), name

@@ -73,8 +73,10 @@ def page_rows(rows: Iterable[_Row]) -> Rows:
         Line(
             [
                 Cell(row["method"]), Cell(row["runs"], free=True), Cell(row["losses"]), Cell(", ".join(row["data"])),
-                Cell(", ".join(row["requests"])), Cell(row["proves"], free=True), Cell(row["code"] or "none known"),
-                Cell(present_year(row)), number(row["released_std" if priced else "sigma"]), _share(row, priced=priced),
+                Cell(", ".join(row["requests"])), Cell(row["proves"], free=True), Cell(row["code"] or "none known", free=True),
+                Cell(present_year(row)),
+                # What common steps take stands in the table above, and a printed page has no room for it twice.
+                *([number(row["released_std"]), _share(row)] if priced else []),
             ],
             row["losses"],
         )
@@ -82,7 +84,7 @@ def page_rows(rows: Iterable[_Row]) -> Rows:
     ]  # fmt: skip
     titles = [
         "method", "what runs", "losses", "data", "requests", "what is proved", "code", "year",
-        *(("noise in model", "of retraining") if priced else ("σ of one step", "of the tightest")),
+        *(("noise in model", "of retraining") if priced else ()),
     ]  # fmt: skip
     return Rows("the field", titles, lines, "What each method covers at most, and what it takes for this problem.")
 
@@ -124,11 +126,9 @@ def is_gap(row: _Row) -> bool:
     return bool(row["reason"]) and row["reason"].startswith(f"{row['method']} is a gap")
 
 
-def _share(row: _Row, *, priced: bool) -> Cell:
+def _share(row: _Row) -> Cell:
     share = row["relative"]
-    if share is None:
-        return number(None)
-    return Cell(f"{100 * share:.3g} %" if priced else f"{share:.4g} x", share)
+    return number(None) if share is None else Cell(f"{100 * share:.3g} %", share)
 
 
 def _are_priced(rows: Iterable[_Row]) -> bool:

@@ -112,7 +112,7 @@ class SmoothBall(Method):
             "after the request unlearning and retraining take the same steps on the same batches of what is left; how the "
             "model was learned, and how many records go, does not count",
             "requests may be chosen in knowledge of models released before; each release is compared with a reference of its "
-            "own",
+            "own, on the run's own partition, which is not drawn anew",
         )
 
     def released_std(self, setup: Setup, sigma: float) -> None:

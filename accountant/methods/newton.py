@@ -88,12 +88,13 @@ SECRET_MODEL: Final = (
 )
 
 
-def newton_losses(setup: Setup) -> tuple[str]:
+def newton_losses(setup: Setup) -> tuple[str, ...]:
     """What is assumed of every point's loss."""
     problem = setup.problem
     return (
         f"every point's loss is {problem.strong_convexity:g}-strongly convex, the data part of its gradient has norm at "
         f"most {problem.lipschitz:g}, and its Hessian changes by at most {hessian_lipschitz(problem):.4g} times w's",
+        "the divisor of the mean stays n as given; who divides by what is left gives the smallest number that will be left",
     )
 
 

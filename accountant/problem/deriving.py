@@ -30,8 +30,11 @@ _UNSMOOTH: Final = {
     "svm": ("hinge", "B"),
     "absolute": ("absolute error", "2 B"),
     "absolute-error": ("absolute error", "2 B"),
-    "l1": ("penalty l1 |w|_1", "2 l1 sqrt(d), and the loss's own L,"),
-    "lasso": ("penalty l1 |w|_1", "2 l1 sqrt(d), and the loss's own L,"),
+    "l1": ("penalty l1 |w|_1", "2 l1 sqrt(d) plus what two gradients of the loss beside it differ by at most, 2M,"),
+    "lasso": (
+        "penalty l1 |w|_1",
+        "2 l1 sqrt(d) plus 2M of a loss whose gradients are at most M, which squares are not unless clipped,",
+    ),
 }
 _SQUARED: Final = "B\N{SUPERSCRIPT TWO}"
 
