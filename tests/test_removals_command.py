@@ -96,6 +96,12 @@ def test_what_is_said_to_be_next_runs_as_it_stands_on_the_screen() -> None:
     assert "newton-exact" in result.stdout
 
 
+@pytest.mark.parametrize("gradient", ["all", "removed"])
+def test_noise_without_measure_serves_all_requests(gradient: str) -> None:
+    found = answer("--sigma", "1e300", "--epsilon", "1e20", "--gradient", gradient)
+    assert (found["left"], found["allowed"]) == (None, 1e300)
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

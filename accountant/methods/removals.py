@@ -11,7 +11,7 @@ import numpy as np
 from accountant.curves import gdp_mu
 from accountant.methods.gaussian import gaussian_epsilon
 from accountant.methods.newton import SECRET_MODEL, ExactNewton, log_after, log_rate, log_start, newton_losses
-from accountant.numerics import SMALLEST, InputError, choice, integer, number, shown
+from accountant.numerics import LARGEST, SMALLEST, InputError, choice, integer, number, shown
 from accountant.questions import Setup
 
 #: What a Newton step's gradient is of.
@@ -99,7 +99,7 @@ class _Budget:
 
     def __init__(self, setup: Setup, sigma: float, epsilon: float, delta: float, steps: int) -> None:
         self.setup, self.sigma, self.epsilon, self.delta, self.steps = setup, sigma, epsilon, delta, steps
-        self.allowed = float(gdp_mu(epsilon=epsilon, delta=delta)) * sigma * (1 - _SAFE)
+        self.allowed = min(float(gdp_mu(epsilon=epsilon, delta=delta)) * sigma * (1 - _SAFE), LARGEST)
         self.most = setup.problem.n // setup.group_size
         self.log_moved = log_start(setup)
 
@@ -126,7 +126,7 @@ class _Budget:
         """Requests that add ``one`` each."""
         if start > self.allowed:
             return 0
-        left = math.floor((self.allowed - start) / one * (1 - _SAFE)) if one > 0 else self.most
+        left = math.floor(min((self.allowed - start) / one * (1 - _SAFE), self.most)) if one > 0 else self.most
         if left < self.most and self.kept(start + (left + 1) * one * (1 + (2.0**-50 if start else 0.0))):
             left += 1
         return None if left >= self.most else left

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from accountant.curves import Guarantee
-from accountant.numerics import InputError, integer
+from accountant.numerics import InputError, integer, shown
 from accountant.problem import RESHUFFLE, WORST
 from accountant.questions import UnlearningAccountant
 
@@ -48,9 +48,11 @@ def about_every_point(accountant: UnlearningAccountant, *, sigma: float, release
         "every step of learning and unlearning has its own noise; the guarantee is about one point at a time",
     ]
     plural = "model" if count == 1 else "models"
+    share = accountant.algorithm.norm_class
+    among = f"any one point of the norm class {shown(share)}" if share < 1 else "any one point"
     statement = (
         f"{count} released {plural} of one run with noise sigma={sigma!r} together tell no more than the curve given here "
-        "whether any one point, named beforehand, was learned or replaced from the start."
+        f"whether {among}, named beforehand, was learned or replaced from the start."
     )
     composed = one.self_compose(count)
     return replace(composed, statement=statement, assumptions=tuple(lines))
