@@ -94,7 +94,9 @@ def test_no_step_of_a_convex_loss_moves_models_further_apart() -> None:
         gradient, constant = convex_steps(rng, dimension=dimension, kappa=kappa)
         gamma = float(10 ** rng.uniform(-1.5, 1))
         decay = float(rng.choice([0.0, rng.uniform(0, 1)])) / gamma
-        modulus = hoelder_modulus(step_size=gamma, weight_decay=decay, constant=constant, exponent=kappa, convex=True)
+        modulus = hoelder_modulus(
+            step_size=gamma, rho=1 - gamma * decay, lost=gamma * decay, constant=constant, exponent=kappa, convex=True
+        )
         x = rng.normal(size=dimension)
         y = x + rng.normal(size=dimension) * 10 ** rng.uniform(-4, 1)
         moved = np.linalg.norm((1 - gamma * decay) * (x - y) - gamma * (gradient(x) - gradient(y)))
@@ -137,8 +139,8 @@ def test_many_small_steps_prove_what_the_limit_says(kappa: float) -> None:
         Hoelder(0.01, 0.3),
         Hoelder(0.2, 0.8, 0.9),
         Hoelder(0.3, 0.5, 0.0),
-        hoelder_modulus(step_size=0.9, weight_decay=0.0, constant=2.0, exponent=0.6, convex=True),
-        hoelder_modulus(step_size=2.0, weight_decay=0.1, constant=2.0, exponent=0.2, convex=True),
+        hoelder_modulus(step_size=0.9, rho=1.0, lost=0.0, constant=2.0, exponent=0.6, convex=True),
+        hoelder_modulus(step_size=2.0, rho=0.8, lost=0.2, constant=2.0, exponent=0.2, convex=True),
     ],
     ids=str,
 )

@@ -50,9 +50,7 @@ _SAFE: Final = 1 + 1e-13
 def _clipped(algorithm: FineTuning | SmoothNonconvex) -> Clipped | None:
     if algorithm.gradient_clip is None:
         return None
-    return Clipped(
-        algorithm.rho, 2 * algorithm.step_size * algorithm.gradient_clip, algorithm.step_size * algorithm.weight_decay
-    )
+    return Clipped(algorithm.rho, 2 * algorithm.step_size * algorithm.gradient_clip, algorithm.lost)
 
 
 def _nonsmooth(algorithm: ConvexNonsmooth) -> Modulus:
@@ -69,7 +67,7 @@ def _smooth(algorithm: SmoothNonconvex) -> Modulus:
 
 def _hoelder(algorithm: ConvexHoelder | HoelderNonconvex) -> Modulus:
     return hoelder_modulus(
-        step_size=algorithm.step_size, weight_decay=algorithm.weight_decay, constant=algorithm.hoelder_constant,
+        step_size=algorithm.step_size, rho=algorithm.rho, lost=algorithm.lost, constant=algorithm.hoelder_constant,
         exponent=algorithm.hoelder_exponent, convex=isinstance(algorithm, ConvexHoelder),
     )  # fmt: skip
 

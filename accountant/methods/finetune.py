@@ -29,7 +29,7 @@ def _string(setup: Stepping) -> Clipped:
     """How far one step moves two models apart."""
     assert isinstance(setup, FineTuning)
     assert setup.gradient_clip is not None
-    return Clipped(setup.rho, 2 * setup.step_size * setup.gradient_clip, setup.step_size * setup.weight_decay)
+    return Clipped(setup.rho, 2 * setup.step_size * setup.gradient_clip, setup.lost)
 
 
 class GradientClipping(Exactly):

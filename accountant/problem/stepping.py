@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 from typing import Any, ClassVar, Final
 
 from accountant.numerics import InputError, choice, number, shown
@@ -61,9 +62,20 @@ class Stepping:
         choice("start", self.start, STARTS)
 
     @property
+    def _left(self) -> Fraction:
+        return abs(1 - Fraction(self.step_size) * Fraction(self.weight_decay))
+
+    @property
     def rho(self) -> float:
-        """1 - gamma lambda, what decay leaves of the model in a step."""
-        return 1 - self.step_size * self.weight_decay
+        """|1 - gamma lambda|, what decay leaves of the model in a step, rounded up: near 0 it is all that counts."""
+        rho = float(self._left)
+        return rho if rho >= self._left else math.nextafter(rho, math.inf)
+
+    @property
+    def lost(self) -> float:
+        """1 - rho, to more digits than rho has near 1, rounded down: 1 only where nothing is left."""
+        lost = float(1 - self._left)
+        return lost if lost <= 1 - self._left else math.nextafter(lost, 0.0)
 
     @property
     def diameter(self) -> float:

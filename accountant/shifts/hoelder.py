@@ -27,18 +27,17 @@ _LEAST: Final = 1e-140
 _FAR: Final = 1e12
 
 
-def hoelder_modulus(*, step_size: float, weight_decay: float, constant: float, exponent: float, convex: bool) -> Modulus:
-    """The modulus of x -> x - step_size (g(x) + weight_decay x) for such gradients g.
+def hoelder_modulus(*, step_size: float, rho: float, lost: float, constant: float, exponent: float, convex: bool) -> Modulus:
+    """The modulus of x -> rho x - step_size g(x) for such gradients g.
 
+    lost: 1 - rho, to more digits than rho has near 1.
     convex: g belongs to a convex function on the whole space: then what is larger than rho z in the modulus does not grow with
     the distance, and falls as step_size^(1/(1 - kappa)).
 
-    >>> hoelder_modulus(step_size=0.01, weight_decay=0.0, constant=2.0, exponent=0.0, convex=True)
+    >>> hoelder_modulus(step_size=0.01, rho=1.0, lost=0.0, constant=2.0, exponent=0.0, convex=True)
     Nonsmooth(rho=1.0, gap=0.02)
     """
-    lost = step_size * weight_decay
-    # At 0 every map would be a constant but for its gradients.
-    rho, gap = max(1 - lost, 0.0), max(step_size * constant, SMALLEST)
+    gap = max(step_size * constant, SMALLEST)
     if exponent == 0:
         return Nonsmooth(rho, gap) if convex else Clipped(rho, gap, lost)
     plain = Hoelder(gap, exponent, rho)

@@ -50,7 +50,9 @@ class Clipped:
 
     @property
     def log_rho(self) -> float:
-        return math.log1p(-self.lost) if self.lost < 1 else -math.inf
+        if self.rho < 0.5:
+            return math.log(self.rho) if self.rho > 0 else -math.inf
+        return math.log1p(-self.lost)
 
     def after(self, z: float) -> float:
         return self.rho * z + self.gap
