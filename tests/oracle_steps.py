@@ -34,6 +34,16 @@ class Walk:
         below = ndtr((edges[None] - points[:, None]) / sigma)
         return np.diff(below, axis=1, prepend=0.0, append=1.0)
 
+    def laws(
+        self, step: Callable[[np.ndarray], np.ndarray], sigma: float, starts: np.ndarray, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Two laws after so many steps >= 1 of one map and noise, from two points that need not be on the grid."""
+        p, q = self.noise(sigma, step(starts))
+        kernel = self.noise(sigma, step(self.grid))
+        for _ in range(steps - 1):
+            p, q = p @ kernel, q @ kernel
+        return p, q
+
     def start(self, x: float) -> np.ndarray:
         law = np.zeros(self.cells)
         law[int(np.abs(self.grid - x).argmin())] = 1.0

@@ -73,10 +73,7 @@ def check_laws(seed: int, count: int) -> None:
         walk = Walk(radius, cells=301)
         step = random_convex(rng, 1 - eta * problem.strong_convexity, 2 * eta * problem.lipschitz)
         starts = rng.choice([-radius, radius, *rng.uniform(-radius, radius, 2)], size=2, replace=False)
-        p, q = walk.noise(noise, step(starts))
-        kernel = walk.noise(noise, step(walk.grid))
-        for _ in range(steps - 1):
-            p, q = p @ kernel, q @ kernel
+        p, q = walk.laws(step, noise, starts, steps)
         # All models but the last are rounded to the grid, after which two of them are up to a cell further apart: a shift of so
         # much in each of these steps is two Gaussians' variation.
         lost = (steps - 1) * walk.width / (noise * math.sqrt(2 * math.pi))

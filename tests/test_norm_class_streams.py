@@ -235,3 +235,13 @@ def test_all_releases_together_have_the_class_too() -> None:
     whole, half = (UnlearningAccountant(PNSGD(preset("mnist"), 128, norm_class=share)) for share in (1.0, 0.5))
     told = [about_every_point(one, sigma=0.1 * share, releases=3).epsilon(1e-5) for one, share in ((whole, 1.0), (half, 0.5))]
     assert told[1] == pytest.approx(told[0], rel=1e-9)
+
+
+def test_a_state_with_classes_is_no_state_of_a_published_bound() -> None:
+    stream = UnlearningStream(UnlearningAccountant(PNSGD(preset("mnist"), 128), bound="paper"), sigma=0.03, epsilon=1.0)
+    stream.request(1)
+    data = json.loads(stream.to_json())
+    assert UnlearningStream.from_json(json.dumps(data), stream.accountant).state == stream.state
+    data |= {"pending": 1, "state": data["state"] | {"waiting": 0.1}}
+    with pytest.raises(InputError, match="classes of the stream state need bound=optimal, got paper"):
+        UnlearningStream.from_json(json.dumps(data), stream.accountant)

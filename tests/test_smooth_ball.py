@@ -82,10 +82,7 @@ def check_laws(seed: int, count: int) -> None:
         sigma = block(setup, 1.0, 1) * float(rng.uniform(0.2, 1.5))
         noise, walk, step = math.sqrt(2 * eta) * sigma, Walk(radius, cells=301), random_smooth(rng, c)
         starts = rng.choice([-radius, radius, *rng.uniform(-radius, radius, 2)], size=2, replace=False)
-        p, q = walk.noise(noise, step(starts))
-        kernel = walk.noise(noise, step(walk.grid))
-        for _ in range(steps - 1):
-            p, q = p @ kernel, q @ kernel
+        p, q = walk.laws(step, noise, starts, steps)
         # All models but the last are rounded to the grid by half a cell, each in both runs: so far two Gaussians' variation.
         lost = (steps - 1) * c * walk.width / 2 / (noise * math.sqrt(2 * math.pi))
         for epsilon in (0.0, 0.3, 1.0, 3.0):

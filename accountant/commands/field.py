@@ -123,7 +123,9 @@ def _stepped(row: _Row) -> tuple[str, str]:
 
 def is_gap(row: _Row) -> bool:
     """Whether nothing is stated of a method, whatever the problem."""
-    return bool(row["reason"]) and row["reason"].startswith(f"{row['method']} is a gap")
+    from accountant.methods import METHODS
+
+    return row["method"] in METHODS and METHODS[row["method"]].family == "gap"
 
 
 def _share(row: _Row) -> Cell:

@@ -7,24 +7,19 @@ smooth losses from models at most 2R apart, whatever was learned before ("Losses
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from accountant.methods.about import OURS, About
 from accountant.methods.base import CountedStream, Method, Needed, Unit, flat, schedule_refusal, shaped, smallest_sigma
+from accountant.methods.steps import step_accountant
 from accountant.numerics import LARGEST, SMALLEST, Floats, Indices
 from accountant.problem import SmoothNonconvex
 from accountant.questions import Setup, StepAccountant, StepOutcome, Unknown
 
 #: The last so many of all steps are looked at: more never prove less, hardly ever more, and take long.
 _MOST_STEPS: Final = 1_000_000.0
-
-
-@lru_cache(maxsize=64)
-def _common(step_size: float, smoothness: float, radius: float) -> StepAccountant:
-    return StepAccountant(SmoothNonconvex(step_size=step_size, smoothness=smoothness, model_clip=radius))
 
 
 class SmoothBall(Method):
@@ -93,7 +88,10 @@ class SmoothBall(Method):
     def common(self, setup: Setup) -> StepAccountant:
         """The accountant of the steps that both runs share."""
         algorithm = setup.algorithm
-        return _common(algorithm.eta, setup.problem.smoothness, float(algorithm.radius or 0))
+        steps = SmoothNonconvex(
+            step_size=algorithm.eta, smoothness=setup.problem.smoothness, model_clip=float(algorithm.radius or 0)
+        )
+        return step_accountant(steps)
 
     def _ask(self, setup: Setup, unknown: Unknown, **question: Floats) -> StepOutcome:
         self.check(setup)

@@ -7,17 +7,11 @@ docs/theory.md.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from accountant.methods.about import OURS, About
 from accountant.methods.ball import SmoothBall
+from accountant.methods.steps import step_accountant
 from accountant.problem import ConvexNonsmooth
 from accountant.questions import Setup, StepAccountant
-
-
-@lru_cache(maxsize=64)
-def _common(step_size: float, decay: float, lipschitz: float, radius: float) -> StepAccountant:
-    return StepAccountant(ConvexNonsmooth(step_size=step_size, weight_decay=decay, lipschitz=lipschitz, model_clip=radius))
 
 
 class ConvexBall(SmoothBall):
@@ -43,7 +37,11 @@ class ConvexBall(SmoothBall):
 
     def common(self, setup: Setup) -> StepAccountant:
         problem, algorithm = setup.problem, setup.algorithm
-        return _common(algorithm.eta, problem.strong_convexity, problem.lipschitz, float(algorithm.radius or 0))
+        steps = ConvexNonsmooth(
+            step_size=algorithm.eta, weight_decay=problem.strong_convexity, lipschitz=problem.lipschitz,
+            model_clip=float(algorithm.radius or 0),
+        )  # fmt: skip
+        return step_accountant(steps)
 
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
         problem = setup.problem

@@ -38,7 +38,8 @@ class StepMethod(Peer[Stepping]):
 
 
 @lru_cache(maxsize=512)
-def _accountant(setup: Stepping) -> StepAccountant:
+def step_accountant(setup: Stepping) -> StepAccountant:
+    """The accountant of common steps, made once."""
     return StepAccountant(setup)
 
 
@@ -57,7 +58,7 @@ class StepBound(StepMethod):
     tightest = "optimal"
 
     def refusal(self, setup: Stepping) -> str | None:
-        refused = _accountant(self.own(setup)).refusal
+        refused = step_accountant(self.own(setup)).refusal
         return None if refused is None else str(refused)
 
     def epsilon(self, setup: Stepping, *, sigma: Floats, delta: Floats, steps: Floats) -> Floats:
@@ -74,16 +75,16 @@ class StepBound(StepMethod):
         return np.asarray(self._ask(setup, "steps", sigma=sigma, epsilon=epsilon, delta=delta).answer)
 
     def assumptions(self, setup: Stepping) -> tuple[str, ...]:
-        return _accountant(self.own(setup)).assumptions()
+        return step_accountant(self.own(setup)).assumptions()
 
     def blocks(self, setup: Stepping, *, sigma: float, epsilon: float, steps: int) -> int:
         """Into how many blocks the steps are split at this epsilon; 1: a single string."""
-        found = _accountant(self.own(setup)).ask("delta", sigma=sigma, epsilon=epsilon, steps=steps)
+        found = step_accountant(self.own(setup)).ask("delta", sigma=sigma, epsilon=epsilon, steps=steps)
         return 1 if found.refusals else found.blocks
 
     def _ask(self, setup: Stepping, unknown: Unknown, **question: Floats) -> StepOutcome:
         self.check(setup)
-        return _accountant(self.own(setup)).ask(unknown, **question)
+        return step_accountant(self.own(setup)).ask(unknown, **question)
 
 
 class Converted(StepMethod):

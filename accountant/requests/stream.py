@@ -394,6 +394,8 @@ class UnlearningStream(Alone):
         stream.state, stream.pending = restored(
             data["state"], data["pending"], n=stream._n, most=most, finite=finite, own=own_class
         )
+        if (stream.state.classes or stream.state.waiting) and accountant.bound != "optimal":
+            raise InputError(f"classes of the stream state need bound=optimal, got {accountant.bound}")
         stream._guess = stream.state.since // stream._stride
         return stream
 

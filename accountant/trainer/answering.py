@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from accountant.curves import Guarantee
 from accountant.numerics import InputError, UnreachableError, integer, shown
-from accountant.trainer.choosing import LEFT_ROUNDING
 from accountant.trainer.fitting import FLOATS, Fitting, serial
 from accountant.trainer.history import History
 from accountant.trainer.identifiers import identifiers
 from accountant.trainer.labels import RowLabels
 from accountant.trainer.losses import Array
+from accountant.trainer.norm_classes import ROW_ROUNDING
 from accountant.trainer.points import row_norms
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import validate_data
@@ -301,7 +301,7 @@ class Answering(Fitting):
     def _taken(self, x: Array) -> Array:
         """Rows that come in after fit, as they are kept; InputError for rows that are too long, where these are left."""
         features = self._ready.rows(x, np.dtype(self.dtype))
-        norms, most = row_norms(features), self._loss.feature_bound * (1 + LEFT_ROUNDING)
+        norms, most = row_norms(features), self._loss.feature_bound * (1 + ROW_ROUNDING)
         if self.long_rows == "leave" and (norms > most).any():
             raise InputError(f"X must have rows of norm at most feature_bound, got row {norms.argmax()} beyond it; scale them")
         return features

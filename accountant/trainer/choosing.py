@@ -20,15 +20,13 @@ from accountant.problem import PARTITION, PNSGD, REMEDIES, SECRET, rounding_of
 from accountant.questions import UnlearningAccountant
 from accountant.requests import AUTO, SHARE, UnlearningStream, choose_setting, redraws
 from accountant.trainer.losses import Loss
-from accountant.trainer.norm_classes import NormClasses
+from accountant.trainer.norm_classes import ROW_ROUNDING, NormClasses
 from accountant.trainer.preparation import Preparation
 from accountant.trainer.runs import Run
 from accountant.trainer.scikit import BaseEstimator
 from accountant.trainer.training import Trainer
 from accountant.trainer.weights import Weighted
 
-#: Rows that are left may exceed the bound by what rounding in float64 does, which is within the accountant's own margins.
-LEFT_ROUNDING: Final = 1e-14
 #: What says "auto".
 _NAMES: Final = ("batch_size", "step_size", "regularisation", "learn_epochs")
 
@@ -238,7 +236,7 @@ class Choosing(BaseEstimator):  # type: ignore[misc]
         Constants that hold of those were read off the data, so unlearning is refused then.
         """
         bound = self._ready.bound
-        self._long = int((norms > bound * (1 + LEFT_ROUNDING)).sum()) if self.long_rows == "leave" else 0
+        self._long = int((norms > bound * (1 + ROW_ROUNDING)).sum()) if self.long_rows == "leave" else 0
         return float(norms.max()) if self._long else bound
 
     def _made(self, bound: float, regularisation: float) -> Loss:

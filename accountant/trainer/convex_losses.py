@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 
 from accountant.numerics import Floats, InputError, number, shown
+from accountant.trainer.norm_classes import ROW_ROUNDING
 from accountant.trainer.points import row_norms
 from accountant.trainer.step_losses import StepLoss
-
-#: Rows may be longer than the bound by what rounding does.
-_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,7 @@ class _Linear(StepLoss):
 
     def check_rows(self, features: Floats) -> None:
         longest = float(row_norms(features).max())
-        if longest > self.feature_bound * (1 + _ROUNDING):
+        if longest > self.feature_bound * (1 + ROW_ROUNDING):
             raise InputError(
                 f"feature_bound must bound every row's norm, got {shown(self.feature_bound)} where one is {longest:g}"
             )

@@ -27,6 +27,7 @@ from accountant.problem import (
     Unlearn,
 )
 from accountant.trainer.noise import Seeds
+from accountant.trainer.norm_classes import ROW_ROUNDING
 from accountant.trainer.points import row_norms
 from accountant.trainer.step_losses import StepLoss
 from accountant.trainer.steps import project
@@ -37,8 +38,8 @@ STEP_FAULTS: Final[dict[str, str]] = {
     "layer-clip": "gradients are clipped layer by layer instead of in all",
     "short": "one noisy step too few",
 }
-#: What rounding may add to a subgradient's norm.
-_ROUNDING: Final = 1e-9
+#: What rounding may add to the norm of a sum of subgradients, within the accountant's own margins.
+_ROUNDING: Final = 1e-13
 
 
 def fine_tune(
@@ -157,7 +158,7 @@ class _Steps:
 
 def _check_hoelder(loss: StepLoss, algorithm: ConvexHoelder | HoelderNonconvex, features: Floats) -> None:
     least = loss.hoelder_constant(features.shape[1], algorithm.hoelder_exponent)
-    if algorithm.hoelder_constant < least * (1 - _ROUNDING):
+    if algorithm.hoelder_constant < least * (1 - ROW_ROUNDING):
         raise InputError(
             f"hoelder_constant must be at least {shown(least)} for {loss.name} with hoelder_exponent "
             f"{shown(algorithm.hoelder_exponent)}, got {shown(algorithm.hoelder_constant)}"

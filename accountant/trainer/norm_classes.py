@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 
 from accountant.numerics import InputError, number, shown
 
-#: Rows at a threshold stay in its class whatever rounding in float64 does, which is within the accountant's own margins.
-_ROUNDING: Final = 1e-14
+#: By how much rows may exceed a bound, or stay in a class at its threshold, because float64 rounds: within the accountant's
+#: own margins.
+ROW_ROUNDING: Final = 1e-14
 #: Most classes.
 _MOST: Final = 100
 
 
-def places_of(norms: NDArray[np.floating], thresholds: tuple[float, ...], *, rounding: float = _ROUNDING) -> NDArray[np.int64]:
+def places_of(
+    norms: NDArray[np.floating], thresholds: tuple[float, ...], *, rounding: float = ROW_ROUNDING
+) -> NDArray[np.int64]:
     """Of rows of these norms (n,) the places of their thresholds, (n,); these rise, and the last one holds every row.
 
     >>> places_of(np.array([0.0, 0.5, 0.6, 3.0]), (0.5, 1.0, 2.0)).tolist()
@@ -69,7 +72,7 @@ class NormClasses:
     def largest(self, norms: NDArray[np.float64]) -> float:
         """The largest class, as a share of ``feature_bound``, among prepared rows of these norms, (n,); n >= 1."""
         # A sparse row and a dense one sum their squares in another order: what a row counts as is never below its clip.
-        return self.shares[int(places_of(norms, self.thresholds, rounding=_ROUNDING / 2).max())]
+        return self.shares[int(places_of(norms, self.thresholds, rounding=ROW_ROUNDING / 2).max())]
 
     def gradient_share(self, norm_class: float) -> float:
         """r/M of a class; InputError for a number that is none of the classes."""
