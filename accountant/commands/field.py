@@ -55,7 +55,7 @@ def show(screen: Console, rows: Sequence[_Row]) -> None:
     for key, words in _WORDS.items():
         what = "what becomes of the record" if key == "data" else "what may be asked"
         screen.print(layout.text(f"{key}, {what}. {'; '.join(f'{LETTERS[word]}: {said}' for word, said in words.items())}."))
-    screen.print(layout.text("code: ours, of this package; public, as named below. year: of the first publication."))
+    screen.print(layout.text("code: ours, of this package; public, as named below. year: of the publication or its preprint."))
 
 
 def told(row: _Row) -> str:
@@ -90,7 +90,7 @@ def page_rows(rows: Iterable[_Row]) -> Rows:
 
 
 def present_year(row: _Row) -> str:
-    """Of the first publication; a dash for what is this package's own."""
+    """Of the publication or its preprint; a dash for what is this package's own."""
     return str(row["year"] or "-")
 
 
