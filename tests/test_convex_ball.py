@@ -9,9 +9,12 @@ import oracle
 import pytest
 from mpmath import mpf
 from oracle_steps import Walk, hockey, least_string, random_convex
+from typer.testing import CliRunner
 
 from accountant import PNSGD, InputError, Problem
+from accountant.commands.program import app
 from accountant.methods import METHODS, compare, compare_streams
+from accountant.numerics import digits
 from accountant.questions import Setup
 
 BALL = METHODS["convex-ball"]
@@ -173,3 +176,12 @@ def test_convergent_privacy_without_smoothness_is_a_gap_with_its_reason() -> Non
     assert (row.sigma, row.steps) == (None, None)
     assert "in no closed form" in (row.reason or "")
     assert METHODS["dp-convergent"].tightest == "dp"
+
+
+def test_an_answer_whose_noise_has_no_limit_is_an_answer() -> None:
+    words = "compare --n 1000 --smoothness 1 --step-size 0.1 --radius 1 --epsilon 1 --requests 0 --method"
+    said = " ".join(CliRunner().invoke(app, [*words.split(), "convex-ball"]).stdout.split())
+    sigma = ask("sigma", setup_of(step=0.1, radius=1.0, n=1000, batch="full"), epsilon=1.0, delta=1e-3, steps=1.0)
+    assert f"convex-ball (noisy SGD in a ball, convex losses, smooth or not) needs sigma = {digits(sigma, 4)} for" in said
+    assert "every point's loss is a convex function" in said
+    assert "No method with unlearning has an answer" in CliRunner().invoke(app, [*words.split(), "d2d-exact"]).stdout

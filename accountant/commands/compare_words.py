@@ -39,7 +39,14 @@ def answer(result: Mapping[str, Any], rows: Sequence[Compared]) -> str:
     guarantee = present.guarantee_row(result)[1]
     able = [row for row in rows if row.released_std and row.gradient_evaluations]
     if not able:
-        return f"No method with unlearning has an answer for {guarantee}"
+        # Steps that do not contract: their noise adds up to more than any number.
+        endless = next((row for row in rows if row.sigma and row.gradient_evaluations), None)
+        if endless is None:
+            return f"No method with unlearning has an answer for {guarantee}"
+        return (
+            f"{endless.method} ({endless.title}) needs sigma = {present.rough(endless.sigma)} for {guarantee}; nothing bounds what "
+            "its noise adds up to in the model"
+        )
     mine, best = able[0], min(able, key=lambda row: row.released_std or 0.0)
     cost = "" if mine.relative is None else f" and takes {100 * mine.relative:.3g} % of the gradients of a retraining"
     noise = f"{mine.method} ({mine.title}) leaves noise {present.rough(mine.released_std)} in the model{cost}, for {guarantee}"

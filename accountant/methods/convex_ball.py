@@ -10,6 +10,7 @@ from __future__ import annotations
 from accountant.methods.about import OURS, About
 from accountant.methods.ball import SmoothBall
 from accountant.methods.steps import step_accountant
+from accountant.numerics import shown
 from accountant.problem import ConvexNonsmooth
 from accountant.questions import Setup, StepAccountant
 
@@ -45,9 +46,10 @@ class ConvexBall(SmoothBall):
 
     def assumptions(self, setup: Setup) -> tuple[str, ...]:
         problem = setup.problem
+        half = f"{shown(problem.strong_convexity)}/2 times the squared norm plus " if problem.strong_convexity else ""
         return (
-            f"every point's loss is {problem.strong_convexity:g}/2 times the squared norm plus a convex part, smooth or not, "
-            f"with subgradients of norm at most {problem.lipschitz:g}, which both runs take by the same rule; smoothness "
-            "counts for the default step size alone",
+            f"every point's loss is {half}a convex function, smooth or not, with subgradients of norm at most "
+            f"{shown(problem.lipschitz)}, which both runs take by the same rule; smoothness counts for the default step size "
+            "alone",
             *super().assumptions(setup)[1:],
         )
