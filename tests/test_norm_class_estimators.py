@@ -191,6 +191,19 @@ def test_files_and_clones_keep_classes(tmp_path: Any) -> None:
         PNSGDClassifier.load(path)
 
 
+def test_a_stream_that_counted_classes_is_of_no_model_without_them(tmp_path: Any) -> None:
+    model = fitted(classes=None).unlearn([0])
+    model._stream.state.classes = ((0.25, 1),)
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(InputError, match="classes of norm are not those of its requests"):
+        PNSGDClassifier.load(tmp_path / "model.npz")
+
+
+def test_classes_that_can_be_read_once_only_are_refused() -> None:
+    with pytest.raises(InputError, match="classes_of_norm must be shares of feature_bound"):
+        fitted(classes=(share for share in CLASSES))
+
+
 def test_without_classes_nothing_changes() -> None:
     model = fitted(classes=None).unlearn([0])
     assert model.norm_class([1]) == 1.0

@@ -34,8 +34,9 @@ AS_GIVEN: Final = (
 )
 #: What classes of norm take for granted, and what they tell.
 PUBLIC_CLASSES: Final = (
-    "thresholds of classes of norm are fixed before training, not taken from the data, and every record's gradient is clipped "
-    "at its class's threshold; the class of a deleted record is public: steps or sigma disclose it"
+    "thresholds of classes of norm are fixed before training, not taken from the data, and every record's gradient is "
+    "clipped at its class's threshold, or no longer by construction; the class of a deleted record is public: steps or sigma "
+    "disclose it"
 )
 #: How the lines begin that say what the guarantee is of, or how it was computed: nothing in them is the user's to make true.
 _OURS: Final = (

@@ -44,8 +44,8 @@ def answer(result: Mapping[str, Any], rows: Sequence[Compared]) -> str:
         if endless is None:
             return f"No method with unlearning has an answer for {guarantee}"
         return (
-            f"{endless.method} ({endless.title}) needs sigma = {present.rough(endless.sigma)} for {guarantee}; nothing bounds what "
-            "its noise adds up to in the model"
+            f"{endless.method} ({endless.title}) needs sigma = {present.rough(endless.sigma)} for {guarantee}; nothing bounds "
+            "what its noise adds up to in the model"
         )
     mine, best = able[0], min(able, key=lambda row: row.released_std or 0.0)
     cost = "" if mine.relative is None else f" and takes {100 * mine.relative:.3g} % of the gradients of a retraining"

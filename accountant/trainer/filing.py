@@ -152,12 +152,13 @@ class Filing(Answering):
 
     def _classes_run(self, fitted: Mapping[str, Any]) -> tuple[float, ...]:
         """The class of norm of each request of a file; InputError where the stream has other ones."""
-        if self._norm_classes is None:
-            return (1.0,) * len(self.requests_)
-        classes = tuple(number("classes_run", each, above=0, at_most=1) for each in fitted["classes_run"])
         told: Classes = ()
-        for share, request in zip(map(self._norm_classes.gradient_share, classes), self.requests_, strict=True):
-            told = counted_classes(told, share, len(request)) if share < 1 else told
+        if self._norm_classes is None:
+            classes = (1.0,) * len(self.requests_)
+        else:
+            classes = tuple(number("classes_run", each, above=0, at_most=1) for each in fitted["classes_run"])
+            for share, request in zip(map(self._norm_classes.gradient_share, classes), self.requests_, strict=True):
+                told = counted_classes(told, share, len(request)) if share < 1 else told
         if told != self._stream.state.classes:
             raise InputError("its classes of norm are not those of its requests")
         return classes

@@ -10,7 +10,7 @@ a request are those of the largest class among its rows; they disclose it (docs/
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -55,7 +55,7 @@ class NormClasses:
     @classmethod
     def of(cls, classes_of_norm: Any, *, feature_bound: float, intercept: bool) -> Self:
         """Of an estimator's parameter; InputError for what is no list of shares with 1 among them."""
-        if isinstance(classes_of_norm, (str, bytes)) or not isinstance(classes_of_norm, Iterable):
+        if isinstance(classes_of_norm, (str, bytes)) or not isinstance(classes_of_norm, (Sequence, np.ndarray)):
             raise InputError(
                 f"classes_of_norm must be shares of feature_bound, such as (1, 0.5, 0.25), got {classes_of_norm!r}"
             )
